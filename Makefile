@@ -1,0 +1,44 @@
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+OUTPUT ?= runs/demo
+JOB ?= generate
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check submit nano-data nano-vae nano-dino nano-clip nano-refiner clean
+
+help: ## Show this help
+	@awk -F ':.*## ' '/^[a-zA-Z_-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(VENV)/.installed ## Create the virtual environment and install everything (several GB, once)
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+demo: setup ## Write a small dataset and its report (nano profile; no GPU, no network)
+	$(BIN)/python jobs/generate.py --config nano --output $(OUTPUT) $(ARGS)
+
+test: setup check ## Lint, type check and run all tests
+	$(BIN)/python -m pytest $(ARGS)
+
+check: setup ## Lint and type check
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+submit: setup ## Submit a job to a Ray cluster: make submit JOB=generate ARGS="--config sdxl --output s3://..."
+	$(BIN)/ray job submit --working-dir . --entrypoint-num-cpus 1 -- python jobs/$(JOB).py $(ARGS)
+
+nano-data: setup ## Render the training set of the nano networks (.nano/)
+	$(BIN)/python -m toffee_pipeline.nano.recipe data
+
+nano-vae nano-dino nano-clip nano-refiner: nano-%: setup ## Train one nano network (resumable; see nano/CARD.md)
+	$(BIN)/python -m toffee_pipeline.nano.recipe $*
+
+clean: ## Remove runs and caches, keep the virtual environment
+	rm -rf runs .pytest_cache .mypy_cache .ruff_cache

@@ -1,0 +1,1 @@
+"""The stages: plain callables over shards. Only `pipeline` and `write` know Ray."""

@@ -1,0 +1,41 @@
+"""Drafts: the subject's depth, then an image that follows the prompt and keeps the subject's layout."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from actors.base import PairState, Shard, Stage, SubjectState
+from toffee_pipeline.images import encode_depth, encode_png
+from toffee_pipeline.schema import SampleError
+
+
+class Draft(Stage):
+    name = "draft"
+
+    def process(self, shard: Shard) -> None:
+        def store_depth(state: SubjectState, depth: np.ndarray) -> None:
+            state.depth = encode_depth(depth)
+
+        def store_draft(state: PairState, image: np.ndarray) -> None:
+            state.draft = encode_png(image)
+
+        self.run(
+            shard.open_subjects(),
+            lambda batch: self.models.depth.estimate(
+                [state.rgb() for state in batch], [state.subject for state in batch]
+            ),
+            store_depth,
+        )
+        shard.fail_pairs_of_failed_subjects()
+
+        def draft(batch: list[PairState]) -> Sequence[np.ndarray | SampleError]:
+            subjects = [shard.subject_of(state) for state in batch]
+            return self.models.draft.draft(
+                [state.pair for state in batch],
+                [state.subject for state in subjects],
+                [state.inverse_depth() for state in subjects],
+            )
+
+        self.run(shard.open_pairs(), draft, store_draft)

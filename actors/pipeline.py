@@ -1,0 +1,196 @@
+"""Chains the stages over shards: inline, fused into one Ray actor pool, or one Ray actor pool per stage."""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from actors.base import Progress, Shard, Stage
+from actors.draft import Draft
+from actors.edit import Edit
+from actors.progress import Board, Display
+from actors.refine import Refine
+from actors.score import Score
+from actors.segment import Segment
+from actors.synthesize import Synthesize
+from actors.view import View
+from actors.write import Write
+from toffee_pipeline.config import RunConfig
+from toffee_pipeline.models.model_set import ModelSet
+from toffee_pipeline.plan import Plan
+
+STAGE_CLASSES: dict[str, type[Stage]] = {
+    stage.name: stage for stage in (Synthesize, Segment, Draft, Refine, Edit, View, Score)
+}
+"""In the order of a pair's life."""
+SPARE_CPUS = 2
+"""Kept free for the read and write tasks: a pool that holds every CPU starves them and the job hangs in silence."""
+
+
+class PlacementError(ValueError):
+    """The cluster can never hold the actors that the config asks for."""
+
+
+class StageChain:
+    """Some stages in a row over one set of models: what one actor runs."""
+
+    def __init__(self, config: RunConfig, names: Iterable[str], progress: Progress) -> None:
+        models = ModelSet(config)
+        self.stages = [STAGE_CLASSES[name](config, models, progress) for name in names]
+
+    def __call__(self, shard: Shard) -> Shard:
+        for stage in self.stages:
+            shard = stage(shard)
+        return shard
+
+
+def choose_placement(config: RunConfig) -> str:
+    """`auto` is fused: balanced by construction and with the fewest objects on the move."""
+    return "fused" if config.placement == "auto" else config.placement
+
+
+def run(config: RunConfig, output: str, shards: list[int], display: Display) -> Iterator[dict[str, Any]]:
+    """Computes and commits `shards`; yields each one's counts as it is committed, in any order."""
+    if choose_placement(config) == "inline":
+        yield from _run_inline(config, output, shards, display)
+    else:
+        yield from _run_on_ray(config, output, shards, display)
+
+
+def _run_inline(config: RunConfig, output: str, shards: list[int], display: Display) -> Iterator[dict[str, Any]]:
+    plan, board, write = Plan(config), Board(), Write(config, output)
+
+    def progress(stage: str, rows: int, seconds: float) -> None:
+        board.add(stage, rows, seconds)
+        display.update(board.snapshot())
+
+    chain = StageChain(config, STAGE_CLASSES, progress)
+    for index in shards:
+        yield write(chain(Shard.from_plan(plan, index)))
+
+
+class _RayChain:
+    """A `StageChain` behind Ray Data's row interface."""
+
+    names: tuple[str, ...] = ()
+
+    def __init__(self, config: RunConfig, board: Any, num_threads: int) -> None:
+        import torch
+
+        torch.set_num_threads(num_threads)
+        self._chain = StageChain(config, self.names, lambda *figures: board.add.remote(*figures))
+
+    def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
+        return {"shard": self._chain(row["shard"])}
+
+
+@functools.lru_cache(maxsize=1)
+def _plan(config_json: str) -> Plan:
+    return Plan(RunConfig.model_validate_json(config_json))
+
+
+def _read(row: dict[str, Any], config_json: str, shards: list[int]) -> dict[str, Any]:
+    """Plans the shard of a row where it is computed, so that nothing but an index travels there."""
+    return {"shard": Shard.from_plan(_plan(config_json), shards[row["id"]])}
+
+
+def _write(row: dict[str, Any], config: RunConfig, output: str) -> dict[str, Any]:
+    return {"counts": json.dumps(Write(config, output)(row["shard"]))}
+
+
+def _pools(config: RunConfig, cluster: dict[str, float]) -> list[tuple[str, tuple[str, ...], int, float, float]]:
+    """(label, stages, actors, CPUs and GPUs per actor) of each pool."""
+    if choose_placement(config) == "pools":
+        return [
+            (name.title(), (name,), settings.num_actors, settings.num_cpus, settings.num_gpus)
+            for name, settings in ((name, getattr(config.stages, name)) for name in STAGE_CLASSES)
+        ]
+    fused = config.fused
+    if fused.num_actors is not None:
+        count = fused.num_actors
+    elif fused.num_gpus > 0:
+        count = max(1, int(cluster.get("GPU", 0) / fused.num_gpus))
+    else:
+        count = max(1, int((cluster.get("CPU", 0) - SPARE_CPUS) / max(fused.num_cpus, 0.01)))
+    return [("AllStages", tuple(STAGE_CLASSES), count, fused.num_cpus, fused.num_gpus)]
+
+
+def check_fits(pools: list[tuple[str, tuple[str, ...], int, float, float]], cluster: dict[str, float]) -> None:
+    """Refuses what would hang: actors that the cluster has no room for, with a CPU left to read and write."""
+    for resource, column, spare in (("CPU", 3, 1), ("GPU", 4, 0)):
+        needed = sum(pool[2] * float(pool[column]) for pool in pools) + spare  # type: ignore[arg-type]
+        have = cluster.get(resource, 0.0)
+        if needed > have:
+            raise PlacementError(
+                f"the actors need {needed:g} {resource}s ({spare} kept for reading and writing) and the cluster has "
+                f"{have:g}: lower stages.*.num_actors or fused.num_actors, or add nodes"
+            )
+
+
+@contextmanager
+def ray_session(config: RunConfig) -> Iterator[dict[str, float]]:
+    """Connects to RAY_ADDRESS, or starts Ray on this machine, and yields the cluster's resources."""
+    os.environ.setdefault("RAY_AUTH_MODE", "token")
+    import ray
+
+    if ray.is_initialized() or os.environ.get("RAY_ADDRESS"):
+        if not ray.is_initialized():
+            ray.init(logging_level="WARNING")
+        yield ray.cluster_resources()
+        return
+    cores = len(os.sched_getaffinity(0))
+    pools = _pools(config, {"CPU": cores + SPARE_CPUS, "GPU": 0})
+    # logical CPUs only schedule: on our own machine there are as many as the actors ask for, and the spare ones
+    cpus = max(cores, sum(int(count * num_cpus + 0.99) for _, _, count, num_cpus, _ in pools)) + SPARE_CPUS
+    ray.init(address="local", num_cpus=cpus, include_dashboard=False, log_to_driver=True, logging_level="WARNING")
+    try:
+        yield ray.cluster_resources()
+    finally:
+        ray.shutdown()
+
+
+def _run_on_ray(config: RunConfig, output: str, shards: list[int], display: Display) -> Iterator[dict[str, Any]]:
+    with ray_session(config) as cluster:
+        import ray
+        from ray.data import ActorPoolStrategy, DataContext
+
+        pools = _pools(config, cluster)
+        check_fits(pools, cluster)
+        context = DataContext.get_current()
+        context.enable_progress_bars = False
+        context.execution_options.preserve_order = False
+        board = ray.remote(num_cpus=0)(Board).remote()
+        dataset = ray.data.range(len(shards), override_num_blocks=len(shards)).map(
+            _read, fn_args=(config.model_dump_json(), shards)
+        )
+        for label, names, count, num_cpus, num_gpus in pools:
+            actor = type(label, (_RayChain,), {"names": names})
+            dataset = dataset.map(
+                actor,
+                fn_constructor_args=(config, board, max(1, int(num_cpus))),
+                compute=ActorPoolStrategy(size=count),
+                num_cpus=num_cpus,
+                num_gpus=num_gpus,
+            )
+        dataset = dataset.map(_write, fn_args=(config, output), num_cpus=0.5)
+        dataset.set_name("toffee")
+        stop = threading.Event()
+
+        def watch() -> None:
+            while not stop.wait(1.0):
+                display.update(ray.get(board.snapshot.remote()))
+
+        watcher = threading.Thread(target=watch, daemon=True)
+        watcher.start()
+        try:
+            for row in dataset.iter_rows():
+                yield json.loads(row["counts"])
+        finally:
+            stop.set()
+            watcher.join()
+            display.update(ray.get(board.snapshot.remote()))

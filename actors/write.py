@@ -1,0 +1,134 @@
+"""The last stage: encodes a finished shard and commits it, data first, manifest last."""
+
+from __future__ import annotations
+
+import io
+from collections import Counter
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from actors.base import PairState, Shard
+from toffee_pipeline.commit import commit_shard
+from toffee_pipeline.config import RunConfig
+from toffee_pipeline.images import decode, encode
+from toffee_pipeline.schema import DATA, LEDGER, STAGES
+from toffee_pipeline.storage import open_storage
+
+
+class Write:
+    """Needs no model and no GPU. Calling it returns the shard's counts, which is all that reaches the driver."""
+
+    def __init__(self, config: RunConfig, output: str) -> None:
+        self.config = config
+        self.storage = open_storage(output, config.output.endpoint_url)
+
+    def __call__(self, shard: Shard) -> dict[str, Any]:
+        undecided = [state.pair.pair_id for state in shard.pairs if state.status == "ok"]
+        if undecided:
+            raise RuntimeError(f"shard {shard.index}: pairs without a verdict: {undecided[:5]}")
+        folders = {"data": "accepted"}
+        if self.config.output.keep_rejected:
+            folders["rejected"] = "rejected"
+        files = {}
+        for folder, status in folders.items():
+            rows = [self._data_row(shard, state) for state in shard.pairs if state.status == status]
+            files[folder] = (_parquet(rows, DATA), len(rows))
+        files["ledger"] = (_parquet(_ledger_rows(shard), LEDGER), len(shard.pairs))
+        counts = count(shard)
+        commit_shard(self.storage, shard.index, files, counts)
+        return counts
+
+    def _data_row(self, shard: Shard, state: PairState) -> dict[str, Any]:
+        subject = shard.subject_of(state)
+        lossless = state.pair.kind == "edit"
+        return {
+            "input_image": self._image(state.input, lossless),
+            "target_image": self._image(state.target, lossless),
+            "mask": _struct(state.edit_mask if lossless else subject.mask),
+            "depth": _struct(subject.depth),
+            "subject_image": self._image(subject.image, lossless),
+            "draft_image": self._image(state.draft, lossless),
+            **_planned(shard, state),
+            **_verdict(state),
+        }
+
+    def _image(self, png: bytes | None, lossless: bool) -> dict[str, Any] | None:
+        output = self.config.output
+        if png is None or lossless or output.image_format == "png":
+            return _struct(png)
+        return _struct(encode(decode(png), output.image_format, output.quality))
+
+
+def count(shard: Shard) -> dict[str, Any]:
+    """Counts of one shard as they stand in its manifest; planned = accepted + rejected + failed."""
+    by_kind: dict[str, Counter[str]] = {}
+    by_category: dict[str, Counter[str]] = {}
+    for state in shard.pairs:
+        for groups, key in ((by_kind, state.pair.kind), (by_category, state.pair.category)):
+            groups.setdefault(key, Counter()).update(["planned", state.status])
+    stages = {}
+    for stage in STAGES:
+        seconds = [item.stage_s[stage] for item in (*shard.subjects.values(), *shard.pairs) if stage in item.stage_s]
+        stages[stage] = {"rows": len(seconds), "seconds": sum(seconds)}
+    return {
+        "planned": len(shard.pairs),
+        "accepted": sum(state.status == "accepted" for state in shard.pairs),
+        "rejected": dict(Counter(state.reason for state in shard.pairs if state.status == "rejected")),
+        "failed": sum(state.status == "failed" for state in shard.pairs),
+        "errors": dict(Counter(state.error for state in shard.pairs if state.status == "failed")),
+        "by_kind": {key: dict(value) for key, value in by_kind.items()},
+        "by_category": {key: dict(value) for key, value in by_category.items()},
+        "stages": stages,
+    }
+
+
+def _planned(shard: Shard, state: PairState) -> dict[str, Any]:
+    pair, subject = state.pair, shard.subject_of(state).subject
+    return {
+        "pair_id": pair.pair_id,
+        "subject_id": pair.subject_id,
+        "kind": pair.kind,
+        "category": pair.category,
+        "class_name": subject.class_name,
+        "subject_prompt": subject.prompt,
+        "prompt": pair.prompt,
+        "change": pair.change,
+        "subject_seed": subject.seed,
+        "pair_seed": pair.seed,
+        "source_path": subject.path,
+    }
+
+
+def _verdict(state: PairState) -> dict[str, Any]:
+    return {
+        "status": state.status,
+        "reason": state.reason,
+        "dino_score": state.dino_score,
+        "clip_score": state.clip_score,
+    }
+
+
+def _ledger_rows(shard: Shard) -> list[dict[str, Any]]:
+    pairs_of = Counter(state.pair.subject_id for state in shard.pairs)
+    rows = []
+    for state in shard.pairs:
+        shared = shard.subject_of(state).stage_s
+        seconds = {
+            stage: state.stage_s.get(stage, 0.0) + shared.get(stage, 0.0) / pairs_of[state.pair.subject_id]
+            for stage in STAGES
+        }
+        rows.append({**_planned(shard, state), **_verdict(state), "error": state.error, "stage_s": seconds})
+    return rows
+
+
+def _struct(data: bytes | None) -> dict[str, Any] | None:
+    return None if data is None else {"bytes": data, "path": None}
+
+
+def _parquet(rows: list[dict[str, Any]], schema: pa.Schema) -> bytes:
+    buffer = io.BytesIO()
+    # images are compressed already; small row groups let a reader skim
+    pq.write_table(pa.Table.from_pylist(rows, schema=schema), buffer, compression="zstd", row_group_size=64)
+    return buffer.getvalue()

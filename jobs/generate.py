@@ -1,0 +1,79 @@
+"""Generates a dataset: plan, pair, shard, run. Running the same command again computes only what is missing."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+import click
+
+from actors.pipeline import PlacementError, choose_placement, run
+from actors.progress import Display, clock
+from toffee_pipeline.catalog import CatalogError
+from toffee_pipeline.cli import UserError, job_options, stop_politely
+from toffee_pipeline.commit import committed_shards
+from toffee_pipeline.config import RunConfig
+from toffee_pipeline.evaluation.report import write_report
+from toffee_pipeline.models.registry import describe_roles
+from toffee_pipeline.plan import Plan, PlanError
+from toffee_pipeline.run import RunMismatch, check_counts, open_run, summarize
+from toffee_pipeline.storage import StorageError, open_storage
+
+
+@click.command(help=__doc__)
+@job_options(default_config="nano")
+def main(config: RunConfig, output: str, dry_run: bool) -> None:
+    try:
+        generate(config, output, dry_run)
+    except (PlanError, CatalogError, RunMismatch, PlacementError, StorageError, FileNotFoundError) as error:
+        raise UserError(str(error)) from error
+
+
+def generate(config: RunConfig, output: str, dry_run: bool = False) -> dict[str, Any] | None:
+    """The whole job. Returns the summary; None after a dry run."""
+    plan, roles = Plan(config), describe_roles(config)
+    storage = open_storage(output, config.output.endpoint_url)
+    click.echo(
+        f"{plan.num_pairs} pairs of {plan.num_subjects} subjects in {len(plan)} shards, "
+        f"placement {choose_placement(config)}, plan {plan.hash}"
+    )
+    for role, source in roles.items():
+        click.echo(f"  {role}: {source}")
+    if dry_run:
+        return None
+    known = open_run(storage, config, plan, roles)
+    done = committed_shards(storage)
+    missing = [index for index in range(len(plan)) if index not in done]
+    if not missing and storage.exists("summary.json"):
+        click.echo(f"nothing to do: all {len(plan)} shards of {output} are committed")
+        return json.loads(storage.get("summary.json"))
+    if done:
+        click.echo(f"resuming: {len(done)} of {len(plan)} shards are committed")
+    began = time.monotonic()
+    try:
+        with Display(plan.num_pairs, sum(plan.num_pairs_of(index) for index in done)) as display:
+            for counts in run(config, output, missing, display):
+                display.add_shard(counts)
+    except KeyboardInterrupt:
+        stop_politely(f"stopped: what is committed stays in {output}; run the same command again to go on")
+    elapsed = time.monotonic() - began
+    summary = summarize(storage)
+    check_counts(summary, plan)
+    computed = sum(plan.num_pairs_of(index) for index in missing)
+    summary |= {"elapsed_s": elapsed, "pairs_per_s": computed / elapsed if elapsed else None}
+    report = write_report(storage, summary, known)
+    storage.put("summary.json", json.dumps(summary, indent=2).encode())
+    rejected = sum(summary["rejected"].values())
+    click.echo(
+        f"{summary['planned']} planned = {summary['accepted']} accepted + {rejected} rejected + "
+        f"{summary['failed']} failed, in {clock(elapsed)}"
+    )
+    for message, number in summary["errors"].items():
+        click.echo(f"  {number} failed: {message}", err=True)
+    click.echo(f"report: {storage.path_for(report)}")
+    return summary
+
+
+if __name__ == "__main__":
+    main()

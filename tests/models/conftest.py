@@ -1,0 +1,89 @@
+"""A RunConfig of tiny untrained networks: real classes, nothing mocked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from toffee_pipeline.config import ModelsConfig, ModelSpec, RunConfig, SamplingConfig, SubjectsConfig
+from toffee_pipeline.schema import Pair, Subject
+
+CLASS_NAMES = ("mug", "toy car", "cat")
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+@pytest.fixture
+def device() -> torch.device:
+    return torch.device("cpu")
+
+
+@pytest.fixture
+def make_config() -> Callable[..., RunConfig]:
+    def make(weights: dict[str, ModelSpec] | None = None, **changes: Any) -> RunConfig:
+        sampling = SamplingConfig(scheduler="ddim", num_inference_steps=4, guidance_scale=2.0)
+        roles = [name for name, field in ModelsConfig.model_fields.items() if field.annotation is ModelSpec]
+        models = dict.fromkeys(roles, ModelSpec(weights="untrained")) | (weights or {})
+        samplings = {f"{stage}_sampling": sampling for stage in ("subject", "draft", "refine", "view")}
+        return RunConfig(size_px=64, models=ModelsConfig(**models), device="cpu", **(samplings | changes))
+
+    return make
+
+
+@pytest.fixture
+def config(make_config: Callable[..., RunConfig]) -> RunConfig:
+    return make_config()
+
+
+@pytest.fixture
+def renderer_config(make_config: Callable[..., RunConfig]) -> RunConfig:
+    roles = ("subject", "mask", "depth", "draft", "view")
+    return make_config(subjects=SubjectsConfig(source="renderer", catalog="nano"), renderer_plays=roles)
+
+
+@pytest.fixture
+def subjects() -> list[Subject]:
+    return [Subject(f"s{i}", name, f"a photo of a {name}", 100 + i) for i, name in enumerate(CLASS_NAMES)]
+
+
+@pytest.fixture
+def pairs(subjects: list[Subject]) -> list[Pair]:
+    return [
+        Pair(f"p{i}", s.subject_id, "generation", "background", "on a beach", f"a {s.class_name} on a beach", 200 + i)
+        for i, s in enumerate(subjects)
+    ]
+
+
+@pytest.fixture
+def images() -> list[np.ndarray]:
+    """Three smooth random images, uint8 (64, 64, 3)."""
+    coarse = torch.rand((3, 3, 8, 8), generator=torch.Generator().manual_seed(0))
+    smooth = torch.nn.functional.interpolate(coarse, size=64, mode="bilinear")
+    return list((smooth * 255).to(torch.uint8).permute(0, 2, 3, 1).numpy())
+
+
+@pytest.fixture
+def tokens() -> torch.Tensor:
+    """DINO tokens of three samples."""
+    return torch.randn((3, 257, 128), generator=torch.Generator().manual_seed(1))
+
+
+@pytest.fixture
+def assert_independent() -> Callable[[Callable[[list[int]], list[np.ndarray]]], None]:
+    """Holds `run(samples) -> images`, for samples among 0, 1, 2, to it that neighbours do not change a sample."""
+
+    def check(run: Callable[[list[int]], list[np.ndarray]]) -> None:
+        together, swapped, alone = run([0, 1, 2]), run([2, 1, 0]), run([1])
+        assert all(image.dtype == np.uint8 and image.shape == (64, 64, 3) for image in together)
+        assert np.array_equal(together[1], swapped[1])
+        assert np.abs(alone[0].astype(int) - together[1]).max() <= 1
+        assert np.abs(together[0].astype(int) - together[2]).max() > 10
+
+    return check

@@ -1,0 +1,54 @@
+import numpy as np
+import torch
+
+from toffee_pipeline.config import MaskConfig
+from toffee_pipeline.models.blended import composite, dilate, editing_mask, latent_mask
+
+
+def square(size: int = 64) -> np.ndarray:
+    mask = np.zeros((size, size), bool)
+    mask[20:40, 10:30] = True
+    return mask
+
+
+def test_dilation_grows_every_side_by_its_share() -> None:
+    grown = dilate(square(), 2 / 64)
+    assert grown.sum() == 24 * 24 and grown[18:42, 8:32].all()
+    assert dilate(square(), 0.001).sum() == 22 * 22
+    assert np.array_equal(dilate(square(), 0), square())
+
+
+def test_composite_is_exact_outside_and_the_target_deep_inside(images: list[np.ndarray]) -> None:
+    mask = square()
+    result = composite(images[0], images[1], mask)
+    assert result.dtype == np.uint8
+    assert np.array_equal(result[~mask], images[1][~mask])
+    assert np.array_equal(result[mask], images[0][mask])  # at 64 px the feather has no width
+
+
+def test_composite_feathers_inside_a_large_mask_but_not_at_the_border_of_the_image() -> None:
+    mask = np.zeros((512, 512), bool)
+    mask[:, :100] = True
+    result = composite(np.full((512, 512, 3), 200, np.uint8), np.zeros((512, 512, 3), np.uint8), mask)
+    row = result[256, :, 0]
+    assert (row[100:] == 0).all() and (row[:98] == 200).all()
+    assert 0 < row[99] < 200
+    assert (result[0, :98] == 200).all()
+
+
+def test_latent_mask_covers_every_pixel_of_the_mask(device: torch.device) -> None:
+    thin = np.zeros((64, 64), bool)
+    thin[33, 5:60] = True
+    mask = latent_mask([thin, square()], 4, device)
+    assert mask.shape == (2, 1, 16, 16) and set(mask.unique().tolist()) == {0.0, 1.0}
+    for pixels, latents in zip((thin, square()), mask[:, 0], strict=True):
+        assert not (pixels & ~np.kron(latents.numpy() > 0, np.ones((4, 4), bool))).any()
+
+
+def test_editing_mask_of_each_category() -> None:
+    config = MaskConfig()
+    assert np.array_equal(editing_mask(square(), "background", config), ~square())
+    for category in ("style", "color", "texture", "removal"):
+        assert np.array_equal(editing_mask(square(), category, config), dilate(square(), config.dilation_fraction))
+    room = editing_mask(square(), "addition", config)
+    assert room[square()].all() and room.sum() > 1.5 * square().sum()

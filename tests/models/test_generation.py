@@ -1,0 +1,99 @@
+"""Subject synthesis, folder, depth, draft and view: what they give, and that samples are independent."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from toffee_pipeline.config import RunConfig, SamplingConfig, SubjectsConfig
+from toffee_pipeline.models.depth import DepthEstimator
+from toffee_pipeline.models.draft import ControlNetDraft
+from toffee_pipeline.models.subject import FolderSubject, SDXLSubject
+from toffee_pipeline.models.view_generator import ViewGenerator
+from toffee_pipeline.schema import Pair, SampleError, Subject
+
+
+@pytest.mark.parametrize("scheduler", ["ddim", "dpm++"])
+def test_synthesised_subjects_are_independent(
+    make_config: Callable[..., RunConfig],
+    device: torch.device,
+    subjects: list[Subject],
+    assert_independent: Callable,
+    scheduler: str,
+) -> None:
+    sampling = SamplingConfig(scheduler=scheduler, num_inference_steps=4)
+    model = SDXLSubject(make_config(subject_sampling=sampling), device)
+    assert_independent(lambda rows: model.create([subjects[i] for i in rows]))
+
+
+def test_drafts_are_independent_and_follow_the_depth(
+    config: RunConfig,
+    device: torch.device,
+    subjects: list[Subject],
+    pairs: list[Pair],
+    images: list[np.ndarray],
+    assert_independent: Callable,
+) -> None:
+    model = ControlNetDraft(config, device)
+    with torch.no_grad():  # a ControlNet starts from zero convolutions
+        for layer in (
+            *model.pipeline.controlnet.controlnet_down_blocks,
+            model.pipeline.controlnet.controlnet_mid_block,
+        ):
+            torch.nn.init.normal_(layer.weight, std=0.2, generator=torch.Generator().manual_seed(0))
+    depths = [image[..., 0].astype(np.float32) / 255 for image in images]
+
+    def draft(rows: list[int], layouts: list[np.ndarray] = depths) -> list[np.ndarray]:
+        return model.draft(*([values[i] for i in rows] for values in (pairs, subjects, layouts)))
+
+    assert_independent(draft)
+    assert not np.array_equal(draft([0])[0], draft([0], [1 - depth for depth in depths])[0])
+
+
+def test_views_are_independent_and_another_seed_is_another_view(
+    config: RunConfig,
+    device: torch.device,
+    subjects: list[Subject],
+    tokens: torch.Tensor,
+    assert_independent: Callable,
+) -> None:
+    model = ViewGenerator(config, device)
+    assert_independent(lambda rows: model.generate(tokens[rows], subjects, [5 + i for i in rows]))
+    first, second = (model.generate(tokens[:1], subjects[:1], [seed])[0] for seed in (1, 2))
+    assert not np.array_equal(first, second)
+
+
+def test_views_come_in_the_size_of_the_run(
+    make_config: Callable[..., RunConfig], device: torch.device, subjects: list[Subject], tokens: torch.Tensor
+) -> None:
+    model = ViewGenerator(make_config().model_copy(update={"size_px": 128}), device)
+    assert model.generate(tokens[:1], subjects[:1], [1])[0].shape == (128, 128, 3)
+
+
+def test_depth_is_stretched_and_independent(
+    config: RunConfig, device: torch.device, subjects: list[Subject], images: list[np.ndarray]
+) -> None:
+    model = DepthEstimator(config, device)
+    together = model.estimate(images, subjects)
+    for depth in together:
+        assert depth.shape == (64, 64) and depth.dtype == np.float32
+        assert (depth.min(), depth.max()) == (0, 1)
+    swapped = model.estimate(images[::-1], subjects[::-1])
+    assert np.array_equal(together[1], swapped[1])
+    assert np.abs(model.estimate(images[1:2], subjects[1:2])[0] - together[1]).max() < 1e-4
+
+
+def test_folder_reads_squares_and_reports_what_it_cannot_read(
+    make_config: Callable[..., RunConfig], device: torch.device, tmp_path: Path
+) -> None:
+    Image.new("RGB", (100, 80), (10, 200, 30)).save(tmp_path / "fine.png")
+    (tmp_path / "broken.jpg").write_bytes(b"no image")
+    model = FolderSubject(make_config(subjects=SubjectsConfig(source="folder", path=tmp_path)), device)
+    paths = ("fine.png", "broken.jpg", "missing.png", None)
+    fine, *errors = model.create([Subject(f"s{i}", "mug", "a mug", i, path) for i, path in enumerate(paths)])
+    assert isinstance(fine, np.ndarray) and fine.shape == (64, 64, 3) and (fine == (10, 200, 30)).all()
+    assert all(isinstance(error, SampleError) for error in errors)
+    assert "broken.jpg" in str(errors[0]) and "missing.png" in str(errors[1]) and "s3" in str(errors[2])

@@ -1,0 +1,72 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from toffee_pipeline.config import ModelSpec
+from toffee_pipeline.models import loading
+from toffee_pipeline.nano import untrained
+
+
+def test_resolve_takes_path_before_id(tmp_path: Path) -> None:
+    assert loading.resolve(ModelSpec(id="a/b", path=tmp_path), "vae") == tmp_path
+    assert loading.resolve(ModelSpec(id="a/b"), "vae") == "a/b"
+
+
+def test_missing_weights_are_named(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="nowhere"):
+        loading.resolve(ModelSpec(path=tmp_path / "nowhere"), "vae")
+    with pytest.raises(FileNotFoundError, match="depth"):
+        loading.resolve(ModelSpec(weights="nano"), "depth")
+    with pytest.raises(ValueError, match="built, not read"):
+        loading.resolve(ModelSpec(weights="untrained"), "vae")
+
+
+def test_options_fetch_nothing_for_a_path(tmp_path: Path) -> None:
+    assert loading.hub_options(ModelSpec(path=tmp_path)) == {"local_files_only": True}
+    spec = ModelSpec(id="a/b", revision="1234", variant="fp16")
+    assert loading.hub_options(spec) == {"revision": "1234", "variant": "fp16"}
+
+
+def test_weights_hash_follows_contents_and_names(tmp_path: Path) -> None:
+    spec = ModelSpec(path=tmp_path)
+    save_file({"w": torch.zeros(2)}, tmp_path / "a.safetensors")
+    first = loading.weights_hash(spec, "vae")
+    (tmp_path / "config.json").write_text("{}")
+    assert loading.weights_hash(spec, "vae") == first
+    assert first is not None and len(first) == 16
+    save_file({"w": torch.ones(2)}, tmp_path / "a.safetensors")
+    second = loading.weights_hash(spec, "vae")
+    (tmp_path / "a.safetensors").rename(tmp_path / "b.safetensors")
+    assert len({first, second, loading.weights_hash(spec, "vae")}) == 3
+    assert loading.weights_hash(ModelSpec(path=tmp_path / "b.safetensors"), "segmenter") is not None
+    assert loading.weights_hash(ModelSpec(id="a/b"), "vae") is None
+
+
+def fingerprint(network: str) -> str:
+    model = untrained.build(network)
+    return f"{sum(value.double().abs().sum().item() for value in model.state_dict().values()):.9f}"
+
+
+def test_untrained_weights_are_the_same_in_every_process_and_leave_torch_alone() -> None:
+    torch.manual_seed(5)
+    expected = torch.rand(1)
+    torch.manual_seed(5)
+    here = fingerprint("vae")
+    assert torch.equal(torch.rand(1), expected)
+    code = f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r}); import test_loading as t; "
+    there = subprocess.run(
+        [sys.executable, "-c", code + "print(t.fingerprint('vae'))"], capture_output=True, text=True, check=True
+    )
+    assert there.stdout.strip() == here
+
+
+def test_every_untrained_network_is_ready_to_run() -> None:
+    for name in untrained.BUILDERS:
+        built = untrained.build(name)
+        parts = list(built.components.values()) if name == "sdxl" else [built[0] if isinstance(built, tuple) else built]
+        modules = [part for part in parts if isinstance(part, torch.nn.Module)]
+        assert modules and not any(module.training for module in modules), name

@@ -1,0 +1,57 @@
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import open_clip
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from toffee_pipeline.config import ModelSpec, RunConfig
+from toffee_pipeline.models import loading
+from toffee_pipeline.models.scores import ClipScorer, DinoScorer
+from toffee_pipeline.nano import untrained
+from toffee_pipeline.nano.architectures import build_clip_config
+
+PROMPTS = ["a red mug", "a very long story about a toy car on a beach", "a cat"]
+
+
+def test_clip_scores_are_cosines_and_independent(
+    config: RunConfig, device: torch.device, images: list[np.ndarray]
+) -> None:
+    scorer = ClipScorer(config, device)
+    scores = scorer.score(images, PROMPTS)
+    assert all(-1 <= score <= 1 for score in scores) and len(set(scores)) == 3
+    assert scorer.score(images[1:2], PROMPTS[1:2]) == pytest.approx(scores[1:2], abs=1e-5)
+    assert scorer.score(images[::-1], PROMPTS[::-1])[1] == scores[1]
+
+
+def test_clip_reads_its_nano_folder(
+    make_config: Callable[..., RunConfig],
+    config: RunConfig,
+    device: torch.device,
+    images: list[np.ndarray],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    folder = tmp_path / "clip"
+    folder.mkdir()
+    vocab_size = open_clip.SimpleTokenizer().vocab_size
+    (folder / "open_clip_config.json").write_text(json.dumps(build_clip_config(vocab_size)))
+    save_file(untrained.build("clip").state_dict(), folder / "model.safetensors")
+    shutil.copy(open_clip.tokenizer.default_bpe(), folder / "bpe.txt.gz")
+    monkeypatch.setattr(loading, "NANO_WEIGHTS", tmp_path)
+    scorer = ClipScorer(make_config({"clip": ModelSpec(weights="nano")}), device)
+    assert scorer.score(images, PROMPTS) == ClipScorer(config, device).score(images, PROMPTS)
+
+
+def test_dino_scores_are_cosines_and_independent(
+    config: RunConfig, device: torch.device, images: list[np.ndarray]
+) -> None:
+    scorer = DinoScorer(config, device)
+    scores = scorer.score(images, images[::-1])
+    assert scores[1] == pytest.approx(1, abs=1e-5) and scores[0] == pytest.approx(scores[2], abs=1e-5)
+    assert scores[0] < 1
+    assert scorer.score(images[:1], images[2:])[0] == pytest.approx(scores[0], abs=1e-5)

@@ -1,0 +1,52 @@
+"""Depth of the subject image, the draft's layout."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from transformers import AutoImageProcessor, AutoModelForDepthEstimation
+
+from toffee_pipeline.config import RunConfig
+from toffee_pipeline.models.loading import build_untrained, hub_options, load_model, resolve
+from toffee_pipeline.schema import SampleError, Subject
+
+
+class DepthEstimator:
+    """A network that predicts relative inverse depth, such as DPT or Depth Anything."""
+
+    def __init__(self, config: RunConfig, device: torch.device) -> None:
+        spec = config.models.depth
+        self.device = device
+        if spec.weights == "untrained":
+            model, self.processor = build_untrained("depth")
+            self.model = model.to(device)
+        else:
+            self.model = load_model(AutoModelForDepthEstimation, spec, "depth", device)
+            self.processor = AutoImageProcessor.from_pretrained(resolve(spec, "depth"), **hub_options(spec))
+
+    @torch.inference_mode()
+    def estimate(self, images: Sequence[np.ndarray], subjects: Sequence[Subject]) -> list[np.ndarray | SampleError]:
+        """Inverse depth, stretched to 0..1 per image.
+
+        Args:
+            images: uint8 (H, W, 3) each, of one size.
+            subjects: not used; the renderer's stand-in needs them.
+
+        Returns:
+            float32 (H, W) each, 1 = nearest (a flat image is all 0); a SampleError where it is not finite.
+        """
+        pixels = self.processor(images=list(images), return_tensors="pt")["pixel_values"].to(self.device)
+        predicted = self.model(pixels.to(self.model.dtype)).predicted_depth.float()
+        resized = F.interpolate(predicted[:, None], size=images[0].shape[:2], mode="bicubic", align_corners=False)
+        return [_stretch(sample) for sample in resized[:, 0].cpu()]
+
+
+def _stretch(depth: Tensor) -> np.ndarray | SampleError:
+    if not depth.isfinite().all():
+        return SampleError("the depth holds NaN or infinite values")
+    low, high = depth.min(), depth.max()
+    return ((depth - low) / (high - low).clamp(min=1e-12)).clamp(0, 1).numpy()

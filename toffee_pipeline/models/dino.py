@@ -1,0 +1,85 @@
+"""DINO tokens and their mix (paper Eq 2-3)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from transformers import Dinov2Model
+
+from toffee_pipeline.config import RunConfig
+from toffee_pipeline.models.loading import load_model
+from toffee_pipeline.models.tensors import HALF, IMAGENET_MEAN, IMAGENET_STD, normalize, resize, to_tensor
+
+GRID = 16
+
+
+class DinoEncoder:
+    """The frozen encoder E. The paper's is DINOv2-Giant at 224 px: 257 x 1536 tokens."""
+
+    def __init__(self, config: RunConfig, device: torch.device) -> None:
+        spec = config.models.dino
+        self.device = device
+        self.model = load_model(Dinov2Model, spec, "dino", device)
+        # The processor that comes with DINOv2 crops the border: patches would no longer cover the image.
+        self.size_px = GRID * self.model.config.patch_size
+        pretrained = spec.weights == "pretrained"
+        self.mean, self.std = (IMAGENET_MEAN, IMAGENET_STD) if pretrained else (HALF, HALF)
+
+    @torch.inference_mode()
+    def encode(self, images: Sequence[np.ndarray]) -> Tensor:
+        """uint8 (H, W, 3) each to float32 (b, 1 + 256, c) on the device: CLS, then 16 x 16 patches by rows."""
+        pixels = normalize(resize(to_tensor(images, self.device), self.size_px), self.mean, self.std)
+        return self.model(pixels.to(self.model.dtype)).last_hidden_state.float()
+
+
+def mix_tokens(
+    draft: Tensor,
+    subject: Tensor,
+    a: Tensor | float,
+    g: float,
+    draft_region: Tensor | None = None,
+    subject_region: Tensor | None = None,
+) -> Tensor:
+    """Give each draft patch a share of its best match in the subject (Eq 2-3).
+
+    j*(i) = argmax_j cos(draft_i, subject_j); m_i = a * subject_j* + (1 - a) * draft_i where that cosine is at least g,
+    else draft_i. The CLS token stays the draft's (ours: the paper does not say).
+
+    Args:
+        draft, subject: (b, 1 + n, c), CLS first.
+        a: weight of the subject's token, 0..1; float, or (b,).
+        g: least cosine.
+        draft_region, subject_region: bool (b, n): patches that may receive, and that may give. Without an allowed patch
+            a sample keeps its draft.
+
+    Returns:
+        (b, 1 + n, c) in the dtype of `draft`.
+    """
+    patches, source = draft[:, 1:].float(), subject[:, 1:].float()  # half precision changes 1 % of the matches
+    cosine = F.normalize(patches, dim=-1) @ F.normalize(source, dim=-1).transpose(1, 2)
+    if subject_region is not None:
+        cosine = cosine.masked_fill(~subject_region[:, None], -torch.inf)
+    best, match = cosine.max(-1, keepdim=True)
+    use = best >= g
+    if draft_region is not None:
+        use &= draft_region[..., None]
+    matched = source.gather(1, match.expand(-1, -1, source.shape[-1]))
+    weight = torch.as_tensor(a, dtype=torch.float32, device=draft.device).reshape(-1, 1, 1)
+    mixed = torch.where(use, weight * matched + (1 - weight) * patches, patches)
+    return torch.cat([draft[:, :1], mixed.to(draft.dtype)], 1)
+
+
+def patch_region(mask: np.ndarray, num_patches: int = GRID**2) -> np.ndarray:
+    """Bool mask (H, W) to bool (num_patches,), row by row: patches of which the mask covers at least half.
+
+    Raises ValueError where num_patches is not a square number.
+    """
+    side = round(num_patches**0.5)
+    if side * side != num_patches:
+        raise ValueError(f"{num_patches} patches are not a square grid")
+    share = F.adaptive_avg_pool2d(torch.from_numpy(mask).float()[None], side)
+    return (share >= 0.5).flatten().numpy()

@@ -1,0 +1,57 @@
+"""Drafts: the pair's prompt on the subject's layout (paper section 3.1)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from diffusers import ControlNetModel, StableDiffusionXLControlNetPipeline
+
+from toffee_pipeline.config import RunConfig
+from toffee_pipeline.models.loading import load_model
+from toffee_pipeline.models.sampling import generators, make_scheduler
+from toffee_pipeline.models.sdxl import load_sdxl
+from toffee_pipeline.models.tensors import to_images
+from toffee_pipeline.schema import Pair, SampleError, Subject
+
+
+class ControlNetDraft:
+    """SDXL with a depth ControlNet, by the stock pipeline (ours: the paper names no base model)."""
+
+    def __init__(self, config: RunConfig, device: torch.device) -> None:
+        self.device, self.sampling, self.size_px = device, config.draft_sampling, config.size_px
+        self.controlnet_conditioning_scale = config.controlnet_conditioning_scale
+        components, self.autoencoder = load_sdxl(config.models.sdxl, device)
+        controlnet = load_model(ControlNetModel, config.models.controlnet, "controlnet", device)
+        self.pipeline = StableDiffusionXLControlNetPipeline(**components, controlnet=controlnet, add_watermarker=False)
+        self.pipeline.set_progress_bar_config(disable=True)
+        self.scheduler_config = self.pipeline.scheduler.config
+
+    @torch.inference_mode()
+    def draft(
+        self, pairs: Sequence[Pair], subjects: Sequence[Subject], depths: Sequence[np.ndarray]
+    ) -> list[np.ndarray | SampleError]:
+        """One image per pair from its prompt, its seed and its subject's depth.
+
+        Args:
+            subjects: each pair's subject; not used, the renderer's stand-in needs them.
+            depths: float32 (size_px, size_px) in 0..1 each, 1 = nearest.
+
+        Returns:
+            uint8 (size_px, size_px, 3) each, or a SampleError in its place.
+        """
+        self.pipeline.scheduler = make_scheduler(self.sampling, self.scheduler_config)
+        layout = torch.from_numpy(np.stack(depths)).to(self.device)[:, None].expand(-1, 3, -1, -1)
+        latents = self.pipeline(
+            prompt=[pair.prompt for pair in pairs],
+            image=layout,
+            height=self.size_px,
+            width=self.size_px,
+            num_inference_steps=self.sampling.num_inference_steps,
+            guidance_scale=self.sampling.guidance_scale,
+            controlnet_conditioning_scale=self.controlnet_conditioning_scale,
+            generator=generators([pair.seed for pair in pairs]),
+            output_type="latent",
+        ).images
+        return to_images(self.autoencoder.decode(latents))

@@ -1,0 +1,105 @@
+"""Grounded-SAM: the subject's mask from its class name (paper section 3.3)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from huggingface_hub import hf_hub_download
+from segment_anything import sam_model_registry
+from segment_anything.modeling import Sam
+from segment_anything.utils.transforms import ResizeLongestSide
+from torch import Tensor
+from transformers import AutoModelForZeroShotObjectDetection, AutoProcessor
+
+from toffee_pipeline.config import ModelsConfig, RunConfig
+from toffee_pipeline.models.loading import build_untrained, hub_options, load_model, resolve
+from toffee_pipeline.schema import Subject
+
+
+class GroundedSam:
+    """Grounding DINO finds the box that a phrase names, Segment Anything its mask."""
+
+    def __init__(self, config: RunConfig, device: torch.device) -> None:
+        self.device, self.thresholds = device, config.mask
+        spec = config.models.detector
+        if spec.weights == "untrained":
+            detector, self.processor = build_untrained("detector")
+            self.detector = detector.to(device)
+        else:
+            self.detector = load_model(AutoModelForZeroShotObjectDetection, spec, "detector", device)
+            self.processor = AutoProcessor.from_pretrained(resolve(spec, "detector"), **hub_options(spec))
+        self.sam = load_sam(config.models).to(device)
+        self.to_sam = ResizeLongestSide(self.sam.image_encoder.img_size)
+
+    @torch.inference_mode()
+    def segment(self, images: Sequence[np.ndarray], subjects: Sequence[Subject]) -> list[np.ndarray | None]:
+        """The mask of the best box for each subject's class name.
+
+        Args:
+            images: uint8 (H, W, 3) each, of one size.
+
+        Returns:
+            bool (H, W) each; None where no box reaches the thresholds of `config.mask`.
+        """
+        boxes = self.detect(images, [subject.class_name for subject in subjects])
+        found = [index for index, box in enumerate(boxes) if box is not None]
+        masks: list[np.ndarray | None] = [None] * len(images)
+        if found:  # SAM raises for an image without boxes
+            prompts = [box for box in boxes if box is not None]
+            for index, result in zip(found, self._masks([images[index] for index in found], prompts), strict=True):
+                masks[index] = result
+        return masks
+
+    @torch.inference_mode()
+    def detect(self, images: Sequence[np.ndarray], phrases: Sequence[str]) -> list[Tensor | None]:
+        """The best box (4,) in pixels x0, y0, x1, y1 for each phrase, or None."""
+        inputs = self.processor(
+            images=list(images), text=[[phrase] for phrase in phrases], padding=True, return_tensors="pt"
+        )
+        inputs = inputs.to(self.device)
+        inputs["pixel_values"] = inputs["pixel_values"].to(self.detector.dtype)
+        results = self.processor.post_process_grounded_object_detection(
+            self.detector(**inputs),
+            inputs["input_ids"],
+            threshold=self.thresholds.box_threshold,
+            text_threshold=self.thresholds.text_threshold,
+            target_sizes=[image.shape[:2] for image in images],
+        )
+        return [self._best(result) for result in results]
+
+    @staticmethod
+    def _best(result: dict) -> Tensor | None:
+        named = [index for index, label in enumerate(result["text_labels"]) if label]
+        if not named:
+            return None
+        return result["boxes"][max(named, key=lambda index: float(result["scores"][index]))].float()
+
+    def _masks(self, images: Sequence[np.ndarray], boxes: Sequence[Tensor]) -> list[np.ndarray]:
+        batch = []
+        for image, box in zip(images, boxes, strict=True):
+            size = image.shape[:2]
+            pixels = torch.from_numpy(self.to_sam.apply_image(image)).permute(2, 0, 1)
+            prompt = self.to_sam.apply_boxes_torch(box[None], size)
+            batch.append({"image": pixels.to(self.device), "boxes": prompt, "original_size": size})
+        return [output["masks"][0, 0].cpu().numpy() for output in self.sam(batch, multimask_output=False)]
+
+
+def load_sam(models: ModelsConfig) -> Sam:
+    """Segment Anything on the CPU in eval mode, float32.
+
+    Pretrained weights are Meta's `.pth`: the file at `segmenter.path`, or the file that `segmenter.variant` names in
+    the hub repository `segmenter.id`.
+    """
+    spec = models.segmenter
+    if spec.weights == "untrained":
+        return build_untrained("segmenter")
+    if spec.path is None and spec.variant is None and spec.weights == "pretrained":
+        raise ValueError("models.segmenter: a hub id needs `variant`, the name of the .pth file in its repository")
+    source = resolve(spec, "segmenter")
+    path = source if isinstance(source, Path) else Path(hf_hub_download(source, spec.variant, revision=spec.revision))
+    sam = sam_model_registry[models.segmenter_type](checkpoint=None)
+    sam.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
+    return sam.eval()

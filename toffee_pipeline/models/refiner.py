@@ -1,0 +1,190 @@
+"""The Refiner: SDXL's UNet on DINO tokens instead of text (paper section 3.1, Eq 1), for SDEdit and region edits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+import torch
+from diffusers import DDIMScheduler, UNet2DConditionModel
+from diffusers.schedulers.scheduling_utils import SchedulerMixin
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from toffee_pipeline.config import RunConfig
+from toffee_pipeline.models.autoencoder import load_refiner_autoencoder
+from toffee_pipeline.models.blended import composite, latent_mask
+from toffee_pipeline.models.loading import build_untrained, dtype_of, local_folder
+from toffee_pipeline.models.sampling import Blend, denoise, guided, initial_noise, make_scheduler
+from toffee_pipeline.models.tensors import to_images
+from toffee_pipeline.schema import SampleError
+
+TOKEN_MAP_FILE = "token_map.safetensors"
+SCHEDULER_FOLDER = "scheduler"
+
+
+class RefinerNetwork(nn.Module):
+    """The UNet and how DINO tokens enter it; the trainer and the sampler both call this one.
+
+    Args:
+        unet: `UNet2DConditionModel` with `encoder_hid_dim_type="text_proj"` (tokens to cross-attention) and SDXL's
+            `text_time` conditioning.
+        token_map: None in the paper, where tokens enter by cross-attention alone. A `Linear(dino_dim, k)` also lays the
+            patch tokens on the latent grid as k more input channels: it lets the nano Refiner learn on a CPU.
+        scheduler: the noise schedule and prediction type that the network is trained for, saved beside it.
+        vae_scale_factor: pixels per latent, for SDXL's size conditioning.
+    """
+
+    def __init__(
+        self,
+        unet: UNet2DConditionModel,
+        token_map: nn.Linear | None,
+        scheduler: SchedulerMixin,
+        vae_scale_factor: int = 8,
+    ) -> None:
+        super().__init__()
+        self.unet = unet
+        self.token_map = token_map
+        self.scheduler = scheduler
+        self.vae_scale_factor = vae_scale_factor
+        self.pooled_dim = unet.config.projection_class_embeddings_input_dim - 6 * unet.config.addition_time_embed_dim
+
+    def forward(self, latents: Tensor, timestep: Tensor | int, tokens: Tensor) -> Tensor:
+        """Predict noise or velocity, as the scheduler's `prediction_type` says.
+
+        Args:
+            latents: (b, c, h, w) noisy latents, scaled.
+            timestep: int, () or (b,).
+            tokens: (b, 1 + n, dino_dim), CLS first; n a square number. All zeros is the null condition.
+
+        Returns:
+            (b, c, h, w).
+        """
+        size, dtype = latents.shape[-2:], self.unet.dtype
+        latents, tokens = latents.to(dtype), tokens.to(dtype)
+        if self.token_map is not None:
+            latents = torch.cat([latents, F.interpolate(self._grid(self.token_map(tokens[:, 1:])), size=size)], 1)
+        height, width = (side * self.vae_scale_factor for side in size)
+        time_ids = torch.tensor([height, width, 0, 0, height, width], device=latents.device, dtype=dtype)
+        conditions = {
+            "text_embeds": latents.new_zeros(len(latents), self.pooled_dim),
+            "time_ids": time_ids.expand(len(latents), -1),
+        }
+        return self.unet(
+            latents, timestep, encoder_hidden_states=tokens, added_cond_kwargs=conditions, return_dict=False
+        )[0]
+
+    @staticmethod
+    def _grid(mapped: Tensor) -> Tensor:
+        side = int(mapped.shape[1] ** 0.5)
+        return mapped.transpose(1, 2).unflatten(2, (side, side))
+
+    def save(self, folder: Path) -> None:
+        """Write the UNet as stock `UNet2DConditionModel.from_pretrained` reads it, the token map and the scheduler."""
+        self.unet.save_pretrained(folder)
+        if self.token_map is not None:
+            save_file({k: v.contiguous() for k, v in self.token_map.state_dict().items()}, folder / TOKEN_MAP_FILE)
+        self.scheduler.save_pretrained(folder / SCHEDULER_FOLDER)
+
+    @classmethod
+    def load(
+        cls,
+        folder: Path,
+        vae_scale_factor: int = 8,
+        dtype: torch.dtype = torch.float32,
+        variant: str | None = None,
+    ) -> Self:
+        """Read what `save` wrote, in eval mode. Raises OSError where the UNet or the scheduler is missing."""
+        unet = UNet2DConditionModel.from_pretrained(folder, dtype=dtype, variant=variant, local_files_only=True)
+        scheduler = DDIMScheduler.from_pretrained(folder, subfolder=SCHEDULER_FOLDER, local_files_only=True)
+        token_map = None
+        if (folder / TOKEN_MAP_FILE).exists():
+            state = load_file(folder / TOKEN_MAP_FILE)
+            channels, dino_dim = state["weight"].shape
+            token_map = nn.Linear(dino_dim, channels, dtype=dtype)
+            token_map.load_state_dict(state)
+        return cls(unet, token_map, scheduler, vae_scale_factor).eval()
+
+
+class Refiner:
+    """Paints the subject's details into drafts: SDEdit from the draft's latents, conditioned on mixed DINO tokens."""
+
+    def __init__(self, config: RunConfig, device: torch.device) -> None:
+        spec = config.models.refiner
+        self.device, self.strength, self.sampling = device, config.refine.strength, config.refine_sampling
+        self.autoencoder = load_refiner_autoencoder(config.models, device)
+        network: RefinerNetwork
+        if spec.weights == "untrained":
+            network = build_untrained("refiner")
+        else:
+            folder = local_folder(spec, "refiner")
+            network = RefinerNetwork.load(folder, self.autoencoder.scale_factor, dtype_of(spec), spec.variant)
+        self.network = network.to(device)
+
+    @torch.inference_mode()
+    def refine(
+        self, drafts: Sequence[np.ndarray], tokens: Tensor, seeds: Sequence[int]
+    ) -> list[np.ndarray | SampleError]:
+        """Targets of generation pairs (paper section 3.1).
+
+        Args:
+            drafts: uint8 (H, W, 3) each.
+            tokens: (b, 1 + n, dino_dim) from `mix_tokens`.
+            seeds: one per draft.
+
+        Returns:
+            uint8 (H, W, 3) each, or a SampleError in its place.
+        """
+        latents = self._sample(self.autoencoder.encode(drafts), tokens, seeds)
+        return to_images(self.autoencoder.decode(latents))
+
+    @torch.inference_mode()
+    def edit(
+        self,
+        subject_images: Sequence[np.ndarray],
+        drafts: Sequence[np.ndarray],
+        masks: Sequence[np.ndarray],
+        tokens: Tensor,
+        seeds: Sequence[int],
+    ) -> list[np.ndarray | SampleError]:
+        """Targets of edit pairs: `refine` inside the mask by blended latent diffusion (paper section 3.3).
+
+        Args:
+            subject_images, drafts: uint8 (H, W, 3) each.
+            masks: bool (H, W) each, the editing mask, already dilated.
+            tokens: (b, 1 + n, dino_dim).
+            seeds: one per draft.
+
+        Returns:
+            uint8 (H, W, 3) each, exactly the subject image outside the mask; or a SampleError in its place.
+        """
+        kept = self.autoencoder.encode(subject_images)
+        mask = latent_mask(masks, self.autoencoder.scale_factor, self.device)
+        latents = self._sample(self.autoencoder.encode(drafts), tokens, seeds, kept, mask)
+        painted = to_images(self.autoencoder.decode(latents))
+        return [
+            image if isinstance(image, SampleError) else composite(image, original, area)
+            for image, original, area in zip(painted, subject_images, masks, strict=True)
+        ]
+
+    def _sample(
+        self,
+        init_latents: Tensor,
+        tokens: Tensor,
+        seeds: Sequence[int],
+        kept: Tensor | None = None,
+        mask: Tensor | None = None,
+    ) -> Tensor:
+        noise = initial_noise(init_latents.shape[1:], seeds, self.device)
+        return denoise(
+            guided(self.network, tokens.to(self.device), self.sampling.guidance_scale),
+            make_scheduler(self.sampling, self.network.scheduler.config),
+            noise,
+            self.sampling.num_inference_steps,
+            init_latents=init_latents,
+            strength=self.strength,
+            blend=None if kept is None or mask is None else Blend(kept, mask, noise),
+        )

@@ -1,0 +1,139 @@
+"""Which class plays a role, as the config says; and what a run says about its models."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from toffee_pipeline.config import ModelSpec, Role, RunConfig
+from toffee_pipeline.models.autoencoder import refiner_vae
+from toffee_pipeline.models.depth import DepthEstimator
+from toffee_pipeline.models.draft import ControlNetDraft
+from toffee_pipeline.models.grounded_sam import GroundedSam
+from toffee_pipeline.models.loading import weights_hash
+from toffee_pipeline.models.subject import FolderSubject, SDXLSubject
+from toffee_pipeline.models.view_generator import ViewGenerator
+from toffee_pipeline.nano.renderer import (
+    RendererDepth,
+    RendererDraft,
+    RendererMask,
+    RendererSubject,
+    RendererView,
+)
+from toffee_pipeline.schema import Pair, SampleError, Subject
+
+STAND_IN = "renderer (stand-in)"
+Images = Sequence[np.ndarray]
+"""uint8 (size_px, size_px, 3) in RGB, each."""
+Results = Sequence[np.ndarray | SampleError]
+"""As `Images`; a sample that fails on its own has a SampleError in its place."""
+
+
+class SubjectModel(Protocol):
+    """Subject images from planned subjects."""
+
+    def create(self, subjects: Sequence[Subject]) -> Results: ...
+
+
+class MaskModel(Protocol):
+    """The subject's mask, bool (size_px, size_px); None where it is not found."""
+
+    def segment(self, images: Images, subjects: Sequence[Subject]) -> Sequence[np.ndarray | None]: ...
+
+
+class DepthModel(Protocol):
+    """Inverse depth of the subject image: float32 (size_px, size_px) in 0..1, 1 = nearest."""
+
+    def estimate(self, images: Images, subjects: Sequence[Subject]) -> Results: ...
+
+
+class DraftModel(Protocol):
+    """Drafts: the pair's prompt on the layout that its subject's inverse depth gives. Element i is of pairs[i]."""
+
+    def draft(self, pairs: Sequence[Pair], subjects: Sequence[Subject], depths: Sequence[np.ndarray]) -> Results: ...
+
+
+class ViewModel(Protocol):
+    """Other views of the subjects whose DINO tokens (b, 1 + n, c) are given."""
+
+    def generate(self, tokens: Tensor, subjects: Sequence[Subject], seeds: Sequence[int]) -> Results: ...
+
+
+def make_subject_model(config: RunConfig, device: torch.device) -> SubjectModel:
+    """By subjects.source: SDXL, a folder of images, or the renderer."""
+    sources: dict[str, Callable[[RunConfig, torch.device], SubjectModel]] = {
+        "synthesis": SDXLSubject,
+        "folder": FolderSubject,
+        "renderer": RendererSubject,
+    }
+    return sources[config.subjects.source](config, device)
+
+
+def make_mask_model(config: RunConfig, device: torch.device) -> MaskModel:
+    """The renderer where it stands in, else Grounded-SAM."""
+    return (RendererMask if config.plays_renderer("mask") else GroundedSam)(config, device)
+
+
+def make_depth_model(config: RunConfig, device: torch.device) -> DepthModel:
+    """The renderer where it stands in, else the depth network."""
+    return (RendererDepth if config.plays_renderer("depth") else DepthEstimator)(config, device)
+
+
+def make_draft_model(config: RunConfig, device: torch.device) -> DraftModel:
+    """The renderer where it stands in, else the depth ControlNet."""
+    return (RendererDraft if config.plays_renderer("draft") else ControlNetDraft)(config, device)
+
+
+def make_view_model(config: RunConfig, device: torch.device) -> ViewModel:
+    """The renderer where it stands in, else the View Generator."""
+    return (RendererView if config.plays_renderer("view") else ViewGenerator)(config, device)
+
+
+def describe_roles(config: RunConfig) -> dict[str, str]:
+    """Who plays each role, such as {"mask": "renderer (stand-in)", "refiner": "nano weights 0123456789abcdef"}.
+
+    Reads the weights that lie in local folders, to hash them. Raises FileNotFoundError where they are missing.
+    """
+    models = config.models
+    roles: dict[str, str] = {}
+
+    def network(name: str, spec: ModelSpec, folder: str, role: Role | None = None) -> None:
+        roles[name] = STAND_IN if role and config.plays_renderer(role) else describe_weights(spec, folder)
+
+    if config.subjects.source == "synthesis":
+        network("subject", models.sdxl, "sdxl")
+    else:
+        roles["subject"] = STAND_IN if config.subjects.source == "renderer" else "folder of images"
+    if config.plays_renderer("mask"):
+        roles["mask"] = STAND_IN
+    else:
+        network("detector", models.detector, "detector")
+        network("segmenter", models.segmenter, "segmenter")
+    network("depth", models.depth, "depth", "depth")
+    if config.plays_renderer("draft"):
+        roles["draft"] = STAND_IN
+    else:
+        network("draft", models.sdxl, "sdxl")
+        network("controlnet", models.controlnet, "controlnet")
+    network("dino", models.dino, "dino")
+    network("refiner", models.refiner, "refiner")
+    network("vae", refiner_vae(models), "vae")
+    network("view", models.view_generator, "view_generator", "view")
+    network("clip", models.clip, "clip")
+    network("filter_dino", models.filter_dino, "dino")
+    return roles
+
+
+def describe_weights(spec: ModelSpec, network: str) -> str:
+    """One set of weights in words, with what identifies it."""
+    if spec.weights == "untrained":
+        return "untrained (random weights)"
+    if spec.weights == "nano":
+        return f"nano weights {weights_hash(spec, network)}"
+    if spec.path is not None:
+        return f"pretrained {spec.path.name} {weights_hash(spec, network)}"
+    return f"pretrained {spec.id}@{spec.revision or 'main'}"

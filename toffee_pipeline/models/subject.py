@@ -1,0 +1,62 @@
+"""Subject images: synthesised (paper section 3.1), or your own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from diffusers import StableDiffusionXLPipeline
+
+from toffee_pipeline.config import RunConfig
+from toffee_pipeline.images import ImageError, fit_square, read_file
+from toffee_pipeline.models.sampling import generators, make_scheduler
+from toffee_pipeline.models.sdxl import load_sdxl
+from toffee_pipeline.models.tensors import to_images
+from toffee_pipeline.schema import SampleError, Subject
+
+
+class SDXLSubject:
+    """Text to image by the stock SDXL pipeline."""
+
+    def __init__(self, config: RunConfig, device: torch.device) -> None:
+        self.sampling, self.size_px = config.subject_sampling, config.size_px
+        components, self.autoencoder = load_sdxl(config.models.sdxl, device)
+        self.pipeline = StableDiffusionXLPipeline(**components, add_watermarker=False)
+        self.pipeline.set_progress_bar_config(disable=True)
+        self.scheduler_config = self.pipeline.scheduler.config
+
+    @torch.inference_mode()
+    def create(self, subjects: Sequence[Subject]) -> list[np.ndarray | SampleError]:
+        """One image per subject from its prompt and seed: uint8 (size_px, size_px, 3), or a SampleError."""
+        self.pipeline.scheduler = make_scheduler(self.sampling, self.scheduler_config)
+        latents = self.pipeline(
+            prompt=[subject.prompt for subject in subjects],
+            height=self.size_px,
+            width=self.size_px,
+            num_inference_steps=self.sampling.num_inference_steps,
+            guidance_scale=self.sampling.guidance_scale,
+            generator=generators([subject.seed for subject in subjects]),
+            output_type="latent",
+        ).images
+        return to_images(self.autoencoder.decode(latents))
+
+
+class FolderSubject:
+    """Your own images, below subjects.path; the central square of each."""
+
+    def __init__(self, config: RunConfig, device: torch.device) -> None:
+        assert config.subjects.path is not None  # SubjectsConfig sees to it
+        self.folder, self.size_px = config.subjects.path, config.size_px
+
+    def create(self, subjects: Sequence[Subject]) -> list[np.ndarray | SampleError]:
+        """The image at each subject's `path`: uint8 (size_px, size_px, 3), or a SampleError if it cannot be read."""
+        return [self._read(subject) for subject in subjects]
+
+    def _read(self, subject: Subject) -> np.ndarray | SampleError:
+        if subject.path is None:
+            return SampleError(f"subject {subject.subject_id} has no path")
+        try:
+            return fit_square(read_file(self.folder / subject.path), self.size_px)
+        except ImageError as error:
+            return SampleError(str(error))

@@ -1,0 +1,54 @@
+"""Images between the pipeline's arrays and the networks' tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from toffee_pipeline.schema import SampleError
+
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+HALF = (0.5, 0.5, 0.5)
+
+
+def to_tensor(images: Sequence[np.ndarray], device: torch.device) -> Tensor:
+    """uint8 (H, W, 3) each to float32 (b, 3, H, W) in 0..1. Raises ValueError where sizes differ."""
+    return torch.from_numpy(np.stack(images)).to(device).permute(0, 3, 1, 2).float() / 255
+
+
+def to_images(pixels: Tensor) -> list[np.ndarray | SampleError]:
+    """(b, 3, H, W) in 0..1 to uint8 (H, W, 3) each; a SampleError where values are not finite or all are black."""
+    pixels = pixels.detach().float().cpu()
+    return [_to_image(sample) for sample in pixels]
+
+
+def _to_image(pixels: Tensor) -> np.ndarray | SampleError:
+    if not pixels.isfinite().all():
+        return SampleError("the model's image holds NaN or infinite values")
+    image = (pixels.clamp(0, 1) * 255).round().to(torch.uint8)
+    if not image.any():
+        return SampleError("the model's image is all black")
+    return image.permute(1, 2, 0).contiguous().numpy()
+
+
+def resize(pixels: Tensor, size_px: int) -> Tensor:
+    """(b, 3, H, W) in 0..1 to (b, 3, size_px, size_px), bicubic with antialiasing; untouched where the size fits."""
+    if pixels.shape[-2:] == (size_px, size_px):
+        return pixels
+    small = F.interpolate(pixels, size=(size_px, size_px), mode="bicubic", antialias=True, align_corners=False)
+    return small.clamp(0, 1)
+
+
+def center_crop(pixels: Tensor, size_px: int) -> Tensor:
+    """The central (b, 3, size_px, size_px)."""
+    top, left = ((side - size_px) // 2 for side in pixels.shape[-2:])
+    return pixels[..., top : top + size_px, left : left + size_px]
+
+
+def normalize(pixels: Tensor, mean: tuple[float, float, float], std: tuple[float, float, float]) -> Tensor:
+    """(b, 3, H, W) minus `mean`, over `std`, per channel."""
+    return (pixels - pixels.new_tensor(mean)[:, None, None]) / pixels.new_tensor(std)[:, None, None]

@@ -1,0 +1,76 @@
+"""`python -m toffee_pipeline.nano.recipe STEP`: trains the embedded networks; every step resumes where it was killed."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import click
+import torch
+
+from toffee_pipeline.nano.recipe.data import render_data
+
+WEIGHTS = Path(__file__).parent.parent / "weights"
+
+
+@click.group(help=__doc__)
+@click.option("--work-dir", type=click.Path(path_type=Path), default=Path(".nano"), show_default=True)
+@click.option("--threads", type=int, default=os.cpu_count(), show_default="CPU cores")
+@click.pass_context
+def main(context: click.Context, work_dir: Path, threads: int) -> None:
+    torch.set_num_threads(threads)
+    work_dir.mkdir(parents=True, exist_ok=True)
+    context.obj = work_dir
+
+
+@main.command()
+@click.option("--subjects", type=int, default=12_000, show_default=True)
+@click.option("--processes", type=int, default=os.cpu_count(), show_default="CPU cores")
+@click.pass_obj
+def data(work_dir: Path, subjects: int, processes: int) -> None:
+    """Render the training set."""
+    render_data(work_dir, subjects, processes)
+
+
+@main.command()
+@click.option("--steps", type=int, default=9_000, show_default=True)
+@click.pass_obj
+def vae(work_dir: Path, steps: int) -> None:
+    """Train the VAE."""
+    from toffee_pipeline.nano.recipe.vae import train_vae
+
+    train_vae(work_dir, WEIGHTS, steps)
+
+
+@main.command()
+@click.option("--steps", type=int, default=4_000, show_default=True)
+@click.pass_obj
+def dino(work_dir: Path, steps: int) -> None:
+    """Train DINO."""
+    from toffee_pipeline.nano.recipe.dino import train_dino
+
+    train_dino(work_dir, WEIGHTS, steps)
+
+
+@main.command()
+@click.option("--steps", type=int, default=3_000, show_default=True)
+@click.pass_obj
+def clip(work_dir: Path, steps: int) -> None:
+    """Train CLIP and its tokenizer."""
+    from toffee_pipeline.nano.recipe.clip import train_clip
+
+    train_clip(work_dir, WEIGHTS, steps)
+
+
+@main.command()
+@click.option("--steps", type=int, default=8_000, show_default=True)
+@click.pass_obj
+def refiner(work_dir: Path, steps: int) -> None:
+    """Train the Refiner (needs the VAE and DINO)."""
+    from toffee_pipeline.nano.recipe.refiner import train_refiner
+
+    train_refiner(work_dir, WEIGHTS, steps)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,182 @@
+"""Stand-ins for the networks that are not trained yet: the small world's renderer, which knows the truth.
+
+Each has the method of the role that it stands in for, and is called a renderer wherever a run describes itself. A scene
+is a pure function of a planned subject, so that image, mask and depth agree without passing anything on.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from toffee_pipeline.config import RunConfig
+from toffee_pipeline.nano import world
+from toffee_pipeline.nano.world.palette import MAIN, jittered
+from toffee_pipeline.schema import Pair, Subject
+
+MAX_AZIMUTH = 1.0
+ELEVATION = (0.10, 0.26)
+TURN = (0.4, 1.2)
+PATTERN_COLOR = 3
+"""Index of the pattern's colour in `color_names`, after the three palette slots."""
+_ANY_COLOR, _ANY_PATTERN = "|".join(world.COLORS), "|".join(world.PATTERNS)
+
+
+@dataclass(frozen=True)
+class Scene:
+    """Everything that a rendering needs. seed: of the light and the details of the place."""
+
+    subject: world.Subject
+    view: world.View
+    background: str
+    style: str
+    seed: int
+
+    def render(self, size_px: int) -> world.Rendering:
+        return world.render(self.subject, self.view, self.background, self.style, size_px, self.seed)
+
+
+def scene(subject: Subject) -> Scene:
+    """The photo of a subject from a side that tells what it is: what its prompt says, and the rest from its seed.
+
+    Raises ValueError for a class that the small world does not have.
+    """
+    if subject.class_name not in world.CLASS_NAMES:
+        raise ValueError(f"the renderer has no class {subject.class_name!r}, only {', '.join(world.CLASS_NAMES)}")
+    rng = np.random.default_rng([subject.seed, 1])
+    toy = world.make_subject(subject.class_name, subject.seed)
+    place = str(rng.choice(world.BACKGROUNDS))
+    return Scene(
+        subject=_as_told(toy, subject.prompt, rng),
+        view=world.View(rng.uniform(-MAX_AZIMUTH, MAX_AZIMUTH), rng.uniform(*ELEVATION)),
+        background=next((told for told in world.BACKGROUNDS if subject.prompt.endswith(told)), place),
+        style="photo",
+        seed=int(rng.integers(2**31)),
+    )
+
+
+def drafted(pair: Pair, subject: Subject) -> Scene:
+    """What a depth ControlNet would draw: the subject's layout, another toy's colours and pattern, the pair's change.
+
+    `pair.change` is in the small world's own words: one of BACKGROUNDS, STYLES, COLORS, PATTERNS, ADDITIONS, or the
+    class's entry in REMOVABLE. Raises ValueError for another.
+    """
+    original = scene(subject)
+    draft = replace(original, subject=world.with_identity_of(original.subject, _other(pair, original.subject)))
+    allowed = {
+        "background": world.BACKGROUNDS,
+        "style": world.STYLES,
+        "color": tuple(world.COLORS),
+        "texture": world.PATTERNS,
+        "addition": world.ADDITIONS,
+        "removal": (world.REMOVABLE[subject.class_name],),
+    }[pair.category]
+    if pair.change not in allowed:
+        raise ValueError(f"pair {pair.pair_id}: unknown {pair.category} {pair.change!r}, expected one of {allowed}")
+    if pair.category == "background":
+        return replace(draft, background=pair.change)
+    if pair.category == "style":
+        return replace(draft, style=pair.change)
+    if pair.category == "color":
+        return replace(draft, subject=world.recolored(draft.subject, pair.change))
+    if pair.category == "texture":
+        return replace(draft, subject=world.with_pattern(draft.subject, pair.change))
+    if pair.category == "addition":
+        return replace(draft, subject=world.with_addition(draft.subject, pair.change))
+    return replace(draft, subject=world.without_part(draft.subject))
+
+
+def turned(subject: Subject, seed: int) -> Scene:
+    """The same toy, turned by 0.4 to 1.2 rad to either side, in a place drawn from the seed."""
+    original, rng = scene(subject), np.random.default_rng([seed, 2])
+    turn = rng.uniform(*TURN) * rng.choice([-1, 1])
+    return replace(
+        original,
+        view=world.View(original.view.azimuth + turn, rng.uniform(*ELEVATION)),
+        background=str(rng.choice(world.BACKGROUNDS)),
+        seed=int(rng.integers(2**31)),
+    )
+
+
+def _as_told(toy: world.Subject, prompt: str, rng: np.random.Generator) -> world.Subject:
+    """The toy in the colours and pattern of its prompt, in the wording of `world.caption`."""
+    words = rf"\b({_ANY_COLOR})(?: and ({_ANY_COLOR}) ({_ANY_PATTERN}))? {toy.class_name}\b"
+    if (told := re.search(words, prompt)) is None:
+        return toy
+    color, pattern_color, pattern = told.groups()
+    toy = _painted(world.with_pattern(toy, pattern or "plain"), MAIN, color, rng)
+    return _painted(toy, PATTERN_COLOR, pattern_color, rng) if pattern_color else toy
+
+
+def _painted(toy: world.Subject, index: int, color_name: str, rng: np.random.Generator) -> world.Subject:
+    """The toy with another colour at this index; it swaps places if the toy has it already."""
+    names, colors = list(toy.color_names), [*toy.palette[:PATTERN_COLOR], toy.pattern_color]
+    if color_name in names:
+        old = names.index(color_name)
+        names[index], names[old] = names[old], names[index]
+        colors[index], colors[old] = colors[old], colors[index]
+    else:
+        names[index], colors[index] = color_name, jittered(world.COLORS[color_name], rng)
+    palette = (*colors[:PATTERN_COLOR], *toy.palette[PATTERN_COLOR:])
+    return replace(toy, palette=palette, color_names=tuple(names), pattern_color=colors[PATTERN_COLOR])
+
+
+def _other(pair: Pair, subject: world.Subject) -> world.Subject:
+    """Another toy of the class, of another main colour."""
+    rng = np.random.default_rng([pair.seed, 3])
+    while True:
+        other = world.make_subject(subject.class_name, int(rng.integers(2**62)))
+        if other.color_names[0] != subject.color_names[0]:
+            return other
+
+
+class _Renderer:
+    def __init__(self, config: RunConfig, device: torch.device) -> None:
+        self.size_px = config.size_px
+
+
+class RendererSubject(_Renderer):
+    """Stands in for subject synthesis."""
+
+    def create(self, subjects: Sequence[Subject]) -> list[np.ndarray]:
+        """uint8 (size_px, size_px, 3) each."""
+        return [scene(subject).render(self.size_px).rgb for subject in subjects]
+
+
+class RendererMask(_Renderer):
+    """Stands in for Grounded-SAM."""
+
+    def segment(self, images: Sequence[np.ndarray], subjects: Sequence[Subject]) -> list[np.ndarray]:
+        """bool (size_px, size_px) each, the exact mask; `images` are not looked at."""
+        return [scene(subject).render(self.size_px).mask for subject in subjects]
+
+
+class RendererDepth(_Renderer):
+    """Stands in for the depth estimator."""
+
+    def estimate(self, images: Sequence[np.ndarray], subjects: Sequence[Subject]) -> list[np.ndarray]:
+        """float32 (size_px, size_px) in 0..1 each, the exact inverse depth; `images` are not looked at."""
+        return [scene(subject).render(self.size_px).inverse_depth for subject in subjects]
+
+
+class RendererDraft(_Renderer):
+    """Stands in for the depth ControlNet."""
+
+    def draft(
+        self, pairs: Sequence[Pair], subjects: Sequence[Subject], depths: Sequence[np.ndarray]
+    ) -> list[np.ndarray]:
+        """uint8 (size_px, size_px, 3) each; `depths` are not looked at."""
+        return [drafted(pair, subject).render(self.size_px).rgb for pair, subject in zip(pairs, subjects, strict=True)]
+
+
+class RendererView(_Renderer):
+    """Stands in for the View Generator."""
+
+    def generate(self, tokens: Tensor, subjects: Sequence[Subject], seeds: Sequence[int]) -> list[np.ndarray]:
+        """uint8 (size_px, size_px, 3) each; `tokens` are not looked at."""
+        return [turned(subject, seed).render(self.size_px).rgb for subject, seed in zip(subjects, seeds, strict=True)]

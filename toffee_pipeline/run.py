@@ -1,0 +1,117 @@
+"""A run directory that explains itself: run.json at its start, summary.json at its end."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from datetime import UTC, datetime
+from importlib.metadata import version
+from typing import Any
+
+from toffee_pipeline.commit import read_manifests
+from toffee_pipeline.config import RunConfig
+from toffee_pipeline.plan import Plan
+from toffee_pipeline.schema import SCHEMA_VERSION, STAGES
+from toffee_pipeline.storage import MissingKey, Storage
+
+NO_CONTENT = {"placement", "fused", "device"}
+"""Settings that decide where work is done and not what comes out."""
+MAX_ERRORS = 20
+
+
+class RunMismatch(ValueError):
+    """The run directory belongs to another config."""
+
+
+def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in tree.items():
+        if isinstance(value, dict) and value:
+            flat |= _flat(value, f"{prefix}{key}.")
+        else:
+            flat[prefix + key] = value
+    return flat
+
+
+def _content(config: dict[str, Any]) -> dict[str, Any]:
+    """The settings that can change a pixel or a verdict."""
+    placed = {"num_actors", "num_cpus", "num_gpus"}
+    return {
+        key: value
+        for key, value in _flat(config).items()
+        if key.split(".")[0] not in NO_CONTENT and key.rpartition(".")[2] not in placed
+    }
+
+
+def open_run(storage: Storage, config: RunConfig, plan: Plan, roles: dict[str, str]) -> dict[str, Any]:
+    """Writes run.json, or checks that the one that is there belongs to the same content.
+
+    Raises RunMismatch with the differing keys: a run directory holds one dataset.
+    """
+    run = {
+        "config": config.model_dump(mode="json"),
+        "plan_hash": plan.hash,
+        "num_pairs": plan.num_pairs,
+        "num_shards": len(plan),
+        "roles": roles,
+        "code_version": version("toffee-pipeline"),
+        "schema_version": SCHEMA_VERSION,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+    try:
+        known = json.loads(storage.get("run.json"))
+    except MissingKey:
+        if storage.put_if_absent("run.json", json.dumps(run, indent=2).encode()):
+            return run
+        known = json.loads(storage.get("run.json"))
+    old, new = _content(known["config"]), _content(run["config"])
+    different = sorted(key for key in old.keys() | new.keys() if old.get(key) != new.get(key))
+    if not different and known["plan_hash"] != plan.hash:
+        different = ["the plan's inputs (catalogue or image folder)"]
+    if different:
+        raise RunMismatch(f"{storage.uri} holds another run; it differs in: {', '.join(different)}")
+    return known
+
+
+def summarize(storage: Storage) -> dict[str, Any]:
+    """Sums of all committed shards, one manifest at a time."""
+    totals: Counter[str] = Counter()
+    rejected: Counter[str] = Counter()
+    errors: Counter[str] = Counter()
+    groups: dict[str, dict[str, Counter[str]]] = {"by_kind": {}, "by_category": {}}
+    stages = {stage: {"rows": 0, "seconds": 0.0} for stage in STAGES}
+    shards = 0
+    for manifest in read_manifests(storage):
+        counts = manifest["info"]
+        shards += 1
+        totals.update({key: counts[key] for key in ("planned", "accepted", "failed")})
+        rejected.update(counts["rejected"])
+        errors.update(counts["errors"])
+        for group, known in groups.items():
+            for key, numbers in counts[group].items():
+                known.setdefault(key, Counter()).update(numbers)
+        for stage, figures in counts["stages"].items():
+            stages[stage]["rows"] += figures["rows"]
+            stages[stage]["seconds"] += figures["seconds"]
+        if len(errors) > 4 * MAX_ERRORS:  # messages may name files: keep the frequent ones only
+            errors = Counter(dict(errors.most_common(MAX_ERRORS)))
+    return {
+        "shards": shards,
+        "planned": totals["planned"],
+        "accepted": totals["accepted"],
+        "rejected": dict(rejected.most_common()),
+        "failed": totals["failed"],
+        "errors": dict(errors.most_common(MAX_ERRORS)),
+        **{group: {key: dict(numbers) for key, numbers in sorted(known.items())} for group, known in groups.items()},
+        "stages": stages,
+    }
+
+
+def check_counts(summary: dict[str, Any], plan: Plan) -> None:
+    """No pair lost, none twice: planned = accepted + rejected + failed, over every planned shard."""
+    ended = summary["accepted"] + sum(summary["rejected"].values()) + summary["failed"]
+    if not (summary["shards"] == len(plan) and summary["planned"] == ended == plan.num_pairs):
+        raise RuntimeError(
+            f"the counts do not add up: {plan.num_pairs} pairs in {len(plan)} shards planned; committed are "
+            f"{summary['shards']} shards with {summary['planned']} pairs, of which {ended} ended"
+        )

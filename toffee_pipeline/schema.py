@@ -1,0 +1,105 @@
+"""What a run is made of: subjects and pairs as planned, their statuses, and the Arrow schemas of a shard."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import pyarrow as pa
+
+from toffee_pipeline.config import Category
+
+SCHEMA_VERSION = 1
+Kind = Literal["generation", "edit"]
+Status = Literal["ok", "accepted", "rejected", "failed"]
+"""`ok` while a pair is on its way; every planned pair ends as one of the other three."""
+Reason = Literal["no_mask", "mask_too_small", "mask_too_large", "low_dino", "high_dino", "low_clip"]
+REASONS: tuple[Reason, ...] = ("no_mask", "mask_too_small", "mask_too_large", "low_dino", "high_dino", "low_clip")
+STAGES: tuple[str, ...] = ("synthesize", "segment", "draft", "refine", "edit", "view", "score")
+"""The model stages in their order; planning comes before them and writing after."""
+
+
+class SampleError(ValueError):
+    """One subject or pair that fails on its own: it is marked failed with this message, its neighbours go on."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A planned subject. `path` is set for subjects.source=folder only. seed: below 2**63."""
+
+    subject_id: str
+    class_name: str
+    prompt: str
+    seed: int
+    path: str | None = None
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A planned pair. `change` is what the prompt changes ("on a beach", "red"), `category` which kind of change."""
+
+    pair_id: str
+    subject_id: str
+    kind: Kind
+    category: Category
+    change: str
+    prompt: str
+    seed: int
+
+
+_SCORES = [
+    pa.field("dino_score", pa.float32()),
+    pa.field("clip_score", pa.float32()),
+]
+_PLANNED = [
+    pa.field("pair_id", pa.string(), nullable=False),
+    pa.field("subject_id", pa.string(), nullable=False),
+    pa.field("kind", pa.string(), nullable=False),
+    pa.field("category", pa.string(), nullable=False),
+    pa.field("class_name", pa.string(), nullable=False),
+    pa.field("subject_prompt", pa.string(), nullable=False),
+    pa.field("prompt", pa.string(), nullable=False),
+    pa.field("change", pa.string(), nullable=False),
+    pa.field("subject_seed", pa.int64(), nullable=False),
+    pa.field("pair_seed", pa.int64(), nullable=False),
+    pa.field("source_path", pa.string()),
+]
+_IMAGE = pa.struct([pa.field("bytes", pa.binary()), pa.field("path", pa.string())])
+IMAGE_COLUMNS = ("input_image", "target_image", "mask", "depth", "subject_image", "draft_image")
+"""input and target are the training pair; mask is the editing mask of edit pairs and the subject's of generation
+pairs; depth is the subject's inverse depth (16 bit); subject_image and draft_image show how the target came about."""
+
+LEDGER = pa.schema(
+    [
+        *_PLANNED,
+        pa.field("status", pa.string(), nullable=False),
+        pa.field("reason", pa.string()),
+        pa.field("error", pa.string()),
+        *_SCORES,
+        pa.field("stage_s", pa.struct([pa.field(stage, pa.float32()) for stage in STAGES])),
+    ]
+)
+"""One row for every planned pair. stage_s: seconds per stage, a subject's share split over its pairs."""
+
+
+def _with_image_features(fields: list[pa.Field]) -> pa.Schema:
+    """The schema with the metadata that makes `datasets` decode the image columns."""
+    kinds = {pa.string(): "string", pa.float32(): "float32", pa.int64(): "int64"}
+    features: dict[str, Any] = {
+        field.name: {"_type": "Image"} if field.type == _IMAGE else {"dtype": kinds[field.type], "_type": "Value"}
+        for field in fields
+    }
+    return pa.schema(fields, metadata={"huggingface": json.dumps({"info": {"features": features}})})
+
+
+DATA = _with_image_features(
+    [
+        *(pa.field(name, _IMAGE) for name in IMAGE_COLUMNS),
+        *_PLANNED,
+        pa.field("status", pa.string(), nullable=False),
+        pa.field("reason", pa.string()),
+        *_SCORES,
+    ]
+)
+"""One row per accepted pair (or per rejected pair, in the folder `rejected`)."""
