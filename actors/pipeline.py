@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import functools
 import json
+import logging
+import math
 import os
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 from actors.base import Progress, Shard, Stage
 from actors.draft import Draft
@@ -63,6 +65,9 @@ def run(config: RunConfig, output: str, shards: list[int], display: Display) -> 
 
 
 def _run_inline(config: RunConfig, output: str, shards: list[int], display: Display) -> Iterator[dict[str, Any]]:
+    import torch
+
+    torch.set_num_threads(max(1, int(config.fused.num_cpus)))  # as in an actor: the same bits, and faster on tiny nets
     plan, board, write = Plan(config), Board(), Write(config, output)
 
     def progress(stage: str, rows: int, seconds: float) -> None:
@@ -82,6 +87,8 @@ class _RayChain:
     def __init__(self, config: RunConfig, board: Any, num_threads: int) -> None:
         import torch
 
+        # a shard travels as a pickled object on purpose; Ray would remark on it in every worker
+        logging.getLogger("ray.data._internal.tensor_extensions.arrow").setLevel(logging.ERROR)
         torch.set_num_threads(num_threads)
         self._chain = StageChain(config, self.names, lambda *figures: board.add.remote(*figures))
 
@@ -103,11 +110,20 @@ def _write(row: dict[str, Any], config: RunConfig, output: str) -> dict[str, Any
     return {"counts": json.dumps(Write(config, output)(row["shard"]))}
 
 
-def _pools(config: RunConfig, cluster: dict[str, float]) -> list[tuple[str, tuple[str, ...], int, float, float]]:
-    """(label, stages, actors, CPUs and GPUs per actor) of each pool."""
+class Pool(NamedTuple):
+    """Actors that run some stages in a row."""
+
+    label: str
+    stages: tuple[str, ...]
+    num_actors: int
+    num_cpus: float
+    num_gpus: float
+
+
+def _pools(config: RunConfig, cluster: dict[str, float]) -> list[Pool]:
     if choose_placement(config) == "pools":
         return [
-            (name.title(), (name,), settings.num_actors, settings.num_cpus, settings.num_gpus)
+            Pool(name.title(), (name,), settings.num_actors, settings.num_cpus, settings.num_gpus)
             for name, settings in ((name, getattr(config.stages, name)) for name in STAGE_CLASSES)
         ]
     fused = config.fused
@@ -117,18 +133,21 @@ def _pools(config: RunConfig, cluster: dict[str, float]) -> list[tuple[str, tupl
         count = max(1, int(cluster.get("GPU", 0) / fused.num_gpus))
     else:
         count = max(1, int((cluster.get("CPU", 0) - SPARE_CPUS) / max(fused.num_cpus, 0.01)))
-    return [("AllStages", tuple(STAGE_CLASSES), count, fused.num_cpus, fused.num_gpus)]
+    return [Pool("AllStages", tuple(STAGE_CLASSES), count, fused.num_cpus, fused.num_gpus)]
 
 
-def check_fits(pools: list[tuple[str, tuple[str, ...], int, float, float]], cluster: dict[str, float]) -> None:
+def check_fits(pools: list[Pool], cluster: dict[str, float]) -> None:
     """Refuses what would hang: actors that the cluster has no room for, with a CPU left to read and write."""
-    for resource, column, spare in (("CPU", 3, 1), ("GPU", 4, 0)):
-        needed = sum(pool[2] * float(pool[column]) for pool in pools) + spare  # type: ignore[arg-type]
+    needs = {
+        "CPU": sum(pool.num_actors * pool.num_cpus for pool in pools) + 1,
+        "GPU": sum(pool.num_actors * pool.num_gpus for pool in pools),
+    }
+    for resource, needed in needs.items():
         have = cluster.get(resource, 0.0)
         if needed > have:
             raise PlacementError(
-                f"the actors need {needed:g} {resource}s ({spare} kept for reading and writing) and the cluster has "
-                f"{have:g}: lower stages.*.num_actors or fused.num_actors, or add nodes"
+                f"the actors, reading and writing need {needed:g} {resource}s and the cluster has {have:g}: "
+                "lower stages.*.num_actors or fused.num_actors, or add nodes"
             )
 
 
@@ -144,9 +163,10 @@ def ray_session(config: RunConfig) -> Iterator[dict[str, float]]:
         yield ray.cluster_resources()
         return
     cores = len(os.sched_getaffinity(0))
-    pools = _pools(config, {"CPU": cores + SPARE_CPUS, "GPU": 0})
+    pools = _pools(config, {"CPU": cores + SPARE_CPUS})
     # logical CPUs only schedule: on our own machine there are as many as the actors ask for, and the spare ones
-    cpus = max(cores, sum(int(count * num_cpus + 0.99) for _, _, count, num_cpus, _ in pools)) + SPARE_CPUS
+    cpus = max(cores, math.ceil(sum(pool.num_actors * pool.num_cpus for pool in pools))) + SPARE_CPUS
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # its C++ remarks on every start; an error still raises
     ray.init(address="local", num_cpus=cpus, include_dashboard=False, log_to_driver=True, logging_level="WARNING")
     try:
         yield ray.cluster_resources()
@@ -161,21 +181,23 @@ def _run_on_ray(config: RunConfig, output: str, shards: list[int], display: Disp
 
         pools = _pools(config, cluster)
         check_fits(pools, cluster)
+        logging.getLogger("ray.data").setLevel(logging.WARNING)
+        logging.getLogger("ray.data._internal.progress").setLevel(logging.ERROR)  # that its own bars are off
         context = DataContext.get_current()
+        context.print_on_execution_start = False
         context.enable_progress_bars = False
         context.execution_options.preserve_order = False
         board = ray.remote(num_cpus=0)(Board).remote()
         dataset = ray.data.range(len(shards), override_num_blocks=len(shards)).map(
             _read, fn_args=(config.model_dump_json(), shards)
         )
-        for label, names, count, num_cpus, num_gpus in pools:
-            actor = type(label, (_RayChain,), {"names": names})
+        for pool in pools:
             dataset = dataset.map(
-                actor,
-                fn_constructor_args=(config, board, max(1, int(num_cpus))),
-                compute=ActorPoolStrategy(size=count),
-                num_cpus=num_cpus,
-                num_gpus=num_gpus,
+                type(pool.label, (_RayChain,), {"names": pool.stages}),  # the class name is the dashboard's label
+                fn_constructor_args=(config, board, max(1, int(pool.num_cpus))),
+                compute=ActorPoolStrategy(size=min(pool.num_actors, len(shards))),
+                num_cpus=pool.num_cpus,
+                num_gpus=pool.num_gpus,
             )
         dataset = dataset.map(_write, fn_args=(config, output), num_cpus=0.5)
         dataset.set_name("toffee")

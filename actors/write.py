@@ -69,8 +69,9 @@ def count(shard: Shard) -> dict[str, Any]:
         for groups, key in ((by_kind, state.pair.kind), (by_category, state.pair.category)):
             groups.setdefault(key, Counter()).update(["planned", state.status])
     stages = {}
+    timings = [state.stage_s for state in shard.subjects.values()] + [state.stage_s for state in shard.pairs]
     for stage in STAGES:
-        seconds = [item.stage_s[stage] for item in (*shard.subjects.values(), *shard.pairs) if stage in item.stage_s]
+        seconds = [stage_s[stage] for stage_s in timings if stage in stage_s]
         stages[stage] = {"rows": len(seconds), "seconds": sum(seconds)}
     return {
         "planned": len(shard.pairs),

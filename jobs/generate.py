@@ -12,13 +12,13 @@ from actors.pipeline import PlacementError, choose_placement, run
 from actors.progress import Display, clock
 from toffee_pipeline.catalog import CatalogError
 from toffee_pipeline.cli import UserError, job_options, stop_politely
-from toffee_pipeline.commit import committed_shards
+from toffee_pipeline.commit import committed_shards, delete_orphans
 from toffee_pipeline.config import RunConfig
-from toffee_pipeline.evaluation.report import write_report
+from toffee_pipeline.evaluation.report import REPORT, write_report
 from toffee_pipeline.models.registry import describe_roles
 from toffee_pipeline.plan import Plan, PlanError
 from toffee_pipeline.run import RunMismatch, check_counts, open_run, summarize
-from toffee_pipeline.storage import StorageError, open_storage
+from toffee_pipeline.storage import Storage, StorageError, open_storage
 
 
 @click.command(help=__doc__)
@@ -46,24 +46,20 @@ def generate(config: RunConfig, output: str, dry_run: bool = False) -> dict[str,
     done = committed_shards(storage)
     missing = [index for index in range(len(plan)) if index not in done]
     if not missing and storage.exists("summary.json"):
-        click.echo(f"nothing to do: all {len(plan)} shards of {output} are committed")
+        click.echo(f"nothing to do: all {len(plan)} shards of {storage.uri} are committed")
         return json.loads(storage.get("summary.json"))
     if done:
         click.echo(f"resuming: {len(done)} of {len(plan)} shards are committed")
     began = time.monotonic()
     try:
         with Display(plan.num_pairs, sum(plan.num_pairs_of(index) for index in done)) as display:
-            for counts in run(config, output, missing, display):
+            for counts in run(config, storage.uri, missing, display) if missing else ():
                 display.add_shard(counts)
     except KeyboardInterrupt:
-        stop_politely(f"stopped: what is committed stays in {output}; run the same command again to go on")
+        stop_politely(f"stopped: what is committed stays in {storage.uri}; run the same command again to go on")
     elapsed = time.monotonic() - began
-    summary = summarize(storage)
-    check_counts(summary, plan)
     computed = sum(plan.num_pairs_of(index) for index in missing)
-    summary |= {"elapsed_s": elapsed, "pairs_per_s": computed / elapsed if elapsed else None}
-    report = write_report(storage, summary, known)
-    storage.put("summary.json", json.dumps(summary, indent=2).encode())
+    summary = finish(storage, plan, known, {"elapsed_s": elapsed, "pairs_per_s": computed / elapsed})
     rejected = sum(summary["rejected"].values())
     click.echo(
         f"{summary['planned']} planned = {summary['accepted']} accepted + {rejected} rejected + "
@@ -71,7 +67,19 @@ def generate(config: RunConfig, output: str, dry_run: bool = False) -> dict[str,
     )
     for message, number in summary["errors"].items():
         click.echo(f"  {number} failed: {message}", err=True)
-    click.echo(f"report: {storage.path_for(report)}")
+    click.echo(f"dataset: {storage.path_for('data')}")
+    click.echo(f"report: {storage.path_for(REPORT)}")
+    return summary
+
+
+def finish(storage: Storage, plan: Plan, run_info: dict[str, Any], timing: dict[str, float]) -> dict[str, Any]:
+    """Checks that every planned pair ended exactly once, and writes the report and, last of all, summary.json."""
+    summary = summarize(storage)
+    check_counts(summary, plan)
+    summary |= timing
+    delete_orphans(storage)  # every shard is committed, so that nothing unreferenced can become data any more
+    write_report(storage, summary, run_info)
+    storage.put("summary.json", json.dumps(summary, indent=2).encode())
     return summary
 
 

@@ -67,7 +67,8 @@ def test_an_unknown_profile_names_the_known_ones():
 
 def test_yaml_is_safe_and_the_environment_stays_out(tmp_path, monkeypatch):
     monkeypatch.setenv("SECRET", "hunter2")
-    assert "hunter2" not in load_config("nano", ("subjects.catalog=${oc.env:SECRET}",)).model_dump_json()
+    config = load_config("nano", ("subjects.source=synthesis", "subjects.catalog=${oc.env:SECRET}"))
+    assert "hunter2" not in config.model_dump_json()
     evil = tmp_path / "evil.yaml"
     evil.write_text("seed: !!python/object/apply:os.getpid []\n")
     with pytest.raises(UserError):

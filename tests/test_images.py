@@ -209,7 +209,7 @@ class TestRefused:
     def test_pillow_settings_are_left_alone(self):
         before = Image.MAX_IMAGE_PIXELS
         decode(save(Image.fromarray(scene()), "PNG"))
-        assert (Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES) == (before, False)
+        assert (before, False) == (Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES)
 
 
 class TestReadFile:

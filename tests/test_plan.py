@@ -87,11 +87,19 @@ def test_a_folder_gives_its_images_in_order_and_odd_names_their_words(tmp_path):
     assert "removal" not in {pair.category for pair in pairs}  # nothing is known that could be removed
     assert subjects[0].seed != subjects[4].seed
     (tmp_path / "dog2/c.png").write_bytes(b"")
-    assert plan("subjects.source=folder", f"subjects.path={tmp_path}", "pairs.count=20", "pairs.per_subject=2").hash != made.hash
+    assert (
+        plan("subjects.source=folder", f"subjects.path={tmp_path}", "pairs.count=20", "pairs.per_subject=2").hash
+        != made.hash
+    )
 
 
 def test_class_words():
-    assert [class_words(name) for name in ("rc_car", "dog8", "poop-emoji", "2023")] == ["rc car", "dog", "poop emoji", "object"]
+    assert [class_words(name) for name in ("rc_car", "dog8", "poop-emoji", "2023")] == [
+        "rc car",
+        "dog",
+        "poop emoji",
+        "object",
+    ]
 
 
 def test_a_folder_without_images_or_no_folder_is_a_clear_error(tmp_path):

@@ -40,7 +40,9 @@ def read_profile(name_or_path: str) -> str:
     if name_or_path in profile_names():
         return packaged.read_text()
     if not Path(name_or_path).is_file():
-        raise UserError(f"--config {name_or_path!r}: allowed are {', '.join(profile_names())} or the path of a YAML file")
+        raise UserError(
+            f"--config {name_or_path!r}: allowed are {', '.join(profile_names())} or the path of a YAML file"
+        )
     return Path(name_or_path).read_text()
 
 
@@ -51,7 +53,9 @@ def explain(error: ValidationError) -> str:
     if first["type"] == "extra_forbidden":
         owner: Any = RunConfig
         for part in first["loc"][:-1]:
-            owner = getattr(owner.model_fields.get(part), "annotation", None) if hasattr(owner, "model_fields") else None
+            owner = (
+                getattr(owner.model_fields.get(part), "annotation", None) if hasattr(owner, "model_fields") else None
+            )
         allowed = ", ".join(owner.model_fields) if hasattr(owner, "model_fields") else "see the profile's keys"
         return f"{key}: no such key; allowed: {allowed}"
     message = first["msg"].removeprefix("Value error, ")
@@ -83,9 +87,13 @@ def job_options(default_config: str) -> Callable[[F], F]:
     """--config, --output, --set and --dry-run; the command is called with `config, output, dry_run`."""
 
     def decorate(command: F) -> F:
-        @click.option("--config", "profile", default=default_config, show_default=True, help="Profile name or YAML file.")
+        @click.option(
+            "--config", "profile", default=default_config, show_default=True, help="Profile name or YAML file."
+        )
         @click.option("--output", required=True, help="Run directory: a local path or s3://bucket/prefix.")
-        @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a config key; repeatable.")
+        @click.option(
+            "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a config key; repeatable."
+        )
         @click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
         @functools.wraps(command)
         def wrapped(profile: str, overrides: tuple[str, ...], **options: Any) -> Any:

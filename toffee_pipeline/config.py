@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 Category = Literal["style", "background", "color", "texture", "addition", "removal"]
 """The taxonomy of changes of the paper (Fig. 6)."""
@@ -31,6 +31,11 @@ class SubjectsConfig(Model):
     catalog: str = "toffee"
     """Classes and prompts: a catalogue of the package (`toffee`, `nano`) or the path of a YAML file."""
 
+    @field_validator("path")
+    @classmethod
+    def _absolute(cls, path: Path | None) -> Path | None:
+        return path.absolute() if path else None  # workers may run elsewhere
+
     @model_validator(mode="after")
     def _folder_needs_path(self) -> Self:
         if self.source == "folder" and self.path is None:
@@ -46,7 +51,7 @@ class PairsConfig(Model):
     edit_fraction: Fraction = 0.33
     """Share of edit pairs; the paper's dataset has 1.6 M of 4.8 M."""
     generation_categories: dict[Category, Annotated[float, Field(ge=0)]] = {"style": 0.3, "background": 0.7}
-    edit_categories: dict[Category, Annotated[float, Field(ge=0)]] = {category: 1.0 for category in CATEGORIES}
+    edit_categories: dict[Category, Annotated[float, Field(ge=0)]] = dict.fromkeys(CATEGORIES, 1.0)
 
     @model_validator(mode="after")
     def _weights(self) -> Self:

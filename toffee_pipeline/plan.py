@@ -37,7 +37,7 @@ class FolderImage:
 
 
 def class_words(folder: str) -> str:
-    """"colorful_sneaker" -> "colorful sneaker", "dog2" -> "dog"."""
+    """ "colorful_sneaker" -> "colorful sneaker", "dog2" -> "dog"."""
     words = re.sub(r"[_\-\s]+", " ", re.sub(r"\d+$", "", folder)).strip()
     return words or "object"
 
@@ -54,6 +54,11 @@ def list_folder(root: Path) -> list[FolderImage]:
     if not paths:
         raise PlanError(f"subjects.path: no image ({', '.join(sorted(IMAGE_SUFFIXES))}) below {root}")
     return [FolderImage(path, class_words(Path(path).parent.name or root.name)) for path in paths]
+
+
+def says(prompt: str, change: str) -> bool:
+    """Whether the words of `change` stand in the prompt already."""
+    return re.search(rf"\b{re.escape(change)}\b", prompt) is not None
 
 
 class Plan:
@@ -118,7 +123,8 @@ class Plan:
         rng = np.random.default_rng(seed)
         if self._images is not None:
             image = self._images[number % len(self._images)]
-            return Subject(subject_id, image.class_name, f"a photo of {with_article(image.class_name)}", seed, image.path)
+            prompt = f"a photo of {with_article(image.class_name)}"
+            return Subject(subject_id, image.class_name, prompt, seed, image.path)
         class_name = self.catalog.classes[int(rng.integers(len(self.catalog.classes)))].name
         return Subject(subject_id, class_name, self.catalog.subject_prompt(class_name, rng), seed)
 
@@ -130,7 +136,11 @@ class Plan:
         is_edit = int((number + 1) * fraction + 1e-9) > int(number * fraction + 1e-9)
         weights = self.config.pairs.edit_categories if is_edit else self.config.pairs.generation_categories
         possible: dict[Category, tuple[str, ...]] = {
-            category: self.catalog.choices(subject.class_name, category)
+            category: tuple(
+                change
+                for change in self.catalog.choices(subject.class_name, category)
+                if not says(subject.prompt, change)  # a red teapot cannot be changed to red
+            )
             for category, weight in weights.items()
             if weight > 0
         }

@@ -48,7 +48,7 @@ def open_run(storage: Storage, config: RunConfig, plan: Plan, roles: dict[str, s
 
     Raises RunMismatch with the differing keys: a run directory holds one dataset.
     """
-    run = {
+    run: dict[str, Any] = {
         "config": config.model_dump(mode="json"),
         "plan_hash": plan.hash,
         "num_pairs": plan.num_pairs,

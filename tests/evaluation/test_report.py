@@ -18,7 +18,7 @@ from toffee_pipeline.catalog import load_catalog
 from toffee_pipeline.commit import commit_shard
 from toffee_pipeline.config import CATEGORIES
 from toffee_pipeline.evaluation.contact_sheet import contact_sheet
-from toffee_pipeline.evaluation.report import KEY, write_report
+from toffee_pipeline.evaluation.report import REPORT, write_report
 from toffee_pipeline.evaluation.report_cards import MAX_SHARDS, THUMBNAIL_PX, collect_cards
 from toffee_pipeline.images import encode, encode_depth, encode_mask, encode_png
 from toffee_pipeline.nano import world
@@ -129,8 +129,8 @@ def write(folder: Path, shards: list[list[dict[str, Any]]], **options: Any) -> s
     storage = LocalStorage(str(folder))
     for shard, rows in enumerate(shards):
         commit(storage, shard, rows)
-    assert write_report(storage, summary_of([row for rows in shards for row in rows]), RUN, **options) == KEY
-    return (folder / KEY).read_text()
+    assert write_report(storage, summary_of([row for rows in shards for row in rows]), RUN, **options) == REPORT
+    return (folder / REPORT).read_text()
 
 
 def text_of(page: str) -> str:
@@ -277,14 +277,14 @@ def test_empty_run_says_so(tmp_path: Path) -> None:
     assert page.count("<article") == 1
     storage = LocalStorage(str(tmp_path / "nothing"))
     write_report(storage, {"planned": 0, "accepted": 0, "rejected": {}, "failed": 0}, {})
-    assert "No pair was accepted" in text_of((tmp_path / "nothing" / KEY).read_text())
+    assert "No pair was accepted" in text_of((tmp_path / "nothing" / REPORT).read_text())
 
 
 def test_images_of_rejected_pairs_not_kept(tmp_path: Path) -> None:
     storage, rows = LocalStorage(str(tmp_path)), [fake_pair(0, "edit", "rejected")]
     commit(storage, 0, rows, keep_rejected=False)
     write_report(storage, summary_of(rows), RUN)
-    assert "output.keep_rejected" in (tmp_path / KEY).read_text()
+    assert "output.keep_rejected" in (tmp_path / REPORT).read_text()
 
 
 def test_uncommitted_files_are_not_read(tmp_path: Path) -> None:
@@ -292,7 +292,7 @@ def test_uncommitted_files_are_not_read(tmp_path: Path) -> None:
     commit(storage, 0, [fake_pair(0, "edit")])
     storage.delete("_manifests/shard-000000.json")
     write_report(storage, summary_of([fake_pair(0, "edit")]), RUN)
-    assert "<article" not in (tmp_path / KEY).read_text()
+    assert "<article" not in (tmp_path / REPORT).read_text()
 
 
 def test_missing_and_broken_pictures_leave_the_page_whole(tmp_path: Path) -> None:
@@ -308,7 +308,7 @@ def test_missing_and_broken_pictures_leave_the_page_whole(tmp_path: Path) -> Non
 def test_counts_that_do_not_add_up_are_shown(tmp_path: Path) -> None:
     storage = LocalStorage(str(tmp_path))
     write_report(storage, {"planned": 10, "accepted": 4, "rejected": {"low_clip": 1}, "failed": 2}, {})
-    assert "not accounted for 3 30.0 %" in text_of((tmp_path / KEY).read_text())
+    assert "not accounted for 3 30.0 %" in text_of((tmp_path / REPORT).read_text())
 
 
 def test_fake_rows_have_every_column() -> None:

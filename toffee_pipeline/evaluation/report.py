@@ -13,7 +13,7 @@ from toffee_pipeline.evaluation.report_cards import Card, collect_cards, collect
 from toffee_pipeline.schema import REASONS
 from toffee_pipeline.storage import Storage
 
-KEY = "report/index.html"
+REPORT = "report/index.html"
 MAX_REJECTED = 12
 MAX_FAILED = 12
 KINDS = ("generation", "edit")
@@ -36,8 +36,8 @@ def write_report(storage: Storage, summary: Mapping[str, Any], run: Mapping[str,
     rejected = collect_cards(storage, "rejected", _quotas(summary, "rejected", MAX_REJECTED), "reason")
     failed = collect_failed(storage, min(MAX_FAILED, summary.get("failed", 0)))
     page = render_page(summary, run, accepted, rejected, failed)
-    storage.put(KEY, page.encode())
-    return KEY
+    storage.put(REPORT, page.encode())
+    return REPORT
 
 
 def render_page(

@@ -74,7 +74,7 @@ def clip_tokenizer() -> CLIPTokenizer:
 def build_sdxl() -> StableDiffusionXLPipeline:
     """SDXL's text-to-image pipeline with all its parts."""
     return StableDiffusionXLPipeline(
-        vae=build_vae(),
+        vae=build_vae().eval(),
         text_encoder=CLIPTextModel(_text_config()).eval(),
         text_encoder_2=CLIPTextModelWithProjection(_text_config(projection_dim=REFINER_POOLED_DIM)).eval(),
         tokenizer=clip_tokenizer(),
@@ -93,9 +93,13 @@ def build_sdxl() -> StableDiffusionXLPipeline:
 
 def build_controlnet() -> ControlNetModel:
     """SDXL's ControlNet; three condition widths make its factor 4, the VAE's."""
-    return ControlNetModel(
+    controlnet = ControlNetModel(
         **_unet_options(2 * TEXT_DIM), conditioning_embedding_out_channels=(8, 16, 16), **_text_time()
     )
+    for parameter in controlnet.parameters():
+        if not parameter.any():  # zero convolutions, through which the condition would not show
+            nn.init.normal_(parameter, std=0.2)
+    return controlnet
 
 
 def build_view_generator() -> UNet2DConditionModel:

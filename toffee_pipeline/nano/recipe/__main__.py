@@ -1,4 +1,4 @@
-"""`python -m toffee_pipeline.nano.recipe STEP`: trains the embedded networks; every step resumes where it was killed."""
+"""`python -m toffee_pipeline.nano.recipe STEP`: trains the embedded networks; a killed step resumes."""
 
 from __future__ import annotations
 
@@ -70,6 +70,15 @@ def refiner(work_dir: Path, steps: int) -> None:
     from toffee_pipeline.nano.recipe.refiner import train_refiner
 
     train_refiner(work_dir, WEIGHTS, steps)
+
+
+@main.command()
+def calibrate() -> None:
+    """Print the filter thresholds that the trained encoders call for."""
+    from toffee_pipeline.nano.recipe import calibrate as step
+
+    for name, value in step.calibrate().items():
+        click.echo(f"{name} {value:.3f}")
 
 
 if __name__ == "__main__":

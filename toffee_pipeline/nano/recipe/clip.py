@@ -29,7 +29,9 @@ def train_tokenizer(captions: list[str], path: Path) -> None:
     """Learns merges until every word of the captions is one token; the file is open_clip's format."""
     tokenizer = Tokenizer(models.BPE(end_of_word_suffix="</w>"))
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
-    tokenizer.train_from_iterator(captions, trainers.BpeTrainer(vocab_size=2000, end_of_word_suffix="</w>", show_progress=False))
+    tokenizer.train_from_iterator(
+        captions, trainers.BpeTrainer(vocab_size=2000, end_of_word_suffix="</w>", show_progress=False)
+    )
     merges = json.loads(tokenizer.to_str())["model"]["merges"]
     lines = ["#version: 0.2", *(" ".join(merge) for merge in merges)]
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -83,4 +85,6 @@ def train_clip(work_dir: Path, weights_dir: Path, steps: int) -> None:
         evaluate=lambda trained: evaluate_clip(trained, tokenizer, data),
     )
     (folder / "open_clip_config.json").write_text(json.dumps({"model_cfg": config}, indent=2) + "\n")
-    save_file({key: value.half().contiguous() for key, value in average.state_dict().items()}, folder / "model.safetensors")
+    save_file(
+        {key: value.half().contiguous() for key, value in average.state_dict().items()}, folder / "model.safetensors"
+    )

@@ -69,7 +69,8 @@ def _render_part(job: tuple[Path, int]) -> None:
     path = folder / f"part-{part:04d}.npz"
     if path.exists():
         return
-    rgb, coordinates, classes, captions = [], [], [], []
+    rgb, coordinates, classes = [], [], []
+    captions: list[list[str]] = []
     for index in range(part * SUBJECTS_PER_PART, (part + 1) * SUBJECTS_PER_PART):
         seed = FIRST_TRAINING_SEED + index
         rng = np.random.default_rng([7, seed])

@@ -68,7 +68,10 @@ def evaluate_dino(dino: nn.Module, data: WorldData, count: int = 150) -> dict[st
     subject among `count` by CLS cosine."""
     ids = np.arange(data.num_train, data.num_train + count)
     hits, cls = [], []
-    tokens = [torch.cat([dino(to_tensor(data.rgb[part, view])).last_hidden_state for part in np.split(ids, 3)]) for view in (0, 1)]
+    tokens = [
+        torch.cat([dino(to_tensor(data.rgb[part, view])).last_hidden_state for part in np.split(ids, 3)])
+        for view in (0, 1)
+    ]
     for view in tokens:
         cls.append(F.normalize(view[:, 0].float(), dim=-1))
     fa, fb = (F.normalize(view[:, 1:].float(), dim=-1) for view in tokens)
@@ -78,11 +81,11 @@ def evaluate_dino(dino: nn.Module, data: WorldData, count: int = 150) -> dict[st
         visible = distance.amin(1) < 0.12
         match = (fa[row] @ fb[row].T).argmax(1)
         hits.append((distance[torch.arange(NUM_PATCHES), match] < SAME_POINT)[visible].float().mean())
-    hits = torch.stack(hits)
+    matched = torch.stack(hits)
     similarity = cls[0] @ cls[1].T
     diagonal = similarity.diag()
     return {
-        "patch_match": hits[~hits.isnan()].mean().item(),
+        "patch_match": matched[~matched.isnan()].mean().item(),
         "retrieval": (similarity.argmax(1) == torch.arange(count)).float().mean().item(),
         "same": diagonal.mean().item(),
         "other": ((similarity.sum() - diagonal.sum()) / (count * (count - 1))).item(),
@@ -107,7 +110,8 @@ def train_dino(work_dir: Path, weights_dir: Path, steps: int) -> None:
         unit, unit_cls = F.normalize(patches, dim=-1), F.normalize(cls, dim=-1)
         scale = trainer.log_scale.clamp(max=3.5).exp()
         xa, xb = (
-            torch.from_numpy(data.coordinates[ids, views].astype(np.float32)) for ids, views in ((a, view_a), (b, view_b))
+            torch.from_numpy(data.coordinates[ids, views].astype(np.float32))
+            for ids, views in ((a, view_a), (b, view_b))
         )
         dense = patch_loss(
             unit[:batch], unit[batch:], squared_distances(xa, xb), torch.from_numpy(data.classes[a]), scale[0]

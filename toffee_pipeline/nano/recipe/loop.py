@@ -7,11 +7,13 @@ import math
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+M = TypeVar("M", bound=nn.Module)
 CHECKPOINT_EVERY_S = 60.0
 LOG_EVERY_STEPS = 100
 
@@ -26,7 +28,7 @@ def learning_rate(step: int, steps: int, peak: float, warmup: int = 200) -> floa
 
 def fit(
     name: str,
-    module: nn.Module,
+    module: M,
     loss_fn: Callable[[int, np.random.Generator], tuple[Tensor, dict[str, float]]],
     *,
     steps: int,
@@ -35,9 +37,9 @@ def fit(
     seed: int = 0,
     weight_decay: float = 0.02,
     ema_decay: float = 0.998,
-    evaluate: Callable[[nn.Module], dict[str, float]] | None = None,
+    evaluate: Callable[[M], dict[str, float]] | None = None,
     evaluate_every: int = 1000,
-) -> nn.Module:
+) -> M:
     """Trains `module` for `steps` and returns its exponential moving average in eval mode.
 
     `loss_fn(step, rng)` gives the loss and figures to log. All randomness comes from `(seed, step)`,
@@ -59,9 +61,12 @@ def fit(
         print(f"{name}: resumes at step {start} of {steps}", flush=True)
 
     def save(step: int) -> None:
-        state = dict(
-            module=module.state_dict(), average=average.state_dict(), optimizer=optimizer.state_dict(), step=step
-        )
+        state = {
+            "module": module.state_dict(),
+            "average": average.state_dict(),
+            "optimizer": optimizer.state_dict(),
+            "step": step,
+        }
         temporary = path.with_suffix(".tmp")
         torch.save(state, temporary)
         temporary.replace(path)

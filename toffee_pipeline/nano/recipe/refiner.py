@@ -74,7 +74,7 @@ def train_refiner(work_dir: Path, weights_dir: Path, steps: int) -> None:
         predicted = network(scheduler.add_noise(clean, noise, timesteps), timesteps, condition)
         return F.mse_loss(predicted.float(), scheduler.get_velocity(clean, noise, timesteps)), {}
 
-    def evaluate(model: nn.Module) -> dict[str, float]:
+    def evaluate(model: RefinerNetwork) -> dict[str, float]:
         sampled = reconstruct(model, tokens[shown].float(), build_scheduler())
         images = to_tensor(data.rgb.reshape(-1, *data.rgb.shape[2:])[shown.numpy()])
         decode = lambda z: vae.decode(z / vae.config.scaling_factor).sample.clamp(-1, 1)  # noqa: E731

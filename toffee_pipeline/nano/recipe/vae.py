@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from diffusers import AutoencoderKL
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -68,17 +69,21 @@ def train_vae(work_dir: Path, weights_dir: Path, steps: int) -> None:
             latents = target + 0.05 * torch.randn_like(target)
         decoded = vae.decode(latents).sample.float()
         error = decoded - images
-        gradient = (error[..., 1:] - error[..., :-1]).abs().mean() + (error[..., 1:, :] - error[..., :-1, :]).abs().mean()
+        gradient = (error[..., 1:] - error[..., :-1]).abs().mean() + (
+            error[..., 1:, :] - error[..., :-1, :]
+        ).abs().mean()
         pull = F.mse_loss(posterior.mean.float(), target)
         loss = error.abs().mean() + 2 * error.square().mean() + 0.2 * gradient + 1e-6 * posterior.kl().float().mean()
         return loss + (0.02 + distillation) * pull, {"pull": pull.item()}
 
-    def evaluate(model: torch.nn.Module) -> dict[str, float]:
+    def evaluate(model: AutoencoderKL) -> dict[str, float]:
         mean = model.encode(held_out).latent_dist.mean
         decoded = model.decode(mean).sample.clamp(-1, 1)
         return {"psnr_db": psnr(decoded, held_out), "latent_std": mean.std().item()}
 
-    average = fit("vae", vae, loss_fn, steps=steps, peak_lr=2e-3, work_dir=work_dir, weight_decay=1e-4, evaluate=evaluate)
+    average = fit(
+        "vae", vae, loss_fn, steps=steps, peak_lr=2e-3, work_dir=work_dir, weight_decay=1e-4, evaluate=evaluate
+    )
     with torch.no_grad():
         average.register_to_config(scaling_factor=float(1 / average.encode(held_out).latent_dist.mean.std()))
     average.half().save_pretrained(weights_dir / "vae")

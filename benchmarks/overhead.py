@@ -1,0 +1,132 @@
+"""Wall time of a job over the pure compute of its stages.
+
+Reference: every shard goes through the stages in one process with one torch thread, without Ray and without writing;
+a shard's compute is the sum of its stages' own seconds. Shard 0 is computed twice and counted the second time, so
+that loading the models and first calls are outside. (A stage's seconds hold the PNG coding of its images; at 64 px that
+is small beside the networks.)
+
+Job: `jobs/generate.py` on Ray, placement fused, actors of one torch thread each, everything included: planning on the
+workers, moving, encoding, writing and committing shards. A process and a Ray session of its own per number of actors,
+in which a short job comes first: it gives the set-up time and leaves workers behind that have imported everything, so
+that the writers of the second job keep up from its first shard on. The times are those of the manifests of the second
+job: the clock runs from the commit with which every actor has done two shards to the last commit.
+
+    ratio = steady wall time * actors / reference compute of the shards committed in that time
+
+1 actor: what Ray, planning and writing cost over one process that does nothing but compute. Only here nothing else
+competes: Ray's own processes and the writer run on the other cores, if there are any. All cores: the same per actor,
+with everything that the actors lose to each other and to Ray: memory bandwidth, caches, the cores that write.
+"stages" is the part of the ratio that the stages themselves spend longer than the reference; ratio / stages is left
+for the pipeline around them. Set-up, from the start of the first job to its first commit (starting Ray, importing,
+loading the models, the first shard), is paid once per job, however large, and stands apart.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+
+from actors.base import Shard
+from actors.pipeline import STAGE_CLASSES, StageChain, ray_session
+from actors.write import count
+from benchmarks.fresh import in_fresh_process
+from jobs.generate import generate
+from toffee_pipeline.cli import load_config
+from toffee_pipeline.commit import committed_shards, manifest_key, read_manifest
+from toffee_pipeline.config import RunConfig
+from toffee_pipeline.plan import Plan
+from toffee_pipeline.storage import open_storage
+
+WARM_UP_SHARDS = 2
+"""Of each actor: the first loads the models."""
+
+
+def stage_s(counts: dict[str, Any]) -> float:
+    """Seconds of all stages of one shard."""
+    return sum(stage["seconds"] for stage in counts["stages"].values())
+
+
+def compute_s(config: RunConfig) -> list[float]:
+    """Seconds of pure compute of each shard of the plan, in this process, warm, with one thread."""
+    import torch
+
+    torch.set_num_threads(1)
+    plan = Plan(config)
+    chain = StageChain(config, STAGE_CLASSES, lambda *figures: None)
+    chain(Shard.from_plan(plan, 0))
+    return [stage_s(count(chain(Shard.from_plan(plan, index)))) for index in range(len(plan))]
+
+
+def run_jobs(short: RunConfig, full: RunConfig, folder: str) -> float:
+    """Runs both jobs in one Ray session, into `folder`/short and `folder`/full; when it began (time.time())."""
+    began = time.time()
+    with ray_session(full):
+        generate(short, f"{folder}/short")
+        generate(full, f"{folder}/full")
+    return began
+
+
+def commits(output: str) -> list[tuple[float, int]]:
+    """(time of the commit, shard) of every committed shard, in the order of the commits."""
+    shards = committed_shards(open_storage(output))
+    return sorted((Path(output, manifest_key(shard)).stat().st_mtime, shard) for shard in shards)
+
+
+def steady(commits: list[tuple[float, int]], num_actors: int) -> tuple[float, list[int]]:
+    """Seconds from the commit with which every actor is warm to the last one, and the shards committed in between."""
+    warm_up = WARM_UP_SHARDS * num_actors
+    return commits[-1][0] - commits[warm_up - 1][0], [shard for _, shard in commits[warm_up:]]
+
+
+def measure(config: RunConfig, num_actors: int, reference: list[float]) -> dict[str, float]:
+    """One job with `num_actors` actors, against the reference seconds of each shard."""
+    fused = config.fused.model_copy(update={"num_actors": num_actors})
+    full = config.model_copy(update={"placement": "fused", "fused": fused})
+    num_pairs = Plan(config).num_pairs_of(0) * WARM_UP_SHARDS * num_actors
+    short = full.model_copy(update={"pairs": full.pairs.model_copy(update={"count": num_pairs})})
+    with tempfile.TemporaryDirectory() as folder:
+        began = in_fresh_process(run_jobs, short, full, folder)
+        setup_s = commits(f"{folder}/short")[0][0] - began
+        wall_s, shards = steady(commits(f"{folder}/full"), num_actors)
+        storage = open_storage(f"{folder}/full")
+        in_job_s = sum(stage_s(read_manifest(storage, shard)["info"]) for shard in shards)
+    ideal_s = sum(reference[shard] for shard in shards)
+    return {
+        "actors": num_actors,
+        "shards": len(shards),
+        "compute s": ideal_s,
+        "steady s": wall_s,
+        "ratio": wall_s * num_actors / ideal_s,
+        "stages": in_job_s / ideal_s,
+        "set-up s": setup_s,
+    }
+
+
+@click.command(help=__doc__)
+@click.option("--pairs", default=208, show_default=True, help="Pairs of the job.")
+@click.option("--actors", "most", type=int, help="Actors of the second job; default: one per core.")
+@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a key of the nano profile.")
+def main(pairs: int, most: int | None, overrides: tuple[str, ...]) -> None:
+    # Ray's workers give way to all other processes by default; the reference does not
+    os.environ["RAY_worker_niceness"] = "0"  # noqa: SIM112
+    config = load_config("nano", (f"pairs.count={pairs}", *overrides))
+    most = most or len(os.sched_getaffinity(0))
+    if len(Plan(config)) <= WARM_UP_SHARDS * most:
+        raise click.UsageError(f"{pairs} pairs are {len(Plan(config))} shards: too few for {most} actors")
+    reference = in_fresh_process(compute_s, config)
+    total = sum(reference)
+    click.echo(f"reference: {total:.2f} s of compute for {pairs} pairs, {total / pairs * 1e3:.1f} ms per pair")
+    for row, num_actors in enumerate(sorted({1, most})):
+        job = measure(config, num_actors, reference)
+        if row == 0:
+            click.echo("".join(f"{name:>12}" for name in job))
+        click.echo("".join(f"{value:>12.3f}" if isinstance(value, float) else f"{value:>12}" for value in job.values()))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,161 @@
+"""The stages on the nano profile: what each one fills, what it leaves alone, and what failures do."""
+
+from collections import Counter
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from actors.base import Shard
+from actors.pipeline import STAGE_CLASSES, StageChain
+from actors.write import count
+from toffee_pipeline.images import decode, decode_mask
+from toffee_pipeline.models.model_set import ModelSet
+from toffee_pipeline.plan import Plan
+from toffee_pipeline.schema import SampleError
+
+COUNT = 24
+
+
+def chain(config, names=tuple(STAGE_CLASSES), progress=lambda *figures: None):
+    return StageChain(config, names, progress)
+
+
+@pytest.fixture(scope="module")
+def finished():
+    """One shard of the nano world through every stage, with a filter that lets all pairs pass."""
+    from toffee_pipeline.cli import load_config
+
+    config = load_config(
+        "nano",
+        (
+            "placement=inline",
+            f"pairs.count={COUNT}",
+            "subjects_per_shard=6",
+            "filter.min_dino=-1",
+            "filter.min_clip=-1",
+        ),
+    )
+    return config, chain(config)(Shard.from_plan(Plan(config), 0))
+
+
+def test_every_pair_has_its_images_and_scores(finished):
+    _, shard = finished
+    assert len(shard.pairs) == COUNT
+    for state in shard.pairs:
+        assert state.status == "accepted"
+        assert decode(state.input).shape == decode(state.target).shape == decode(state.draft).shape == (64, 64, 3)
+        assert -1 <= state.dino_score <= 1
+        assert -1 <= state.clip_score <= 1
+
+
+def test_edit_pairs_start_from_the_subject_and_keep_it_outside_the_mask(finished):
+    _, shard = finished
+    edits = [state for state in shard.pairs if state.pair.kind == "edit"]
+    assert len({state.pair.category for state in edits}) >= 3
+    for state in edits:
+        subject, target = decode(shard.subject_of(state).image), decode(state.target)
+        mask = decode_mask(state.edit_mask)
+        np.testing.assert_array_equal(decode(state.input), subject)
+        np.testing.assert_array_equal(target[~mask], subject[~mask])
+        assert np.abs(target[mask].astype(int) - subject[mask]).mean() > 2
+        covered = decode_mask(shard.subject_of(state).mask)
+        assert not (mask & covered).any() if state.pair.category == "background" else (mask | ~covered).all()
+
+
+def test_generation_pairs_show_the_subject_from_another_view(finished):
+    _, shard = finished
+    for state in shard.pairs:
+        if state.pair.kind == "generation":
+            assert (decode(state.input) != decode(shard.subject_of(state).image)).any()
+            assert state.edit_mask is None
+
+
+def test_the_refiner_brings_the_subjects_palette_back(finished):
+    """The point of the method: inside the mask the target looks more like the subject than the draft did."""
+    _, shard = finished
+    gains = []
+    for state in shard.pairs:
+        if state.pair.category != "background" or state.pair.kind != "generation":
+            continue
+        mask = decode_mask(shard.subject_of(state).mask)
+        subject, draft, target = (
+            decode(image)[mask].astype(float) for image in (shard.subject_of(state).image, state.draft, state.target)
+        )
+        before, after = np.abs(draft - subject).mean(), np.abs(target - subject).mean()
+        gains.append(1 - after / before)
+    assert len(gains) >= 5
+    assert np.mean(gains) > 0.4
+    assert np.mean(np.array(gains) > 0) > 0.9
+
+
+def test_the_drafts_background_survives_the_refiner(finished):
+    _, shard = finished
+    for state in shard.pairs:
+        if state.pair.kind == "generation":
+            outside = ~decode_mask(shard.subject_of(state).mask)
+            change = np.abs(decode(state.draft).astype(int) - decode(state.target))[outside].mean()
+            assert change < 30
+
+
+def test_subjects_are_computed_once_and_rejected_pairs_cost_nothing(nano):
+    config = nano("pairs.count=16", "subjects_per_shard=4", "mask.max_fraction=0.01")  # every mask is too large
+    rows = Counter()
+    shard = chain(config, progress=lambda stage, n, _: rows.update({stage: n}))(Shard.from_plan(Plan(config), 0))
+    edits = sum(state.pair.kind == "edit" for state in shard.pairs)
+    assert edits > 0
+    assert {state.reason for state in shard.pairs if state.pair.kind == "edit"} == {"mask_too_large"}
+    assert rows["synthesize"] == rows["segment"] == 4
+    assert rows["draft"] == 4 + 16 - edits  # depth per subject, drafts of the pairs that are left
+    assert rows["refine"] == 4 + 16 - edits  # tokens per subject, targets
+    assert rows["edit"] == 0
+    assert rows["view"] == rows["score"] == 16 - edits
+    for state in shard.pairs:
+        assert set(state.stage_s) == (set() if state.pair.kind == "edit" else {"draft", "refine", "view", "score"})
+
+
+def test_one_bad_subject_fails_its_pairs_and_nobody_elses(nano, monkeypatch):
+    config = nano("pairs.count=12", "subjects_per_shard=3")
+    models = ModelSet(config)
+    plan = Plan(config)
+    create = models.subject.create
+
+    def flawed(subjects):
+        images = create(subjects)
+        return [
+            SampleError("unreadable") if s.subject_id == "s00000001" else i
+            for s, i in zip(subjects, images, strict=True)
+        ]
+
+    monkeypatch.setattr(models.subject, "create", flawed)
+    shard = Shard.from_plan(plan, 0)
+    STAGE_CLASSES["synthesize"](config, models, lambda *_: None)(shard)
+    assert [state.status for state in shard.pairs] == ["ok"] * 4 + ["failed"] * 4 + ["ok"] * 4
+    assert shard.pairs[4].error == "synthesize: unreadable"
+
+
+def test_a_broken_assumption_crashes_the_stage(nano):
+    shard = Shard.from_plan(Plan(nano()), 0)
+    with pytest.raises(RuntimeError, match="before the one that fills"):
+        chain(nano(), ["score"])(shard)
+
+
+def test_a_neighbour_changes_nothing(finished):
+    """The same pair in a shard with another neighbour: the same image, up to the last bit of a batch's arithmetic."""
+    config, shard = finished
+    alone = Shard.from_plan(Plan(config), 0)
+    keep = alone.pairs[:4]
+    alone.subjects = {keep[0].pair.subject_id: alone.subjects[keep[0].pair.subject_id]}
+    alone.pairs = [replace(state) for state in keep]
+    chain(config)(alone)
+    for state, other in zip(alone.pairs, shard.pairs[:4], strict=True):
+        assert np.abs(decode(state.target).astype(int) - decode(other.target)).max() <= 2
+        assert state.clip_score == pytest.approx(other.clip_score, abs=1e-2)
+
+
+def test_counts_add_up(finished, nano):
+    _, shard = finished
+    counts = count(shard)
+    assert counts["planned"] == counts["accepted"] + sum(counts["rejected"].values()) + counts["failed"] == COUNT
+    assert sum(kind["planned"] for kind in counts["by_kind"].values()) == COUNT
+    assert all(figures["seconds"] > 0 for figures in counts["stages"].values())

@@ -1,0 +1,29 @@
+"""Ray in tests: a home, a temporary directory and a session of its own, stopped afterwards."""
+
+import os
+import tempfile
+from pathlib import Path
+
+import pytest
+import torch
+
+from toffee_pipeline.cli import load_config
+
+torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def ray_home():
+    """Environment of a private Ray: its token goes to a home of its own, its files to a short temporary path."""
+    with tempfile.TemporaryDirectory(prefix="toffee-", ignore_cleanup_errors=True) as folder:
+        yield {**os.environ, "HOME": folder, "RAY_TMPDIR": folder, "PYTHONPATH": str(Path(__file__).parents[1])}
+
+
+@pytest.fixture
+def nano():
+    """Makes a nano config of few pairs: `nano("pairs.count=8")`."""
+
+    def make(*overrides: str):
+        return load_config("nano", ("placement=inline", "pairs.count=8", *overrides))
+
+    return make

@@ -1,0 +1,177 @@
+"""The main job as a user runs it: finished, killed, resumed, on odd photographs, on S3."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+from s3 import CREDENTIALS, s3_server
+
+from jobs.generate import main
+from toffee_pipeline.commit import committed_shards, data_files, read_manifests
+from toffee_pipeline.images import decode
+from toffee_pipeline.nano.world import View, make_subject, render
+from toffee_pipeline.storage import open_storage
+
+SMALL = ("placement=inline", "pairs.count=8", "pairs.per_subject=2")
+
+
+def generate(output, *overrides):
+    sets = [word for item in (*SMALL, *overrides) for word in ("--set", item)]
+    return CliRunner().invoke(main, ["--output", str(output), *sets], catch_exceptions=False)
+
+
+def ledger(output):
+    files = data_files(open_storage(str(output)), "ledger")
+    return [row for path in files for row in pq.read_table(path).to_pylist()]
+
+
+@pytest.fixture(scope="module")
+def run_dir(tmp_path_factory):
+    output = tmp_path_factory.mktemp("run") / "a run"
+    result = generate(output)
+    assert result.exit_code == 0, result.output
+    return output
+
+
+def test_a_run_explains_itself_and_its_counts_add_up(run_dir):
+    run, summary = (json.loads((run_dir / name).read_text()) for name in ("run.json", "summary.json"))
+    assert run["roles"]["mask"] == "renderer (stand-in)"
+    assert run["roles"]["refiner"].startswith("nano weights ")
+    assert run["plan_hash"]
+    assert summary["planned"] == 8 == summary["accepted"] + sum(summary["rejected"].values()) + summary["failed"]
+    assert summary["stages"]["score"]["rows"] == 8
+    rows = ledger(run_dir)
+    assert sorted(row["pair_id"] for row in rows) == [f"p{n:09d}" for n in range(8)]
+    for row in rows:
+        assert (row["reason"] is None) == (row["status"] == "accepted")
+        assert row["stage_s"]["score"] > 0
+        assert row["dino_score"] is not None
+    assert "<html" in (run_dir / "report/index.html").read_text()
+
+
+def test_running_it_again_does_nothing_and_says_so(run_dir):
+    before = {path: path.stat().st_mtime_ns for path in run_dir.rglob("*") if path.is_file()}
+    result = generate(run_dir)
+    assert result.exit_code == 0
+    assert "nothing to do" in result.output
+    assert before == {path: path.stat().st_mtime_ns for path in run_dir.rglob("*") if path.is_file()}
+
+
+def test_another_config_is_refused_with_the_keys_that_differ(run_dir):
+    result = generate(run_dir, "refine.g=0.123", "filter.min_clip=0.9")
+    assert result.exit_code == 2
+    assert "refine.g" in result.output
+    assert "filter.min_clip" in result.output
+    assert generate(run_dir, "fused.num_actors=3").exit_code == 0  # where work is done is free to change
+
+
+def test_datasets_shows_the_images(run_dir, tmp_path, monkeypatch):
+    datasets = pytest.importorskip("datasets")
+    storage = open_storage(str(run_dir))
+    files = data_files(storage) + data_files(storage, "rejected")
+    loaded = datasets.load_dataset("parquet", data_files=files, cache_dir=str(tmp_path), split="train")
+    assert len(loaded) == 8
+    assert loaded[0]["target_image"].size == (64, 64)
+    assert np.asarray(loaded[0]["input_image"]).std() > 10
+
+
+def test_edit_pairs_are_stored_without_loss(tmp_path):
+    result = generate(tmp_path / "run", "pairs.edit_fraction=1", "output.image_format=jpeg")
+    assert result.exit_code == 0
+    storage = open_storage(str(tmp_path / "run"))
+    for path in data_files(storage) + data_files(storage, "rejected"):
+        for row in pq.read_table(path).to_pylist():
+            mask = decode(row["mask"]["bytes"])[..., 0] > 0
+            pair = [decode(row[column]["bytes"]) for column in ("input_image", "target_image")]
+            np.testing.assert_array_equal(pair[0][~mask], pair[1][~mask])
+
+
+def test_after_a_kill_only_what_is_missing_is_computed(tmp_path, ray_home):
+    output = tmp_path / "run"
+    sets = [word for item in (*SMALL, "subjects_per_shard=1", "pairs.count=16") for word in ("--set", item)]
+    command = [sys.executable, "jobs/generate.py", "--output", str(output), *sets]
+    job = subprocess.Popen(command, env=ray_home, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    storage = open_storage(str(output))
+    deadline = time.monotonic() + 120
+    while not committed_shards(storage) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    job.send_signal(signal.SIGKILL)
+    job.wait()
+    before = {manifest["shard"]: manifest for manifest in read_manifests(storage)}
+    assert 0 < len(before) < 8
+    assert not storage.exists("summary.json")
+    done = subprocess.run(command, env=ray_home, capture_output=True, text=True, timeout=200)
+    assert done.returncode == 0, done.stderr
+    assert f"resuming: {len(before)} of 8 shards" in done.stdout
+    after = {manifest["shard"]: manifest for manifest in read_manifests(storage)}
+    assert len(after) == 8
+    assert {shard: after[shard] for shard in before} == before
+    assert sorted(row["pair_id"] for row in ledger(output)) == [f"p{n:09d}" for n in range(16)]
+
+
+def odd_photographs(folder):
+    """A user's folder with everything that goes wrong in one. Returns which files can be read."""
+    photo = Image.fromarray(render(make_subject("teapot", 5), View(0.3, 0.2), "on the grass", size_px=96).rgb)
+    good = folder / "my teapot"
+    bad = folder / "bröken"
+    good.mkdir(parents=True)
+    bad.mkdir()
+    photo.save(good / "plain.jpg", quality=95)
+    photo.convert("CMYK").save(good / "cmyk.jpg")
+    photo.convert("L").save(good / "grey.png")
+    photo.convert("P").save(good / "palette.gif")
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    photo.rotate(90, expand=True).save(good / "rotated é.jpg", exif=exif)
+    (bad / "empty.jpg").write_bytes(b"")
+    (bad / "cut.jpg").write_bytes((good / "plain.jpg").read_bytes()[:600])
+    (bad / "text.png").write_text("not an image")
+    Image.new("1", (20000, 20000)).save(bad / "bomb.png")
+    return {f"my teapot/{path.name}" for path in good.iterdir()}
+
+
+def test_a_folder_of_odd_photographs_never_ends_the_run(tmp_path):
+    readable = odd_photographs(tmp_path / "photos")
+    output = tmp_path / "run"
+    result = generate(output, "subjects.source=folder", f"subjects.path={tmp_path / 'photos'}", "pairs.count=18")
+    assert result.exit_code == 0, result.output
+    assert "renderer" not in json.dumps(json.loads((output / "run.json").read_text())["roles"])
+    rows = ledger(output)
+    assert len(rows) == 18
+    failed = {row["source_path"]: row["error"] for row in rows if row["status"] == "failed"}
+    assert set(failed) == {f"bröken/{name}" for name in ("empty.jpg", "cut.jpg", "text.png", "bomb.png")}
+    for path, error in failed.items():
+        assert path.split("/")[1] in error
+    for row in rows:
+        if row["source_path"] in readable:
+            assert row["status"] in ("accepted", "rejected")
+            assert row["class_name"] == "my teapot"
+    assert "failed: synthesize:" in result.output
+
+
+def test_a_missing_folder_is_one_line(tmp_path):
+    result = generate(tmp_path / "run", "subjects.source=folder", f"subjects.path={tmp_path / 'nowhere'}")
+    assert result.exit_code == 2
+    assert "nowhere is not a folder" in result.output
+
+
+def test_a_run_on_s3(monkeypatch):
+    for name, value in CREDENTIALS.items():
+        monkeypatch.setenv(name, value)
+    with s3_server() as endpoint:
+        import boto3
+
+        boto3.client("s3", endpoint_url=endpoint).create_bucket(Bucket="datasets")
+        result = generate("s3://datasets/run", f"output.endpoint_url={endpoint}", "pairs.count=4")
+        assert result.exit_code == 0, result.output
+        storage = open_storage("s3://datasets/run", endpoint)
+        assert json.loads(storage.get("summary.json"))["planned"] == 4
+        assert len(committed_shards(storage)) == 1
+        assert not any(value in storage.get("run.json").decode() for value in CREDENTIALS.values() if len(value) > 6)
