@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
 from actors.base import PairState, Shard, Stage, SubjectState, present
 from toffee_pipeline.images import encode_png
-from toffee_pipeline.models.dino import mix_tokens, patch_region
 from toffee_pipeline.schema import SampleError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class MixingStage(Stage):
@@ -19,32 +21,25 @@ class MixingStage(Stage):
     def encode_subjects(self, shard: Shard) -> None:
         """DINO tokens of the subjects that open pairs need, once per subject."""
 
-        def store(state: SubjectState, tokens: torch.Tensor) -> None:
+        def store(state: SubjectState, tokens: Tensor) -> None:
             state.tokens = tokens.cpu().half().numpy()
 
         missing = [state for state in shard.open_subjects() if state.tokens is None]
         self.run(missing, lambda batch: list(self.models.dino.encode([state.rgb() for state in batch])), store)
 
-    def mixed_tokens(self, shard: Shard, batch: list[PairState], drafts: list[np.ndarray]) -> torch.Tensor:
+    def mixed_tokens(self, shard: Shard, batch: list[PairState], drafts: list[np.ndarray]) -> Tensor:
         """(b, 1 + n, c): the draft's tokens, refined towards the subject's."""
         config = self.config.refine
         subjects = [shard.subject_of(state) for state in batch]
-        draft_tokens = self.models.dino.encode(drafts)
-        subject_tokens = torch.stack([torch.from_numpy(present(state.tokens)) for state in subjects])
-        region = None
-        if config.region == "subject":
-            # the draft keeps the subject's layout, so that one mask serves both
-            num_patches = draft_tokens.shape[1] - 1
-            regions = [patch_region(present(state.bool_mask()), num_patches) for state in subjects]
-            region = torch.from_numpy(np.stack(regions)).to(draft_tokens.device)
-        a = torch.tensor([config.a_by_category.get(state.pair.category, config.a) for state in batch])
-        return mix_tokens(
-            draft_tokens,
-            subject_tokens.to(draft_tokens),
-            a.to(draft_tokens.device),
+        masks = None
+        if config.region == "subject":  # the draft keeps the subject's layout, so that one mask serves both
+            masks = [present(state.bool_mask()) for state in subjects]
+        return self.models.dino.encode_mixed(
+            drafts,
+            [present(state.tokens) for state in subjects],
+            [config.a_by_category.get(state.pair.category, config.a) for state in batch],
             config.g,
-            draft_region=region,
-            subject_region=region,
+            masks,
         )
 
 

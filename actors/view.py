@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import torch
 
 from actors.base import PairState, Shard, Stage, present
 from toffee_pipeline.images import encode_png
+from toffee_pipeline.models.dino import stack_tokens
 from toffee_pipeline.plan import seed_for
 from toffee_pipeline.schema import SampleError
 
@@ -22,7 +22,7 @@ class View(Stage):
 
         def view(batch: list[PairState]) -> Sequence[np.ndarray | SampleError]:
             subjects = [shard.subject_of(state) for state in batch]
-            tokens = torch.stack([torch.from_numpy(present(state.tokens)).float() for state in subjects])
+            tokens = stack_tokens([present(state.tokens) for state in subjects])
             seeds = [seed_for(str(state.pair.seed), self.name) for state in batch]
             return self.models.view.generate(tokens, [state.subject for state in subjects], seeds)
 

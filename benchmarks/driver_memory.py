@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from pathlib import Path
 from typing import Any
 
 import click
@@ -26,6 +27,7 @@ from jobs.generate import generate
 from toffee_pipeline.cli import load_config
 
 BAR = 1.10
+ROOT = str(Path(__file__).parents[1])
 NO_WEIGHTS = tuple(f"models.{role}.weights=untrained" for role in ("vae", "dino", "refiner", "clip", "filter_dino"))
 
 
@@ -43,7 +45,8 @@ def drive(num_pairs: int, subjects_per_shard: int) -> dict[str, Any]:
         num_cpus=1 + SPARE_CPUS,
         include_dashboard=False,
         logging_level="WARNING",
-        runtime_env={"worker_process_setup_hook": "benchmarks.stub_stage.install"},
+        # the hook is imported before Ray hands the driver's import path to a worker
+        runtime_env={"worker_process_setup_hook": "benchmarks.stub_stage.install", "env_vars": {"PYTHONPATH": ROOT}},
     )
     with tempfile.TemporaryDirectory() as folder:
         summary = generate(config, folder)
@@ -57,9 +60,8 @@ def drive(num_pairs: int, subjects_per_shard: int) -> dict[str, Any]:
 @click.option("--large", default=10_000, show_default=True, help="Pairs of the large job.")
 @click.option("--subjects-per-shard", default=2, show_default=True, help="With 4 pairs each.")
 def main(small: int, large: int, subjects_per_shard: int) -> None:
-    click.echo(
-        f"{'pairs':>8}{'shards':>8}{'accepted':>10}{'rejected':>10}{'wall s':>9}{'start MiB':>11}{'peak MiB':>10}"
-    )
+    names = ("pairs", "shards", "accepted", "rejected", "wall s", "start MiB", "peak MiB")
+    click.echo("".join(f"{name:>11}" for name in names))
     jobs = []
     for num_pairs in (small, large):
         job = in_fresh_process(drive, num_pairs, subjects_per_shard)
@@ -71,9 +73,8 @@ def main(small: int, large: int, subjects_per_shard: int) -> None:
     added = (many["peak"] - many["before"]) / (few["peak"] - few["before"])
     per_shard = (many["peak"] - few["peak"]) / (many["shards"] - few["shards"])
     click.echo(f"ratio of the peaks: {many['peak'] / few['peak']:.3f} (bar: {BAR:.2f})")
-    click.echo(
-        f"ratio of what the jobs added to the start: {added:.3f}; {per_shard / 1024:.1f} KiB per additional shard"
-    )
+    click.echo(f"ratio of what the jobs added to the start: {added:.3f}")
+    click.echo(f"per additional shard: {per_shard / 1024:.1f} KiB")
 
 
 if __name__ == "__main__":

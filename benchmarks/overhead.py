@@ -13,9 +13,9 @@ job: the clock runs from the commit with which every actor has done two shards t
 
     ratio = steady wall time * actors / reference compute of the shards committed in that time
 
-1 actor: what Ray, planning and writing cost over one process that does nothing but compute. Only here nothing else
-competes: Ray's own processes and the writer run on the other cores, if there are any. All cores: the same per actor,
-with everything that the actors lose to each other and to Ray: memory bandwidth, caches, the cores that write.
+With 1 actor it is what Ray, planning and writing cost over one process that does nothing but compute; Ray's own
+processes and the writers have the other cores to themselves, if there are any. With an actor on every core it holds
+besides what the actors lose to each other and to those processes: memory bandwidth, caches, time on the cores.
 "stages" is the part of the ratio that the stages themselves spend longer than the reference; ratio / stages is left
 for the pipeline around them. Set-up, from the start of the first job to its first commit (starting Ray, importing,
 loading the models, the first shard), is paid once per job, however large, and stands apart.

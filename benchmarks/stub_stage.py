@@ -1,4 +1,4 @@
-"""A stage without models: every image is one constant PNG, the verdict follows from the pair's id."""
+"""A stage without models, for what is measured around the stages: constant images, verdicts by the pair's id."""
 
 from __future__ import annotations
 

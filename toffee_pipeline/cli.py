@@ -7,13 +7,13 @@ import sys
 from collections.abc import Callable
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import click
 import yaml
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from toffee_pipeline.config import RunConfig
 
@@ -51,13 +51,13 @@ def explain(error: ValidationError) -> str:
     first = error.errors()[0]
     key = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
-        owner: Any = RunConfig
+        owner: type[BaseModel] = RunConfig
         for part in first["loc"][:-1]:
-            owner = (
-                getattr(owner.model_fields.get(part), "annotation", None) if hasattr(owner, "model_fields") else None
+            annotation = owner.model_fields[str(part)].annotation
+            owner = next(
+                a for a in (annotation, *get_args(annotation)) if isinstance(a, type) and issubclass(a, BaseModel)
             )
-        allowed = ", ".join(owner.model_fields) if hasattr(owner, "model_fields") else "see the profile's keys"
-        return f"{key}: no such key; allowed: {allowed}"
+        return f"{key}: no such key; allowed: {', '.join(owner.model_fields)}"
     message = first["msg"].removeprefix("Value error, ")
     if first["type"] in ("value_error", "missing"):
         return f"{key}: {message}" if key and not message.startswith(key.split(".")[0]) else message

@@ -35,6 +35,36 @@ class DinoEncoder:
         pixels = normalize(resize(to_tensor(images, self.device), self.size_px), self.mean, self.std)
         return self.model(pixels.to(self.model.dtype)).last_hidden_state.float()
 
+    def encode_mixed(
+        self,
+        drafts: Sequence[np.ndarray],
+        subject_tokens: Sequence[np.ndarray],
+        a: Sequence[float],
+        g: float,
+        masks: Sequence[np.ndarray] | None = None,
+    ) -> Tensor:
+        """The tokens that the Refiner paints: each draft's, mixed with its subject's (`mix_tokens`).
+
+        Args:
+            drafts: uint8 (H, W, 3) each.
+            subject_tokens: (1 + n, c) each, any float dtype.
+            a: weight of the subject's token, one per draft.
+            g: least cosine.
+            masks: bool (H, W) each: only patches inside give and receive, in both images. None: all of them.
+        """
+        tokens = self.encode(drafts)
+        region = None
+        if masks is not None:
+            regions = np.stack([patch_region(mask, tokens.shape[1] - 1) for mask in masks])
+            region = torch.from_numpy(regions).to(tokens.device)
+        weights = torch.tensor(a, device=tokens.device)
+        return mix_tokens(tokens, stack_tokens(subject_tokens).to(tokens), weights, g, region, region)
+
+
+def stack_tokens(tokens: Sequence[np.ndarray]) -> Tensor:
+    """(1 + n, c) each to float32 (b, 1 + n, c) on the CPU."""
+    return torch.from_numpy(np.stack(tokens)).float()
+
 
 def mix_tokens(
     draft: Tensor,

@@ -19,19 +19,26 @@ from toffee_pipeline.nano.architectures import (
     build_refiner_unet,
     build_scheduler,
 )
-from toffee_pipeline.nano.recipe.data import WorldData, load_data, to_tensor
+from toffee_pipeline.nano.recipe.data import NUM_HELD_OUT, WorldData, load_data, to_tensor
 from toffee_pipeline.nano.recipe.loop import fit
 from toffee_pipeline.nano.recipe.vae import psnr
 
 BATCH = 32
+MAX_SUBJECTS = 6_200
+"""Latents and tokens of these lie in memory; the held-out subjects are the last of them."""
 DROP_TOKENS = 0.1
+
+
+def subjects_used(data: WorldData) -> np.ndarray:
+    """Renders of the last `MAX_SUBJECTS` subjects: training subjects, then the held-out ones."""
+    return data.rgb[-MAX_SUBJECTS:]
 
 
 def encode_data(data: WorldData, weights_dir: Path) -> tuple[Tensor, Tensor]:
     """Scaled latents (m, 8, 16, 16) and DINO tokens (m, 257, 128) of all renders, float16, in reading order."""
     vae = AutoencoderKL.from_pretrained(weights_dir / "vae", torch_dtype=torch.float32).eval()
     dino = Dinov2Model.from_pretrained(weights_dir / "dino", dtype=torch.float32).eval()
-    images = data.rgb.reshape(-1, *data.rgb.shape[2:])
+    images = subjects_used(data).reshape(-1, *data.rgb.shape[2:])
     latents, tokens = [], []
     with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
         for start in range(0, len(images), 64):
@@ -60,11 +67,12 @@ def train_refiner(work_dir: Path, weights_dir: Path, steps: int) -> None:
         cache.parent.mkdir(parents=True, exist_ok=True)
         torch.save(encode_data(data, weights_dir), cache)
     latents, tokens = torch.load(cache, weights_only=True, mmap=True)
-    num_train = data.num_train * data.rgb.shape[1]
+    rgb = subjects_used(data)
+    num_train = (len(rgb) - NUM_HELD_OUT) * rgb.shape[1]
     vae = AutoencoderKL.from_pretrained(weights_dir / "vae", torch_dtype=torch.float32).eval()
     scheduler = build_scheduler()
     network = RefinerNetwork(build_refiner_unet(), nn.Linear(DINO_DIM, TOKEN_MAP_CHANNELS), scheduler, PATCH_PX)
-    shown = torch.arange(num_train, len(latents), len(latents) // num_train + 11)[:48]
+    shown = torch.arange(num_train, len(latents), 12)[:48]
 
     def loss_fn(step: int, rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]:
         ids = torch.from_numpy(rng.integers(num_train, size=BATCH))
@@ -76,7 +84,7 @@ def train_refiner(work_dir: Path, weights_dir: Path, steps: int) -> None:
 
     def evaluate(model: RefinerNetwork) -> dict[str, float]:
         sampled = reconstruct(model, tokens[shown].float(), build_scheduler())
-        images = to_tensor(data.rgb.reshape(-1, *data.rgb.shape[2:])[shown.numpy()])
+        images = to_tensor(rgb.reshape(-1, *rgb.shape[2:])[shown.numpy()])
         decode = lambda z: vae.decode(z / vae.config.scaling_factor).sample.clamp(-1, 1)  # noqa: E731
         return {"psnr_db": psnr(decode(sampled), images), "vae_psnr_db": psnr(decode(latents[shown].float()), images)}
 
