@@ -6,15 +6,17 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar, Protocol, TypeVar
+from typing import TYPE_CHECKING, ClassVar, Protocol, TypeVar
 
 import numpy as np
 
 from toffee_pipeline.config import RunConfig, StageConfig
 from toffee_pipeline.images import decode, decode_depth, decode_mask
-from toffee_pipeline.models.model_set import ModelSet
 from toffee_pipeline.plan import Plan
 from toffee_pipeline.schema import Pair, Reason, SampleError, Status, Subject
+
+if TYPE_CHECKING:  # a writer unpickles shards and should not load torch for it
+    from toffee_pipeline.models.model_set import ModelSet
 
 T = TypeVar("T")
 Progress = Callable[[str, int, float], None]

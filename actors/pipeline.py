@@ -21,7 +21,7 @@ from actors.score import Score
 from actors.segment import Segment
 from actors.synthesize import Synthesize
 from actors.view import View
-from actors.write import Write
+from actors.write import Write, write_row
 from toffee_pipeline.config import RunConfig
 from toffee_pipeline.models.model_set import ModelSet
 from toffee_pipeline.plan import Plan
@@ -106,10 +106,6 @@ def _read(row: dict[str, Any], config_json: str, shards: list[int]) -> dict[str,
     return {"shard": Shard.from_plan(_plan(config_json), shards[row["id"]])}
 
 
-def _write(row: dict[str, Any], config: RunConfig, output: str) -> dict[str, Any]:
-    return {"counts": json.dumps(Write(config, output)(row["shard"]))}
-
-
 class Pool(NamedTuple):
     """Actors that run some stages in a row."""
 
@@ -166,8 +162,8 @@ def ray_session(config: RunConfig) -> Iterator[dict[str, float]]:
     pools = _pools(config, {"CPU": cores + SPARE_CPUS})
     # logical CPUs only schedule: on our own machine there are as many as the actors ask for, and the spare ones
     cpus = max(cores, math.ceil(sum(pool.num_actors * pool.num_cpus for pool in pools))) + SPARE_CPUS
-    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # its C++ remarks on every start; an error still raises
-    ray.init(address="local", num_cpus=cpus, include_dashboard=False, log_to_driver=True, logging_level="WARNING")
+    # workers' logs lie in Ray's session folder; what goes wrong there is raised here with its traceback
+    ray.init(address="local", num_cpus=cpus, include_dashboard=False, log_to_driver=False, logging_level="WARNING")
     try:
         yield ray.cluster_resources()
     finally:
@@ -187,7 +183,7 @@ def _run_on_ray(config: RunConfig, output: str, shards: list[int], display: Disp
         context.print_on_execution_start = False
         context.enable_progress_bars = False
         context.execution_options.preserve_order = False
-        board = ray.remote(num_cpus=0)(Board).remote()
+        board = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)(Board).remote()
         dataset = ray.data.range(len(shards), override_num_blocks=len(shards)).map(
             _read, fn_args=(config.model_dump_json(), shards)
         )
@@ -199,7 +195,7 @@ def _run_on_ray(config: RunConfig, output: str, shards: list[int], display: Disp
                 num_cpus=pool.num_cpus,
                 num_gpus=pool.num_gpus,
             )
-        dataset = dataset.map(_write, fn_args=(config, output), num_cpus=0.5)
+        dataset = dataset.map(write_row, fn_args=(config, output), num_cpus=0.5)
         dataset.set_name("toffee")
         stop = threading.Event()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from collections import Counter
 from typing import Any
 
@@ -59,6 +60,11 @@ class Write:
         if png is None or lossless or output.image_format == "png":
             return _struct(png)
         return _struct(encode(decode(png), output.image_format, output.quality))
+
+
+def write_row(row: dict[str, Any], config: RunConfig, output: str) -> dict[str, Any]:
+    """`Write` behind Ray Data's row interface. It lives here so that a writer's process loads no model library."""
+    return {"counts": json.dumps(Write(config, output)(row["shard"]))}
 
 
 def count(shard: Shard) -> dict[str, Any]:

@@ -39,7 +39,7 @@ def test_clip_reads_its_nano_folder(
     folder = tmp_path / "clip"
     folder.mkdir()
     vocab_size = open_clip.SimpleTokenizer().vocab_size
-    (folder / "open_clip_config.json").write_text(json.dumps(build_clip_config(vocab_size)))
+    (folder / "open_clip_config.json").write_text(json.dumps({"model_cfg": build_clip_config(vocab_size)}))
     save_file(untrained.build("clip").state_dict(), folder / "model.safetensors")
     shutil.copy(open_clip.tokenizer.default_bpe(), folder / "bpe.txt.gz")
     monkeypatch.setattr(loading, "NANO_WEIGHTS", tmp_path)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from functools import cached_property
 
+from transformers.utils.logging import disable_progress_bar
+
 from toffee_pipeline.config import RunConfig
 from toffee_pipeline.models import registry
 from toffee_pipeline.models.dino import DinoEncoder
@@ -18,6 +20,7 @@ class ModelSet:
     def __init__(self, config: RunConfig) -> None:
         self.config = config
         self.device = pick_device(config)
+        disable_progress_bar()  # a bar per model's tensors would drown the job's own progress
 
     @cached_property
     def subject(self) -> registry.SubjectModel:

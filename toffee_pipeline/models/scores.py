@@ -98,7 +98,7 @@ def _load_clip(models: ModelsConfig) -> tuple[open_clip.CLIP, Compose, open_clip
         model, bpe = build_untrained("clip"), {}
     else:
         folder = Path(resolve(spec, "clip"))
-        config = json.loads((folder / "open_clip_config.json").read_text())
+        config = json.loads((folder / "open_clip_config.json").read_text())["model_cfg"]
         model = open_clip.CLIP(**config)
         model.load_state_dict({name: value.float() for name, value in load_file(folder / "model.safetensors").items()})
         bpe = {"bpe_path": str(folder / "bpe.txt.gz")}

@@ -43,7 +43,7 @@ def vae(work_dir: Path, steps: int) -> None:
 
 
 @main.command()
-@click.option("--steps", type=int, default=4_000, show_default=True)
+@click.option("--steps", type=int, default=2_200, show_default=True)
 @click.pass_obj
 def dino(work_dir: Path, steps: int) -> None:
     """Train DINO."""
@@ -53,7 +53,7 @@ def dino(work_dir: Path, steps: int) -> None:
 
 
 @main.command()
-@click.option("--steps", type=int, default=3_000, show_default=True)
+@click.option("--steps", type=int, default=600, show_default=True)
 @click.pass_obj
 def clip(work_dir: Path, steps: int) -> None:
     """Train CLIP and its tokenizer."""
@@ -63,7 +63,7 @@ def clip(work_dir: Path, steps: int) -> None:
 
 
 @main.command()
-@click.option("--steps", type=int, default=8_000, show_default=True)
+@click.option("--steps", type=int, default=2_400, show_default=True)
 @click.pass_obj
 def refiner(work_dir: Path, steps: int) -> None:
     """Train the Refiner (needs the VAE and DINO)."""
