@@ -163,7 +163,14 @@ def ray_session(config: RunConfig) -> Iterator[dict[str, float]]:
     # logical CPUs only schedule: on our own machine there are as many as the actors ask for, and the spare ones
     cpus = max(cores, math.ceil(sum(pool.num_actors * pool.num_cpus for pool in pools))) + SPARE_CPUS
     # workers' logs lie in Ray's session folder; what goes wrong there is raised here with its traceback
-    ray.init(address="local", num_cpus=cpus, include_dashboard=False, log_to_driver=False, logging_level="WARNING")
+    ray.init(
+        address="local",
+        num_cpus=cpus,
+        include_dashboard=False,
+        log_to_driver=False,
+        logging_level="WARNING",
+        _node_ip_address="127.0.0.1",  # nobody else should reach it
+    )
     try:
         yield ray.cluster_resources()
     finally:
