@@ -169,7 +169,7 @@ def ray_session(config: RunConfig) -> Iterator[dict[str, float]]:
         include_dashboard=False,
         log_to_driver=False,
         logging_level="WARNING",
-        _node_ip_address="127.0.0.1",  # nobody else should reach it
+        _node_ip_address="127.0.0.1",  # its HTTP agents; Ray binds gRPC ports to every interface, behind the token
     )
     try:
         yield ray.cluster_resources()
