@@ -6,10 +6,8 @@ import functools
 import json
 import logging
 import math
-import os
 import threading
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from actors.base import Progress, Shard, Stage
@@ -25,6 +23,7 @@ from actors.write import Write, write_row
 from toffee_pipeline.config import RunConfig
 from toffee_pipeline.models.model_set import ModelSet
 from toffee_pipeline.plan import Plan
+from toffee_pipeline.ray_session import num_cores, ray_session
 
 STAGE_CLASSES: dict[str, type[Stage]] = {
     stage.name: stage for stage in (Synthesize, Segment, Draft, Refine, Edit, View, Score)
@@ -147,38 +146,14 @@ def check_fits(pools: list[Pool], cluster: dict[str, float]) -> None:
             )
 
 
-@contextmanager
-def ray_session(config: RunConfig) -> Iterator[dict[str, float]]:
-    """Connects to RAY_ADDRESS, or starts Ray on this machine, and yields the cluster's resources."""
-    os.environ.setdefault("RAY_AUTH_MODE", "token")
-    import ray
-
-    if ray.is_initialized() or os.environ.get("RAY_ADDRESS"):
-        if not ray.is_initialized():
-            ray.init(logging_level="WARNING")
-        yield ray.cluster_resources()
-        return
-    cores = len(os.sched_getaffinity(0))
-    pools = _pools(config, {"CPU": cores + SPARE_CPUS})
-    # logical CPUs only schedule: on our own machine there are as many as the actors ask for, and the spare ones
-    cpus = max(cores, math.ceil(sum(pool.num_actors * pool.num_cpus for pool in pools))) + SPARE_CPUS
-    # workers' logs lie in Ray's session folder; what goes wrong there is raised here with its traceback
-    ray.init(
-        address="local",
-        num_cpus=cpus,
-        include_dashboard=False,
-        log_to_driver=False,
-        logging_level="WARNING",
-        _node_ip_address="127.0.0.1",  # its HTTP agents; Ray binds gRPC ports to every interface, behind the token
-    )
-    try:
-        yield ray.cluster_resources()
-    finally:
-        ray.shutdown()
+def logical_cpus(config: RunConfig) -> int:
+    """Of a Ray on this machine: as many as the actors ask for, and the spare ones."""
+    pools = _pools(config, {"CPU": num_cores() + SPARE_CPUS})
+    return max(num_cores(), math.ceil(sum(pool.num_actors * pool.num_cpus for pool in pools))) + SPARE_CPUS
 
 
 def _run_on_ray(config: RunConfig, output: str, shards: list[int], display: Display) -> Iterator[dict[str, Any]]:
-    with ray_session(config) as cluster:
+    with ray_session(logical_cpus(config)) as cluster:
         import ray
         from ray.data import ActorPoolStrategy, DataContext
 

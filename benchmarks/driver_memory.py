@@ -33,7 +33,7 @@ NO_WEIGHTS = tuple(f"models.{role}.weights=untrained" for role in ("vae", "dino"
 
 def drive(num_pairs: int, subjects_per_shard: int) -> dict[str, Any]:
     """Runs the job as its driver; peaks in bytes, before it and after."""
-    os.environ.setdefault("RAY_AUTH_MODE", "token")  # as pipeline.ray_session does
+    os.environ.setdefault("RAY_AUTH_MODE", "token")  # as ray_session does
     import ray
 
     stub_stage.install()  # in this process, and by the hook in each worker

@@ -32,11 +32,12 @@ from typing import Any
 import click
 
 from actors.base import Shard
-from actors.pipeline import STAGE_CLASSES, StageChain, ray_session
+from actors.pipeline import STAGE_CLASSES, StageChain, logical_cpus
 from actors.write import count
 from benchmarks.fresh import in_fresh_process
 from jobs.generate import generate
 from toffee_pipeline.cli import load_config
+from toffee_pipeline.ray_session import ray_session
 from toffee_pipeline.commit import committed_shards, manifest_key, read_manifest
 from toffee_pipeline.config import RunConfig
 from toffee_pipeline.plan import Plan
@@ -65,7 +66,7 @@ def compute_s(config: RunConfig) -> list[float]:
 def run_jobs(short: RunConfig, full: RunConfig, folder: str) -> float:
     """Runs both jobs in one Ray session, into `folder`/short and `folder`/full; when it began (time.time())."""
     began = time.time()
-    with ray_session(full):
+    with ray_session(logical_cpus(full)):
         generate(short, f"{folder}/short")
         generate(full, f"{folder}/full")
     return began

@@ -7,7 +7,12 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 FILES = sorted(path for folder in ("toffee_pipeline", "actors", "jobs") for path in (ROOT / folder).rglob("*.py"))
-KNOW_RAY = {"actors/pipeline.py", "toffee_pipeline/train/launch.py"}
+KNOW_RAY = {
+    "actors/pipeline.py",
+    "toffee_pipeline/ray_session.py",
+    "toffee_pipeline/train/launch.py",
+    "toffee_pipeline/train/ray_data.py",
+}
 MAY_LOAD_TORCH = (
     "toffee_pipeline/models/",
     "toffee_pipeline/train/",

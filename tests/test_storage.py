@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import pickle
+import random
 import signal
 import subprocess
 import sys
@@ -107,6 +108,31 @@ class TestStorage:
         assert not storage.put_if_absent("m/x", b"two")
         assert storage.get("m/x") == b"one"
 
+    @pytest.mark.parametrize("num_bytes", [0, 20 * 2**20], ids=["empty", "several parts"])
+    def test_files_come_back_as_they_were(self, storage, tmp_path, num_bytes):
+        data = random.Random(0).randbytes(num_bytes)
+        (tmp_path / "weights.bin").write_bytes(data)
+        storage.put("a/weights", b"old")
+        storage.put_file("a/weights", tmp_path / "weights.bin")
+        assert list(storage.list()) == [("a/weights", num_bytes)] and storage.get("a/weights") == data
+        storage.get_file("a/weights", tmp_path / "new folder" / "back.bin")
+        assert (tmp_path / "new folder" / "back.bin").read_bytes() == data
+        assert [path.name for path in (tmp_path / "new folder").iterdir()] == ["back.bin"]
+
+    @pytest.mark.parametrize("key", ["none", "a", "a/b/c"])
+    def test_get_file_of_a_missing_key_leaves_the_old_file(self, storage, tmp_path, key):
+        storage.put("a/b", b"1")
+        path = tmp_path / "own.bin"
+        path.write_bytes(b"old")
+        with pytest.raises(MissingKey, match=f"/{key}: no such key$"):
+            storage.get_file(key, path)
+        assert path.read_bytes() == b"old"
+
+    def test_put_file_that_is_not_there_writes_nothing(self, storage, tmp_path):
+        with pytest.raises(FileNotFoundError, match="weights.bin"):
+            storage.put_file("a", tmp_path / "weights.bin")
+        assert keys(storage) == []
+
     def test_list_is_sorted_by_string_prefix_and_skips_what_is_no_key(self, storage):
         assert list(storage.list("data/")) == []
         for key in ("data/b", "data/a/z", "data/a.b", "database/x", "log"):
@@ -123,6 +149,7 @@ class TestStorage:
     def test_keys_that_could_leave_the_run_are_refused(self, storage):
         calls = [storage.get, storage.exists, storage.delete, storage.path_for, storage.list]
         calls += [lambda key: storage.put(key, b""), lambda key: storage.put_if_absent(key, b"")]
+        calls += [lambda key: storage.put_file(key, Path(__file__)), lambda key: storage.get_file(key, Path("never"))]
         for key in BAD_KEYS:
             for call in calls:
                 if call != storage.list or key not in ("", "a/"):  # prefixes may be these
@@ -301,7 +328,15 @@ class TestLocal:
             raise OSError(28, "No space left on device")
 
         monkeypatch.setattr(os, "fsync", full)
-        for put in (storage.put, storage.put_if_absent):
+
+        def put_file(key: str, data: bytes) -> None:
+            (source := tmp_path / "source").write_bytes(data)
+            try:
+                storage.put_file(key, source)
+            finally:
+                source.unlink()
+
+        for put in (storage.put, storage.put_if_absent, put_file):
             with pytest.raises(OSError, match="No space left"):
                 put("a", b"new")
         assert [path.name for path in tmp_path.iterdir()] == ["a"] and storage.get("a") == b"old"
@@ -344,6 +379,14 @@ class TestS3:
         assert not isinstance(caught.value, MissingKey)
         with pytest.raises(StorageError, match="NoSuchBucket"):
             committed_shards(storage)
+
+    def test_files_to_and_from_a_missing_bucket(self, endpoint, tmp_path):
+        storage = open_storage("s3://no-such-bucket/run", endpoint)
+        with pytest.raises(StorageError, match="^s3://no-such-bucket/run/a: .*NoSuchBucket"):
+            storage.put_file("a", Path(__file__))
+        with pytest.raises(StorageError, match="^s3://no-such-bucket/run/a: .*NoSuchBucket") as caught:
+            storage.get_file("a", tmp_path / "a")
+        assert not isinstance(caught.value, MissingKey) and list(tmp_path.iterdir()) == []
 
     def test_conflict_is_tried_again_and_body_cut_short_is_read_again(self, endpoint, monkeypatch):
         class Body:

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import Any, TypeVar, get_args, overload
 
 import click
 import yaml
@@ -19,6 +19,7 @@ from toffee_pipeline.config import RunConfig
 
 PROFILES = files("toffee_pipeline") / "profiles"
 F = TypeVar("F", bound=Callable[..., Any])
+C = TypeVar("C", bound=BaseModel)
 
 
 class UserError(click.ClickException):
@@ -30,29 +31,31 @@ class UserError(click.ClickException):
         click.echo(f"error: {self.format_message()}", err=True)
 
 
-def profile_names() -> list[str]:
-    return sorted(path.name.removesuffix(".yaml") for path in PROFILES.iterdir() if path.name.endswith(".yaml"))
+def profile_names(job: str = "generate") -> list[str]:
+    paths = (PROFILES / job).iterdir()
+    return sorted(path.name.removesuffix(".yaml") for path in paths if path.name.endswith(".yaml"))
 
 
-def read_profile(name_or_path: str) -> str:
-    """The YAML text of a packaged profile, or of a file."""
-    packaged = PROFILES / f"{name_or_path}.yaml"
-    if name_or_path in profile_names():
-        return packaged.read_text()
+def read_profile(job: str, name_or_path: str) -> str:
+    """The YAML text of a packaged profile of the job, or of a file."""
+    if name_or_path in profile_names(job):
+        return (PROFILES / job / f"{name_or_path}.yaml").read_text()
     if not Path(name_or_path).is_file():
         raise UserError(
-            f"--config {name_or_path!r}: allowed are {', '.join(profile_names())} or the path of a YAML file"
+            f"--config {name_or_path!r}: allowed are {', '.join(profile_names(job))} or the path of a YAML file"
         )
     return Path(name_or_path).read_text()
 
 
-def explain(error: ValidationError) -> str:
+def explain(error: ValidationError, config_class: type[BaseModel] = RunConfig) -> str:
     """Pydantic's first complaint as one line: key, value, what is allowed."""
     first = error.errors()[0]
     key = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
-        owner: type[BaseModel] = RunConfig
+        owner = config_class
         for part in first["loc"][:-1]:
+            if isinstance(part, int):  # an element of a list: the list's annotation names its class
+                continue
             annotation = owner.model_fields[str(part)].annotation
             owner = next(
                 a for a in (annotation, *get_args(annotation)) if isinstance(a, type) and issubclass(a, BaseModel)
@@ -66,24 +69,32 @@ def explain(error: ValidationError) -> str:
     return f"{key}: {shown[:80]} is not allowed: {message[0].lower()}{message[1:]}{more}"
 
 
-def load_config(name_or_path: str, overrides: tuple[str, ...] = ()) -> RunConfig:
-    """A profile with `key=value` overrides. Values are YAML; nothing is interpolated, so no environment leaks in."""
+@overload
+def load_config(name_or_path: str, overrides: tuple[str, ...] = ()) -> RunConfig: ...
+@overload
+def load_config(name_or_path: str, overrides: tuple[str, ...], config_class: type[C]) -> C: ...
+def load_config(name_or_path: str, overrides: tuple[str, ...] = (), config_class: type[Any] = RunConfig) -> Any:
+    """A profile with `key=value` overrides. Values are YAML; nothing is interpolated, so no environment leaks in.
+
+    Args:
+        config_class: `RunConfig` or one of the training jobs'; its `job` names the folder of profiles.
+    """
     try:
-        base = yaml.safe_load(read_profile(name_or_path))
+        base = yaml.safe_load(read_profile(config_class.job, name_or_path))
         if not isinstance(base, dict):
             raise UserError(f"--config {name_or_path}: a YAML mapping is expected")
         for item in overrides:
             if "=" not in item or item.startswith("="):
                 raise UserError(f"--set {item!r}: allowed is key=value, such as pairs.count=100")
         merged = OmegaConf.merge(OmegaConf.create(base), OmegaConf.from_dotlist(list(overrides)))
-        return RunConfig.model_validate(OmegaConf.to_container(merged, resolve=False))
+        return config_class.model_validate(OmegaConf.to_container(merged, resolve=False))
     except ValidationError as error:
-        raise UserError(explain(error)) from error
+        raise UserError(explain(error, config_class)) from error
     except (yaml.YAMLError, OmegaConfBaseException) as error:
         raise UserError(f"config: {' '.join(str(error).split())}") from error
 
 
-def job_options(default_config: str) -> Callable[[F], F]:
+def job_options(default_config: str, config_class: type[Any] = RunConfig) -> Callable[[F], F]:
     """--config, --output, --set and --dry-run; the command is called with `config, output, dry_run`."""
 
     def decorate(command: F) -> F:
@@ -97,7 +108,7 @@ def job_options(default_config: str) -> Callable[[F], F]:
         @click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
         @functools.wraps(command)
         def wrapped(profile: str, overrides: tuple[str, ...], **options: Any) -> Any:
-            return command(config=load_config(profile, overrides), **options)
+            return command(config=load_config(profile, overrides, config_class), **options)
 
         return wrapped  # type: ignore[return-value]
 

@@ -1,9 +1,9 @@
-"""Every setting of a run, as frozen pydantic models. `profiles/*.yaml` hold the values."""
+"""Every setting of a run, as frozen pydantic models. `profiles/generate/*.yaml` hold the values."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -136,8 +136,6 @@ class ModelsConfig(Model):
     dino: ModelSpec
     refiner: ModelSpec
     view_generator: ModelSpec
-    view_generator_base: ModelSpec | None = None
-    """Stable Diffusion 2, where the View Generator's training starts; generating does not read it."""
     detector: ModelSpec
     segmenter: ModelSpec
     segmenter_type: Literal["vit_h", "vit_l", "vit_b", "nano"] = "vit_h"
@@ -191,6 +189,8 @@ class OutputConfig(Model):
 class RunConfig(Model):
     """One run of `jobs/generate.py`."""
 
+    job: ClassVar[str] = "generate"
+    """Folder of its profiles."""
     seed: Annotated[int, Field(ge=0)] = 0
     size_px: Annotated[int, Field(ge=64, multiple_of=64)] = 1024
     placement: Literal["auto", "inline", "fused", "pools"] = "auto"

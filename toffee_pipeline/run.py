@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Callable
 from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Any
@@ -33,14 +34,15 @@ def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def _content(config: dict[str, Any]) -> dict[str, Any]:
-    """The settings that can change a pixel or a verdict."""
-    placed = {"num_actors", "num_cpus", "num_gpus"}
-    return {
-        key: value
-        for key, value in _flat(config).items()
-        if key.split(".")[0] not in NO_CONTENT and key.rpartition(".")[2] not in placed
-    }
+def differing_keys(old: dict[str, Any], new: dict[str, Any], counts: Callable[[str], bool]) -> list[str]:
+    """Dotted keys of two configs that differ, of those that `counts`."""
+    flat, other = _flat(old), _flat(new)
+    return sorted(key for key in flat.keys() | other.keys() if counts(key) and flat.get(key) != other.get(key))
+
+
+def _is_content(key: str) -> bool:
+    """Whether a setting can change a pixel or a verdict."""
+    return key.split(".")[0] not in NO_CONTENT and key.rpartition(".")[2] not in ("num_actors", "num_cpus", "num_gpus")
 
 
 def open_run(storage: Storage, config: RunConfig, plan: Plan, roles: dict[str, str]) -> dict[str, Any]:
@@ -64,8 +66,7 @@ def open_run(storage: Storage, config: RunConfig, plan: Plan, roles: dict[str, s
         if storage.put_if_absent("run.json", json.dumps(run, indent=2).encode()):
             return run
         known = json.loads(storage.get("run.json"))
-    old, new = _content(known["config"]), _content(run["config"])
-    different = sorted(key for key in old.keys() | new.keys() if old.get(key) != new.get(key))
+    different = differing_keys(known["config"], run["config"], _is_content)
     if not different and known["plan_hash"] != plan.hash:
         different = ["the plan's inputs (catalogue or image folder)"]
     if different:

@@ -82,7 +82,7 @@ def test_patch_region_counts_patches_that_are_half_covered() -> None:
 def test_encoder_sees_the_whole_image_and_no_neighbour(
     config: RunConfig, device: torch.device, images: list[np.ndarray]
 ) -> None:
-    encoder = DinoEncoder(config, device)
+    encoder = DinoEncoder(config.models.dino, device)
     tokens = encoder.encode(images)
     assert tokens.shape == (3, 257, 128) and tokens.dtype == torch.float32
     assert torch.allclose(encoder.encode(images[1:2])[0], tokens[1], atol=1e-5)

@@ -70,7 +70,7 @@ def test_views_come_in_the_size_of_the_run(
 def test_depth_is_stretched_and_independent(
     config: RunConfig, device: torch.device, subjects: list[Subject], images: list[np.ndarray]
 ) -> None:
-    model = DepthEstimator(config, device)
+    model = DepthEstimator(config.models.depth, device)
     together = model.estimate(images, subjects)
     for depth in together:
         assert depth.shape == (64, 64) and depth.dtype == np.float32

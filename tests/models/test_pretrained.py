@@ -68,7 +68,7 @@ def test_depth(
     for part in untrained.build("depth"):
         part.save_pretrained(tmp_path)
     loaded = make_config({"depth": ModelSpec(path=tmp_path)})
-    assert same(*(DepthEstimator(each, device).estimate(images, subjects) for each in (config, loaded)))
+    assert same(*(DepthEstimator(each.models.depth, device).estimate(images, subjects) for each in (config, loaded)))
 
 
 def test_grounded_sam(

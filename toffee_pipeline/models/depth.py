@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from transformers import AutoImageProcessor, AutoModelForDepthEstimation
 
-from toffee_pipeline.config import RunConfig
+from toffee_pipeline.config import ModelSpec
 from toffee_pipeline.models.loading import build_untrained, hub_options, load_model, resolve
 from toffee_pipeline.schema import SampleError, Subject
 
@@ -18,8 +18,7 @@ from toffee_pipeline.schema import SampleError, Subject
 class DepthEstimator:
     """A network that predicts relative inverse depth, such as DPT or Depth Anything."""
 
-    def __init__(self, config: RunConfig, device: torch.device) -> None:
-        spec = config.models.depth
+    def __init__(self, spec: ModelSpec, device: torch.device) -> None:
         self.device = device
         if spec.weights == "untrained":
             model, self.processor = build_untrained("depth")

@@ -8,10 +8,10 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-from transformers import Dinov2Model
+from transformers import Dinov2Config, Dinov2Model
 
-from toffee_pipeline.config import RunConfig
-from toffee_pipeline.models.loading import load_model
+from toffee_pipeline.config import ModelSpec
+from toffee_pipeline.models.loading import build_untrained, hub_options, load_model, resolve
 from toffee_pipeline.models.tensors import HALF, IMAGENET_MEAN, IMAGENET_STD, normalize, resize, to_tensor
 
 GRID = 16
@@ -20,8 +20,7 @@ GRID = 16
 class DinoEncoder:
     """The frozen encoder E. The paper's is DINOv2-Giant at 224 px: 257 x 1536 tokens."""
 
-    def __init__(self, config: RunConfig, device: torch.device) -> None:
-        spec = config.models.dino
+    def __init__(self, spec: ModelSpec, device: torch.device) -> None:
         self.device = device
         self.model = load_model(Dinov2Model, spec, "dino", device)
         # The processor that comes with DINOv2 crops the border: patches would no longer cover the image.
@@ -59,6 +58,14 @@ class DinoEncoder:
             region = torch.from_numpy(regions).to(tokens.device)
         weights = torch.tensor(a, device=tokens.device)
         return mix_tokens(tokens, stack_tokens(subject_tokens).to(tokens), weights, g, region, region)
+
+
+def token_dim(spec: ModelSpec) -> int:
+    """Width of a DINO's tokens, from its config alone."""
+    if spec.weights == "untrained":
+        return build_untrained("dino").config.hidden_size
+    options = {key: value for key, value in hub_options(spec).items() if key != "variant"}
+    return Dinov2Config.from_pretrained(resolve(spec, "dino"), **options).hidden_size
 
 
 def stack_tokens(tokens: Sequence[np.ndarray]) -> Tensor:

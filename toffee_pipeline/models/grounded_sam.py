@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -14,17 +15,36 @@ from segment_anything.utils.transforms import ResizeLongestSide
 from torch import Tensor
 from transformers import AutoModelForZeroShotObjectDetection, AutoProcessor
 
-from toffee_pipeline.config import ModelsConfig, RunConfig
+from toffee_pipeline.config import MaskConfig, ModelSpec
 from toffee_pipeline.models.loading import build_untrained, hub_options, load_model, resolve
 from toffee_pipeline.schema import Subject
+
+
+class _Models(Protocol):
+    @property
+    def detector(self) -> ModelSpec | None: ...
+    @property
+    def segmenter(self) -> ModelSpec | None: ...
+    @property
+    def segmenter_type(self) -> str: ...
+
+
+class GroundedSamConfig(Protocol):
+    """What it reads of a job's config; `models.detector` and `models.segmenter` must be set."""
+
+    @property
+    def models(self) -> _Models: ...
+    @property
+    def mask(self) -> MaskConfig: ...
 
 
 class GroundedSam:
     """Grounding DINO finds the box that a phrase names, Segment Anything its mask."""
 
-    def __init__(self, config: RunConfig, device: torch.device) -> None:
+    def __init__(self, config: GroundedSamConfig, device: torch.device) -> None:
         self.device, self.thresholds = device, config.mask
         spec = config.models.detector
+        assert spec is not None
         if spec.weights == "untrained":
             detector, self.processor = build_untrained("detector")
             self.detector = detector.to(device)
@@ -87,13 +107,14 @@ class GroundedSam:
         return [output["masks"][0, 0].cpu().numpy() for output in self.sam(batch, multimask_output=False)]
 
 
-def load_sam(models: ModelsConfig) -> Sam:
+def load_sam(models: _Models) -> Sam:
     """Segment Anything on the CPU in eval mode, float32.
 
     Pretrained weights are Meta's `.pth`: the file at `segmenter.path`, or the file that `segmenter.variant` names in
     the hub repository `segmenter.id`.
     """
     spec = models.segmenter
+    assert spec is not None
     if spec.weights == "untrained":
         return build_untrained("segmenter")
     if spec.path is None and spec.variant is None and spec.weights == "pretrained":

@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from huggingface_hub import snapshot_download
 
-from toffee_pipeline.config import ModelSpec, RunConfig
+from toffee_pipeline.config import ModelSpec
 
 NANO_WEIGHTS = Path(__file__).parent.parent / "nano" / "weights"
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
-def pick_device(config: RunConfig) -> torch.device:
-    """The device of `config.device`; auto takes CUDA where there is one.
+def pick_device(name: Literal["auto", "cpu", "cuda"]) -> torch.device:
+    """The device of this name; auto takes CUDA where there is one.
 
     The index stays 0: Ray shows an actor its own GPUs only. Raises RuntimeError if CUDA is asked for in vain.
     """
-    if config.device == "cpu" or (config.device == "auto" and not torch.cuda.is_available()):
+    if name == "cpu" or (name == "auto" and not torch.cuda.is_available()):
         return torch.device("cpu")
     if not torch.cuda.is_available():
         raise RuntimeError("device=cuda, but torch sees no GPU here")
@@ -118,3 +118,14 @@ def weights_hash(spec: ModelSpec, network: str) -> str | None:
         with path.open("rb") as file:
             digest.update(hashlib.file_digest(file, "sha256").digest())
     return digest.hexdigest()[:16]
+
+
+def describe_weights(spec: ModelSpec, network: str) -> str:
+    """One set of weights in words, with what identifies it."""
+    if spec.weights == "untrained":
+        return "untrained (random weights)"
+    if spec.weights == "nano":
+        return f"nano weights {weights_hash(spec, network)}"
+    if spec.path is not None:
+        return f"pretrained {spec.path.name} {weights_hash(spec, network)}"
+    return f"pretrained {spec.id}@{spec.revision or 'main'}"

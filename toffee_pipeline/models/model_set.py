@@ -19,7 +19,7 @@ class ModelSet:
 
     def __init__(self, config: RunConfig) -> None:
         self.config = config
-        self.device = pick_device(config)
+        self.device = pick_device(config.device)
         disable_progress_bar()  # a bar per model's tensors would drown the job's own progress
 
     @cached_property
@@ -44,7 +44,7 @@ class ModelSet:
 
     @cached_property
     def dino(self) -> DinoEncoder:
-        return DinoEncoder(self.config, self.device)
+        return DinoEncoder(self.config.models.dino, self.device)
 
     @cached_property
     def refiner(self) -> Refiner:

@@ -14,7 +14,7 @@ from toffee_pipeline.models.autoencoder import refiner_vae
 from toffee_pipeline.models.depth import DepthEstimator
 from toffee_pipeline.models.draft import ControlNetDraft
 from toffee_pipeline.models.grounded_sam import GroundedSam
-from toffee_pipeline.models.loading import weights_hash
+from toffee_pipeline.models.loading import describe_weights
 from toffee_pipeline.models.subject import FolderSubject, SDXLSubject
 from toffee_pipeline.models.view_generator import ViewGenerator
 from toffee_pipeline.nano.renderer import (
@@ -80,7 +80,9 @@ def make_mask_model(config: RunConfig, device: torch.device) -> MaskModel:
 
 def make_depth_model(config: RunConfig, device: torch.device) -> DepthModel:
     """The renderer where it stands in, else the depth network."""
-    return (RendererDepth if config.plays_renderer("depth") else DepthEstimator)(config, device)
+    if config.plays_renderer("depth"):
+        return RendererDepth(config, device)
+    return DepthEstimator(config.models.depth, device)
 
 
 def make_draft_model(config: RunConfig, device: torch.device) -> DraftModel:
@@ -126,14 +128,3 @@ def describe_roles(config: RunConfig) -> dict[str, str]:
     network("clip", models.clip, "clip")
     network("filter_dino", models.filter_dino, "dino")
     return roles
-
-
-def describe_weights(spec: ModelSpec, network: str) -> str:
-    """One set of weights in words, with what identifies it."""
-    if spec.weights == "untrained":
-        return "untrained (random weights)"
-    if spec.weights == "nano":
-        return f"nano weights {weights_hash(spec, network)}"
-    if spec.path is not None:
-        return f"pretrained {spec.path.name} {weights_hash(spec, network)}"
-    return f"pretrained {spec.id}@{spec.revision or 'main'}"

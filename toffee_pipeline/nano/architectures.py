@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
-from transformers import Dinov2Config, Dinov2Model
+from transformers import CLIPTextConfig, Dinov2Config, Dinov2Model
 
 SIZE_PX = 64
 PATCH_PX = 4
@@ -11,6 +11,10 @@ LATENT_CHANNELS = 8
 DINO_DIM = 128
 TOKEN_MAP_CHANNELS = 24
 REFINER_POOLED_DIM = 16
+CONTEXT_LENGTH = 24
+TEXT_DIM = 128
+TEXT_LAYERS = 4
+TEXT_HEADS = 4
 
 
 def build_vae() -> AutoencoderKL:
@@ -47,8 +51,30 @@ def build_clip_config(vocab_size: int) -> dict:
     return {
         "embed_dim": 128,
         "vision_cfg": {"image_size": SIZE_PX, "layers": 5, "width": 160, "head_width": 32, "patch_size": 8},
-        "text_cfg": {"context_length": 24, "vocab_size": vocab_size, "width": 128, "heads": 4, "layers": 4},
+        "text_cfg": {
+            "context_length": CONTEXT_LENGTH,
+            "vocab_size": vocab_size,
+            "width": TEXT_DIM,
+            "heads": TEXT_HEADS,
+            "layers": TEXT_LAYERS,
+        },
     }
+
+
+def build_text_config(vocab_size: int) -> CLIPTextConfig:
+    """transformers' config of the text tower above; the last two ids are the start and the end token."""
+    return CLIPTextConfig(
+        vocab_size=vocab_size,
+        hidden_size=TEXT_DIM,
+        intermediate_size=4 * TEXT_DIM,
+        num_hidden_layers=TEXT_LAYERS,
+        num_attention_heads=TEXT_HEADS,
+        max_position_embeddings=CONTEXT_LENGTH,
+        hidden_act="gelu",
+        bos_token_id=vocab_size - 2,
+        eos_token_id=vocab_size - 1,
+        pad_token_id=vocab_size - 1,
+    )
 
 
 def build_refiner_unet(token_map: bool = True) -> UNet2DConditionModel:
@@ -71,6 +97,33 @@ def build_refiner_unet(token_map: bool = True) -> UNet2DConditionModel:
         addition_embed_type="text_time",
         addition_time_embed_dim=8,
         projection_class_embeddings_input_dim=6 * 8 + REFINER_POOLED_DIM,
+    )
+
+
+def build_view_generator_unet() -> UNet2DConditionModel:
+    """Stable Diffusion 2's UNet class, small: where the View Generator's training starts, before its DINO projection.
+    What it draws comes in by cross-attention alone, so that stands at 16 x 16 and 8 x 8 too, not at 4 x 4 alone."""
+    return _build_sd2_unet((64, 128, 192))
+
+
+def build_toffeenet_base_unet() -> UNet2DConditionModel:
+    """Stable Diffusion 2's UNet class, small: text (b, 24, 128); where ToffeeNet's training starts."""
+    return _build_sd2_unet((64, 96, 160))
+
+
+def _build_sd2_unet(channels: tuple[int, int, int]) -> UNet2DConditionModel:
+    return UNet2DConditionModel(
+        sample_size=SIZE_PX // PATCH_PX,
+        in_channels=LATENT_CHANNELS,
+        out_channels=LATENT_CHANNELS,
+        layers_per_block=1,
+        block_out_channels=channels,
+        down_block_types=("CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "DownBlock2D"),
+        up_block_types=("UpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D"),
+        cross_attention_dim=TEXT_DIM,
+        attention_head_dim=tuple(width // 32 for width in channels),
+        use_linear_projection=True,
+        norm_num_groups=16,
     )
 
 

@@ -1,6 +1,6 @@
 """Tiny networks of the real classes with seeded random weights, for roles that are not trained and for tests.
 
-They take 64 px images and share the nano VAE's geometry: latents of 8 x 16 x 16. Nothing is read from disk.
+They take 64 px images and share the nano VAE's geometry: latents of 8 x 16 x 16. No weights are read from disk.
 """
 
 from __future__ import annotations
@@ -14,13 +14,9 @@ import open_clip
 import torch
 from diffusers import ControlNetModel, DDIMScheduler, StableDiffusionXLPipeline, UNet2DConditionModel
 from torch import nn
-from transformers import (
-    CLIPTextConfig,
-    CLIPTextModel,
-    CLIPTextModelWithProjection,
-    CLIPTokenizer,
-)
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
+from toffee_pipeline.models.dino_projection import add_dino_projection
 from toffee_pipeline.nano.architectures import (
     DINO_DIM,
     LATENT_CHANNELS,
@@ -31,12 +27,16 @@ from toffee_pipeline.nano.architectures import (
     build_clip_config,
     build_dino,
     build_refiner_unet,
+    build_text_config,
+    build_toffeenet_base_unet,
     build_vae,
+    build_view_generator_unet,
 )
+from toffee_pipeline.nano.text_encoder import build_tokenizer, to_transformers
 from toffee_pipeline.nano.untrained_perception import build_depth, build_detector, build_segmenter
 
-TEXT_DIM = 16
-CHANNELS = (16, 32, 32)
+SDXL_TEXT_DIM = 16
+SDXL_CHANNELS = (16, 32, 32)
 SCHEDULER = {"beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012, "clip_sample": False}
 
 
@@ -64,11 +64,7 @@ def velocity_scheduler() -> DDIMScheduler:
 @cache
 def clip_tokenizer() -> CLIPTokenizer:
     """CLIP's own tokenizer, from the vocabulary that open_clip ships."""
-    shipped = open_clip.SimpleTokenizer()
-    rename = {"<start_of_text>": "<|startoftext|>", "<end_of_text>": "<|endoftext|>"}
-    vocab = {rename.get(token, token): index for token, index in shipped.encoder.items()}
-    merges = [merge for merge in shipped.bpe_ranks if len(merge) == 2]
-    return CLIPTokenizer(vocab=vocab, merges=merges, model_max_length=77)
+    return to_transformers(open_clip.SimpleTokenizer())
 
 
 def build_sdxl() -> StableDiffusionXLPipeline:
@@ -80,7 +76,7 @@ def build_sdxl() -> StableDiffusionXLPipeline:
         tokenizer=clip_tokenizer(),
         tokenizer_2=clip_tokenizer(),
         unet=UNet2DConditionModel(
-            **_unet_options(2 * TEXT_DIM),
+            **_sdxl_unet_options(),
             sample_size=SIZE_PX // PATCH_PX,
             out_channels=LATENT_CHANNELS,
             up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
@@ -94,7 +90,7 @@ def build_sdxl() -> StableDiffusionXLPipeline:
 def build_controlnet() -> ControlNetModel:
     """SDXL's ControlNet; three condition widths make its factor 4, the VAE's."""
     controlnet = ControlNetModel(
-        **_unet_options(2 * TEXT_DIM), conditioning_embedding_out_channels=(8, 16, 16), **_text_time()
+        **_sdxl_unet_options(), conditioning_embedding_out_channels=(8, 16, 16), **_text_time()
     )
     for parameter in controlnet.parameters():
         if not parameter.any():  # zero convolutions, through which the condition would not show
@@ -102,16 +98,24 @@ def build_controlnet() -> ControlNetModel:
     return controlnet
 
 
+def build_sd2() -> tuple[CLIPTextModel, CLIPTokenizer]:
+    """Stable Diffusion 2's text encoder, and the tokenizer of the small world."""
+    tokenizer = build_tokenizer()
+    return CLIPTextModel(build_text_config(len(tokenizer))).eval(), tokenizer
+
+
 def build_view_generator() -> UNet2DConditionModel:
-    """Stable Diffusion 2's UNet on DINO tokens."""
-    return UNet2DConditionModel(
-        **_unet_options(32),
-        sample_size=SIZE_PX // PATCH_PX,
-        out_channels=LATENT_CHANNELS,
-        up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
-        encoder_hid_dim=DINO_DIM,
-        encoder_hid_dim_type="text_proj",
-    )
+    """The UNet of `models.view_generator.ViewGeneratorNetwork`, with its DINO projection."""
+    unet = build_view_generator_unet()
+    add_dino_projection(unet, DINO_DIM)
+    return unet
+
+
+def build_toffeenet() -> nn.Module:
+    """`models.toffeenet.ToffeeNetNetwork` at the start of its training."""
+    from toffee_pipeline.models.toffeenet import ToffeeNetNetwork
+
+    return ToffeeNetNetwork.from_base(build_toffeenet_base_unet(), DINO_DIM, velocity_scheduler(), PATCH_PX)
 
 
 def build_refiner() -> nn.Module:
@@ -129,8 +133,8 @@ def build_clip() -> open_clip.CLIP:
 
 def _text_config(**options: int) -> CLIPTextConfig:
     return CLIPTextConfig(
-        hidden_size=TEXT_DIM,
-        intermediate_size=2 * TEXT_DIM,
+        hidden_size=SDXL_TEXT_DIM,
+        intermediate_size=2 * SDXL_TEXT_DIM,
         num_attention_heads=2,
         num_hidden_layers=2,
         bos_token_id=49406,
@@ -140,13 +144,13 @@ def _text_config(**options: int) -> CLIPTextConfig:
     )
 
 
-def _unet_options(cross_attention_dim: int) -> dict[str, Any]:
+def _sdxl_unet_options() -> dict[str, Any]:
     return {
         "in_channels": LATENT_CHANNELS,
         "layers_per_block": 1,
-        "block_out_channels": CHANNELS,
+        "block_out_channels": SDXL_CHANNELS,
         "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
-        "cross_attention_dim": cross_attention_dim,
+        "cross_attention_dim": 2 * SDXL_TEXT_DIM,
         "attention_head_dim": (1, 2, 2),
         "norm_num_groups": 8,
     }
@@ -166,7 +170,9 @@ BUILDERS: dict[str, Callable[[], Any]] = {
     "depth": build_depth,
     "detector": build_detector,
     "segmenter": build_segmenter,
+    "sd2": build_sd2,
     "view_generator": build_view_generator,
+    "toffeenet": build_toffeenet,
     "refiner": build_refiner,
     "vae": build_vae,
     "dino": build_dino,

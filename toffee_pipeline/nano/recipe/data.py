@@ -5,20 +5,17 @@ from __future__ import annotations
 import json
 import multiprocessing
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from toffee_pipeline.nano import world
+from toffee_pipeline.nano.world_samples import NUM_HELD_OUT, SIZE_PX, draw_views
 
-SIZE_PX = 64
 VIEWS_PER_SUBJECT = 4
 SUBJECTS_PER_PART = 250
-FIRST_TRAINING_SEED = 1_000_000
-"""Training subjects have the seeds from here on; plans hash theirs into 63 bits, so none of them was seen."""
-NUM_HELD_OUT = 200
-MIN_VISIBLE_PX = 20
 
 
 @dataclass
@@ -44,25 +41,6 @@ def to_tensor(rgb: np.ndarray) -> torch.Tensor:
     return torch.from_numpy(np.ascontiguousarray(rgb)).permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
-def random_caption(
-    subject: world.Subject,
-    background: str,
-    style: str,
-    addition: str | None,
-    removed: str | None,
-    rng: np.random.Generator,
-) -> str:
-    """One of the ways to say what a render shows: details, style and background each may stay unsaid."""
-    return world.caption(
-        subject,
-        background if rng.random() < 0.8 else None,
-        style if style != "photo" or rng.random() < 0.6 else None,
-        detail=bool(rng.random() < 0.6),
-        addition=addition,
-        removed=removed,
-    )
-
-
 def _render_part(job: tuple[Path, int]) -> None:
     """Renders one part to `part-NNNN.npz`; a part that is already there is left alone."""
     folder, part = job
@@ -72,34 +50,11 @@ def _render_part(job: tuple[Path, int]) -> None:
     rgb, coordinates, classes = [], [], []
     captions: list[list[str]] = []
     for index in range(part * SUBJECTS_PER_PART, (part + 1) * SUBJECTS_PER_PART):
-        seed = FIRST_TRAINING_SEED + index
-        rng = np.random.default_rng([7, seed])
-        class_index = int(rng.integers(len(world.CLASS_NAMES)))
-        class_name = world.CLASS_NAMES[class_index]
-        subject = world.make_subject(class_name, seed)
-        classes.append(class_index)
-        captions.append([])
-        for view_index in range(VIEWS_PER_SUBJECT):
-            shown, addition, removed = subject, None, None
-            kind = rng.random()
-            if kind < 0.15:
-                addition = str(rng.choice(world.ADDITIONS))
-                shown = world.with_addition(subject, addition)
-            elif kind < 0.25:
-                removed = world.REMOVABLE[class_name]
-                shown = world.without_part(subject)
-            background = str(rng.choice(world.BACKGROUNDS))
-            style = "photo" if rng.random() < 0.4 else str(rng.choice(world.STYLES))
-            view = world.View(rng.uniform(0, 2 * np.pi), rng.uniform(0.06, 0.28), rng.uniform(0.85, 1.1))
-            light = index * VIEWS_PER_SUBJECT + view_index
-            image = world.render(shown, view, background, style, size_px=SIZE_PX, seed=light)
-            if removed:  # a handle on the far side is not missed
-                complete = world.render(subject, view, background, style, size_px=SIZE_PX, seed=light)
-                if np.any(complete.rgb != image.rgb, axis=-1).sum() < MIN_VISIBLE_PX:
-                    removed = None
-            rgb.append(image.rgb)
-            coordinates.append(image.coordinates[2::4, 2::4].reshape(-1, 3).astype(np.float16))
-            captions[-1].append(random_caption(subject, background, style, addition, removed, rng))
+        views = list(islice(draw_views(index), VIEWS_PER_SUBJECT))
+        classes.append(world.CLASS_NAMES.index(views[0].subject.class_name))
+        captions.append([view.caption for view in views])
+        rgb += [view.rendering.rgb for view in views]
+        coordinates += [view.rendering.coordinates[2::4, 2::4].reshape(-1, 3).astype(np.float16) for view in views]
     shape = (SUBJECTS_PER_PART, VIEWS_PER_SUBJECT)
     temporary = path.with_suffix(".tmp.npz")
     np.savez(

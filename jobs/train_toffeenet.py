@@ -1,0 +1,17 @@
+"""Trains ToffeeNet on the pairs of a dataset that jobs/generate.py wrote. Running the same command again goes on."""
+
+import click
+
+from toffee_pipeline.cli import job_options
+from toffee_pipeline.train.config import ToffeeNetTraining
+from toffee_pipeline.train.job import run_job
+
+
+@click.command(help=__doc__)
+@job_options(default_config="nano", config_class=ToffeeNetTraining)
+def main(config: ToffeeNetTraining, output: str, dry_run: bool) -> None:
+    run_job(config, output, dry_run)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,53 @@
+"""The sample grid: every picture in its place, at a size one can look at."""
+
+import numpy as np
+import pytest
+
+from toffee_pipeline.train.grid import GAP_PX, HEADER_PX, grid
+
+
+def flat(value: int, size_px: int = 64) -> np.ndarray:
+    return np.full((size_px, size_px, 3), value, np.uint8)
+
+
+@pytest.mark.parametrize(("size_px", "shown_px"), [(64, 128), (32, 128), (256, 256), (1024, 256)])
+def test_each_image_lies_in_its_row_and_column(size_px, shown_px):
+    values = [[10, 20, 30], [40, 50, 60]]
+    picture = grid([[flat(value, size_px) for value in row] for row in values], ["a", "b", "c"])
+    step = shown_px + GAP_PX
+    assert picture.dtype == np.uint8 and picture.shape == (HEADER_PX + 2 * step - GAP_PX, 3 * step - GAP_PX, 3)
+    for number, row in enumerate(values):
+        for place, value in enumerate(row):
+            top, left = HEADER_PX + number * step, place * step
+            assert (picture[top : top + shown_px, left : left + shown_px] == value).all()
+            assert (picture[top:, left + shown_px : left + step] == 255).all()
+
+
+def test_small_images_are_not_smoothed():
+    image = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    picture = grid([[image]], ["a"])
+    assert (picture[HEADER_PX::2, ::2] == image).all() and (picture[HEADER_PX + 1 :: 2, 1::2] == image).all()
+
+
+def test_a_wide_image_keeps_its_shape():
+    assert grid([[np.zeros((512, 1024, 3), np.uint8)]], ["a"]).shape == (HEADER_PX + 128, 256, 3)
+
+
+def test_names_are_drawn_over_their_own_column_only():
+    header = grid([[flat(0), flat(0)]], ["a name that is much too long for its column", ""])[:HEADER_PX]
+    assert (header[:, :128] < 128).any() and (header[:, 128:] == 255).all()
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ([], r"rows of \[\] images for 2 columns"),
+        ([[flat(0), flat(0)], [flat(0)]], r"rows of \[1, 2\] images for 2 columns"),
+        ([[flat(0), flat(0, 32)]], "allowed is one size"),
+        ([[flat(0).astype(np.float32)] * 2], "allowed is one size, uint8"),
+        ([[flat(0)[..., 0]] * 2], "allowed is one size, uint8"),
+    ],
+)
+def test_errors(rows, message):
+    with pytest.raises(ValueError, match=message):
+        grid(rows, ["a", "b"])

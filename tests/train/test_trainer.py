@@ -1,0 +1,112 @@
+"""One optimizer step is the same however its samples are spread, and its state comes back."""
+
+import copy
+import math
+import os
+
+import pytest
+import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
+
+from tests.train.conftest import SMALL, encoded_rows
+from toffee_pipeline.cli import load_config
+from toffee_pipeline.train.config import OptimizationConfig, RefinerTraining
+from toffee_pipeline.train.examples import select
+from toffee_pipeline.train.tasks import make_task
+from toffee_pipeline.train.trainer import NotFinite, Trainer, learning_rate
+
+FP32 = ("train.precision=fp32", "train.learning_rate=1e-3", "train.max_grad_norm=0.1", "train.max_steps=9")
+
+
+def make_trainer(*overrides, rank=0, world=1):
+    config = load_config("nano", (*SMALL, *FP32, *overrides), RefinerTraining)
+    task = make_task(config)
+    task.use(torch.device("cpu"))
+    return Trainer(task, config, torch.device("cpu"), rank, world)
+
+
+def two_steps(trainer):
+    """Two steps on the same eight samples, of which each worker takes its share."""
+    figures = {}
+    for step in range(2):
+        rows = encoded_rows(8, seed=step)
+        share = 8 // trainer.world
+        mine = select(rows, slice(trainer.rank * share, (trainer.rank + 1) * share))
+        size = trainer.config.micro_batch_size
+        figures = trainer.update([select(mine, slice(start, start + size)) for start in range(0, share, size)])
+    return figures
+
+
+def _worker(rank, folder, overrides):
+    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "0"}
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=2)
+    overrides = (*overrides, "workers.placement=ray", "workers.num_workers=2")
+    trainer = make_trainer(*overrides, rank=rank, world=2)
+    figures = two_steps(trainer)
+    state = trainer.state()
+    again = make_trainer(*overrides, rank=rank, world=2)
+    again.load(copy.deepcopy(state), trainer.step)  # only rank 0 got anything
+    two_steps(again)
+    two_steps(trainer)
+    after, resumed = trainer.weights(), again.weights()
+    if rank == 0:
+        torch.save({"state": state, "figures": figures, "after": after, "resumed": resumed}, f"{folder}/result.pt")
+    dist.destroy_process_group()
+
+
+@pytest.mark.parametrize("strategy", ["ddp", "fsdp"])
+def test_two_workers_make_the_step_that_one_makes(strategy, tmp_path):
+    overrides = ("train.batch_size=8", "train.micro_batch_size=2", f"workers.strategy={strategy}")
+    mp.spawn(_worker, (str(tmp_path), overrides), nprocs=2)
+    result = torch.load(tmp_path / "result.pt", weights_only=True)
+
+    alone = make_trainer(*overrides, "train.gradient_checkpointing=true")
+    figures = two_steps(alone)
+    assert alone.num_micro_batches == 4
+    assert result["figures"]["grad_norm"] == pytest.approx(figures["grad_norm"], rel=1e-4)
+    start = make_trainer(*overrides).weights()
+    mine, theirs = alone.state(), result["state"]
+    for part in ("network", "average"):
+        torch.testing.assert_close(theirs[part], mine[part], rtol=1e-3, atol=2e-5)
+    torch.testing.assert_close(theirs["optimizer"]["state"], mine["optimizer"]["state"], rtol=1e-3, atol=2e-5)
+    moved = [(value - start[name]).abs().max() for name, value in alone.weights().items()]
+    assert max(moved) > 1e-3
+    for name, value in result["after"].items():
+        assert torch.equal(result["resumed"][name], value), name
+
+
+def test_state_continues_exactly():
+    trainer = make_trainer()
+    trainer.update([encoded_rows(4)])
+    state = trainer.state()
+    figures = trainer.update([encoded_rows(4, seed=1)])
+    again = make_trainer()
+    again.load(copy.deepcopy(state), 1)
+    assert again.update([encoded_rows(4, seed=1)]) == figures
+    weights, resumed = trainer.weights(), again.weights()
+    torch.testing.assert_close(resumed, weights, rtol=0, atol=0)
+    with trainer.averaged(), again.averaged():
+        average = trainer.weights()
+        torch.testing.assert_close(again.weights(), average, rtol=0, atol=0)
+    assert any(not torch.equal(value, average[name]) for name, value in weights.items())
+
+
+def test_nan_is_an_error_that_changes_no_weight():
+    trainer = make_trainer()
+    before = {name: value.clone() for name, value in trainer.weights().items()}
+    rows = encoded_rows(4)
+    rows["target_latents"][2, 0, 0, 0] = math.nan
+    with pytest.raises(NotFinite, match="step 1 is nan"):
+        trainer.update([rows])
+    assert all(torch.equal(value, before[name]) for name, value in trainer.weights().items())
+
+
+def test_learning_rate_warms_up_then_stays_or_falls():
+    train = OptimizationConfig(max_steps=100, batch_size=1, micro_batch_size=1, learning_rate=1.0, warmup_steps=10)
+    assert [learning_rate(step, train) for step in (0, 4, 10, 99)] == [0.1, 0.5, 1.0, 1.0]
+    cosine = train.model_copy(update={"lr_scheduler": "cosine"})
+    assert learning_rate(10, cosine) == 1.0
+    assert learning_rate(55, cosine) == pytest.approx(0.5)
+    assert learning_rate(100, cosine) == pytest.approx(0.0)

@@ -1,0 +1,161 @@
+"""ToffeeNet (paper section 3.4): new images of a subject, and edits with it, without any tuning per subject."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+from transformers import CLIPTextModel, CLIPTokenizer
+
+from toffee_pipeline.config import SamplingConfig
+from toffee_pipeline.models.autoencoder import Autoencoder
+from toffee_pipeline.models.blended import composite, latent_mask
+from toffee_pipeline.models.sampling import denoise, guided, initial_noise, make_scheduler
+from toffee_pipeline.models.tensors import to_images
+from toffee_pipeline.models.toffeenet_network import CONSTANT_DEPTH, ToffeeNetNetwork
+from toffee_pipeline.schema import SampleError
+
+
+def black_out(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """uint8 (H, W, 3), black inside the bool (H, W) mask: the masked image, in training as at inference."""
+    return np.where(mask[..., None], np.uint8(0), image)
+
+
+@torch.no_grad()  # not inference_mode: training goes on from these
+def encode_prompts(
+    text_encoder: CLIPTextModel, tokenizer: CLIPTokenizer, prompts: Sequence[str], device: torch.device
+) -> Tensor:
+    """float32 (b, n, d): the text encoder's last states, every prompt cut or padded to the tokenizer's n ids.
+
+    The empty prompt is the null condition.
+    """
+    ids = tokenizer(
+        list(prompts),
+        padding="max_length",
+        max_length=tokenizer.model_max_length,
+        truncation=True,
+        return_tensors="pt",
+    ).input_ids
+    return text_encoder(ids.to(device)).last_hidden_state.float()
+
+
+class ToffeeNet:
+    """Samples the network, which the caller has put into eval mode, at the size that its UNet's config tells.
+
+    Args:
+        text_encoder, tokenizer: the base's.
+        sampling: under guidance the null branch has neither text nor DINO tokens.
+    """
+
+    def __init__(
+        self,
+        network: ToffeeNetNetwork,
+        autoencoder: Autoencoder,
+        text_encoder: CLIPTextModel,
+        tokenizer: CLIPTokenizer,
+        sampling: SamplingConfig,
+        device: torch.device,
+    ) -> None:
+        self.network = network.to(device)
+        self.autoencoder = autoencoder
+        self.autoencoder.vae.to(device)
+        self.text_encoder, self.tokenizer = text_encoder.to(device), tokenizer
+        self.sampling, self.device = sampling, device
+        self.side = network.unet.config.sample_size
+        self.size_px = self.side * autoencoder.scale_factor
+
+    @torch.inference_mode()
+    def generate(
+        self,
+        tokens: Tensor,
+        prompts: Sequence[str],
+        seeds: Sequence[int],
+        depths: Sequence[np.ndarray] | None = None,
+    ) -> list[np.ndarray | SampleError]:
+        """New images of the subjects.
+
+        Args:
+            tokens: (b, 1 + n, dino_dim) of the subjects' images.
+            prompts, seeds: one per image.
+            depths: float32 (size_px, size_px) in 0..1 each, 1 = nearest, whose structure is kept; None: a new view.
+
+        Returns:
+            uint8 (size_px, size_px, 3) each, or a SampleError in its place.
+
+        Raises ValueError where a depth map has another size.
+        """
+        black = self.autoencoder.encode([np.zeros((self.size_px, self.size_px, 3), np.uint8)])
+        mask = torch.ones(1, 1, self.side, self.side, device=self.device)
+        count = len(prompts)
+        latents = self._sample(
+            tokens, prompts, seeds, mask.expand(count, -1, -1, -1), black.expand(count, -1, -1, -1), depths
+        )
+        return to_images(self.autoencoder.decode(latents))
+
+    @torch.inference_mode()
+    def edit(
+        self,
+        tokens: Tensor,
+        images: Sequence[np.ndarray],
+        masks: Sequence[np.ndarray],
+        prompts: Sequence[str],
+        seeds: Sequence[int],
+        depths: Sequence[np.ndarray] | None = None,
+    ) -> list[np.ndarray | SampleError]:
+        """Repaint regions of images.
+
+        Args:
+            tokens: (b, 1 + n, dino_dim) of the subjects' images: of `images`, or of others.
+            images: uint8 (H, W, 3) each, of one size.
+            masks: bool (H, W) each, what is repainted.
+            prompts, seeds: one per image.
+            depths: float32 (H, W) in 0..1 each, 1 = nearest; None: a new view.
+
+        Returns:
+            uint8 (H, W, 3) each, exactly the image outside the mask; or a SampleError in its place.
+
+        Raises ValueError where a depth map has another size.
+        """
+        kept = self.autoencoder.encode([black_out(image, mask) for image, mask in zip(images, masks, strict=True)])
+        region = latent_mask(masks, self.autoencoder.scale_factor, self.device)
+        painted = to_images(self.autoencoder.decode(self._sample(tokens, prompts, seeds, region, kept, depths)))
+        return [
+            image if isinstance(image, SampleError) else composite(image, original, area)
+            for image, original, area in zip(painted, images, masks, strict=True)
+        ]
+
+    def _sample(
+        self,
+        tokens: Tensor,
+        prompts: Sequence[str],
+        seeds: Sequence[int],
+        mask: Tensor,
+        masked_latents: Tensor,
+        depths: Sequence[np.ndarray] | None,
+    ) -> Tensor:
+        height, width = (side * self.autoencoder.scale_factor for side in mask.shape[-2:])
+        if depths is None:
+            depth = torch.full((len(prompts), 1, height, width), CONSTANT_DEPTH, device=self.device)
+        else:
+            depth = torch.from_numpy(np.stack(depths)).to(self.device)[:, None]
+            if depth.shape[-2:] != (height, width):
+                raise ValueError(f"depth maps of {tuple(depth.shape[-2:])} for images of {(height, width)}")
+        text, conditions = self._encode(prompts), [mask, masked_latents, depth]
+        if self.sampling.guidance_scale > 1:  # the null rows come first, as in `guided`
+            text = torch.cat([self._encode([""]).expand_as(text), text])
+            conditions = [condition.repeat(2, 1, 1, 1) for condition in conditions]
+
+        def network(latents: Tensor, timestep: Tensor, tokens: Tensor) -> Tensor:
+            return self.network(latents, timestep, text, tokens, *conditions)
+
+        return denoise(
+            guided(network, tokens.to(self.device), self.sampling.guidance_scale),
+            make_scheduler(self.sampling, self.network.scheduler.config),
+            initial_noise(masked_latents.shape[1:], seeds, self.device),
+            self.sampling.num_inference_steps,
+        )
+
+    def _encode(self, prompts: Sequence[str]) -> Tensor:
+        return encode_prompts(self.text_encoder, self.tokenizer, prompts, self.device)

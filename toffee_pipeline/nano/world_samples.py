@@ -1,0 +1,104 @@
+"""The subjects that nano networks learn from, drawn view by view: what each view shows and how it is told."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import count
+
+import numpy as np
+
+from toffee_pipeline.nano import world
+
+SIZE_PX = 64
+FIRST_TRAINING_SEED = 1_000_000
+"""Training subjects have the seeds from here on; plans hash theirs into 63 bits, so none of them was seen."""
+NUM_HELD_OUT = 200
+"""So many subjects at the end of a training set are never trained on."""
+MIN_VISIBLE_PX = 20
+
+
+@dataclass(frozen=True)
+class ViewSample:
+    """One view of a training subject, rendered when first asked for.
+
+    Attributes:
+        subject: the whole subject, without `addition` and not without `removed`.
+        addition: one of ADDITIONS, or None.
+        removed: the class's entry in REMOVABLE where the view shows the subject without it, or None.
+        seed: of the light and the details of the place.
+        says_background, says_style, says_details: what the caption tells; a removal is told where it is seen.
+    """
+
+    subject: world.Subject
+    addition: str | None
+    removed: str | None
+    background: str
+    style: str
+    view: world.View
+    seed: int
+    says_background: bool
+    says_style: bool
+    says_details: bool
+
+    @cached_property
+    def rendering(self) -> world.Rendering:
+        """The picture, 64 px, and what is known about it."""
+        shown = self.subject
+        if self.addition is not None:
+            shown = world.with_addition(shown, self.addition)
+        if self.removed is not None:
+            shown = world.without_part(shown)
+        return self._render(shown)
+
+    @cached_property
+    def caption(self) -> str:
+        """What the picture shows, in the words of `world.caption`; not all of it."""
+        return world.caption(
+            self.subject,
+            self.background if self.says_background else None,
+            self.style if self.says_style else None,
+            detail=self.says_details,
+            addition=self.addition,
+            removed=self.removed if self._is_missed() else None,
+        )
+
+    def _is_missed(self) -> bool:
+        if self.removed is None:
+            return False
+        whole = self._render(self.subject)  # a handle on the far side is not missed
+        return bool(np.any(whole.rgb != self.rendering.rgb, axis=-1).sum() >= MIN_VISIBLE_PX)
+
+    def _render(self, shown: world.Subject) -> world.Rendering:
+        return world.render(shown, self.view, self.background, self.style, size_px=SIZE_PX, seed=self.seed)
+
+
+def draw_views(index: int) -> Iterator[ViewSample]:
+    """The views of training subject `index`, without end and a pure function of it; nothing is rendered yet."""
+    seed = FIRST_TRAINING_SEED + index
+    rng = np.random.default_rng([7, seed])
+    class_name = world.CLASS_NAMES[int(rng.integers(len(world.CLASS_NAMES)))]
+    subject = world.make_subject(class_name, seed)
+    for number in count():
+        addition, removed = None, None
+        kind = rng.random()
+        if kind < 0.15:
+            addition = str(rng.choice(world.ADDITIONS))
+        elif kind < 0.25:
+            removed = world.REMOVABLE[class_name]
+        background = str(rng.choice(world.BACKGROUNDS))
+        style = "photo" if rng.random() < 0.4 else str(rng.choice(world.STYLES))
+        yield ViewSample(
+            subject=subject,
+            addition=addition,
+            removed=removed,
+            background=background,
+            style=style,
+            view=world.View(rng.uniform(0, 2 * np.pi), rng.uniform(0.06, 0.28), rng.uniform(0.85, 1.1)),
+            # four to a subject, as the embedded weights were trained; later views start again far beyond
+            seed=index * 4 + number % 4 + (number // 4 << 40),
+            says_background=rng.random() < 0.8,
+            says_style=style != "photo" or rng.random() < 0.6,
+            says_details=rng.random() < 0.6,
+        )

@@ -1,0 +1,42 @@
+"""A connection to Ray: the cluster of RAY_ADDRESS, or a Ray of our own on this machine."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+def num_cores() -> int:
+    """CPU cores that this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
+@contextmanager
+def ray_session(num_cpus: int) -> Iterator[dict[str, float]]:
+    """Yields the cluster's resources.
+
+    Args:
+        num_cpus: logical CPUs of a Ray that is started here; they only schedule, so there may be more than cores.
+    """
+    os.environ.setdefault("RAY_AUTH_MODE", "token")
+    import ray
+
+    if ray.is_initialized() or os.environ.get("RAY_ADDRESS"):
+        if not ray.is_initialized():
+            ray.init(logging_level="WARNING")
+        yield ray.cluster_resources()
+        return
+    # workers' logs lie in Ray's session folder; what goes wrong there is raised here with its traceback
+    ray.init(
+        address="local",
+        num_cpus=num_cpus,
+        include_dashboard=False,
+        log_to_driver=False,
+        logging_level="WARNING",
+        _node_ip_address="127.0.0.1",  # its HTTP agents; Ray binds gRPC ports to every interface, behind the token
+    )
+    try:
+        yield ray.cluster_resources()
+    finally:
+        ray.shutdown()

@@ -1,0 +1,40 @@
+"""The run directory on local disk or S3, through one interface.
+
+Keys are relative POSIX paths such as ``data/shard-000007-1f2e.parquet``. They are checked on every call, so a key that
+comes from data cannot leave the run directory. How a shard is committed lies in `toffee_pipeline.commit`.
+"""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import unquote
+
+from toffee_pipeline.storage.base import MissingKey, Storage, StorageError, check_key
+from toffee_pipeline.storage.local import LocalStorage
+from toffee_pipeline.storage.s3 import S3Storage
+
+__all__ = ["LocalStorage", "MissingKey", "S3Storage", "Storage", "StorageError", "check_key", "open_storage"]
+
+
+def open_storage(uri: str, endpoint_url: str | None = None) -> Storage:
+    """Open the run directory at `uri`: a local path, ``file:///path`` or ``s3://bucket/prefix``. Creates nothing.
+
+    `endpoint_url` is for S3-compatible stores (MinIO and others) and has no meaning for a local path. Credentials come
+    from the usual AWS chain only. Raises `StorageError` for anything else.
+    """
+    scheme = re.match(r"([A-Za-z][A-Za-z0-9+.-]*):/", uri)
+    if not uri or "\0" in uri:
+        raise StorageError(
+            "run directory: the URI is empty or holds a NUL; allowed: a path, file:///path, s3://bucket/prefix"
+        )
+    if scheme is None:
+        return LocalStorage(uri)
+    name, rest = scheme[1].lower(), uri[scheme.end() :]
+    if name == "file" and re.match(r"/(localhost)?/", rest):
+        return LocalStorage(unquote(rest[1:].removeprefix("localhost")))
+    if name == "s3" and rest.startswith("/"):
+        return S3Storage(rest[1:], endpoint_url)
+    # Only the scheme is shown: what follows may hold a password.
+    raise StorageError(
+        f"run directory '{scheme[1]}:/...': allowed are a local path, file:///path and s3://bucket/prefix"
+    )

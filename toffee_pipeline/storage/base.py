@@ -1,0 +1,98 @@
+"""What a run directory is: keys, errors and the interface that local disk and S3 share."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from pathlib import Path
+
+TEMPORARY = ".tmp-"
+
+
+class StorageError(OSError):
+    """The storage refused or failed; one line that names the key or the URI, never a credential."""
+
+
+class MissingKey(StorageError, KeyError):
+    """Nothing lies under this key."""
+
+
+def check_key(key: str) -> str:
+    """Return `key` if it is a relative path of plain segments, else raise `StorageError`."""
+    if not is_key(key):
+        raise StorageError(
+            f"key {key!r}: allowed is a relative path with '/', without '..', empty or '{TEMPORARY}*' parts, "
+            "backslashes or control characters"
+        )
+    return key
+
+
+def is_key(key: str) -> bool:
+    """Whether `key` is a relative path of plain segments."""
+    if not isinstance(key, str) or not key.isprintable() or "\\" in key:
+        return False
+    return all(part not in ("", ".", "..") and not part.startswith(TEMPORARY) for part in key.split("/"))
+
+
+class Storage(ABC):
+    """A run directory. Picklable, and safe to share between threads; each process opens connections of its own.
+
+    Every method raises `StorageError` for a bad key. Failures of the store raise `StorageError` (S3) or the operating
+    system's `OSError` (local); `except OSError` catches both.
+    """
+
+    uri: str
+
+    @abstractmethod
+    def put(self, key: str, data: bytes) -> None:
+        """Write or replace `key`: atomic (readers see old or new) and durable on return. On S3 at most 5 GB."""
+
+    @abstractmethod
+    def put_if_absent(self, key: str, data: bytes) -> bool:
+        """Write `key` unless it exists; of many writers exactly one writes. Durable on return.
+
+        False means that the key exists. After a retry inside the S3 client it may be this very call that wrote it, so a
+        caller that must know puts something unique into `data` and reads it back (see `commit_shard`).
+        """
+
+    @abstractmethod
+    def get(self, key: str) -> bytes:
+        """The bytes under `key`. Raises `MissingKey`."""
+
+    @abstractmethod
+    def put_file(self, key: str, path: Path) -> None:
+        """As `put`, of the local file at `path`: of any size, never whole in memory."""
+
+    @abstractmethod
+    def get_file(self, key: str, path: Path) -> None:
+        """Write what lies under `key` to the local file at `path`, streamed; its folder is made.
+
+        The file appears under its name when it is complete. Raises `MissingKey`.
+        """
+
+    @abstractmethod
+    def exists(self, key: str) -> bool:
+        """Whether `key` is there."""
+
+    @abstractmethod
+    def delete(self, key: str) -> None:
+        """Remove `key`; no error when it is not there."""
+
+    @abstractmethod
+    def path_for(self, key: str) -> str:
+        """Local path or ``s3://`` URI of `key`, for pyarrow or datasets (which must be told of an own endpoint)."""
+
+    def delete_temporary(self) -> None:  # noqa: B027 (nothing to do on S3)
+        """Remove what killed writers left behind. Only while nobody writes."""
+
+    @abstractmethod
+    def _list(self, prefix: str) -> Iterator[tuple[str, int]]: ...
+
+    def list(self, prefix: str = "") -> Iterator[tuple[str, int]]:
+        """Yield (key, size_bytes) of each key that starts with `prefix`, sorted by key ("" lists all).
+
+        Foreign objects whose names are no keys (folder markers, temporary files) are left out.
+        """
+        if prefix:
+            check_key(prefix.removesuffix("/"))
+        return ((key, size_bytes) for key, size_bytes in self._list(prefix) if is_key(key))

@@ -1,0 +1,154 @@
+"""The run directory as a prefix of an S3 bucket."""
+
+from __future__ import annotations
+
+import os
+import random
+import re
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import boto3
+from boto3.exceptions import Boto3Error
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, IncompleteReadError
+
+from toffee_pipeline.storage.base import MissingKey, Storage, StorageError, check_key, is_key
+
+ENDPOINT = re.compile(r"https?://([A-Za-z0-9._-]+|\[[0-9A-Fa-f:]+])(:\d{1,5})?(/[^\s@?#]*)?")
+ATTEMPTS = 8
+S3_CONFIG = Config(
+    retries={"mode": "standard", "max_attempts": ATTEMPTS}, connect_timeout=10, read_timeout=60, max_pool_connections=32
+)
+
+
+class S3Storage(Storage):
+    """A prefix of an S3 bucket, `address` is ``bucket/prefix``. The store must honour ``If-None-Match`` in puts."""
+
+    def __init__(self, address: str, endpoint_url: str | None = None) -> None:
+        self._bucket, _, prefix = address.partition("/")
+        prefix = prefix.strip("/")
+        if not re.fullmatch(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", self._bucket):
+            raise StorageError(
+                "run directory 's3://...': the bucket is not a bucket name (no credentials belong there)"
+            )
+        if prefix and (re.search("[?#]", prefix) or not is_key(prefix)):
+            raise StorageError(
+                f"run directory 's3://{self._bucket}/...': the prefix is no plain path (no '?', '#', '..', '//')"
+            )
+        if endpoint_url is not None and not ENDPOINT.fullmatch(endpoint_url):
+            raise StorageError("S3 endpoint: allowed is http(s)://host[:port], without user, password or query")
+        self._prefix = f"{prefix}/" if prefix else ""
+        self.endpoint_url = endpoint_url
+        self.uri = f"s3://{self._bucket}/{prefix}".rstrip("/")
+        self._clients: dict[int, Any] = {}
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return S3Storage, (self.uri.removeprefix("s3://"), self.endpoint_url)
+
+    def __repr__(self) -> str:
+        return f"S3Storage({self.uri!r})"
+
+    def _client(self) -> Any:
+        process = os.getpid()  # a client must not be shared with a forked child
+        if process not in self._clients:
+            session = boto3.session.Session()  # an own one: the default session is not thread safe
+            client = session.client("s3", endpoint_url=self.endpoint_url, config=S3_CONFIG)
+            return self._clients.setdefault(process, client)
+        return self._clients[process]
+
+    def _object(self, key: str) -> dict[str, str]:
+        return {"Bucket": self._bucket, "Key": self._prefix + check_key(key)}
+
+    def path_for(self, key: str) -> str:
+        return f"{self.uri}/{check_key(key)}"
+
+    def put(self, key: str, data: bytes) -> None:
+        with _one_line(self.path_for(key)):
+            self._client().put_object(**self._object(key), Body=data)
+
+    def put_if_absent(self, key: str, data: bytes) -> bool:
+        with _one_line(self.path_for(key)):
+            for attempt in range(ATTEMPTS):
+                try:
+                    self._client().put_object(**self._object(key), Body=data, IfNoneMatch="*")
+                    return True
+                except ClientError as error:
+                    if _status(error) == 412:
+                        return False
+                    # 409: another conditional write is under way; S3 asks to try again.
+                    if _status(error) != 409 or attempt == ATTEMPTS - 1:
+                        raise
+                time.sleep(random.uniform(0.5, 1) * min(0.1 * 2**attempt, 5))
+        raise AssertionError("unreachable")
+
+    def get(self, key: str) -> bytes:
+        with _one_line(self.path_for(key)):
+            for attempt in range(ATTEMPTS):
+                response = self._client().get_object(**self._object(key))
+                try:
+                    body: bytes = response["Body"].read()
+                    return body
+                except (HTTPClientError, IncompleteReadError):  # botocore retries the request, not a body cut short
+                    if attempt == ATTEMPTS - 1:
+                        raise
+        raise AssertionError("unreachable")
+
+    def put_file(self, key: str, path: Path) -> None:
+        with _one_line(self.path_for(key)):
+            self._client().upload_file(str(path), **self._object(key))
+
+    def get_file(self, key: str, path: Path) -> None:
+        with _one_line(self.path_for(key)):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                self._client().download_file(**self._object(key), Filename=str(path))
+            except ClientError as error:
+                if _status(error) == 404:  # of a HEAD, which does not tell the key from the bucket; a GET does
+                    self._client().get_object(**self._object(key))
+                raise
+
+    def exists(self, key: str) -> bool:
+        with _one_line(self.path_for(key)):
+            try:
+                self._client().head_object(**self._object(key))
+            except ClientError as error:
+                if _status(error) != 404:
+                    raise
+                return False
+        return True
+
+    def delete(self, key: str) -> None:
+        with _one_line(self.path_for(key)):
+            self._client().delete_object(**self._object(key))
+
+    def _list(self, prefix: str) -> Iterator[tuple[str, int]]:
+        with _one_line(f"{self.uri}/{prefix}"):
+            pages = (
+                self._client()
+                .get_paginator("list_objects_v2")
+                .paginate(Bucket=self._bucket, Prefix=self._prefix + prefix)
+            )
+            for page in pages:
+                for entry in page.get("Contents", []):
+                    yield entry["Key"].removeprefix(self._prefix), entry["Size"]
+
+
+def _status(error: ClientError) -> int:
+    status: int = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    return status
+
+
+@contextmanager
+def _one_line(name: str) -> Iterator[None]:
+    try:
+        yield
+    except ClientError as error:
+        if error.response["Error"]["Code"] == "NoSuchKey":
+            raise MissingKey(f"{name}: no such key") from error
+        raise StorageError(f"{name}: {error}") from error
+    except (BotoCoreError, Boto3Error) as error:
+        raise StorageError(f"{name}: {error}") from error

@@ -1,0 +1,1 @@
+"""Training of the Refiner, the View Generator and ToffeeNet."""

@@ -1,0 +1,74 @@
+"""Checkpoints in the run directory: safetensors first, `state.json` last. No state.json, no checkpoint."""
+
+from __future__ import annotations
+
+import json
+import re
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from toffee_pipeline.storage import Storage
+from toffee_pipeline.train.stream import Position
+
+FOLDER = "checkpoints"
+PARTS = ("network", "average", "optimizer")
+
+
+def steps_saved(storage: Storage) -> list[int]:
+    """Steps of all complete checkpoints, ascending."""
+    names = (re.fullmatch(rf"{FOLDER}/step-(\d{{8,}})/state\.json", key) for key, _ in storage.list(f"{FOLDER}/"))
+    return sorted(int(name[1]) for name in names if name)
+
+
+def save_checkpoint(
+    storage: Storage, step: int, state: dict[str, dict[str, Any]], positions: list[Position], keep: int
+) -> None:
+    """Writes a checkpoint, then deletes all but the last `keep` and what incomplete ones left behind.
+
+    Args:
+        state: of `Trainer.state`.
+        positions: of the data, by worker.
+
+    Raises:
+        OSError: the storage failed; earlier checkpoints are untouched.
+    """
+    folder = f"{FOLDER}/step-{step:08d}"
+    moments = {f"{name}/{key}": v for name, values in state["optimizer"]["state"].items() for key, v in values.items()}
+    parts = {"network": state["network"], "average": state["average"], "optimizer": moments}
+    with tempfile.TemporaryDirectory() as local:
+        for part, tensors in parts.items():
+            path = Path(local) / f"{part}.safetensors"
+            save_file({key: value.contiguous() for key, value in tensors.items()}, path)
+            storage.put_file(f"{folder}/{part}.safetensors", path)
+            path.unlink()
+    groups = state["optimizer"]["param_groups"]
+    facts = {"step": step, "positions": positions, "figures": state["figures"], "param_groups": groups}
+    text = json.dumps(facts, indent=1)
+    storage.put(f"{folder}/state.json", text.encode())
+    kept = {f"{FOLDER}/step-{number:08d}" for number in steps_saved(storage)[-keep:]}
+    for key in sorted((key for key, _ in storage.list(f"{FOLDER}/")), key=lambda key: not key.endswith("state.json")):
+        if key.rpartition("/")[0] not in kept:
+            storage.delete(key)
+
+
+def load_checkpoint(storage: Storage, step: int) -> tuple[dict[str, dict[str, Any]], list[Position]]:
+    """What `save_checkpoint` wrote: the state, on the CPU, and the positions."""
+    folder = f"{FOLDER}/step-{step:08d}"
+    known = json.loads(storage.get(f"{folder}/state.json"))
+    state: dict[str, dict[str, Any]] = {"figures": known["figures"]}
+    with tempfile.TemporaryDirectory() as local:
+        for part in PARTS:
+            path = Path(local) / f"{part}.safetensors"
+            storage.get_file(f"{folder}/{part}.safetensors", path)
+            state[part] = load_file(path)
+            path.unlink()
+    moments: dict[str, dict[str, Tensor]] = {}
+    for key, value in state["optimizer"].items():
+        name, _, moment = key.rpartition("/")
+        moments.setdefault(name, {})[moment] = value
+    state["optimizer"] = {"state": moments, "param_groups": known["param_groups"]}
+    return state, [Position(*position) for position in known["positions"]]

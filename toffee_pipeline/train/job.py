@@ -1,0 +1,150 @@
+"""The body of the three training jobs: check, describe the run, fill the cache, train."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from datetime import UTC, datetime
+from importlib.metadata import version
+from typing import Any
+
+import click
+from rich.progress import Progress
+
+from toffee_pipeline.cli import UserError, stop_politely
+from toffee_pipeline.models.loading import describe_weights
+from toffee_pipeline.run import RunMismatch, differing_keys
+from toffee_pipeline.storage import MissingKey, Storage, StorageError, open_storage
+from toffee_pipeline.train.cache import Cache, CachedSource
+from toffee_pipeline.train.checkpoint import steps_saved
+from toffee_pipeline.train.config import TrainingConfig
+from toffee_pipeline.train.examples import Reader
+from toffee_pipeline.train.launch import Stopped, TrainingFailed, launch
+from toffee_pipeline.train.progress import ProgressLine
+from toffee_pipeline.train.ray_data import fill_cache
+from toffee_pipeline.train.records import DataError, Source
+from toffee_pipeline.train.result import FOLDER
+from toffee_pipeline.train.sources import make_source
+from toffee_pipeline.train.tasks import make_task
+from toffee_pipeline.train.tracking_services import TrackerError, check_installed
+
+MAY_CHANGE = ("device", "output", "tracking", "workers")
+"""A run goes on under other values of these, and of train.max_steps, checkpoint_every_steps and keep_checkpoints."""
+
+
+def run_job(config: TrainingConfig, output: str, dry_run: bool) -> None:
+    """One training job from its config to its result; whatever the user can mend ends as one line."""
+    try:
+        train(config, output, dry_run)
+    except (DataError, RunMismatch, StorageError, TrackerError, TrainingFailed, FileNotFoundError) as error:
+        raise UserError(str(error)) from error
+
+
+def train(config: TrainingConfig, output: str, dry_run: bool) -> None:
+    """Raises what `run_job` turns into a line."""
+    check_installed(config.tracking)
+    storage = open_storage(output, config.output.endpoint_url)
+    sources = [make_source(source) for source in config.data.sources]
+    files = [(index, file) for index, source in enumerate(sources) for file in source.files()]
+    models = {
+        name: describe_weights(spec, name)
+        for name, spec in ((name, getattr(config.models, name)) for name in ("base", "vae", "dino"))
+        if spec is not None and (name != "base" or spec.weights == "pretrained")
+    }
+    if config.models.base.weights != "pretrained":
+        models["base"] = f"{config.models.base.weights} {config.job.removeprefix('train_')}"
+    batch = f"{config.train.batch_size} = {config.workers.num_workers} workers x {config.micro_batch_size}"
+    accumulated = config.train.batch_size // (config.workers.num_workers * config.micro_batch_size)
+    click.echo(
+        f"{config.job}: {config.train.max_steps} steps, batch {batch} x {accumulated} accumulated, {len(files)} files"
+    )
+    for name, words in models.items():
+        click.echo(f"  {name}: {words}")
+    if dry_run:
+        return
+    _open_run(storage, config, files, models)
+    steps = steps_saved(storage)
+    if steps and steps[-1] >= config.train.max_steps and storage.exists("summary.json"):
+        click.echo(f"nothing to do: {steps[-1]} steps are done; the network is {storage.path_for(FOLDER)}")
+        return
+    if steps:
+        click.echo(f"resuming at step {steps[-1]}")
+    try:
+        reader = _reader(config, sources, files)
+        with ProgressLine(config.train.max_steps) as line:
+            launch(config, storage, reader, line)
+    except (KeyboardInterrupt, Stopped):
+        steps = steps_saved(storage)
+        kept = f"step {steps[-1]} is saved" if steps else "nothing is saved yet"
+        stop_politely(f"stopped: {kept} in {storage.uri}; run the same command again to go on")
+    except TrainingFailed as error:
+        steps = steps_saved(storage)
+        kept = f"step {steps[-1]}" if steps else "none"
+        raise TrainingFailed(f"{error} [last checkpoint: {kept}]") from error
+    summary = json.loads(storage.get("summary.json"))
+    click.echo(f"{summary['steps']} steps, loss {summary['loss']:.4f}")
+    click.echo(f"network: {storage.path_for(FOLDER)}")
+    click.echo(f"curves: tensorboard --logdir {storage.path_for('tensorboard')}")
+
+
+def _open_run(storage: Storage, config: TrainingConfig, files: list[tuple[int, str]], models: dict[str, str]) -> None:
+    """Writes run.json, or checks that the one that is there is of the same training."""
+    run: dict[str, Any] = {
+        "job": config.job,
+        "config": config.model_dump(mode="json"),
+        "data": {"files": len(files), "sha256": hashlib.sha256(json.dumps(files).encode()).hexdigest()},
+        "models": models,
+        "code_version": version("toffee-pipeline"),
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+    try:
+        known = json.loads(storage.get("run.json"))
+    except MissingKey:
+        if storage.put_if_absent("run.json", json.dumps(run, indent=2).encode()):
+            return
+        known = json.loads(storage.get("run.json"))
+    if known.get("job") != config.job:
+        raise RunMismatch(f"{storage.uri} holds a run of another job")
+    different = differing_keys(known["config"], run["config"], _decides)
+    if known["data"] != run["data"]:
+        different.append(f"the files of data.sources ({known['data']['files']} then, {len(files)} now)")
+    if known["models"] != models:
+        different.append("the weights in models")
+    if different:
+        raise RunMismatch(f"{storage.uri} holds another training; it differs in: {', '.join(different)}")
+
+
+def _decides(key: str) -> bool:
+    """Whether a setting decides what the network becomes."""
+    free = ("train.max_steps", "train.checkpoint_every_steps", "train.keep_checkpoints")
+    return key.split(".")[0] not in MAY_CHANGE and key not in free
+
+
+def _reader(config: TrainingConfig, sources: list[Source], files: list[tuple[int, str]]) -> Reader:
+    """What the workers read: the sources, or a cache of them that is filled first."""
+    task = make_task(config)
+    encoded = None
+    if config.data.cache is not None:
+        cache = Cache.open(config)
+        names = [json.dumps(source.model_dump(mode="json")) for source in config.data.sources]
+        known = cache.known()
+        missing = [
+            (names[index], sources[index], file)
+            for index, file in files
+            if cache.key_of(names[index], file) not in known
+        ]
+        if missing:
+            with Progress() as progress:
+                bar = progress.add_task("filling the cache", total=len(missing))
+                fill_cache(config, cache, missing, lambda: progress.advance(bar))
+        encoded = cache.shapes(cache.key_of(names[index], file) for index, file in files)
+        sources = [CachedSource(name, source, cache) for name, source in zip(names, sources, strict=True)]
+    return Reader(
+        sources=tuple(sources),
+        files=tuple(files),
+        files_per_read=config.data.files_per_read,
+        examples=task.examples,
+        columns=task.columns(encoded),
+        size_px=config.size_px,
+        seed=config.seed,
+    )

@@ -1,0 +1,186 @@
+"""Runs the workers of a training: Ray Train with a Ray Data stream for each worker, or inline without Ray."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from toffee_pipeline.ray_session import ray_session
+from toffee_pipeline.storage import Storage
+from toffee_pipeline.train.board import Board
+from toffee_pipeline.train.config import TrainingConfig
+from toffee_pipeline.train.examples import Reader
+from toffee_pipeline.train.loop import Worker, work
+from toffee_pipeline.train.progress import ProgressLine
+from toffee_pipeline.train.ray_data import READ_CPUS, logical_cpus, ray_blocks
+from toffee_pipeline.train.stream import read_here
+
+
+class TrainingFailed(RuntimeError):
+    """The workers gave up; the last checkpoint is still there."""
+
+
+class Stopped(Exception):
+    """The user asked to stop, and the workers have written a checkpoint."""
+
+
+class RayHost:
+    """A worker's end of the board. Nothing waits for it: an answer counts when it is there."""
+
+    def __init__(self, board: Any) -> None:
+        self._board, self._answer, self._stop = board, None, False
+
+    def post(self, figures: dict[str, Any]) -> None:
+        import ray
+
+        if self._answer is not None:
+            done, _ = ray.wait([self._answer], timeout=0)
+            if not done:
+                return
+            self._stop = ray.get(self._answer)
+        self._answer = self._board.post.remote(figures)
+
+    def fail(self, message: str) -> None:
+        import ray
+
+        ray.get(self._board.fail.remote(message))
+
+    def stopping(self) -> bool:
+        return self._stop
+
+
+def _train_worker(job: dict[str, Any]) -> None:
+    import ray.train
+
+    context = ray.train.get_context()
+    worker = Worker(context.get_world_rank(), context.get_world_size())
+    reader: Reader = job["reader"]
+    config: TrainingConfig = job["config"]
+    blocks = ray_blocks(reader, worker.world, config.train.batch_size // worker.world)
+    work(config, job["storage"], reader, blocks, RayHost(job["board"]), worker)
+
+
+def launch(config: TrainingConfig, storage: Storage, reader: Reader, line: ProgressLine) -> None:
+    """Trains to the end.
+
+    Raises:
+        Stopped: after Ctrl-C or SIGTERM; a second one stops at once, without a checkpoint.
+        TrainingFailed: one line that says why.
+    """
+    if config.workers.placement == "inline":
+        board = Board()
+        with _stop_signals(board.stop):
+            work(config, storage, reader, read_here(reader), _InlineHost(board, line), Worker())
+        _conclude(board.failure, board.stop_asked, config, board.figures)
+        return
+    with ray_session(logical_cpus(config)) as cluster:
+        import ray
+
+        _check_fits(config, cluster)
+        board_actor = ray.remote(num_cpus=0)(Board).remote()
+        asked = threading.Event()
+        outcome: dict[str, Any] = {}
+        job = {"config": config, "storage": storage, "reader": reader, "board": board_actor}
+        thread = threading.Thread(target=_fit, args=(config, job, outcome), daemon=True)
+        with _stop_signals(asked.set):
+            thread.start()
+            told = False
+            while thread.is_alive():
+                thread.join(0.5)
+                if asked.is_set() and not told:
+                    board_actor.stop.remote()
+                    told = True
+                figures, failure = ray.get(board_actor.snapshot.remote())
+                if figures:
+                    line.update(figures)
+        figures, failure = ray.get(board_actor.snapshot.remote())
+        _conclude(failure or outcome.get("error", ""), asked.is_set(), config, figures)
+
+
+def _check_fits(config: TrainingConfig, cluster: dict[str, float]) -> None:
+    """Ray Train would wait in silence for workers that the cluster has no room for."""
+    workers = config.workers
+    needs = {
+        "CPU": workers.num_workers * workers.num_cpus + READ_CPUS,
+        "GPU": workers.num_workers * workers.num_gpus,
+    }
+    for resource, needed in needs.items():
+        if needed > cluster.get(resource, 0.0):
+            raise TrainingFailed(
+                f"the workers and one reader need {needed:g} {resource}s and the cluster has "
+                f"{cluster.get(resource, 0.0):g}: lower workers.num_workers, or add nodes"
+            )
+
+
+def _fit(config: TrainingConfig, job: dict[str, Any], outcome: dict[str, Any]) -> None:
+    """Ray Train's part, in a thread of its own so that Ctrl-C is ours to handle."""
+    from ray.train import FailureConfig, RunConfig, ScalingConfig, WorkerGroupError
+    from ray.train.torch import TorchTrainer
+
+    logging.getLogger("ray.train").setLevel(logging.ERROR)
+    workers = config.workers
+    with tempfile.TemporaryDirectory() as notes:  # Ray Train's own; checkpoints go to the run directory
+        trainer = TorchTrainer(
+            _train_worker,
+            train_loop_config=job,
+            scaling_config=ScalingConfig(
+                num_workers=workers.num_workers,
+                use_gpu=workers.num_gpus > 0,
+                resources_per_worker={"CPU": workers.num_cpus, "GPU": workers.num_gpus},
+            ),
+            run_config=RunConfig(
+                name=config.job, storage_path=notes, failure_config=FailureConfig(max_failures=workers.max_failures)
+            ),
+        )
+        try:
+            trainer.fit()
+        except WorkerGroupError as error:
+            rank, cause = sorted(error.worker_failures.items())[0]
+            cause = getattr(cause, "cause", None) or cause
+            outcome["error"] = f"worker {rank}: {type(cause).__name__}: {str(cause).strip().splitlines()[-1]}"
+        except Exception as error:
+            outcome["error"] = f"{type(error).__name__}: {error}"
+
+
+class _InlineHost:
+    def __init__(self, board: Board, line: ProgressLine) -> None:
+        self.board, self.line = board, line
+
+    def post(self, figures: dict[str, Any]) -> None:
+        self.board.post(figures)
+        self.line.update(figures)
+
+    def fail(self, message: str) -> None:
+        self.board.fail(message)
+
+    def stopping(self) -> bool:
+        return self.board.stop_asked
+
+
+def _conclude(failure: str, stopped: bool, config: TrainingConfig, figures: dict[str, Any]) -> None:
+    if failure:
+        raise TrainingFailed(failure)
+    if stopped and figures.get("step", 0) < config.train.max_steps:
+        raise Stopped
+
+
+@contextmanager
+def _stop_signals(stop: Any) -> Iterator[None]:
+    """The first SIGINT or SIGTERM calls `stop`, the next interrupts."""
+
+    def handle(number: int, frame: Any) -> None:
+        stop()
+        for name in known:
+            signal.signal(name, signal.default_int_handler)
+
+    known = {name: signal.signal(name, handle) for name in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for name, handler in known.items():
+            signal.signal(name, handler)

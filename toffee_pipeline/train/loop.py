@@ -1,0 +1,209 @@
+"""What one worker does: go on from the last checkpoint, train, show, save. Knows no Ray."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+import torch.distributed as dist
+
+from toffee_pipeline.models.loading import pick_device
+from toffee_pipeline.storage import Storage
+from toffee_pipeline.train.checkpoint import load_checkpoint, save_checkpoint, steps_saved
+from toffee_pipeline.train.config import TrainingConfig
+from toffee_pipeline.train.examples import Reader, first_rows
+from toffee_pipeline.train.grid import grid
+from toffee_pipeline.train.records import DataError
+from toffee_pipeline.train.result import write_result
+from toffee_pipeline.train.stream import Batches, Blocks, Position, resume
+from toffee_pipeline.train.tasks import Task, make_task
+from toffee_pipeline.train.tracking import Tracker
+from toffee_pipeline.train.trainer import NotFinite, Trainer
+
+
+FLUSH_EVERY_S = 30.0
+
+
+class Host(Protocol):
+    """Where the worker runs: it hears of progress, and may ask to stop."""
+
+    def post(self, figures: dict[str, Any]) -> None:
+        """Progress, from rank 0 after every step."""
+
+    def fail(self, message: str) -> None:
+        """Ends the job with this line: trying again would not help."""
+
+    def stopping(self) -> bool:
+        """Whether to checkpoint and leave; asked on rank 0 after every step."""
+
+
+@dataclass(frozen=True)
+class Worker:
+    """Which worker this is."""
+
+    rank: int = 0
+    world: int = 1
+
+
+def work(
+    config: TrainingConfig, storage: Storage, reader: Reader, blocks: Blocks, host: Host, worker: Worker
+) -> None:
+    """Trains until `train.max_steps`, a stop, or an error; writes checkpoints, curves, samples and the result."""
+    torch.set_num_threads(max(1, int(config.workers.num_cpus)))
+    device = pick_device(config.device)
+    task = make_task(config)
+    task.use(device)
+    trainer = Trainer(task, config, device, worker.rank, worker.world)
+    position = _restore(trainer, storage, worker)
+    local_batch = config.micro_batch_size
+    batches = Batches(blocks, position, worker.world, local_batch, config.data.max_broken_fraction)
+    tracker = None
+    try:
+        if worker.rank == 0:
+            settings = config.model_dump(mode="json")
+            tracker = Tracker(config.tracking, storage, config.job, settings, trainer.step)
+        _Session(config, storage, reader, task, trainer, batches, worker, tracker).run(host)
+    except (NotFinite, DataError) as error:
+        host.fail(str(error))
+    finally:
+        if tracker is not None:
+            tracker.close()
+
+
+def _restore(trainer: Trainer, storage: Storage, worker: Worker) -> Position:
+    """Loads the last checkpoint, if there is one, and says where this worker's data goes on."""
+    found: list[Any] = [None, [Position(0, 0)] * 0]
+    state: dict[str, dict[str, Any]] = {"network": {}, "average": {}, "optimizer": {}, "figures": {}}
+    if worker.rank == 0:
+        steps = steps_saved(storage)
+        if steps:
+            state, positions = load_checkpoint(storage, steps[-1])
+            found = [steps[-1], positions]
+    if worker.world > 1:
+        dist.broadcast_object_list(found)
+    step, positions = found
+    if step is not None:
+        trainer.load(state, step)
+    return resume(positions, worker.rank, worker.world)
+
+
+class _Session:
+    """The loop's moving parts."""
+
+    def __init__(
+        self,
+        config: TrainingConfig,
+        storage: Storage,
+        reader: Reader,
+        task: Task,
+        trainer: Trainer,
+        batches: Batches,
+        worker: Worker,
+        tracker: Tracker | None,
+    ) -> None:
+        self.config, self.storage, self.task, self.trainer = config, storage, task, trainer
+        self.batches, self.worker = batches, worker
+        self.flushed = time.monotonic()
+        self.tracker, self.first = tracker, worker.rank == 0
+        # the same examples at every step; all ranks must draw where weights are sharded
+        draws = self.first or trainer.sharded
+        self.shown = first_rows(reader, config.tracking.num_samples) if draws else {}
+        if draws and not self.shown:
+            raise DataError(f"no usable sample in {len(reader.files)} files of data.sources")
+
+    def run(self, host: Host) -> None:
+        train, tracking, trainer = self.config.train, self.config.tracking, self.trainer
+        pace = _Pace(train.batch_size)
+        stopping = False
+        while trainer.step < train.max_steps and not stopping:
+            began = time.monotonic()
+            micro_batches = self._together(self._fetch)
+            waited = time.monotonic() - began
+            figures = trainer.update(micro_batches)
+            figures, stopping = self._agree(figures, host)
+            figures |= pace.lap(waited)
+            trainer.figures = figures
+            step = trainer.step
+            if self.first:
+                host.post({"step": step, "broken": self.batches.broken, **figures})
+            if self.tracker and (step % tracking.log_every_steps == 0 or step == train.max_steps):
+                self.tracker.log(step, figures)
+                if time.monotonic() - self.flushed > FLUSH_EVERY_S:
+                    self.tracker.flush()
+                    self.flushed = time.monotonic()
+            if step % tracking.sample_every_steps == 0 or step == train.max_steps:
+                self._show(step)
+            if step % train.checkpoint_every_steps == 0 or step == train.max_steps or stopping:
+                self._save()
+        if trainer.step >= train.max_steps:
+            write_result(self.config, self.storage, self.task, trainer)
+        if self.worker.world > 1:
+            dist.barrier()
+
+    def _fetch(self) -> list[Any]:
+        return [self.batches.next() for _ in range(self.trainer.num_micro_batches)]
+
+    def _together(self, action: Callable[[], Any]) -> Any:
+        """Runs `action`; if it raises DataError on one worker, all workers raise it."""
+        error: DataError | None = None
+        result = None
+        try:
+            result = action()
+        except DataError as raised:
+            error = raised
+        if self.worker.world > 1:
+            failed = torch.tensor(float(error is not None), device=self.trainer.device)
+            dist.all_reduce(failed)
+            if failed and error is None:
+                error = DataError("")  # another worker says why
+        if error is not None:
+            raise error
+        return result
+
+    def _agree(self, figures: dict[str, float], host: Host) -> tuple[dict[str, float], bool]:
+        """The mean loss of all workers, and whether rank 0 was asked to stop."""
+        stopping = self.first and host.stopping()
+        if self.worker.world == 1:
+            return figures, stopping
+        shared = torch.tensor([figures["loss"] / self.worker.world, float(stopping)], device=self.trainer.device)
+        dist.all_reduce(shared)
+        return figures | {"loss": shared[0].item()}, bool(shared[1] > 0)
+
+    def _show(self, step: int) -> None:
+        """A grid of samples from fixed seeds, by the averaged weights."""
+        if not self.shown:
+            return
+        with self.trainer.averaged(), torch.no_grad(), self.trainer.autocast():
+            columns, rows = self.task.sample(self.trainer.network, self.shown)
+        if self.tracker:
+            self.tracker.images(step, "samples", grid(rows, columns))
+
+    def _save(self) -> None:
+        state = self.trainer.state()
+        positions: list[Any] = [self.batches.position] * self.worker.world
+        if self.worker.world > 1:
+            dist.all_gather_object(positions, self.batches.position)
+        if self.first:
+            assert self.tracker is not None
+            self.tracker.flush()
+            keep = self.config.train.keep_checkpoints
+            save_checkpoint(self.storage, self.trainer.step, state, positions, keep)
+
+class _Pace:
+    """Images per second and the share of time spent waiting for data, smoothed over about 20 steps."""
+
+    def __init__(self, batch_size: int) -> None:
+        self.batch_size = batch_size
+        self.last = time.monotonic()
+        self.step_s = self.wait_s = 0.0
+
+    def lap(self, waited_s: float) -> dict[str, float]:
+        now = time.monotonic()
+        weight = 0.05 if self.step_s else 1.0
+        self.step_s += weight * (now - self.last - self.step_s)
+        self.wait_s += weight * (waited_s - self.wait_s)
+        self.last = now
+        return {"images_per_s": self.batch_size / self.step_s, "data_wait": self.wait_s / self.step_s}

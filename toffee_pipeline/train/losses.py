@@ -1,0 +1,45 @@
+"""The diffusion loss of all three networks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from diffusers import DDIMScheduler
+from diffusers.training_utils import compute_snr
+from torch import Tensor
+from torch.nn import functional as F
+
+
+def diffusion_loss(
+    predict: Callable[[Tensor, Tensor], Tensor],
+    scheduler: DDIMScheduler,
+    latents: Tensor,
+    generator: torch.Generator,
+    min_snr_gamma: float | None = None,
+) -> Tensor:
+    """Mean squared error of noise or velocity, as `prediction_type` says (Eq 1 and 4).
+
+    Args:
+        predict: (noisy latents (b, c, h, w), timesteps (b,)) to the prediction (b, c, h, w).
+        latents: clean, scaled (b, c, h, w).
+        generator: on the CPU, so that every device draws the same noise and timesteps.
+        min_snr_gamma: weight each sample by min(SNR, gamma) / SNR, or / (SNR + 1) for velocity (Hang et al. 2023).
+    """
+    noise = torch.randn(latents.shape, generator=generator).to(latents)
+    steps = scheduler.config.num_train_timesteps
+    timesteps = torch.randint(0, steps, (len(latents),), generator=generator).to(latents.device)
+    velocity = scheduler.config.prediction_type == "v_prediction"
+    target = scheduler.get_velocity(latents, noise, timesteps) if velocity else noise
+    predicted = predict(scheduler.add_noise(latents, noise, timesteps), timesteps).float()
+    if min_snr_gamma is None:
+        return F.mse_loss(predicted, target)
+    snr = compute_snr(scheduler, timesteps)
+    weight = snr.clamp(max=min_snr_gamma) / (snr + 1 if velocity else snr)
+    return ((predicted - target).square().flatten(1).mean(1) * weight).mean()
+
+
+def drop(values: Tensor, probability: float, generator: torch.Generator) -> Tensor:
+    """Zeros in place of whole samples of (b, ...), each with this probability: the null condition."""
+    kept = torch.rand(len(values), generator=generator) >= probability
+    return values * kept.to(values).view(-1, *[1] * (values.dim() - 1))

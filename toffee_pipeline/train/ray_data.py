@@ -1,0 +1,121 @@
+"""Ray Data in training: each worker's stream of blocks, and filling the cache."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Callable, Iterator
+from itertools import islice
+from typing import Any
+
+from toffee_pipeline.models.loading import pick_device
+from toffee_pipeline.ray_session import num_cores, ray_session
+from toffee_pipeline.train.cache import Cache, fill
+from toffee_pipeline.train.config import TrainingConfig
+from toffee_pipeline.train.encode import FrozenEncoders
+from toffee_pipeline.train.examples import Block, Reader
+from toffee_pipeline.train.records import Source
+from toffee_pipeline.train.stream import Blocks
+
+READS_PER_DATASET = 1000
+READ_CPUS = 1.0
+READ_AHEAD_BATCHES = 8
+MIN_READ_AHEAD_BYTES = 16 * 2**20
+Missing = list[tuple[str, Source, str]]
+"""Files that a cache lacks: source name, source, file."""
+
+
+def logical_cpus(config: TrainingConfig) -> int:
+    """Of a Ray on this machine: the workers', and some to read."""
+    return max(num_cores(), math.ceil(config.workers.num_workers * config.workers.num_cpus)) + 1
+
+
+def _quiet() -> Any:
+    """Ray Data's context without its own bars and notes."""
+    from ray.data import DataContext
+
+    logging.getLogger("ray.data").setLevel(logging.WARNING)
+    context = DataContext.get_current()
+    context.print_on_execution_start = False
+    context.enable_progress_bars = False
+    return context
+
+
+def ray_blocks(reader: Reader, world: int, batch_size: int) -> Blocks:
+    """Ray Data reads some batches ahead on the cluster's CPUs, in order, so that a position stays two numbers.
+
+    One dataset per worker and not one split among them: `streaming_split` cannot go on in the middle of an epoch.
+    """
+
+    def blocks(reads: Iterator[int], skip: int) -> Iterator[Block]:
+        import ray
+        from ray.data import ExecutionResources
+
+        options = _quiet().execution_options
+        options.preserve_order = True
+        options.resource_limits = ExecutionResources(
+            cpu=max(READ_CPUS, ray.available_resources().get("CPU", 0.0) / world),
+            object_store_memory=max(MIN_READ_AHEAD_BYTES, READ_AHEAD_BATCHES * batch_size * reader.row_bytes),
+        )
+        shared = ray.put(reader)
+        while True:
+            chunk = list(islice(reads, READS_PER_DATASET))
+            dataset = ray.data.range(len(chunk), override_num_blocks=len(chunk)).map_batches(
+                _read, batch_size=1, num_cpus=READ_CPUS, fn_args=(shared, chunk, skip)
+            )
+            dataset.set_name("training data")
+            yield from dataset.iter_batches(batch_size=None, prefetch_batches=2, batch_format="numpy")
+            skip = 0
+
+    return blocks
+
+
+def _read(batch: Block, shared: Any, reads: list[int], skip: int) -> Iterator[Block]:
+    import ray
+
+    index = int(batch["id"][0])
+    reader: Reader = ray.get(shared)
+    yield from reader.blocks(reads[index], skip if index == 0 else 0)
+
+
+def fill_cache(
+    config: TrainingConfig, cache: Cache, missing: Missing, report: Callable[[], None]
+) -> None:
+    """Encodes the files (source name, source, file) that the cache lacks; `report()` is called after each."""
+    if config.workers.placement == "inline":
+        encoders = _encoders(config)
+        for name, source, file in missing:
+            fill(cache, name, source, file, encoders, config.size_px)
+            report()
+        return
+    with ray_session(logical_cpus(config)):
+        import ray
+        from ray.data import ActorPoolStrategy
+
+        _quiet()
+        workers = config.workers
+        dataset = ray.data.range(len(missing), override_num_blocks=len(missing)).map(
+            FillCache,
+            fn_constructor_args=(config, cache, missing),
+            compute=ActorPoolStrategy(size=min(workers.num_workers, len(missing))),
+            num_cpus=workers.num_cpus,
+            num_gpus=workers.num_gpus,
+        )
+        for _ in dataset.iter_rows():
+            report()
+
+
+class FillCache:
+    """Ray Data's actor that encodes files for the cache."""
+
+    def __init__(self, config: TrainingConfig, cache: Cache, missing: Missing) -> None:
+        self.config, self.cache, self.missing, self.encoders = config, cache, missing, _encoders(config)
+
+    def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
+        name, source, file = self.missing[row["id"]]
+        fill(self.cache, name, source, file, self.encoders, self.config.size_px)
+        return row
+
+
+def _encoders(config: TrainingConfig) -> FrozenEncoders:
+    return FrozenEncoders(config, pick_device(config.device))

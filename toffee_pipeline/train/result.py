@@ -1,0 +1,33 @@
+"""The result of a training: the averaged weights as standard folders, a model card, and a summary."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from pathlib import Path
+
+from toffee_pipeline.storage import Storage
+from toffee_pipeline.train.card import write_card
+from toffee_pipeline.train.config import TrainingConfig
+from toffee_pipeline.train.tasks import Task
+from toffee_pipeline.train.trainer import Trainer
+
+FOLDER = "model"
+
+
+def write_result(config: TrainingConfig, storage: Storage, task: Task, trainer: Trainer) -> None:
+    """Writes `model/` and, last of all, summary.json; every worker takes part, rank 0 writes."""
+    with trainer.averaged():
+        weights = trainer.weights()
+    if trainer.rank:
+        return
+    network = task.build()
+    network.load_state_dict(weights)
+    with tempfile.TemporaryDirectory() as local:
+        folder = Path(local)
+        task.save(network.eval(), folder)
+        facts = {"steps": trainer.step, "samples_seen": trainer.step * config.train.batch_size, **trainer.figures}
+        write_card(folder, config.job, config, facts)
+        for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+            storage.put_file(f"{FOLDER}/{path.relative_to(folder).as_posix()}", path)
+    storage.put("summary.json", json.dumps(facts, indent=2).encode())

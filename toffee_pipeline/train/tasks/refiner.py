@@ -1,0 +1,64 @@
+"""The Refiner's training: from an image's DINO tokens back to the image (Eq 1)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from toffee_pipeline.models.dino import token_dim
+from toffee_pipeline.models.loading import build_untrained, resolve
+from toffee_pipeline.models.refiner import RefinerNetwork
+from toffee_pipeline.models.sampling import guided
+from toffee_pipeline.train.examples import Block, Example
+from toffee_pipeline.train.losses import diffusion_loss, drop
+from toffee_pipeline.train.records import Record
+from toffee_pipeline.train.tasks.base import Task, grid_seeds
+
+
+class RefinerTask(Task):
+    """Every image of every source is one example."""
+
+    slots = {"target": "both"}
+
+    def examples(self, record: Record, rng: np.random.Generator) -> Iterator[Example]:
+        # of a dataset's pair the subject alone: the others were drawn by a Refiner
+        names = [name for name in record.images if not record.kind or name == "subject"]
+        return (Example({"target": name}) for name in names)
+
+    def build(self) -> nn.Module:
+        base = self.config.models.base
+        if base.weights == "untrained":
+            return build_untrained("refiner").train()
+        if base.weights == "nano":
+            folder = resolve(base, "refiner")
+            assert isinstance(folder, Path)
+            return RefinerNetwork.load(folder, vae_scale_factor=self.vae_scale_factor).train()
+        dino_dim = token_dim(self.config.models.dino)
+        return RefinerNetwork.from_base(self.base_unet(), dino_dim, self.scheduler, self.vae_scale_factor).train()
+
+    def loss(self, network: nn.Module, rows: Block, generator: torch.Generator) -> Tensor:
+        train = self.config.train
+        latents = self.latents(rows, "target")
+        tokens = drop(self.tokens(rows, "target"), train.dino_dropout, generator)
+        return diffusion_loss(
+            lambda noisy, timesteps: network(noisy, timesteps, tokens),
+            self.scheduler,
+            latents,
+            generator,
+            train.min_snr_gamma,
+        )
+
+    def sample(self, network: nn.Module, rows: Block) -> tuple[list[str], list[list[np.ndarray]]]:
+        latents, tokens = self.latents(rows, "target"), self.tokens(rows, "target")
+        predict = guided(network, tokens, self.config.sampling.guidance_scale)
+        drawn = self.draw(predict, tuple(latents.shape[1:]), grid_seeds(len(latents)))
+        columns = [self.shown(rows, "target"), self.pictures(latents), drawn]
+        return ["image", "through the VAE", "from its tokens"], [list(row) for row in zip(*columns, strict=True)]
+
+    def save(self, network: nn.Module, folder: Path) -> None:
+        assert isinstance(network, RefinerNetwork)
+        network.save(folder)

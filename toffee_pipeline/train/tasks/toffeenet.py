@@ -1,0 +1,129 @@
+"""ToffeeNet's training: from an input image and a prompt to the target of a generated pair (paper section 3.4)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from transformers import CLIPTextModel, CLIPTokenizer
+
+from toffee_pipeline.models.blended import latent_mask
+from toffee_pipeline.models.dino import token_dim
+from toffee_pipeline.models.loading import build_untrained, hub_options, load_model, resolve
+from toffee_pipeline.models.toffeenet import ToffeeNet, encode_prompts
+from toffee_pipeline.models.toffeenet_network import CONSTANT_DEPTH, ToffeeNetNetwork
+from toffee_pipeline.nano.text_encoder import build_text_encoder
+from toffee_pipeline.train.config import ToffeeNetTraining
+from toffee_pipeline.train.examples import Block, Columns, Example
+from toffee_pipeline.train.losses import diffusion_loss, drop
+from toffee_pipeline.train.records import LazyArray, Record
+from toffee_pipeline.train.tasks.base import Task, grid_seeds
+
+
+class ToffeeNetTask(Task):
+    """Every pair is one example; the variants -E and -G take one kind of pair alone."""
+
+    config: ToffeeNetTraining
+    slots = {"input": "both", "target": "both", "masked": "latents"}
+
+    def use(self, device: torch.device) -> None:
+        super().use(device)
+        base = self.config.models.base
+        if base.weights == "pretrained":
+            options = {key: value for key, value in hub_options(base).items() if key != "variant"}
+            self.text_encoder = load_model(CLIPTextModel, base, "base", device, "text_encoder")
+            self.tokenizer = CLIPTokenizer.from_pretrained(resolve(base, "base"), subfolder="tokenizer", **options)
+        else:
+            text_encoder, self.tokenizer = build_text_encoder()
+            self.text_encoder = text_encoder.to(device)
+        size = self.config.size_px
+        self.black_latents = self.encoders.latents([np.zeros((size, size, 3), np.uint8)])
+
+    def columns(self, encoded: tuple[tuple[int, ...], tuple[int, ...]] | None) -> Columns:
+        square = (self.config.size_px,) * 2
+        return {
+            **super().columns(encoded),
+            "mask": (square, "bool"),
+            "depth": (square, "float16"),
+            **{name: ((), "str") for name in ("text", "class_name", "kind")},
+        }
+
+    def examples(self, record: Record, rng: np.random.Generator) -> Iterator[Example]:
+        rebuilt = rng.random() < self.config.reconstruction_probability  # drawn for all: the variants agree
+        if self.config.pairs not in ("all", record.kind):
+            return
+        images = {"input": "target" if rebuilt else "input", "target": "target"}
+        if "masked" in record.images:
+            images["masked"] = "masked"
+        arrays: dict[str, LazyArray] = {}
+        if record.mask is not None:
+            arrays["mask"] = record.mask
+        if record.depth is not None:
+            arrays["depth"] = record.depth
+        strings = {"text": record.text, "class_name": record.class_name, "kind": record.kind}
+        yield Example(images, arrays, strings)
+
+    def build(self) -> nn.Module:
+        base = self.config.models.base
+        if base.weights == "untrained":
+            return build_untrained("toffeenet").train()
+        if base.weights == "nano":
+            folder = resolve(base, "toffeenet")
+            assert isinstance(folder, Path)
+            return ToffeeNetNetwork.load(folder).train()
+        dino_dim = token_dim(self.config.models.dino)
+        return ToffeeNetNetwork.from_base(self.base_unet(), dino_dim, self.scheduler, self.vae_scale_factor).train()
+
+    def loss(self, network: nn.Module, rows: Block, generator: torch.Generator) -> Tensor:
+        config, train = self.config, self.config.train
+        target = self.latents(rows, "target")
+        tokens = drop(self.tokens(rows, "input"), train.dino_dropout, generator)
+        unsaid = torch.rand(len(target), generator=generator) < config.text_dropout
+        prompts = ["" if drop_it else str(text) for drop_it, text in zip(unsaid, rows["text"], strict=True)]
+        constant = torch.rand(len(target), generator=generator) < config.constant_depth_probability
+        depth = self._depth(rows)
+        depth = torch.where(constant.to(depth.device)[:, None, None, None], CONSTANT_DEPTH, depth)
+        mask, masked = self._region(rows)
+        with torch.no_grad():
+            text = encode_prompts(self.text_encoder, self.tokenizer, prompts, self.device)
+        return diffusion_loss(
+            lambda noisy, timesteps: network(noisy, timesteps, text, tokens, mask, masked, depth),
+            self.scheduler,
+            target,
+            generator,
+            train.min_snr_gamma,
+        )
+
+    def _depth(self, rows: Block) -> Tensor:
+        """Inverse depth of the targets, float32 (b, 1, s, s)."""
+        if self.encoders.depth_estimator is not None and "target" in rows:
+            depth = self.encoders.depths(rows["target"])
+        else:
+            depth = rows["depth"]
+        return torch.from_numpy(depth).float()[:, None].to(self.device)
+
+    def _region(self, rows: Block) -> tuple[Tensor, Tensor]:
+        """Editing mask (b, 1, h, w) and masked-image latents (b, c, h, w): all white and all black to generate."""
+        masks = np.where((rows["kind"] == "edit")[:, None, None], rows["mask"], True)
+        mask = latent_mask(list(masks), self.encoders.autoencoder.scale_factor, self.device)
+        edits = torch.from_numpy(rows["kind"] == "edit").to(self.device)[:, None, None, None]
+        return mask, torch.where(edits, self.latents(rows, "masked"), self.black_latents)
+
+    def sample(self, network: nn.Module, rows: Block) -> tuple[list[str], list[list[np.ndarray]]]:
+        assert isinstance(network, ToffeeNetNetwork)
+        autoencoder, sampling = self.encoders.autoencoder, self.config.sampling
+        sampler = ToffeeNet(network, autoencoder, self.text_encoder, self.tokenizer, sampling, self.device)
+        tokens, prompts = self.tokens(rows, "input"), [str(text) for text in rows["text"]]
+        depths = list(self._depth(rows)[:, 0].cpu().numpy())
+        seeds = grid_seeds(len(prompts))
+        drawn = [sampler.generate(tokens, prompts, seeds, depths), sampler.generate(tokens, prompts, seeds)]
+        columns = [self.shown(rows, "input"), self.shown(rows, "target"), *map(self.finite, drawn)]
+        names = ["input", "target", "drawn, with depth", "drawn, new view"]
+        return names, [list(row) for row in zip(*columns, strict=True)]
+
+    def save(self, network: nn.Module, folder: Path) -> None:
+        assert isinstance(network, ToffeeNetNetwork)
+        network.save(folder)

@@ -1,0 +1,68 @@
+"""The View Generator's training: from one view's DINO tokens to another view of the same object (Eq 4)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from diffusers import UNet2DConditionModel
+from torch import Tensor, nn
+
+from toffee_pipeline.models.dino import token_dim
+from toffee_pipeline.models.loading import build_untrained, load_model
+from toffee_pipeline.models.sampling import guided
+from toffee_pipeline.models.view_generator import ViewGeneratorNetwork
+from toffee_pipeline.train.examples import Block, Example
+from toffee_pipeline.train.losses import diffusion_loss, drop
+from toffee_pipeline.train.records import Record
+from toffee_pipeline.train.tasks.base import CPU, Task, grid_seeds
+
+
+class ViewGeneratorTask(Task):
+    """Every view of an object is a target once per epoch; the input is another of its views, drawn at random."""
+
+    slots = {"input": "both", "target": "latents"}
+    prediction_type = "v_prediction"
+
+    def examples(self, record: Record, rng: np.random.Generator) -> Iterator[Example]:
+        names = list(record.images)
+        for index, name in enumerate(names):
+            if len(names) > 1:
+                other = names[(index + int(rng.integers(1, len(names)))) % len(names)]
+                yield Example({"input": other, "target": name})
+
+    def build(self) -> nn.Module:
+        base = self.config.models.base
+        if base.weights == "untrained":
+            return ViewGeneratorNetwork(build_untrained("view_generator"), self.scheduler).train()
+        if base.weights == "nano":
+            unet = load_model(UNet2DConditionModel, base, "view_generator", CPU, "", torch.float32)
+            return ViewGeneratorNetwork(unet, self.scheduler).train()
+        dino_dim = token_dim(self.config.models.dino)
+        return ViewGeneratorNetwork.from_base(self.base_unet(), dino_dim, self.scheduler).train()
+
+    def loss(self, network: nn.Module, rows: Block, generator: torch.Generator) -> Tensor:
+        train = self.config.train
+        latents = self.latents(rows, "target")
+        tokens = drop(self.tokens(rows, "input"), train.dino_dropout, generator)
+        return diffusion_loss(
+            lambda noisy, timesteps: network(noisy, timesteps, tokens),
+            self.scheduler,
+            latents,
+            generator,
+            train.min_snr_gamma,
+        )
+
+    def sample(self, network: nn.Module, rows: Block) -> tuple[list[str], list[list[np.ndarray]]]:
+        latents, tokens = self.latents(rows, "target"), self.tokens(rows, "input")
+        predict = guided(network, tokens, self.config.sampling.guidance_scale)
+        views = [self.draw(predict, tuple(latents.shape[1:]), grid_seeds(len(latents), column)) for column in range(3)]
+        columns = [self.shown(rows, "input"), self.shown(rows, "target"), *views]
+        names = ["input", "a true other view", "drawn 1", "drawn 2", "drawn 3"]
+        return names, [list(row) for row in zip(*columns, strict=True)]
+
+    def save(self, network: nn.Module, folder: Path) -> None:
+        assert isinstance(network, ViewGeneratorNetwork)
+        network.save(folder, self.encoders.autoencoder.vae)

@@ -1,0 +1,188 @@
+"""A network in training: parallel wrapper, optimizer, moving average, and their state."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from typing import Any
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from diffusers.models.attention import BasicTransformerBlock
+from diffusers.models.resnet import ResnetBlock2D
+from diffusers.training_utils import EMAModel
+from torch import Tensor, nn
+from torch.distributed.checkpoint.state_dict import (
+    StateDictOptions,
+    get_model_state_dict,
+    get_optimizer_state_dict,
+    set_model_state_dict,
+    set_optimizer_state_dict,
+)
+from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
+from torch.nn.parallel import DistributedDataParallel
+
+from toffee_pipeline.train.config import OptimizationConfig, TrainingConfig
+from toffee_pipeline.train.examples import Block
+from toffee_pipeline.train.tasks import Task
+
+GATHER = StateDictOptions(full_state_dict=True, cpu_offload=True)
+
+
+class NotFinite(FloatingPointError):
+    """The loss or the gradient is NaN or infinite."""
+
+
+def learning_rate(step: int, train: OptimizationConfig) -> float:
+    """Of the update that follows `step` finished ones: linear warm-up, then constant or half a cosine."""
+    if step < train.warmup_steps:
+        return train.learning_rate * (step + 1) / train.warmup_steps
+    if train.lr_scheduler == "constant":
+        return train.learning_rate
+    progress = (step - train.warmup_steps) / max(1, train.max_steps - train.warmup_steps)
+    return train.learning_rate * 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
+
+
+def noise_seed(seed: int, step: int, micro_batch: int) -> int:
+    """Seed of a micro-batch's noise, timesteps and dropout: resuming needs no random state but the step.
+
+    micro_batch: its number among those of all workers, so that the same samples give the same step however many
+    workers share them.
+    """
+    return int(np.random.default_rng([seed, step, micro_batch]).integers(2**63 - 1))
+
+
+class Trainer:
+    """One worker's share of a training.
+
+    Attributes:
+        network: the plain network (its parameters are sharded under FSDP).
+        step: finished optimizer steps.
+        figures: of the last of them.
+    """
+
+    def __init__(self, task: Task, config: TrainingConfig, device: torch.device, rank: int = 0, world: int = 1) -> None:
+        self.task, self.config, self.device, self.rank, self.world = task, config, device, rank, world
+        self.network = task.build().to(device)
+        if config.train.gradient_checkpointing:
+            self.network.enable_gradient_checkpointing()
+        self.sharded = config.workers.strategy == "fsdp" and dist.is_initialized()
+        self.parallel: nn.Module = self.network
+        if self.sharded:
+            _shard(self.network, config.train.precision)
+        elif world > 1:
+            self.parallel = DistributedDataParallel(
+                self.network, device_ids=[device.index] if device.type == "cuda" else None
+            )
+        train = config.train
+        self.optimizer = torch.optim.AdamW(
+            self.network.parameters(),
+            lr=train.learning_rate,
+            betas=(0.9, train.adam_beta2),
+            weight_decay=train.weight_decay,
+        )
+        self.ema = EMAModel(self.network.parameters(), decay=train.ema_decay)
+        self.step = 0
+        self.figures: dict[str, float] = {}
+
+    @property
+    def num_micro_batches(self) -> int:
+        """Micro-batches that one worker accumulates per step."""
+        return self.config.train.batch_size // (self.world * self.config.micro_batch_size)
+
+    def update(self, micro_batches: list[Block]) -> dict[str, float]:
+        """One optimizer step. Returns loss (of this worker), grad_norm (of all) and lr.
+
+        Raises NotFinite, on every worker alike, before any weight changes.
+        """
+        train = self.config.train
+        total = 0.0
+        for index, rows in enumerate(micro_batches):
+            number = self.rank * len(micro_batches) + index
+            generator = torch.Generator().manual_seed(noise_seed(self.config.seed, self.step, number))
+            with self._syncing(index + 1 == len(micro_batches)), self.autocast():
+                loss = self.task.loss(self.parallel, rows, generator) / len(micro_batches)
+                loss.backward()
+            total += loss.item()
+        norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), train.max_grad_norm)
+        grad_norm = (norm.full_tensor() if hasattr(norm, "full_tensor") else norm).item()
+        if not math.isfinite(grad_norm):
+            raise NotFinite(f"the gradient of step {self.step + 1} is {grad_norm} (loss {total:.4g})")
+        lr = learning_rate(self.step, train)
+        for group in self.optimizer.param_groups:
+            group["lr"] = lr
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        if train.ema_decay:
+            self.ema.step(self.network.parameters())
+        self.step += 1
+        return {"loss": total, "grad_norm": grad_norm, "lr": lr}
+
+    def autocast(self) -> Any:
+        """bfloat16 where configured."""
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.train.precision == "bf16")
+
+    def _syncing(self, last: bool) -> Any:
+        """Gradients travel between workers once per step, with its last micro-batch."""
+        if self.sharded:
+            self.network.set_requires_gradient_sync(last)  # type: ignore[operator]
+        elif isinstance(self.parallel, DistributedDataParallel) and not last:
+            return self.parallel.no_sync()
+        return nullcontext()
+
+    @contextmanager
+    def averaged(self) -> Iterator[None]:
+        """Inside, the network has the averaged weights and is in eval mode."""
+        if not self.config.train.ema_decay:
+            self.network.eval()
+            yield
+            self.network.train()
+            return
+        self.ema.store(self.network.parameters())
+        self.ema.copy_to(self.network.parameters())
+        self.network.eval()
+        try:
+            yield
+        finally:
+            self.ema.restore(self.network.parameters())
+            self.network.train()
+
+    def weights(self) -> dict[str, Tensor]:
+        """Full weights on the CPU: on rank 0; under FSDP the other ranks take part and get nothing."""
+        return self._copied(get_model_state_dict(self.network, options=GATHER))
+
+    def state(self) -> dict[str, dict[str, Any]]:
+        """Everything that a checkpoint needs but step and data positions: weights, average, optimizer, figures."""
+        state: dict[str, dict[str, Any]] = {"network": self.weights(), "figures": self.figures}
+        with self.averaged():
+            state["average"] = self.weights()
+        state["optimizer"] = self._copied(get_optimizer_state_dict(self.network, self.optimizer, options=GATHER))
+        return state
+
+    def _copied(self, state: dict[str, Any]) -> dict[str, Any]:
+        """On the CPU torch hands out the live tensors, which the next step would change."""
+        return copy.deepcopy(state) if self.device.type == "cpu" else state
+
+    def load(self, state: dict[str, dict[str, Any]], step: int) -> None:
+        """Goes on from what `state` gave rank 0; the other ranks take part with empty dicts."""
+        whole = StateDictOptions(full_state_dict=True, broadcast_from_rank0=self.world > 1)
+        set_model_state_dict(self.network, state["average"], options=whole)
+        self.ema = EMAModel(self.network.parameters(), decay=self.config.train.ema_decay)
+        self.ema.optimization_step = step
+        set_model_state_dict(self.network, state["network"], options=whole)
+        set_optimizer_state_dict(self.network, self.optimizer, state["optimizer"], options=whole)
+        self.step, self.figures = step, state["figures"]
+
+
+def _shard(network: nn.Module, precision: str) -> None:
+    """FSDP2 over every residual and transformer block, gathered in bfloat16 and reduced in float32."""
+    policy = MixedPrecisionPolicy(
+        param_dtype=torch.bfloat16 if precision == "bf16" else None, reduce_dtype=torch.float32
+    )
+    for module in network.modules():
+        if isinstance(module, (BasicTransformerBlock, ResnetBlock2D)):
+            fully_shard(module, mp_policy=policy)
+    fully_shard(network, mp_policy=policy)
