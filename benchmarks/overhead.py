@@ -37,10 +37,10 @@ from actors.write import count
 from benchmarks.fresh import in_fresh_process
 from jobs.generate import generate
 from toffee_pipeline.cli import load_config
-from toffee_pipeline.ray_session import ray_session
 from toffee_pipeline.commit import committed_shards, manifest_key, read_manifest
 from toffee_pipeline.config import RunConfig
 from toffee_pipeline.plan import Plan
+from toffee_pipeline.ray_session import ray_session
 from toffee_pipeline.storage import open_storage
 
 WARM_UP_SHARDS = 2

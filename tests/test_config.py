@@ -11,7 +11,9 @@ from toffee_pipeline.cli import PROFILES, UserError, load_config, profile_names
 def test_every_profile_is_valid_and_spells_only_known_keys():
     assert profile_names() == ["nano", "sdxl"]
     for name in profile_names():
-        assert load_config(name).size_px == yaml.safe_load((PROFILES / "generate" / f"{name}.yaml").read_text())["size_px"]
+        assert (
+            load_config(name).size_px == yaml.safe_load((PROFILES / "generate" / f"{name}.yaml").read_text())["size_px"]
+        )
 
 
 def test_sdxl_names_the_models_of_the_paper():

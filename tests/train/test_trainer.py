@@ -9,7 +9,7 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 
-from tests.train.conftest import SMALL, encoded_rows
+from training import SMALL, encoded_rows
 from toffee_pipeline.cli import load_config
 from toffee_pipeline.train.config import OptimizationConfig, RefinerTraining
 from toffee_pipeline.train.examples import select

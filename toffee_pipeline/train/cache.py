@@ -162,7 +162,7 @@ def _rows(record: Record, encoders: FrozenEncoders, size_px: int) -> list[dict[s
     shared = {"key": record.key, "text": record.text, "class_name": record.class_name, "kind": record.kind}
     rows: list[dict[str, Any]] = []
     for name, image in record.images.items():
-        row = {**shared, "name": name}
+        row: dict[str, Any] = {**shared, "name": name}
         try:
             decoded = image()
             assert isinstance(decoded, np.ndarray)

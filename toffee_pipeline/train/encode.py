@@ -17,6 +17,9 @@ from toffee_pipeline.models.grounded_sam import GroundedSam
 from toffee_pipeline.schema import SampleError, Subject
 from toffee_pipeline.train.config import ToffeeNetTraining, TrainingConfig
 
+Images = Sequence[np.ndarray] | np.ndarray
+"""uint8 (s, s, 3) each, or (b, s, s, 3)."""
+
 
 def vae_spec(config: TrainingConfig) -> tuple[ModelSpec, str]:
     """The VAE's weights and their subfolder: `models.vae`, else the base's own."""
@@ -33,34 +36,35 @@ class FrozenEncoders:
         disable_progress_bar()  # a bar per network would drown the progress line
         self.autoencoder = load_autoencoder(vae_spec(config)[0], device, vae_spec(config)[1])
         self.dino = DinoEncoder(config.models.dino, device)
-        segmented = isinstance(config, ToffeeNetTraining) and config.dino_input == "segmented"
-        self.segmenter = GroundedSam(config, device) if segmented else None
-        depth = config.models.depth if isinstance(config, ToffeeNetTraining) else None
-        self.depth_estimator = DepthEstimator(depth, device) if depth else None
+        self.segmenter: GroundedSam | None = None
+        self.depth_estimator: DepthEstimator | None = None
+        if isinstance(config, ToffeeNetTraining):
+            if config.dino_input == "segmented":
+                self.segmenter = GroundedSam(config, device)
+            if config.models.depth is not None:
+                self.depth_estimator = DepthEstimator(config.models.depth, device)
 
-    def latents(self, images: Sequence[np.ndarray]) -> Tensor:
+    def latents(self, images: Images) -> Tensor:
         """uint8 (s, s, 3) each to scaled latents, float32 (b, c, h, w) on the device."""
-        return self.autoencoder.encode(images).half().float()
+        return self.autoencoder.encode(list(images)).half().float()
 
-    def tokens(self, images: Sequence[np.ndarray], class_names: Sequence[str]) -> Tensor:
+    def tokens(self, images: Images, class_names: Sequence[str]) -> Tensor:
         """uint8 (s, s, 3) each to float32 (b, 1 + n, c) on the device; of the segmented subjects where configured."""
         if self.segmenter is not None:
             images = self._segmented(self.segmenter, images, class_names)
-        return self.dino.encode(images).half().float()
+        return self.dino.encode(list(images)).half().float()
 
-    def depths(self, images: Sequence[np.ndarray]) -> np.ndarray:
+    def depths(self, images: Images) -> np.ndarray:
         """uint8 (s, s, 3) each to inverse depth, float16 (b, s, s) in 0..1; zeros where it is not finite."""
         assert self.depth_estimator is not None
-        estimated = self.depth_estimator.estimate(images, [Subject("", "", "", 0)] * len(images))
+        estimated = self.depth_estimator.estimate(list(images), [Subject("", "", "", 0)] * len(images))
         return np.stack(
             [np.zeros(i.shape[:2]) if isinstance(d, SampleError) else d for d, i in zip(estimated, images, strict=True)]
         ).astype(np.float16)
 
     @staticmethod
-    def _segmented(
-        segmenter: GroundedSam, images: Sequence[np.ndarray], class_names: Sequence[str]
-    ) -> list[np.ndarray]:
+    def _segmented(segmenter: GroundedSam, images: Images, class_names: Sequence[str]) -> list[np.ndarray]:
         subjects = [Subject("", name, "", 0) for name in class_names]
-        masks = segmenter.segment(images, subjects)
+        masks = segmenter.segment(list(images), subjects)
         # a subject that is not found stays whole
         return [image if mask is None else image * mask[..., None] for image, mask in zip(images, masks, strict=True)]

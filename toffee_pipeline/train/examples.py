@@ -141,13 +141,17 @@ def fit_array(array: np.ndarray, size_px: int) -> np.ndarray:
 
 
 def first_rows(reader: Reader, count: int) -> Block:
-    """The first `count` usable rows of the order; fewer where there are fewer. No row: the block is empty."""
+    """The first `count` usable rows of the order, fewer where there are fewer; {} where there is none."""
     found: list[Block] = []
+    missing = count
     for read in range(reader.reads_per_epoch):
         for block in reader.blocks(read):
-            found.append(select(block, block["error"] == ""))
-            if sum(len(b["error"]) for b in found) >= count:
-                return {name: column[:count] for name, column in concatenate(found).items()}
+            usable = np.flatnonzero(block["error"] == "")[:missing]
+            if len(usable):
+                found.append(select(block, usable))
+                missing -= len(usable)
+            if not missing:
+                return concatenate(found)
     return concatenate(found) if found else {}
 
 

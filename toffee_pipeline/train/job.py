@@ -70,7 +70,7 @@ def train(config: TrainingConfig, output: str, dry_run: bool) -> None:
     if steps:
         click.echo(f"resuming at step {steps[-1]}")
     try:
-        reader = _reader(config, sources, files)
+        reader = build_reader(config, sources, files)
         with ProgressLine(config.train.max_steps) as line:
             launch(config, storage, reader, line)
     except (KeyboardInterrupt, Stopped):
@@ -120,7 +120,7 @@ def _decides(key: str) -> bool:
     return key.split(".")[0] not in MAY_CHANGE and key not in free
 
 
-def _reader(config: TrainingConfig, sources: list[Source], files: list[tuple[int, str]]) -> Reader:
+def build_reader(config: TrainingConfig, sources: list[Source], files: list[tuple[int, str]]) -> Reader:
     """What the workers read: the sources, or a cache of them that is filled first."""
     task = make_task(config)
     encoded = None

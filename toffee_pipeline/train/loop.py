@@ -23,7 +23,6 @@ from toffee_pipeline.train.tasks import Task, make_task
 from toffee_pipeline.train.tracking import Tracker
 from toffee_pipeline.train.trainer import NotFinite, Trainer
 
-
 FLUSH_EVERY_S = 30.0
 
 
@@ -48,9 +47,7 @@ class Worker:
     world: int = 1
 
 
-def work(
-    config: TrainingConfig, storage: Storage, reader: Reader, blocks: Blocks, host: Host, worker: Worker
-) -> None:
+def work(config: TrainingConfig, storage: Storage, reader: Reader, blocks: Blocks, host: Host, worker: Worker) -> None:
     """Trains until `train.max_steps`, a stop, or an error; writes checkpoints, curves, samples and the result."""
     torch.set_num_threads(max(1, int(config.workers.num_cpus)))
     device = pick_device(config.device)
@@ -191,6 +188,7 @@ class _Session:
             self.tracker.flush()
             keep = self.config.train.keep_checkpoints
             save_checkpoint(self.storage, self.trainer.step, state, positions, keep)
+
 
 class _Pace:
     """Images per second and the share of time spent waiting for data, smoothed over about 20 steps."""

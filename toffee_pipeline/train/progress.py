@@ -8,9 +8,10 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import TextIO
 
-from rich.console import Console, Group
+from rich.console import Console
 from rich.live import Live
 from rich.progress_bar import ProgressBar
+from rich.table import Table
 from rich.text import Text
 
 PLAIN_EVERY_S = 10.0
@@ -76,9 +77,11 @@ class ProgressLine:
             ]
         )
 
-    def _bar(self) -> Group:
-        bar = ProgressBar(total=self._max_steps, completed=self._figures.get("step", 0))
-        return Group(bar, Text(self.text()))
+    def _bar(self) -> Table:
+        lines = Table.grid(expand=True)
+        lines.add_row(ProgressBar(total=self._max_steps, completed=self._figures.get("step", 0)))
+        lines.add_row(Text(self.text()))
+        return lines
 
     def _print(self) -> None:
         self._last_line = time.monotonic()

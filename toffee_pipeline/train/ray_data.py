@@ -78,9 +78,7 @@ def _read(batch: Block, shared: Any, reads: list[int], skip: int) -> Iterator[Bl
     yield from reader.blocks(reads[index], skip if index == 0 else 0)
 
 
-def fill_cache(
-    config: TrainingConfig, cache: Cache, missing: Missing, report: Callable[[], None]
-) -> None:
+def fill_cache(config: TrainingConfig, cache: Cache, missing: Missing, report: Callable[[], None]) -> None:
     """Encodes the files (source name, source, file) that the cache lacks; `report()` is called after each."""
     if config.workers.placement == "inline":
         encoders = _encoders(config)

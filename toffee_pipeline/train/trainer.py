@@ -22,7 +22,7 @@ from torch.distributed.checkpoint.state_dict import (
     set_model_state_dict,
     set_optimizer_state_dict,
 )
-from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
+from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
 from torch.nn.parallel import DistributedDataParallel
 
 from toffee_pipeline.train.config import OptimizationConfig, TrainingConfig
@@ -68,7 +68,7 @@ class Trainer:
         self.task, self.config, self.device, self.rank, self.world = task, config, device, rank, world
         self.network = task.build().to(device)
         if config.train.gradient_checkpointing:
-            self.network.enable_gradient_checkpointing()
+            self.network.enable_gradient_checkpointing()  # type: ignore[operator]
         self.sharded = config.workers.strategy == "fsdp" and dist.is_initialized()
         self.parallel: nn.Module = self.network
         if self.sharded:
@@ -128,7 +128,8 @@ class Trainer:
     def _syncing(self, last: bool) -> Any:
         """Gradients travel between workers once per step, with its last micro-batch."""
         if self.sharded:
-            self.network.set_requires_gradient_sync(last)  # type: ignore[operator]
+            assert isinstance(self.network, FSDPModule)
+            self.network.set_requires_gradient_sync(last)
         elif isinstance(self.parallel, DistributedDataParallel) and not last:
             return self.parallel.no_sync()
         return nullcontext()

@@ -48,7 +48,7 @@ class ToffeeNetTask(Task):
             **super().columns(encoded),
             "mask": (square, "bool"),
             "depth": (square, "float16"),
-            **{name: ((), "str") for name in ("text", "class_name", "kind")},
+            **dict.fromkeys(("text", "class_name", "kind"), ((), "str")),
         }
 
     def examples(self, record: Record, rng: np.random.Generator) -> Iterator[Example]:
