@@ -8,10 +8,11 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from toffee_pipeline.storage import Storage
+from toffee_pipeline.storage import Storage, StorageError
 from toffee_pipeline.train.stream import Position
 
 FOLDER = "checkpoints"
@@ -42,7 +43,10 @@ def save_checkpoint(
     with tempfile.TemporaryDirectory() as local:
         for part, tensors in parts.items():
             path = Path(local) / f"{part}.safetensors"
-            save_file({key: value.contiguous() for key, value in tensors.items()}, path)
+            try:
+                save_file({key: value.contiguous() for key, value in tensors.items()}, path)
+            except SafetensorError as error:  # its words for a full disk
+                raise StorageError(f"checkpoint of step {step}: {local}: {error}") from error
             storage.put_file(f"{folder}/{part}.safetensors", path)
             path.unlink()
     groups = state["optimizer"]["param_groups"]

@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Any
 
 import click
-from rich.progress import Progress
 
 from toffee_pipeline.cli import UserError, stop_politely
 from toffee_pipeline.models.loading import describe_weights
 from toffee_pipeline.run import RunMismatch, differing_keys
-from toffee_pipeline.storage import MissingKey, Storage, StorageError, open_storage
+from toffee_pipeline.storage import MissingKey, Storage, open_storage
 from toffee_pipeline.train.cache import Cache, CachedSource
 from toffee_pipeline.train.checkpoint import steps_saved
 from toffee_pipeline.train.config import TrainingConfig
 from toffee_pipeline.train.examples import Reader
 from toffee_pipeline.train.launch import Stopped, TrainingFailed, launch
-from toffee_pipeline.train.progress import ProgressLine
+from toffee_pipeline.train.progress import PLAIN_EVERY_S, ProgressLine
 from toffee_pipeline.train.ray_data import fill_cache
 from toffee_pipeline.train.records import DataError, Source
 from toffee_pipeline.train.result import FOLDER
@@ -36,7 +36,7 @@ def run_job(config: TrainingConfig, output: str, dry_run: bool) -> None:
     """One training job from its config to its result; whatever the user can mend ends as one line."""
     try:
         train(config, output, dry_run)
-    except (DataError, RunMismatch, StorageError, TrackerError, TrainingFailed, FileNotFoundError) as error:
+    except (DataError, RunMismatch, TrackerError, TrainingFailed, OSError) as error:  # StorageError is an OSError
         raise UserError(str(error)) from error
 
 
@@ -77,7 +77,7 @@ def train(config: TrainingConfig, output: str, dry_run: bool) -> None:
         steps = steps_saved(storage)
         kept = f"step {steps[-1]} is saved" if steps else "nothing is saved yet"
         stop_politely(f"stopped: {kept} in {storage.uri}; run the same command again to go on")
-    except TrainingFailed as error:
+    except (TrainingFailed, OSError) as error:
         steps = steps_saved(storage)
         kept = f"step {steps[-1]}" if steps else "none"
         raise TrainingFailed(f"{error} [last checkpoint: {kept}]") from error
@@ -134,9 +134,7 @@ def build_reader(config: TrainingConfig, sources: list[Source], files: list[tupl
             if cache.key_of(names[index], file) not in known
         ]
         if missing:
-            with Progress() as progress:
-                bar = progress.add_task("filling the cache", total=len(missing))
-                fill_cache(config, cache, missing, lambda: progress.advance(bar))
+            fill_cache(config, cache, missing, _CacheLine(len(missing)))
         encoded = cache.shapes(cache.key_of(names[index], file) for index, file in files)
         sources = [CachedSource(name, source, cache) for name, source in zip(names, sources, strict=True)]
     return Reader(
@@ -148,3 +146,19 @@ def build_reader(config: TrainingConfig, sources: list[Source], files: list[tupl
         size_px=config.size_px,
         seed=config.seed,
     )
+
+
+class _CacheLine:
+    """Says every ten seconds how far filling the cache has come; called after each file."""
+
+    def __init__(self, total: int) -> None:
+        self.total, self.done, self.began = total, 0, time.monotonic()
+        self.said = self.began
+
+    def __call__(self) -> None:
+        self.done += 1
+        now = time.monotonic()
+        if now - self.said >= PLAIN_EVERY_S or self.done == self.total:
+            self.said = now
+            left_s = (now - self.began) / self.done * (self.total - self.done)
+            click.echo(f"cache: {self.done}/{self.total} files, {left_s:.0f} s left", err=True)

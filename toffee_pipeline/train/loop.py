@@ -57,17 +57,18 @@ def work(config: TrainingConfig, storage: Storage, reader: Reader, blocks: Block
     position = _restore(trainer, storage, worker)
     local_batch = config.micro_batch_size
     batches = Batches(blocks, position, worker.world, local_batch, config.data.max_broken_fraction)
-    tracker = None
+    tracker, finished = None, False
     try:
         if worker.rank == 0:
             settings = config.model_dump(mode="json")
             tracker = Tracker(config.tracking, storage, config.job, settings, trainer.step)
         _Session(config, storage, reader, task, trainer, batches, worker, tracker).run(host)
+        finished = True
     except (NotFinite, DataError) as error:
         host.fail(str(error))
     finally:
         if tracker is not None:
-            tracker.close()
+            tracker.close(failed=not finished)
 
 
 def _restore(trainer: Trainer, storage: Storage, worker: Worker) -> Position:

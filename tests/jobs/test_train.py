@@ -1,0 +1,262 @@
+"""The training jobs as a user runs them: finished, killed, stopped, resumed, on S3, and in trouble."""
+
+import json
+import os
+import re
+import resource
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import boto3
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+from diffusers import AutoencoderKL, ControlNetModel, StableDiffusionPipeline, UNet2DConditionModel
+from PIL import Image
+from s3 import CREDENTIALS, s3_server
+from safetensors.torch import load_file
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from jobs import generate, train_refiner, train_toffeenet, train_view_generator
+from toffee_pipeline.storage import open_storage
+from toffee_pipeline.train.checkpoint import load_checkpoint, steps_saved
+
+SMALL = (
+    "data.sources=[{format: world, num_subjects: 232}]",
+    "data.files_per_read=1",
+    "train.batch_size=4",
+    "train.micro_batch_size=2",
+    "train.warmup_steps=2",
+    "train.checkpoint_every_steps=2",
+    "train.max_steps=4",
+    "tracking.num_samples=2",
+    "tracking.log_every_steps=1",
+    "tracking.sample_every_steps=4",
+    "sampling.num_inference_steps=2",
+)
+INLINE = "workers.placement=inline"
+
+
+def words(*overrides):
+    return [word for item in (*SMALL, *overrides) for word in ("--set", item)]
+
+
+def train(job, output, *overrides):
+    command = ["--output", str(output), *words(INLINE, *overrides)]
+    return CliRunner().invoke(job.main, command, catch_exceptions=False)
+
+
+def weights(output):
+    return load_file(Path(output) / "model/diffusion_pytorch_model.safetensors")
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory):
+    """A Refiner of twelve steps, in one go."""
+    output = tmp_path_factory.mktemp("whole") / "run"
+    result = train(train_refiner, output, "train.max_steps=12")
+    assert result.exit_code == 0, result.output
+    return output
+
+
+def test_a_run_explains_itself(uninterrupted):
+    run, summary = (json.loads((uninterrupted / name).read_text()) for name in ("run.json", "summary.json"))
+    assert run["config"]["train"]["max_steps"] == 12
+    assert run["models"]["dino"].startswith("nano weights ")
+    assert summary["steps"] == 12
+    assert summary["samples_seen"] == 48
+    curves = EventAccumulator(str(uninterrupted / "tensorboard")).Reload()
+    assert [point.step for point in curves.Scalars("loss")] == list(range(1, 13))
+    assert {"lr", "grad_norm", "images_per_s"} <= set(curves.Tags()["scalars"])
+    assert [point.value for point in curves.Scalars("lr")][:3] == pytest.approx([5e-4, 1e-3, 1e-3])
+    pictures = sorted(path.name for path in (uninterrupted / "samples").iterdir())
+    assert pictures == [f"step-{step:08d}.png" for step in (4, 8, 12)]
+    assert Image.open(uninterrupted / "samples/step-00000012.png").size[0] > 3 * 64
+    card = (uninterrupted / "model/README.md").read_text()
+    assert "12" in card
+    assert len(steps_saved(open_storage(str(uninterrupted)))) == 2  # keep_checkpoints
+
+
+def test_running_it_again_does_nothing_more_steps_go_on(uninterrupted):
+    before = {path: path.stat().st_mtime_ns for path in uninterrupted.rglob("*") if path.is_file()}
+    assert "nothing to do: 12 steps" in train(train_refiner, uninterrupted, "train.max_steps=12").output
+    assert before == {path: path.stat().st_mtime_ns for path in uninterrupted.rglob("*") if path.is_file()}
+    refused = train(train_refiner, uninterrupted, "train.learning_rate=0.5", "train.max_steps=12")
+    assert refused.exit_code == 2
+    assert "train.learning_rate" in refused.output
+
+
+def wait_for(condition, what, timeout_s=240):
+    deadline = time.monotonic() + timeout_s
+    while time.monotonic() < deadline:
+        if found := condition():
+            return found
+        time.sleep(0.05)
+    raise AssertionError(f"no {what} in {timeout_s} s")
+
+
+def worker_of(session):
+    """Process id of the Ray Train worker whose environment is this session's; None while there is none."""
+    for path in Path("/proc").glob("[0-9]*"):
+        try:
+            name = (path / "cmdline").read_bytes()
+            if b"RayTrainWorker" in name and session.encode() in (path / "environ").read_bytes():
+                return int(path.name)
+        except OSError:
+            continue
+    return None
+
+
+def test_killed_and_stopped_it_ends_where_the_uninterrupted_one_does(uninterrupted, tmp_path, ray_home):
+    output = tmp_path / "run"
+    storage = open_storage(str(output))
+    command = [sys.executable, "jobs/train_refiner.py", "--output", str(output), *words("train.max_steps=12")]
+    environment = ray_home | {"RAY_worker_niceness": "0"}
+    log = (tmp_path / "log").open("w")
+    job = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
+    try:
+        wait_for(lambda: steps_saved(storage), "checkpoint")
+        os.kill(wait_for(lambda: worker_of(ray_home["HOME"]), "worker"), signal.SIGKILL)
+        killed_at = steps_saved(storage)[-1]
+        wait_for(lambda: steps_saved(storage)[-1] > killed_at, "checkpoint after the worker's death")
+        assert job.poll() is None, (tmp_path / "log").read_text()
+    finally:
+        job.kill()
+        job.wait()
+    reached = steps_saved(storage)[-1]
+    assert reached < 12
+    assert not storage.exists("summary.json")
+
+    job = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    wait_for(lambda: steps_saved(storage)[-1] > reached or job.poll() is not None, "checkpoint of the second try")
+    job.send_signal(signal.SIGINT)
+    said, _ = job.communicate(timeout=120)
+    assert f"resuming at step {reached}" in said
+    if job.returncode:  # else it was done before it heard the signal
+        assert job.returncode == 130, said
+        assert re.search(r"stopped: step \d+ is saved .* run the same command again", said)
+    result = train(train_refiner, output, "train.max_steps=12")  # where it runs may change
+    assert result.exit_code == 0, result.output
+    expected = weights(uninterrupted)
+    for name, value in weights(output).items():
+        torch.testing.assert_close(value, expected[name], rtol=0, atol=1e-4)
+    ours, theirs = (
+        {p.step: p.value for p in EventAccumulator(str(run / "tensorboard")).Reload().Scalars("loss")}
+        for run in (output, uninterrupted)
+    )
+    assert ours.keys() == theirs.keys()
+    assert list(ours.values()) == pytest.approx(list(theirs.values()), abs=1e-3)
+
+
+def test_the_view_generator_is_a_stock_pipeline(tmp_path):
+    result = train(train_view_generator, tmp_path / "run")
+    assert result.exit_code == 0, result.output
+    folder = tmp_path / "run/model"
+    pipeline, loaded = (
+        StableDiffusionPipeline.from_pretrained(folder, text_encoder=None, tokenizer=None),
+        UNet2DConditionModel.from_pretrained(folder / "unet", output_loading_info=True),
+    )
+    assert not loaded[1]["missing_keys"]
+    assert not loaded[1]["unexpected_keys"]
+    assert isinstance(pipeline.vae, AutoencoderKL)
+    assert pipeline.scheduler.config.prediction_type == "v_prediction"
+    tokens = torch.randn(1, 257, 128)
+    drawn = pipeline(prompt_embeds=tokens, negative_prompt_embeds=torch.zeros_like(tokens), num_inference_steps=2)
+    assert drawn.images[0].size == (64, 64)
+    assert not list(folder.rglob("*.bin"))
+
+
+def test_toffeenet_learns_from_a_run_and_stock_classes_load_its_parts(tmp_path):
+    pairs = [word for item in (INLINE.replace("workers.", ""), "pairs.count=16") for word in ("--set", item)]
+    CliRunner().invoke(generate.main, ["--output", str(tmp_path / "pairs"), *pairs], catch_exceptions=False)
+    sources = f"data.sources=[{{format: run, path: '{tmp_path / 'pairs'}'}}]"
+    result = train(train_toffeenet, tmp_path / "run", sources, "train.max_steps=2")
+    assert result.exit_code == 0, result.output
+    folder = tmp_path / "run/model"
+    for part, model_class in (("unet", UNet2DConditionModel), ("controlnet", ControlNetModel)):
+        _, info = model_class.from_pretrained(folder / part, output_loading_info=True)
+        assert not info["missing_keys"]
+        assert not info["unexpected_keys"]
+    adapter = load_file(folder / "dino_adapter.safetensors")
+    assert any(name.startswith("ip_adapter.") for name in adapter)
+    refused = train(train_toffeenet, tmp_path / "other", f"data.sources=[{{format: run, path: '{tmp_path}/none'}}]")
+    assert refused.exit_code == 2
+    assert "no committed shard" in refused.output
+
+
+def test_a_run_on_s3_with_its_data_and_its_cache_there(tmp_path, monkeypatch):
+    for name, value in CREDENTIALS.items():
+        monkeypatch.setenv(name, value)
+    with s3_server() as endpoint:
+        boto3.client("s3", endpoint_url=endpoint).create_bucket(Bucket="toffee")
+        pairs = ["placement=inline", "pairs.count=8", f"output.endpoint_url={endpoint}"]
+        command = ["--output", "s3://toffee/pairs", *(word for item in pairs for word in ("--set", item))]
+        assert CliRunner().invoke(generate.main, command, catch_exceptions=False).exit_code == 0
+        overrides = (
+            f"data.sources=[{{format: run, path: 's3://toffee/pairs', endpoint_url: '{endpoint}'}}]",
+            "data.cache=s3://toffee/cache",
+            f"data.cache_endpoint_url={endpoint}",
+            f"output.endpoint_url={endpoint}",
+        )
+        for steps in (2, 4):
+            result = train(train_refiner, "s3://toffee/run", *overrides, f"train.max_steps={steps}")
+            assert result.exit_code == 0, result.output
+        assert "resuming at step 2" in result.output
+        storage = open_storage("s3://toffee/run", endpoint)
+        assert steps_saved(storage) == [2, 4]
+        assert {"model/config.json", "model/README.md", "summary.json"} <= {key for key, _ in storage.list()}
+
+
+def test_diverging_is_one_clear_line_and_the_last_checkpoint_loads(tmp_path):
+    result = train(train_refiner, tmp_path / "run", "train.learning_rate=1e30", "train.max_steps=20")
+    assert result.exit_code == 2
+    assert re.search(r"error: the (gradient|loss) of step \d+ is (nan|inf).*last checkpoint", result.output)
+    storage = open_storage(str(tmp_path / "run"))
+    assert not storage.exists("summary.json")
+    for step in steps_saved(storage):
+        state, positions = load_checkpoint(storage, step)
+        assert len(positions) == 1
+        assert set(state) == {"network", "average", "optimizer", "figures"}
+
+
+def test_a_full_disk_is_one_clear_line_and_the_job_goes_on_later(tmp_path):
+    assert train(train_refiner, tmp_path / "run", "train.max_steps=2").exit_code == 0
+    storage = open_storage(str(tmp_path / "run"))
+    command = [sys.executable, "jobs/train_refiner.py", "--output", str(tmp_path / "run"), *words(INLINE)]
+    limit = 5 * 2**20  # below the size of the weights: what a full disk does to them
+    done = subprocess.run(
+        command,
+        env={**os.environ, "PYTHONPATH": "."},
+        capture_output=True,
+        text=True,
+        timeout=200,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
+    )
+    assert done.returncode == 2, done.stderr
+    assert "Traceback" not in done.stderr
+    assert re.search(r"error: .*File too large.*last checkpoint: step 2", done.stderr)
+    assert steps_saved(storage) == [2]
+    assert train(train_refiner, tmp_path / "run").exit_code == 0
+    assert steps_saved(storage) == [2, 4]
+
+
+def test_missing_data_is_one_clear_line(tmp_path):
+    result = train(train_refiner, tmp_path / "run", f"data.sources=[{{format: webdataset, path: '{tmp_path}/none'}}]")
+    assert result.exit_code == 2
+    assert "none" in result.output
+    assert not (tmp_path / "run").exists()
+    folder = tmp_path / "category/object/images"
+    folder.mkdir(parents=True)
+    for name in "ab":
+        (folder / f"{name}.jpg").write_bytes(b"no picture")
+    result = train(train_refiner, tmp_path / "run", f"data.sources=[{{format: mvimgnet, path: '{tmp_path}'}}]")
+    assert result.exit_code == 2
+    assert "no usable sample" in result.output
+    photo = np.full((64, 64, 3), 90, np.uint8)
+    Image.fromarray(photo).save(folder / "b.jpg")
+    assert train(train_refiner, tmp_path / "run2", f"data.sources=[{{format: mvimgnet, path: '{tmp_path}'}}]",
+                 "data.max_broken_fraction=0.9", "train.max_steps=1").exit_code == 0  # fmt: skip
