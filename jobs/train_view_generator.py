@@ -1,4 +1,4 @@
-"""Trains the View Generator: another view of an object from the DINO tokens of one view. Running the same command again goes on."""
+"""Trains the View Generator: another view of an object from one. Running the same command again goes on."""
 
 import click
 

@@ -6,7 +6,7 @@ import tarfile
 import numpy as np
 import pytest
 import torch
-from training import make_config, make_reader
+from training import make_config
 
 from toffee_pipeline.images import ImageError, encode_depth, encode_mask, encode_png
 from toffee_pipeline.nano.world import BACKGROUNDS, View, make_subject, render

@@ -14,8 +14,10 @@ from toffee_pipeline.train.examples import first_rows
 from toffee_pipeline.train.records import DataError
 from toffee_pipeline.train.stream import Batches, Position, read_here, resume
 
+START = Position(0, 0)
 
-def batches(reader, position=Position(0, 0), world=1, size=10, max_broken_fraction=0.5):
+
+def batches(reader, position=START, world=1, size=10, max_broken_fraction=0.5):
     return Batches(read_here(reader), position, world, size, max_broken_fraction)
 
 

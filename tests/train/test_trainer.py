@@ -8,8 +8,8 @@ import pytest
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
-
 from training import SMALL, encoded_rows
+
 from toffee_pipeline.cli import load_config
 from toffee_pipeline.train.config import OptimizationConfig, RefinerTraining
 from toffee_pipeline.train.examples import select

@@ -65,7 +65,7 @@ class OptimizationConfig(Model):
     adam_beta2: Annotated[float, Field(gt=0, lt=1)] = 0.999
     max_grad_norm: Annotated[float, Field(gt=0)] = 1.0
     ema_decay: Annotated[float, Field(ge=0, lt=1)] = 0.9999
-    """Of the weights' exponential moving average, which is what is sampled and written; warmed up, 0 switches it off."""
+    """Of the exponential moving average of the weights, which is sampled and written; warmed up. 0: no average."""
     min_snr_gamma: Annotated[float, Field(gt=0)] | None = None
     """Weight of min-SNR (Hang et al. 2023), 5 in that paper; None weighs all timesteps alike."""
     precision: Literal["bf16", "fp32"] = "bf16"

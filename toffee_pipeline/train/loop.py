@@ -192,17 +192,21 @@ class _Session:
 
 
 class _Pace:
-    """Images per second and the share of time spent waiting for data, smoothed over about 20 steps."""
+    """Images per second and the share of time spent waiting for data, smoothed over about 20 steps.
+
+    The first step, which waits for the first data and warms everything up, does not count.
+    """
 
     def __init__(self, batch_size: int) -> None:
         self.batch_size = batch_size
-        self.last = time.monotonic()
+        self.last: float | None = None
         self.step_s = self.wait_s = 0.0
 
     def lap(self, waited_s: float) -> dict[str, float]:
-        now = time.monotonic()
+        last, self.last = self.last, time.monotonic()
+        if last is None:
+            return {}
         weight = 0.05 if self.step_s else 1.0
-        self.step_s += weight * (now - self.last - self.step_s)
+        self.step_s += weight * (self.last - last - self.step_s)
         self.wait_s += weight * (waited_s - self.wait_s)
-        self.last = now
         return {"images_per_s": self.batch_size / self.step_s, "data_wait": self.wait_s / self.step_s}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import time
 from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import Any
@@ -21,6 +22,7 @@ READS_PER_DATASET = 1000
 READ_CPUS = 1.0
 READ_AHEAD_BATCHES = 8
 MIN_READ_AHEAD_BYTES = 16 * 2**20
+STEP_PAUSE_S = 0.02
 Missing = list[tuple[str, Source, str]]
 """Files that a cache lacks: source name, source, file."""
 
@@ -41,6 +43,22 @@ def _quiet() -> Any:
     return context
 
 
+class Unhurried:
+    """Ray Data's callback (`ExecutionCallback`, taken by its methods) that pauses each step of its scheduling loop.
+
+    Where reading is far ahead, the loop has nothing to wait for and would keep a core busy.
+    """
+
+    def on_execution_step(self, executor: Any) -> None:
+        time.sleep(STEP_PAUSE_S)
+
+    def before_execution_starts(self, executor: Any) -> None: ...
+
+    def after_execution_succeeds(self, executor: Any) -> None: ...
+
+    def after_execution_fails(self, executor: Any, error: Exception) -> None: ...
+
+
 def ray_blocks(reader: Reader, world: int, batch_size: int) -> Blocks:
     """Ray Data reads some batches ahead on the cluster's CPUs, in order, so that a position stays two numbers.
 
@@ -51,7 +69,9 @@ def ray_blocks(reader: Reader, world: int, batch_size: int) -> Blocks:
         import ray
         from ray.data import ExecutionResources
 
-        options = _quiet().execution_options
+        context = _quiet()
+        context.custom_execution_callback_classes = [Unhurried]
+        options = context.execution_options
         options.preserve_order = True
         options.resource_limits = ExecutionResources(
             cpu=max(READ_CPUS, ray.available_resources().get("CPU", 0.0) / world),
@@ -64,7 +84,9 @@ def ray_blocks(reader: Reader, world: int, batch_size: int) -> Blocks:
                 _read, batch_size=1, num_cpus=READ_CPUS, fn_args=(shared, chunk, skip)
             )
             dataset.set_name("training data")
-            yield from dataset.iter_batches(batch_size=None, prefetch_batches=2, batch_format="numpy")
+            # a split of one moves Ray Data's scheduling loop, which would fight for this process's GIL, to an actor
+            (iterator,) = dataset.streaming_split(1, equal=False)
+            yield from iterator.iter_batches(batch_size=None, prefetch_batches=2, batch_format="numpy")
             skip = 0
 
     return blocks

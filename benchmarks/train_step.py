@@ -1,0 +1,221 @@
+"""Training speed: images per second and model FLOP utilisation of each network, and the job over the bare step.
+
+Step: `Trainer.update` on one fixed batch of encoded inputs, so forward, backward, clipping, AdamW and the moving
+average, as the jobs run it. Nano size on one CPU thread; with a GPU also the published sizes with random weights,
+gradient checkpointing and bfloat16.
+
+Model FLOP utilisation: three times the FLOPs of the forward pass (the backward pass counts twice; what gradient
+checkpointing computes again does not count), per second, over the peak: of the card's data sheet (dense bfloat16), or
+on a CPU of a large bfloat16 matrix product on as many threads.
+
+Job: `jobs/train_refiner.py` on Ray with its cache filled, everything included: reading, shuffling, moving, logging.
+Its steps are timed by the curve in its own run directory, from the tenth to the last.
+
+    ratio = images per second of the job / images per second of the bare step
+
+The bare step is timed before and after the job, and the mean taken: a shared machine does not stand still.
+"""
+
+from __future__ import annotations
+
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+import torch
+from diffusers import DDIMScheduler
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from benchmarks.fresh import in_fresh_process
+from toffee_pipeline.cli import load_config
+from toffee_pipeline.models import published
+from toffee_pipeline.models.refiner import RefinerNetwork
+from toffee_pipeline.models.toffeenet_network import ToffeeNetNetwork
+from toffee_pipeline.models.view_generator import ViewGeneratorNetwork
+from toffee_pipeline.nano.untrained import velocity_scheduler
+from toffee_pipeline.train.config import RefinerTraining, ToffeeNetTraining, TrainingConfig, ViewGeneratorTraining
+from toffee_pipeline.train.losses import diffusion_loss
+from toffee_pipeline.train.tasks import make_task
+from toffee_pipeline.train.trainer import Trainer
+
+JOBS: dict[str, type[TrainingConfig]] = {
+    "refiner": RefinerTraining,
+    "view_generator": ViewGeneratorTraining,
+    "toffeenet": ToffeeNetTraining,
+}
+PEAKS = {"H200": 989e12, "H100": 989e12, "A100": 312e12, "L40S": 362e12, "A10G": 70e12}
+"""Dense bfloat16 FLOP/s by the data sheets, by what the card's name holds."""
+WARM_UP_STEPS = 3
+SKIPPED_STEPS = 10
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Shapes of one training sample: latents (channels, side, side), DINO tokens and text of some width."""
+
+    channels: int
+    side: int
+    dino_dim: int
+    text_dim: int
+    scale: int
+
+
+NANO = Sizes(channels=8, side=16, dino_dim=128, text_dim=128, scale=4)
+REAL = {
+    "refiner": Sizes(channels=4, side=128, dino_dim=published.DINOV2_GIANT_DIM, text_dim=2048, scale=8),
+    "view_generator": Sizes(channels=4, side=64, dino_dim=published.DINOV2_GIANT_DIM, text_dim=1024, scale=8),
+    "toffeenet": Sizes(channels=4, side=64, dino_dim=published.DINOV2_GIANT_DIM, text_dim=1024, scale=8),
+}
+
+
+class FixedTask:
+    """A job's network and loss on one batch of random inputs that lies on the device."""
+
+    def __init__(self, job: str, build: Callable[[], nn.Module], sizes: Sizes, count: int, device: torch.device):
+        self.build, self.scheduler, self.device = build, velocity_scheduler(), device
+        generator = torch.Generator().manual_seed(0)
+
+        def random(*shape: int) -> Tensor:
+            return torch.randn(count, *shape, generator=generator).to(device)
+
+        self.latents = random(sizes.channels, sizes.side, sizes.side)
+        self.conditions = [random(257, sizes.dino_dim)]
+        if job == "toffeenet":
+            mask, masked = torch.ones_like(self.latents[:, :1]), random(sizes.channels, sizes.side, sizes.side)
+            depth = random(1, sizes.side * sizes.scale, sizes.side * sizes.scale)
+            self.conditions = [random(77, sizes.text_dim), *self.conditions, mask, masked, depth]
+
+    def loss(self, network: nn.Module, rows: Any, generator: torch.Generator) -> Tensor:
+        scheduler: DDIMScheduler = self.scheduler
+        return diffusion_loss(lambda x, t: network(x, t, *self.conditions), scheduler, self.latents, generator)
+
+    def forward_flops(self, network: nn.Module) -> int:
+        """FLOPs of one forward pass of the batch."""
+        timesteps = torch.zeros(len(self.latents), dtype=torch.long, device=self.device)
+        counter = FlopCounterMode(display=False)
+        with counter, torch.no_grad(), torch.autocast(self.device.type, torch.bfloat16):
+            network(self.latents, timesteps, *self.conditions)
+        return counter.get_total_flops()
+
+
+def nano_network(job: str, config: TrainingConfig) -> nn.Module:
+    """The network that the nano profile trains."""
+    return make_task(config).build()
+
+
+def real_network(job: str) -> nn.Module:
+    """The published network, random weights, on torch's default device."""
+    unet = published.sdxl_unet() if job == "refiner" else published.sd2_unet()
+    classes: dict[str, Any] = {
+        "refiner": RefinerNetwork,
+        "view_generator": ViewGeneratorNetwork,
+        "toffeenet": ToffeeNetNetwork,
+    }
+    return classes[job].from_base(unet, published.DINOV2_GIANT_DIM, velocity_scheduler()).train()
+
+
+def peak_flops(device: torch.device) -> float:
+    """FLOP/s of the card by its data sheet, else of a large matrix product here."""
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else ""
+    known = next((peak for card, peak in PEAKS.items() if card in name), None)
+    if known is not None:
+        return known
+    size = 2048
+    a, b = (torch.randn(size, size, dtype=torch.bfloat16, device=device) for _ in range(2))
+    times = []
+    for _ in range(8):
+        began = time.perf_counter()
+        (a @ b).sum().item()
+        times.append(time.perf_counter() - began)
+    return 2 * size**3 / min(times)
+
+
+def measure(job: str, device_name: str, batch_size: int, steps: int) -> dict[str, float]:
+    """step_s, images_per_s, tflop_per_s and utilisation (0..1) of one network."""
+    torch.set_num_threads(1)
+    device, real = torch.device(device_name), device_name == "cuda"
+    overrides = [f"train.batch_size={batch_size}", f"train.micro_batch_size={batch_size}", f"device={device_name}"]
+    if real:
+        overrides.append("train.gradient_checkpointing=true")
+    config = load_config("nano", tuple(overrides), JOBS[job])
+    build = (lambda: real_network(job)) if real else (lambda: nano_network(job, config))
+    with device:
+        task = FixedTask(job, build, REAL[job] if real else NANO, batch_size, device)
+        trainer = Trainer(task, config, device)  # type: ignore[arg-type]
+    flops = 3 * task.forward_flops(trainer.network)
+    times = []
+    for _ in range(steps + WARM_UP_STEPS):
+        began = time.perf_counter()
+        trainer.update([{}])
+        times.append(time.perf_counter() - began)
+    step_s = statistics.median(times[WARM_UP_STEPS:])
+    return {
+        "step_s": step_s,
+        "images_per_s": batch_size / step_s,
+        "tflop_per_s": flops / step_s / 1e12,
+        "utilisation": flops / step_s / peak_flops(device),
+    }
+
+
+def job_images_per_s(steps: int, cache: str) -> float:
+    """Images per second of the Refiner's job on Ray between its tenth and its last step."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    from toffee_pipeline.train.job import train
+
+    overrides = (
+        "data.sources=[{format: world, num_subjects: 1000}]",
+        f"data.cache={cache}",
+        f"train.max_steps={SKIPPED_STEPS + steps}",
+        "tracking.log_every_steps=1",
+        "tracking.num_samples=1",
+        "sampling.num_inference_steps=1",
+    )
+    config = load_config("nano", overrides, RefinerTraining)
+    with tempfile.TemporaryDirectory() as folder:
+        train(config, folder, dry_run=False)
+        points = EventAccumulator(str(Path(folder) / "tensorboard")).Reload().Scalars("loss")
+    times = [point.wall_time for point in points]
+    # the last step's point is written before its checkpoint, so that neither saving nor sampling is in between
+    gaps = [later - earlier for earlier, later in zip(times[SKIPPED_STEPS:], times[SKIPPED_STEPS + 1 :], strict=False)]
+    return config.train.batch_size / statistics.median(gaps)
+
+
+def line(job: str, device: str, batch_size: int, figures: dict[str, float]) -> str:
+    return (
+        f"{job:15} {device:5} batch {batch_size:3}  {figures['step_s']:7.3f} s/step  "
+        f"{figures['images_per_s']:7.2f} images/s  {figures['tflop_per_s']:8.3f} TFLOP/s  "
+        f"utilisation {figures['utilisation']:.2f}"
+    )
+
+
+@click.command(help=__doc__)
+@click.option("--steps", default=30, show_default=True, help="Timed steps of each measurement.")
+@click.option("--gpu-batch", default=8, show_default=True, help="Batch of the published sizes.")
+def main(steps: int, gpu_batch: int) -> None:
+    for job in JOBS:
+        click.echo(line(job, "cpu", 32, in_fresh_process(measure, job, "cpu", 32, steps)))
+    if torch.cuda.is_available():
+        for job in JOBS:
+            click.echo(line(job, "cuda", gpu_batch, in_fresh_process(measure, job, "cuda", gpu_batch, steps)))
+    else:
+        click.echo("no GPU here: the published sizes are left out")
+    with tempfile.TemporaryDirectory() as cache:
+        before = in_fresh_process(measure, "refiner", "cpu", 32, steps)["images_per_s"]
+        job_speed = in_fresh_process(job_images_per_s, steps, cache)
+        after = in_fresh_process(measure, "refiner", "cpu", 32, steps)["images_per_s"]
+    bare = (before + after) / 2
+    click.echo(
+        f"job on Ray {job_speed:.2f} images/s, bare step {before:.2f} before and {after:.2f} after: "
+        f"ratio {job_speed / bare:.3f}"
+    )
+
+
+if __name__ == "__main__":
+    main()
