@@ -45,6 +45,9 @@ def _worker(rank, folder, overrides):
     overrides = (*overrides, "workers.placement=ray", "workers.num_workers=2")
     trainer = make_trainer(*overrides, rank=rank, world=2)
     figures = two_steps(trainer)
+    rows = {name: torch.from_numpy(column).float() for name, column in encoded_rows(2).items()}
+    with trainer.averaged(), torch.no_grad():  # as a sample grid does; training goes on unimpressed
+        trainer.network(rows["target_latents"], 500, rows["target_tokens"])
     state = trainer.state()
     again = make_trainer(*overrides, rank=rank, world=2)
     again.load(copy.deepcopy(state), trainer.step)  # only rank 0 got anything

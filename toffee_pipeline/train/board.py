@@ -11,6 +11,7 @@ class Board:
     def __init__(self) -> None:
         self.figures: dict[str, Any] = {}
         self.failure = ""
+        self.notes: list[str] = []
         self.stop_asked = False
 
     def post(self, figures: dict[str, Any]) -> bool:
@@ -21,11 +22,22 @@ class Board:
     def fail(self, message: str) -> None:
         self.failure = self.failure or message
 
+    def note(self, line: str) -> None:
+        """Something that the user should read although the job goes on."""
+        self.notes.append(line)
+
+    def take_notes(self) -> list[str]:
+        taken, self.notes = self.notes, []
+        return taken
+
     def stop(self) -> None:
         self.stop_asked = True
 
-    def snapshot(self) -> tuple[dict[str, Any], str]:
-        return self.figures, self.failure
+    def progress(self) -> dict[str, Any]:
+        return self.figures
+
+    def why_failed(self) -> str:
+        return self.failure
 
     def stopping(self) -> bool:
         return self.stop_asked

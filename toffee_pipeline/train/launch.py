@@ -95,10 +95,12 @@ def launch(config: TrainingConfig, storage: Storage, reader: Reader, line: Progr
                 if asked.is_set() and not told:
                     board_actor.stop.remote()
                     told = True
-                figures, failure = ray.get(board_actor.snapshot.remote())
+                figures, notes = ray.get([board_actor.progress.remote(), board_actor.take_notes.remote()])
+                for note in notes:
+                    line.say(note)
                 if figures:
                     line.update(figures)
-        figures, failure = ray.get(board_actor.snapshot.remote())
+        figures, failure = ray.get([board_actor.progress.remote(), board_actor.why_failed.remote()])
         _conclude(failure or outcome.get("error", ""), asked.is_set(), config, figures)
 
 
@@ -119,11 +121,16 @@ def _check_fits(config: TrainingConfig, cluster: dict[str, float]) -> None:
 
 def _fit(config: TrainingConfig, job: dict[str, Any], outcome: dict[str, Any]) -> None:
     """Ray Train's part, in a thread of its own so that Ctrl-C is ours to handle."""
-    from ray.train import FailureConfig, RunConfig, ScalingConfig, WorkerGroupError
+    from ray.train import FailureConfig, RunConfig, ScalingConfig, UserCallback, WorkerGroupError
     from ray.train.torch import TorchTrainer
 
     logging.getLogger("ray.train").setLevel(logging.ERROR)
-    workers = config.workers
+    workers, board = config.workers, job["board"]
+
+    class TellBoard(UserCallback):
+        def after_exception(self, run_context: Any, worker_exceptions: dict[int, Exception]) -> None:
+            board.note.remote(f"lost {_why(worker_exceptions)}")
+
     with tempfile.TemporaryDirectory() as notes:  # Ray Train's own; checkpoints go to the run directory
         trainer = TorchTrainer(
             _train_worker,
@@ -134,17 +141,25 @@ def _fit(config: TrainingConfig, job: dict[str, Any], outcome: dict[str, Any]) -
                 resources_per_worker={"CPU": workers.num_cpus, "GPU": workers.num_gpus},
             ),
             run_config=RunConfig(
-                name=config.job, storage_path=notes, failure_config=FailureConfig(max_failures=workers.max_failures)
+                name=config.job,
+                storage_path=notes,
+                failure_config=FailureConfig(max_failures=workers.max_failures),
+                callbacks=[TellBoard()],
             ),
         )
         try:
             trainer.fit()
         except WorkerGroupError as error:
-            rank, cause = sorted(error.worker_failures.items())[0]
-            cause = getattr(cause, "cause", None) or cause
-            outcome["error"] = f"worker {rank}: {type(cause).__name__}: {str(cause).strip().splitlines()[-1]}"
+            outcome["error"] = _why(error.worker_failures)
         except Exception as error:
             outcome["error"] = f"{type(error).__name__}: {error}"
+
+
+def _why(failures: dict[int, Exception]) -> str:
+    """The first failure in one line: a worker's own error, or what Ray says of its death."""
+    rank, error = sorted(failures.items())[0]
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return f"worker {rank}: {lines[-1] if 'Traceback' in str(error) else lines[0]}"
 
 
 class _InlineHost:

@@ -61,6 +61,10 @@ class ProgressLine:
         if self._live is None and time.monotonic() - self._last_line >= PLAIN_EVERY_S:
             self._print()
 
+    def say(self, note: str) -> None:
+        """Prints a line of its own."""
+        self._console.print(note, soft_wrap=True, highlight=False, markup=False)
+
     def text(self) -> str:
         """The line as it stands now."""
         now, step = time.monotonic(), int(self._figures.get("step", 0))

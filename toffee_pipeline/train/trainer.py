@@ -148,6 +148,9 @@ class Trainer:
         try:
             yield
         finally:
+            for module in self.network.modules():
+                if isinstance(module, FSDPModule):
+                    module.reshard()  # a forward pass without a backward pass leaves the root's weights gathered
             self.ema.restore(self.network.parameters())
             self.network.train()
 
