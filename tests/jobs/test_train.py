@@ -22,6 +22,8 @@ from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from jobs import generate, train_refiner, train_toffeenet, train_view_generator
+from toffee_pipeline.models.refiner import RefinerNetwork
+from toffee_pipeline.nano.recipe.adopt import adopt, refiner_psnr_db
 from toffee_pipeline.storage import open_storage
 from toffee_pipeline.train.checkpoint import load_checkpoint, steps_saved
 
@@ -90,6 +92,35 @@ def test_running_it_again_does_nothing_more_steps_go_on(uninterrupted):
     assert "train.learning_rate" in refused.output
 
 
+def test_generating_takes_what_training_wrote(uninterrupted, tmp_path):
+    view = train(train_view_generator, tmp_path / "view", "train.max_steps=1")
+    assert view.exit_code == 0, view.output
+    overrides = (
+        "placement=inline",
+        "pairs.count=4",
+        "pairs.edit_fraction=0",
+        "renderer_plays=[subject, mask, depth, draft]",
+        f"models.refiner={{weights: pretrained, path: '{uninterrupted / 'model'}'}}",
+        f"models.view_generator={{weights: pretrained, path: '{tmp_path / 'view/model'}'}}",
+    )
+    command = ["--output", str(tmp_path / "pairs"), *(word for item in overrides for word in ("--set", item))]
+    result = CliRunner().invoke(generate.main, command, catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    assert re.search(r"refiner: pretrained model \w{16}", result.output)
+    assert json.loads((tmp_path / "pairs/summary.json").read_text())["failed"] == 0
+
+
+def test_a_trained_network_is_taken_into_the_package(uninterrupted, tmp_path):
+    adopt("refiner", uninterrupted, tmp_path)
+    taken = RefinerNetwork.load(tmp_path / "refiner", vae_scale_factor=4)
+    expected = weights(uninterrupted)
+    for name, value in taken.unet.state_dict().items():
+        torch.testing.assert_close(value, expected[name], rtol=1e-3, atol=1e-4)
+    figures = refiner_psnr_db(uninterrupted, num_subjects=4)
+    assert 5 < figures["psnr_db"] < figures["vae_psnr_db"]
+    assert figures["vae_psnr_db"] > 28
+
+
 def wait_for(condition, what, timeout_s=240):
     deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline:
@@ -124,6 +155,7 @@ def test_killed_and_stopped_it_ends_where_the_uninterrupted_one_does(uninterrupt
         killed_at = steps_saved(storage)[-1]
         wait_for(lambda: steps_saved(storage)[-1] > killed_at, "checkpoint after the worker's death")
         assert job.poll() is None, (tmp_path / "log").read_text()
+        assert "lost worker 0" in (tmp_path / "log").read_text()
     finally:
         job.kill()
         job.wait()

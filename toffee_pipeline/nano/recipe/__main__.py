@@ -63,13 +63,16 @@ def clip(work_dir: Path, steps: int) -> None:
 
 
 @main.command()
-@click.option("--steps", type=int, default=2_400, show_default=True)
-@click.pass_obj
-def refiner(work_dir: Path, steps: int) -> None:
-    """Train the Refiner (needs the VAE and DINO)."""
-    from toffee_pipeline.nano.recipe.refiner import train_refiner
+@click.argument("network", type=click.Choice(["refiner", "view_generator"]))
+@click.argument("run", type=click.Path(path_type=Path, exists=True))
+def adopt(network: str, run: Path) -> None:
+    """Take the result of a training job's RUN into the package."""
+    from toffee_pipeline.nano.recipe import adopt as step
 
-    train_refiner(work_dir, WEIGHTS, steps)
+    step.adopt(network, run, WEIGHTS)
+    if network == "refiner":
+        for name, value in step.refiner_psnr_db(run).items():
+            click.echo(f"{name} {value:.1f}")
 
 
 @main.command()
