@@ -159,6 +159,7 @@ def test_killed_and_stopped_it_ends_where_the_uninterrupted_one_does(uninterrupt
     finally:
         job.kill()
         job.wait()
+    wait_for(lambda: worker_of(ray_home["HOME"]) is None, "end of the killed job's worker")
     reached = steps_saved(storage)[-1]
     assert reached < 12
     assert not storage.exists("summary.json")

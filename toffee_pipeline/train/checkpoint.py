@@ -28,7 +28,7 @@ def steps_saved(storage: Storage) -> list[int]:
 def save_checkpoint(
     storage: Storage, step: int, state: dict[str, dict[str, Any]], positions: list[Position], keep: int
 ) -> None:
-    """Writes a checkpoint, then deletes all but the last `keep` and what incomplete ones left behind.
+    """Writes a checkpoint, then deletes earlier ones but the last `keep`, and what incomplete ones left behind.
 
     Args:
         state: of `Trainer.state`.
@@ -53,9 +53,11 @@ def save_checkpoint(
     facts = {"step": step, "positions": positions, "figures": state["figures"], "param_groups": groups}
     text = json.dumps(facts, indent=1)
     storage.put(f"{folder}/state.json", text.encode())
-    kept = {f"{FOLDER}/step-{number:08d}" for number in steps_saved(storage)[-keep:]}
-    for key in sorted((key for key, _ in storage.list(f"{FOLDER}/")), key=lambda key: not key.endswith("state.json")):
-        if key.rpartition("/")[0] not in kept:
+    complete = steps_saved(storage)
+    for key, _ in list(storage.list(f"{FOLDER}/")):
+        number = int(key.split("/")[1].removeprefix("step-"))
+        # a later one without its state.json may be another try's that is just being written
+        if number < complete[-1] and number not in complete[-keep:]:
             storage.delete(key)
 
 
