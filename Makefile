@@ -6,7 +6,7 @@ JOB ?= generate
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check submit train nano-data nano-vae nano-dino nano-clip nano-refiner clean
+.PHONY: help setup demo test check submit nano-data nano-vae nano-dino nano-clip nano-refiner clean
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-zA-Z_-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -43,9 +43,6 @@ nano-vae nano-dino nano-clip: nano-%: setup ## Train one nano network (resumable
 nano-refiner: setup ## Train the nano Refiner by its job, and take it into the package
 	$(BIN)/python jobs/train_refiner.py --config nano --output .nano/train_refiner --set data.cache=.nano/cache $(ARGS)
 	$(BIN)/python -m toffee_pipeline.nano.recipe adopt refiner .nano/train_refiner
-
-train: setup ## Train a network: make train JOB=train_refiner OUTPUT=runs/refiner ARGS="--set train.max_steps=100"
-	$(BIN)/python jobs/$(JOB).py --output $(OUTPUT) $(ARGS)
 
 clean: ## Remove runs and caches, keep the virtual environment
 	rm -rf runs .pytest_cache .mypy_cache .ruff_cache

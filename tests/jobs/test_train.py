@@ -27,6 +27,7 @@ from toffee_pipeline.nano.recipe.adopt import adopt, refiner_psnr_db
 from toffee_pipeline.storage import open_storage
 from toffee_pipeline.train.checkpoint import load_checkpoint, steps_saved
 
+pytestmark = pytest.mark.slow
 SMALL = (
     "data.sources=[{format: world, num_subjects: 232}]",
     "data.files_per_read=1",

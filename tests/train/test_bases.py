@@ -20,6 +20,7 @@ from toffee_pipeline.nano.untrained import build
 from toffee_pipeline.train.config import ToffeeNetTraining
 from toffee_pipeline.train.tasks import make_task
 
+pytestmark = pytest.mark.slow
 BLOCKS = {"layers_per_block": 1, "block_out_channels": (32, 64), "norm_num_groups": 8, "attention_head_dim": (2, 4)}
 
 

@@ -59,6 +59,7 @@ def _worker(rank, folder, overrides):
     dist.destroy_process_group()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("strategy", ["ddp", "fsdp"])
 def test_two_workers_make_the_step_that_one_makes(strategy, tmp_path):
     overrides = ("train.batch_size=8", "train.micro_batch_size=2", f"workers.strategy={strategy}")

@@ -64,7 +64,7 @@ def train(config: TrainingConfig, output: str, dry_run: bool) -> None:
         return
     _open_run(storage, config, files, models)
     steps = steps_saved(storage)
-    if steps and steps[-1] >= config.train.max_steps and storage.exists("summary.json"):
+    if _is_done(storage, config):
         click.echo(f"nothing to do: {steps[-1]} steps are done; the network is {storage.path_for(FOLDER)}")
         return
     if steps:
@@ -74,9 +74,10 @@ def train(config: TrainingConfig, output: str, dry_run: bool) -> None:
         with ProgressLine(config.train.max_steps) as line:
             launch(config, storage, reader, line)
     except (KeyboardInterrupt, Stopped):
-        steps = steps_saved(storage)
-        kept = f"step {steps[-1]} is saved" if steps else "nothing is saved yet"
-        stop_politely(f"stopped: {kept} in {storage.uri}; run the same command again to go on")
+        if not _is_done(storage, config):
+            steps = steps_saved(storage)
+            kept = f"step {steps[-1]} is saved" if steps else "nothing is saved yet"
+            stop_politely(f"stopped: {kept} in {storage.uri}; run the same command again to go on")
     except (TrainingFailed, OSError) as error:
         steps = steps_saved(storage)
         kept = f"step {steps[-1]}" if steps else "none"
@@ -85,6 +86,11 @@ def train(config: TrainingConfig, output: str, dry_run: bool) -> None:
     click.echo(f"{summary['steps']} steps, loss {summary['loss']:.4f}")
     click.echo(f"network: {storage.path_for(FOLDER)}")
     click.echo(f"curves: tensorboard --logdir {storage.path_for('tensorboard')}")
+
+
+def _is_done(storage: Storage, config: TrainingConfig) -> bool:
+    """Whether the result of at least `train.max_steps` is written."""
+    return storage.exists("summary.json") and json.loads(storage.get("summary.json"))["steps"] >= config.train.max_steps
 
 
 def _open_run(storage: Storage, config: TrainingConfig, files: list[tuple[int, str]], models: dict[str, str]) -> None:

@@ -10,6 +10,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import torch
+
+from toffee_pipeline.models.loading import pick_device
 from toffee_pipeline.ray_session import ray_session
 from toffee_pipeline.storage import Storage
 from toffee_pipeline.train.board import Board
@@ -26,7 +29,7 @@ class TrainingFailed(RuntimeError):
 
 
 class Stopped(Exception):
-    """The user asked to stop, and the workers have written a checkpoint."""
+    """The user asked to stop, and the workers have written a checkpoint, or were done anyway."""
 
 
 class RayHost:
@@ -56,11 +59,17 @@ class RayHost:
 
 def _train_worker(job: dict[str, Any]) -> None:
     import ray.train
+    import ray.train.torch
 
     context = ray.train.get_context()
-    worker = Worker(context.get_world_rank(), context.get_world_size())
-    reader: Reader = job["reader"]
     config: TrainingConfig = job["config"]
+    if config.workers.num_gpus:  # workers of a node see all its GPUs: each has its own index
+        device = ray.train.torch.get_device()
+        torch.cuda.set_device(device)
+    else:
+        device = pick_device(config.device)
+    worker = Worker(device, context.get_world_rank(), context.get_world_size())
+    reader: Reader = job["reader"]
     blocks = ray_blocks(reader, worker.world, config.train.batch_size // worker.world)
     work(config, job["storage"], reader, blocks, RayHost(job["board"]), worker)
 
@@ -75,8 +84,9 @@ def launch(config: TrainingConfig, storage: Storage, reader: Reader, line: Progr
     if config.workers.placement == "inline":
         board = Board()
         with _stop_signals(board.stop):
-            work(config, storage, reader, read_here(reader), _InlineHost(board, line), Worker())
-        _conclude(board.failure, board.stop_asked, config, board.figures)
+            worker = Worker(pick_device(config.device))
+            work(config, storage, reader, read_here(reader), _InlineHost(board, line), worker)
+        _conclude(board.failure, board.stop_asked)
         return
     with ray_session(logical_cpus(config)) as cluster:
         import ray
@@ -100,8 +110,8 @@ def launch(config: TrainingConfig, storage: Storage, reader: Reader, line: Progr
                     line.say(note)
                 if figures:
                     line.update(figures)
-        figures, failure = ray.get([board_actor.progress.remote(), board_actor.why_failed.remote()])
-        _conclude(failure or outcome.get("error", ""), asked.is_set(), config, figures)
+        failure = ray.get(board_actor.why_failed.remote()) or outcome.get("error", "")
+        _conclude(failure, asked.is_set())
 
 
 def _check_fits(config: TrainingConfig, cluster: dict[str, float]) -> None:
@@ -177,10 +187,10 @@ class _InlineHost:
         return self.board.stop_asked
 
 
-def _conclude(failure: str, stopped: bool, config: TrainingConfig, figures: dict[str, Any]) -> None:
+def _conclude(failure: str, stopped: bool) -> None:
     if failure:
         raise TrainingFailed(failure)
-    if stopped and figures.get("step", 0) < config.train.max_steps:
+    if stopped:
         raise Stopped
 
 

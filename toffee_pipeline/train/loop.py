@@ -10,17 +10,16 @@ from typing import Any, Protocol
 import torch
 import torch.distributed as dist
 
-from toffee_pipeline.models.loading import pick_device
 from toffee_pipeline.storage import Storage
 from toffee_pipeline.train.checkpoint import load_checkpoint, save_checkpoint, steps_saved
 from toffee_pipeline.train.config import TrainingConfig
-from toffee_pipeline.train.examples import Reader, first_rows
+from toffee_pipeline.train.examples import Block, Reader, first_rows
 from toffee_pipeline.train.grid import grid
 from toffee_pipeline.train.records import DataError
 from toffee_pipeline.train.result import write_result
 from toffee_pipeline.train.stream import Batches, Blocks, Position, resume
 from toffee_pipeline.train.tasks import Task, make_task
-from toffee_pipeline.train.tracking import Tracker
+from toffee_pipeline.train.tracking import Tracker, TrackerError
 from toffee_pipeline.train.trainer import NotFinite, Trainer
 
 FLUSH_EVERY_S = 30.0
@@ -41,8 +40,9 @@ class Host(Protocol):
 
 @dataclass(frozen=True)
 class Worker:
-    """Which worker this is."""
+    """Which worker this is, and where it computes."""
 
+    device: torch.device
     rank: int = 0
     world: int = 1
 
@@ -50,25 +50,22 @@ class Worker:
 def work(config: TrainingConfig, storage: Storage, reader: Reader, blocks: Blocks, host: Host, worker: Worker) -> None:
     """Trains until `train.max_steps`, a stop, or an error; writes checkpoints, curves, samples and the result."""
     torch.set_num_threads(max(1, int(config.workers.num_cpus)))
-    device = pick_device(config.device)
     task = make_task(config)
-    task.use(device)
-    trainer = Trainer(task, config, device, worker.rank, worker.world)
+    task.use(worker.device)
+    trainer = Trainer(task, config, worker.device, worker.rank, worker.world)
     position = _restore(trainer, storage, worker)
-    local_batch = config.micro_batch_size
-    batches = Batches(blocks, position, worker.world, local_batch, config.data.max_broken_fraction)
-    tracker, finished = None, False
+    batches = Batches(blocks, position, worker.world, config.micro_batch_size, config.data.max_broken_fraction)
+    session = _Session(config, storage, task, trainer, batches, worker)
+    finished = False
     try:
-        if worker.rank == 0:
-            settings = config.model_dump(mode="json")
-            tracker = Tracker(config.tracking, storage, config.job, settings, trainer.step)
-        _Session(config, storage, reader, task, trainer, batches, worker, tracker).run(host)
+        session.prepare(reader)
+        session.run(host)
         finished = True
-    except (NotFinite, DataError) as error:
+    except (NotFinite, DataError, TrackerError) as error:
         host.fail(str(error))
     finally:
-        if tracker is not None:
-            tracker.close(failed=not finished)
+        if session.tracker is not None:
+            session.tracker.close(failed=not finished)
 
 
 def _restore(trainer: Trainer, storage: Storage, worker: Worker) -> Position:
@@ -95,22 +92,34 @@ class _Session:
         self,
         config: TrainingConfig,
         storage: Storage,
-        reader: Reader,
         task: Task,
         trainer: Trainer,
         batches: Batches,
         worker: Worker,
-        tracker: Tracker | None,
     ) -> None:
         self.config, self.storage, self.task, self.trainer = config, storage, task, trainer
-        self.batches, self.worker = batches, worker
+        self.batches, self.worker, self.first = batches, worker, worker.rank == 0
+        self.tracker: Tracker | None = None
+        self.shown: Block = {}
         self.flushed = time.monotonic()
-        self.tracker, self.first = tracker, worker.rank == 0
-        # the same examples at every step; all ranks must draw where weights are sharded
-        draws = self.first or trainer.sharded
-        self.shown = first_rows(reader, config.tracking.num_samples) if draws else {}
-        if draws and not self.shown:
-            raise DataError(f"no usable sample in {len(reader.files)} files of data.sources")
+
+    def prepare(self, reader: Reader) -> None:
+        """Opens the tracker and reads the examples of the sample grid, the same at every step.
+
+        Raises DataError where no sample is usable, TrackerError where a service refuses; on all workers alike.
+        """
+
+        def action() -> None:
+            config, storage = self.config, self.storage
+            if self.first:
+                settings = config.model_dump(mode="json")
+                self.tracker = Tracker(config.tracking, storage, config.job, settings, self.trainer.step)
+            if self.first or self.trainer.sharded:  # all must draw where weights are sharded
+                self.shown = first_rows(reader, config.tracking.num_samples)
+                if not self.shown:
+                    raise DataError(f"no usable sample in {len(reader.files)} files of data.sources")
+
+        self._together(action)
 
     def run(self, host: Host) -> None:
         train, tracking, trainer = self.config.train, self.config.tracking, self.trainer
@@ -145,12 +154,12 @@ class _Session:
         return [self.batches.next() for _ in range(self.trainer.num_micro_batches)]
 
     def _together(self, action: Callable[[], Any]) -> Any:
-        """Runs `action`; if it raises DataError on one worker, all workers raise it."""
-        error: DataError | None = None
+        """Runs `action`; if it raises DataError or TrackerError on one worker, all workers end with it."""
+        error: DataError | TrackerError | None = None
         result = None
         try:
             result = action()
-        except DataError as raised:
+        except (DataError, TrackerError) as raised:
             error = raised
         if self.worker.world > 1:
             failed = torch.tensor(float(error is not None), device=self.trainer.device)

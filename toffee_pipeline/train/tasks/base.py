@@ -21,6 +21,7 @@ from toffee_pipeline.schema import SampleError
 from toffee_pipeline.train.config import TrainingConfig
 from toffee_pipeline.train.encode import FrozenEncoders
 from toffee_pipeline.train.examples import Block, Columns, Example
+from toffee_pipeline.train.losses import diffusion_loss, drop
 from toffee_pipeline.train.records import Record
 
 CPU = torch.device("cpu")
@@ -117,6 +118,18 @@ class Task(ABC):
     def vae_scale_factor(self) -> int:
         """Pixels per latent."""
         return self.encoders.autoencoder.scale_factor
+
+    def loss_from_tokens(self, network: nn.Module, rows: Block, token_slot: str, generator: torch.Generator) -> Tensor:
+        """Loss of a network that draws the target from DINO tokens alone: of the target (Eq 1) or an input (Eq 4)."""
+        train = self.config.train
+        tokens = drop(self.tokens(rows, token_slot), train.dino_dropout, generator)
+        return diffusion_loss(
+            lambda noisy, timesteps: network(noisy, timesteps, tokens),
+            self.scheduler,
+            self.latents(rows, "target"),
+            generator,
+            train.min_snr_gamma,
+        )
 
     def draw(self, predict: Any, shape: tuple[int, ...], seeds: list[int]) -> list[np.ndarray]:
         """Images from pure noise: uint8 (s, s, 3) each; grey where the network gave no finite picture."""

@@ -15,7 +15,6 @@ from toffee_pipeline.models.loading import build_untrained, load_model
 from toffee_pipeline.models.sampling import guided
 from toffee_pipeline.models.view_generator import ViewGeneratorNetwork
 from toffee_pipeline.train.examples import Block, Example
-from toffee_pipeline.train.losses import diffusion_loss, drop
 from toffee_pipeline.train.records import Record
 from toffee_pipeline.train.tasks.base import CPU, Task, grid_seeds
 
@@ -44,16 +43,7 @@ class ViewGeneratorTask(Task):
         return ViewGeneratorNetwork.from_base(self.base_unet(), dino_dim, self.scheduler).train()
 
     def loss(self, network: nn.Module, rows: Block, generator: torch.Generator) -> Tensor:
-        train = self.config.train
-        latents = self.latents(rows, "target")
-        tokens = drop(self.tokens(rows, "input"), train.dino_dropout, generator)
-        return diffusion_loss(
-            lambda noisy, timesteps: network(noisy, timesteps, tokens),
-            self.scheduler,
-            latents,
-            generator,
-            train.min_snr_gamma,
-        )
+        return self.loss_from_tokens(network, rows, "input", generator)
 
     def sample(self, network: nn.Module, rows: Block) -> tuple[list[str], list[list[np.ndarray]]]:
         latents, tokens = self.latents(rows, "target"), self.tokens(rows, "input")
