@@ -46,17 +46,12 @@ def train(config: TrainingConfig, output: str, dry_run: bool) -> None:
     storage = open_storage(output, config.output.endpoint_url)
     sources = [make_source(source) for source in config.data.sources]
     files = [(index, file) for index, source in enumerate(sources) for file in source.files()]
-    models = {
-        name: describe_weights(spec, name)
-        for name, spec in ((name, getattr(config.models, name)) for name in ("base", "vae", "dino"))
-        if spec is not None and (name != "base" or spec.weights == "pretrained")
-    }
-    if config.models.base.weights != "pretrained":
-        models["base"] = f"{config.models.base.weights} {config.job.removeprefix('train_')}"
-    batch = f"{config.train.batch_size} = {config.workers.num_workers} workers x {config.micro_batch_size}"
-    accumulated = config.train.batch_size // (config.workers.num_workers * config.micro_batch_size)
+    models = _describe_models(config)
+    workers, micro_batch = config.workers.num_workers, config.micro_batch_size
+    accumulated = config.train.batch_size // (workers * micro_batch)
     click.echo(
-        f"{config.job}: {config.train.max_steps} steps, batch {batch} x {accumulated} accumulated, {len(files)} files"
+        f"{config.job}: {config.train.max_steps} steps of {config.train.batch_size} samples "
+        f"({workers} workers, {accumulated} micro-batches of {micro_batch} each), {len(files)} files"
     )
     for name, words in models.items():
         click.echo(f"  {name}: {words}")
@@ -86,6 +81,15 @@ def train(config: TrainingConfig, output: str, dry_run: bool) -> None:
     click.echo(f"{summary['steps']} steps, loss {summary['loss']:.4f}")
     click.echo(f"network: {storage.path_for(FOLDER)}")
     click.echo(f"curves: tensorboard --logdir {storage.path_for('tensorboard')}")
+
+
+def _describe_models(config: TrainingConfig) -> dict[str, str]:
+    """Where training starts and what is frozen, with what identifies the weights."""
+    base, network = config.models.base, config.job.removeprefix("train_")
+    known = {"vae": config.models.vae, "dino": config.models.dino}
+    described = {name: describe_weights(spec, name) for name, spec in known.items() if spec is not None}
+    # untrained weights and nano's own lie under the network's name
+    return {"base": describe_weights(base, network), **described}
 
 
 def _is_done(storage: Storage, config: TrainingConfig) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import tempfile
 import threading
@@ -134,6 +135,7 @@ def _fit(config: TrainingConfig, job: dict[str, Any], outcome: dict[str, Any]) -
     from ray.train import FailureConfig, RunConfig, ScalingConfig, UserCallback, WorkerGroupError
     from ray.train.torch import TorchTrainer
 
+    os.environ.setdefault("RAY_CHDIR_TO_TRIAL_DIR", "0")  # relative paths in the config mean this directory
     logging.getLogger("ray.train").setLevel(logging.ERROR)
     workers, board = config.workers, job["board"]
 

@@ -17,12 +17,11 @@ from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 from torch import Tensor
 from torch.nn import functional as F
 
-from toffee_pipeline.nano.architectures import build_clip_config
+from toffee_pipeline.nano.architectures import CONTEXT_LENGTH, build_clip_config
 from toffee_pipeline.nano.recipe.data import WorldData, load_data, to_tensor
 from toffee_pipeline.nano.recipe.loop import fit
 
 BATCH = 128
-CONTEXT_LENGTH = 24
 
 
 def train_tokenizer(captions: list[str], path: Path) -> None:
