@@ -1,4 +1,4 @@
-"""Checkpoints in the run directory: safetensors first, `state.json` last. No state.json, no checkpoint."""
+"""Checkpoints in the run directory: safetensors first, one JSON last. No JSON, no checkpoint."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PARTS = ("network", "average", "optimizer")
 
 def steps_saved(storage: Storage) -> list[int]:
     """Steps of all complete checkpoints, ascending."""
-    names = (re.fullmatch(rf"{FOLDER}/step-(\d{{8,}})/state\.json", key) for key, _ in storage.list(f"{FOLDER}/"))
+    names = (re.fullmatch(rf"{FOLDER}/step-(\d{{8,}})\.json", key) for key, _ in storage.list(f"{FOLDER}/"))
     return sorted(int(name[1]) for name in names if name)
 
 
@@ -37,8 +37,12 @@ def save_checkpoint(
     Raises:
         OSError: the storage failed; earlier checkpoints are untouched.
     """
-    folder = f"{FOLDER}/step-{step:08d}"
-    moments = {f"{name}/{key}": v for name, values in state["optimizer"]["state"].items() for key, v in values.items()}
+    name = f"{FOLDER}/step-{step:08d}"
+    moments = {
+        f"{parameter}/{key}": value
+        for parameter, values in state["optimizer"]["state"].items()
+        for key, value in values.items()
+    }
     parts = {"network": state["network"], "average": state["average"], "optimizer": moments}
     with tempfile.TemporaryDirectory() as local:
         for part, tensors in parts.items():
@@ -47,34 +51,35 @@ def save_checkpoint(
                 save_file({key: value.contiguous() for key, value in tensors.items()}, path)
             except SafetensorError as error:  # its words for a full disk
                 raise StorageError(f"checkpoint of step {step}: {local}: {error}") from error
-            storage.put_file(f"{folder}/{part}.safetensors", path)
+            storage.put_file(f"{name}-{part}.safetensors", path)
             path.unlink()
     groups = state["optimizer"]["param_groups"]
     facts = {"step": step, "positions": positions, "figures": state["figures"], "param_groups": groups}
     text = json.dumps(facts, indent=1)
-    storage.put(f"{folder}/state.json", text.encode())
+    storage.put(f"{name}.json", text.encode())
     complete = steps_saved(storage)
-    for key, _ in list(storage.list(f"{FOLDER}/")):
-        number = int(key.split("/")[1].removeprefix("step-"))
-        # a later one without its state.json may be another try's that is just being written
+    keys = [key for key, _ in storage.list(f"{FOLDER}/step-")]
+    for key in sorted(keys, key=lambda key: not key.endswith(".json")):  # an old checkpoint stops counting first
+        number = int(re.split(r"[-.]", key)[1])
+        # a later one without its JSON may be another try's that is just being written
         if number < complete[-1] and number not in complete[-keep:]:
             storage.delete(key)
 
 
 def load_checkpoint(storage: Storage, step: int) -> tuple[dict[str, dict[str, Any]], list[Position]]:
     """What `save_checkpoint` wrote: the state, on the CPU, and the positions."""
-    folder = f"{FOLDER}/step-{step:08d}"
-    known = json.loads(storage.get(f"{folder}/state.json"))
+    name = f"{FOLDER}/step-{step:08d}"
+    known = json.loads(storage.get(f"{name}.json"))
     state: dict[str, dict[str, Any]] = {"figures": known["figures"]}
     with tempfile.TemporaryDirectory() as local:
         for part in PARTS:
             path = Path(local) / f"{part}.safetensors"
-            storage.get_file(f"{folder}/{part}.safetensors", path)
+            storage.get_file(f"{name}-{part}.safetensors", path)
             state[part] = load_file(path)
             path.unlink()
     moments: dict[str, dict[str, Tensor]] = {}
     for key, value in state["optimizer"].items():
-        name, _, moment = key.rpartition("/")
-        moments.setdefault(name, {})[moment] = value
+        parameter, _, moment = key.rpartition("/")
+        moments.setdefault(parameter, {})[moment] = value
     state["optimizer"] = {"state": moments, "param_groups": known["param_groups"]}
     return state, [Position(*position) for position in known["positions"]]
