@@ -27,6 +27,8 @@ def ray_session(num_cpus: int) -> Iterator[dict[str, float]]:
             ray.init(logging_level="WARNING")
         yield ray.cluster_resources()
         return
+    # a dataset whose process was killed holds its claim on the CPUs until it expires, by default for three minutes
+    os.environ.setdefault("RAY_DATA_AUTOSCALING_REQUEST_EXPIRE_TIME_S", "30")
     # workers' logs lie in Ray's session folder; what goes wrong there is raised here with its traceback
     ray.init(
         address="local",
