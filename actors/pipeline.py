@@ -23,7 +23,7 @@ from actors.write import Write, write_row
 from toffee_pipeline.config import RunConfig
 from toffee_pipeline.models.model_set import ModelSet
 from toffee_pipeline.plan import Plan
-from toffee_pipeline.ray_session import num_cores, ray_session
+from toffee_pipeline.ray_session import check_room, num_cores, quiet_data_context, ray_session
 
 STAGE_CLASSES: dict[str, type[Stage]] = {
     stage.name: stage for stage in (Synthesize, Segment, Draft, Refine, Edit, View, Score)
@@ -31,10 +31,6 @@ STAGE_CLASSES: dict[str, type[Stage]] = {
 """In the order of a pair's life."""
 SPARE_CPUS = 2
 """Kept free for the read and write tasks: a pool that holds every CPU starves them and the job hangs in silence."""
-
-
-class PlacementError(ValueError):
-    """The cluster can never hold the actors that the config asks for."""
 
 
 class StageChain:
@@ -137,13 +133,8 @@ def check_fits(pools: list[Pool], cluster: dict[str, float]) -> None:
         "CPU": sum(pool.num_actors * pool.num_cpus for pool in pools) + 1,
         "GPU": sum(pool.num_actors * pool.num_gpus for pool in pools),
     }
-    for resource, needed in needs.items():
-        have = cluster.get(resource, 0.0)
-        if needed > have:
-            raise PlacementError(
-                f"the actors, reading and writing need {needed:g} {resource}s and the cluster has {have:g}: "
-                "lower stages.*.num_actors or fused.num_actors, or add nodes"
-            )
+    remedy = "lower stages.*.num_actors or fused.num_actors, or add nodes"
+    check_room("the actors, reading and writing", needs, cluster, remedy)
 
 
 def logical_cpus(config: RunConfig) -> int:
@@ -155,16 +146,11 @@ def logical_cpus(config: RunConfig) -> int:
 def _run_on_ray(config: RunConfig, output: str, shards: list[int], display: Display) -> Iterator[dict[str, Any]]:
     with ray_session(logical_cpus(config)) as cluster:
         import ray
-        from ray.data import ActorPoolStrategy, DataContext
+        from ray.data import ActorPoolStrategy
 
         pools = _pools(config, cluster)
         check_fits(pools, cluster)
-        logging.getLogger("ray.data").setLevel(logging.WARNING)
-        logging.getLogger("ray.data._internal.progress").setLevel(logging.ERROR)  # that its own bars are off
-        context = DataContext.get_current()
-        context.print_on_execution_start = False
-        context.enable_progress_bars = False
-        context.execution_options.preserve_order = False
+        quiet_data_context().execution_options.preserve_order = False
         board = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)(Board).remote()
         dataset = ray.data.range(len(shards), override_num_blocks=len(shards)).map(
             _read, fn_args=(config.model_dump_json(), shards)

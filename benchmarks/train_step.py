@@ -104,11 +104,6 @@ class FixedTask:
         return counter.get_total_flops()
 
 
-def nano_network(job: str, config: TrainingConfig) -> nn.Module:
-    """The network that the nano profile trains."""
-    return make_task(config).build()
-
-
 def real_network(job: str) -> nn.Module:
     """The published network, random weights, on torch's default device."""
     unet = published.sdxl_unet() if job == "refiner" else published.sd2_unet()
@@ -144,7 +139,7 @@ def measure(job: str, device_name: str, batch_size: int, steps: int) -> dict[str
     if real:
         overrides.append("train.gradient_checkpointing=true")
     config = load_config("nano", tuple(overrides), JOBS[job])
-    build = (lambda: real_network(job)) if real else (lambda: nano_network(job, config))
+    build = (lambda: real_network(job)) if real else make_task(config).build
     with device:
         task = FixedTask(job, build, REAL[job] if real else NANO, batch_size, device)
         trainer = Trainer(task, config, device)  # type: ignore[arg-type]

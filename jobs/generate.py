@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from actors.pipeline import PlacementError, choose_placement, run
+from actors.pipeline import choose_placement, run
 from actors.progress import Display, clock
 from toffee_pipeline.catalog import CatalogError
 from toffee_pipeline.cli import UserError, job_options, stop_politely
@@ -17,6 +17,7 @@ from toffee_pipeline.config import RunConfig
 from toffee_pipeline.evaluation.report import REPORT, write_report
 from toffee_pipeline.models.registry import describe_roles
 from toffee_pipeline.plan import Plan, PlanError
+from toffee_pipeline.ray_session import PlacementError
 from toffee_pipeline.run import RunMismatch, check_counts, open_run, summarize
 from toffee_pipeline.storage import Storage, StorageError, open_storage
 

@@ -90,11 +90,20 @@ def fit_square(image: np.ndarray, size_px: int) -> np.ndarray:
     _check_array(image, np.uint8, 3)
     if size_px < 1:
         raise ImageError(f"size_px is {size_px}; allowed is 1 or more")
-    height, width = image.shape[:2]
+    return np.array(Image.fromarray(central_square(image)).resize((size_px, size_px), Image.Resampling.LANCZOS))
+
+
+def central_square(array: np.ndarray) -> np.ndarray:
+    """The largest centred square of (H, W, ...), a view; an odd remainder drops one more row or column at the end."""
+    height, width = array.shape[:2]
     side = min(height, width)
     top, left = (height - side) // 2, (width - side) // 2
-    square = Image.fromarray(image[top : top + side, left : left + side])
-    return np.array(square.resize((size_px, size_px), Image.Resampling.LANCZOS))
+    return array[top : top + side, left : left + side]
+
+
+def black_out(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """uint8 (H, W, 3), black inside the bool (H, W) mask: ToffeeNet's masked image, in training as at inference."""
+    return np.where(mask[..., None], np.uint8(0), image)
 
 
 def encode_png(rgb: np.ndarray, level: int = 1) -> bytes:

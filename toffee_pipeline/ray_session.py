@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
+
+
+class PlacementError(ValueError):
+    """The cluster can never hold the actors that the config asks for."""
 
 
 def num_cores() -> int:
@@ -42,3 +48,23 @@ def ray_session(num_cpus: int) -> Iterator[dict[str, float]]:
         yield ray.cluster_resources()
     finally:
         ray.shutdown()
+
+
+def check_room(who: str, needs: Mapping[str, float], cluster: Mapping[str, float], remedy: str) -> None:
+    """Raises PlacementError where a resource is short: Ray would wait for it in silence."""
+    for resource, needed in needs.items():
+        have = cluster.get(resource, 0.0)
+        if needed > have:
+            raise PlacementError(f"{who} need {needed:g} {resource}s and the cluster has {have:g}: {remedy}")
+
+
+def quiet_data_context() -> Any:
+    """Ray Data's `DataContext` of this process, without its own bars and notes."""
+    from ray.data import DataContext
+
+    logging.getLogger("ray.data").setLevel(logging.WARNING)
+    logging.getLogger("ray.data._internal.progress").setLevel(logging.ERROR)  # that its own bars are off
+    context = DataContext.get_current()
+    context.print_on_execution_start = False
+    context.enable_progress_bars = False
+    return context

@@ -13,7 +13,7 @@ from toffee_pipeline.commit import read_manifests
 from toffee_pipeline.config import RunConfig
 from toffee_pipeline.plan import Plan
 from toffee_pipeline.schema import SCHEMA_VERSION, STAGES
-from toffee_pipeline.storage import MissingKey, Storage
+from toffee_pipeline.storage import Storage
 
 NO_CONTENT = {"placement", "fused", "device"}
 """Settings that decide where work is done and not what comes out."""
@@ -24,11 +24,11 @@ class RunMismatch(ValueError):
     """The run directory belongs to another config."""
 
 
-def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+def flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     flat: dict[str, Any] = {}
     for key, value in tree.items():
         if isinstance(value, dict) and value:
-            flat |= _flat(value, f"{prefix}{key}.")
+            flat |= flatten(value, f"{prefix}{key}.")
         else:
             flat[prefix + key] = value
     return flat
@@ -36,13 +36,21 @@ def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 def differing_keys(old: dict[str, Any], new: dict[str, Any], counts: Callable[[str], bool]) -> list[str]:
     """Dotted keys of two configs that differ, of those that `counts`."""
-    flat, other = _flat(old), _flat(new)
+    flat, other = flatten(old), flatten(new)
     return sorted(key for key in flat.keys() | other.keys() if counts(key) and flat.get(key) != other.get(key))
 
 
 def _is_content(key: str) -> bool:
     """Whether a setting can change a pixel or a verdict."""
     return key.split(".")[0] not in NO_CONTENT and key.rpartition(".")[2] not in ("num_actors", "num_cpus", "num_gpus")
+
+
+def claim(storage: Storage, run: dict[str, Any]) -> dict[str, Any]:
+    """Writes run.json where there is none. Returns what is there: `run`, or what an earlier start wrote."""
+    if not storage.exists("run.json") and storage.put_if_absent("run.json", json.dumps(run, indent=2).encode()):
+        return run
+    known: dict[str, Any] = json.loads(storage.get("run.json"))
+    return known
 
 
 def open_run(storage: Storage, config: RunConfig, plan: Plan, roles: dict[str, str]) -> dict[str, Any]:
@@ -60,12 +68,7 @@ def open_run(storage: Storage, config: RunConfig, plan: Plan, roles: dict[str, s
         "schema_version": SCHEMA_VERSION,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
     }
-    try:
-        known = json.loads(storage.get("run.json"))
-    except MissingKey:
-        if storage.put_if_absent("run.json", json.dumps(run, indent=2).encode()):
-            return run
-        known = json.loads(storage.get("run.json"))
+    known = claim(storage, run)
     different = differing_keys(known["config"], run["config"], _is_content)
     if not different and known["plan_hash"] != plan.hash:
         different = ["the plan's inputs (catalogue or image folder)"]

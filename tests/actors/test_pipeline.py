@@ -7,9 +7,10 @@ import sys
 import pyarrow.parquet as pq
 import pytest
 
-from actors.pipeline import PlacementError, _pools, check_fits
+from actors.pipeline import _pools, check_fits
 from toffee_pipeline.cli import load_config
 from toffee_pipeline.commit import data_files
+from toffee_pipeline.ray_session import PlacementError
 from toffee_pipeline.schema import IMAGE_COLUMNS
 from toffee_pipeline.storage import open_storage
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from training import make_config
 
-from toffee_pipeline.models.toffeenet import black_out
+from toffee_pipeline.images import black_out
 from toffee_pipeline.nano.world import BACKGROUNDS, View, make_subject, render
 from toffee_pipeline.train.config import RefinerTraining, ToffeeNetTraining, ViewGeneratorTraining
 from toffee_pipeline.train.examples import Reader

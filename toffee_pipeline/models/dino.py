@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from transformers import Dinov2Config, Dinov2Model
 
 from toffee_pipeline.config import ModelSpec
-from toffee_pipeline.models.loading import build_untrained, hub_options, load_model, resolve
+from toffee_pipeline.models.loading import build_untrained, config_options, load_model, resolve
 from toffee_pipeline.models.tensors import HALF, IMAGENET_MEAN, IMAGENET_STD, normalize, resize, to_tensor
 
 GRID = 16
@@ -64,8 +64,7 @@ def token_dim(spec: ModelSpec) -> int:
     """Width of a DINO's tokens, from its config alone."""
     if spec.weights == "untrained":
         return build_untrained("dino").config.hidden_size
-    options = {key: value for key, value in hub_options(spec).items() if key != "variant"}
-    return Dinov2Config.from_pretrained(resolve(spec, "dino"), **options).hidden_size
+    return Dinov2Config.from_pretrained(resolve(spec, "dino"), **config_options(spec)).hidden_size
 
 
 def stack_tokens(tokens: Sequence[np.ndarray]) -> Tensor:

@@ -66,6 +66,11 @@ def hub_options(spec: ModelSpec) -> dict[str, Any]:
     return variant | ({"local_files_only": True} if spec.path else {"revision": spec.revision})
 
 
+def config_options(spec: ModelSpec) -> dict[str, Any]:
+    """`hub_options` for what is no weights, so has no variant: configs, schedulers, tokenizers."""
+    return {key: value for key, value in hub_options(spec).items() if key != "variant"}
+
+
 def local_folder(spec: ModelSpec, network: str) -> Path:
     """A folder on this machine that holds the weights; a hub id is downloaded into the cache first."""
     source = resolve(spec, network)

@@ -10,17 +10,13 @@ from torch import Tensor
 from transformers import CLIPTextModel, CLIPTokenizer
 
 from toffee_pipeline.config import SamplingConfig
+from toffee_pipeline.images import black_out
 from toffee_pipeline.models.autoencoder import Autoencoder
 from toffee_pipeline.models.blended import composite, latent_mask
 from toffee_pipeline.models.sampling import denoise, guided, initial_noise, make_scheduler
 from toffee_pipeline.models.tensors import to_images
 from toffee_pipeline.models.toffeenet_network import CONSTANT_DEPTH, ToffeeNetNetwork
 from toffee_pipeline.schema import SampleError
-
-
-def black_out(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """uint8 (H, W, 3), black inside the bool (H, W) mask: the masked image, in training as at inference."""
-    return np.where(mask[..., None], np.uint8(0), image)
 
 
 @torch.no_grad()  # not inference_mode: training goes on from these

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from toffee_pipeline.config import ModelSpec, RunConfig
 from toffee_pipeline.models.autoencoder import load_autoencoder
 from toffee_pipeline.models.dino_projection import add_dino_projection
-from toffee_pipeline.models.loading import hub_options, load_model, resolve
+from toffee_pipeline.models.loading import config_options, load_model, resolve
 from toffee_pipeline.models.sampling import denoise, guided, initial_noise, make_scheduler
 from toffee_pipeline.models.tensors import resize, to_images
 from toffee_pipeline.schema import SampleError, Subject
@@ -122,5 +122,5 @@ def _load_scheduler(spec: ModelSpec) -> DDIMScheduler:
         from toffee_pipeline.nano.untrained import velocity_scheduler
 
         return velocity_scheduler()
-    options = {key: value for key, value in hub_options(spec).items() if key != "variant"}
-    return DDIMScheduler.from_pretrained(resolve(spec, "view_generator"), subfolder="scheduler", **options)
+    source = resolve(spec, "view_generator")
+    return DDIMScheduler.from_pretrained(source, subfolder="scheduler", **config_options(spec))

@@ -38,6 +38,3 @@ class Board:
 
     def why_failed(self) -> str:
         return self.failure
-
-    def stopping(self) -> bool:
-        return self.stop_asked

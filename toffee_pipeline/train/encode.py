@@ -10,6 +10,7 @@ from torch import Tensor
 from transformers.utils.logging import disable_progress_bar
 
 from toffee_pipeline.config import ModelSpec
+from toffee_pipeline.images import black_out
 from toffee_pipeline.models.autoencoder import load_autoencoder
 from toffee_pipeline.models.depth import DepthEstimator
 from toffee_pipeline.models.dino import DinoEncoder
@@ -67,4 +68,4 @@ class FrozenEncoders:
         subjects = [Subject("", name, "", 0) for name in class_names]
         masks = segmenter.segment(list(images), subjects)
         # a subject that is not found stays whole
-        return [image if mask is None else image * mask[..., None] for image, mask in zip(images, masks, strict=True)]
+        return [image if mask is None else black_out(image, ~mask) for image, mask in zip(images, masks, strict=True)]

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 from PIL import Image
 
-from toffee_pipeline.images import ImageError, fit_square
+from toffee_pipeline.images import ImageError, central_square, fit_square
 from toffee_pipeline.train.records import BrokenFile, Encoded, LazyArray, Record, Source
 
 ROWS_PER_BLOCK = 16
@@ -129,11 +129,8 @@ class Reader:
 
 def fit_array(array: np.ndarray, size_px: int) -> np.ndarray:
     """The central square of bool or float32 (H, W), resized to (size_px, size_px): nearest for bool, else bilinear."""
-    height, width = array.shape
-    side = min(height, width)
-    top, left = (height - side) // 2, (width - side) // 2
-    square = array[top : top + side, left : left + side]
-    if side == size_px:
+    square = central_square(array)
+    if len(square) == size_px:
         return square
     if array.dtype == np.bool_:
         return np.array(Image.fromarray(square).resize((size_px, size_px), Image.Resampling.NEAREST))

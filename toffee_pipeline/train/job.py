@@ -13,8 +13,9 @@ import click
 
 from toffee_pipeline.cli import UserError, stop_politely
 from toffee_pipeline.models.loading import describe_weights
-from toffee_pipeline.run import RunMismatch, differing_keys
-from toffee_pipeline.storage import MissingKey, Storage, open_storage
+from toffee_pipeline.ray_session import PlacementError
+from toffee_pipeline.run import RunMismatch, claim, differing_keys
+from toffee_pipeline.storage import Storage, open_storage
 from toffee_pipeline.train.cache import Cache, CachedSource
 from toffee_pipeline.train.checkpoint import steps_saved
 from toffee_pipeline.train.config import TrainingConfig
@@ -36,7 +37,14 @@ def run_job(config: TrainingConfig, output: str, dry_run: bool) -> None:
     """One training job from its config to its result; whatever the user can mend ends as one line."""
     try:
         train(config, output, dry_run)
-    except (DataError, RunMismatch, TrackerError, TrainingFailed, OSError) as error:  # StorageError is an OSError
+    except (
+        DataError,
+        PlacementError,
+        RunMismatch,
+        TrackerError,
+        TrainingFailed,
+        OSError,
+    ) as error:  # StorageError is an OSError
         raise UserError(str(error)) from error
 
 
@@ -107,12 +115,7 @@ def _open_run(storage: Storage, config: TrainingConfig, files: list[tuple[int, s
         "code_version": version("toffee-pipeline"),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
     }
-    try:
-        known = json.loads(storage.get("run.json"))
-    except MissingKey:
-        if storage.put_if_absent("run.json", json.dumps(run, indent=2).encode()):
-            return
-        known = json.loads(storage.get("run.json"))
+    known = claim(storage, run)
     if known.get("job") != config.job:
         raise RunMismatch(f"{storage.uri} holds a run of another job")
     different = differing_keys(known["config"], run["config"], _decides)

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from toffee_pipeline.models.loading import pick_device
-from toffee_pipeline.ray_session import ray_session
+from toffee_pipeline.ray_session import check_room, ray_session
 from toffee_pipeline.storage import Storage
 from toffee_pipeline.train.board import Board
 from toffee_pipeline.train.config import TrainingConfig
@@ -80,6 +80,7 @@ def launch(config: TrainingConfig, storage: Storage, reader: Reader, line: Progr
 
     Raises:
         Stopped: after Ctrl-C or SIGTERM; a second one stops at once, without a checkpoint.
+        PlacementError: the cluster has no room for the workers.
         TrainingFailed: one line that says why.
     """
     if config.workers.placement == "inline":
@@ -116,18 +117,12 @@ def launch(config: TrainingConfig, storage: Storage, reader: Reader, line: Progr
 
 
 def _check_fits(config: TrainingConfig, cluster: dict[str, float]) -> None:
-    """Ray Train would wait in silence for workers that the cluster has no room for."""
     workers = config.workers
     needs = {
         "CPU": workers.num_workers * workers.num_cpus + READ_CPUS,
         "GPU": workers.num_workers * workers.num_gpus,
     }
-    for resource, needed in needs.items():
-        if needed > cluster.get(resource, 0.0):
-            raise TrainingFailed(
-                f"the workers and one reader need {needed:g} {resource}s and the cluster has "
-                f"{cluster.get(resource, 0.0):g}: lower workers.num_workers, or add nodes"
-            )
+    check_room("the workers and one reader", needs, cluster, "lower workers.num_workers, or add nodes")
 
 
 def _fit(config: TrainingConfig, job: dict[str, Any], outcome: dict[str, Any]) -> None:

@@ -70,7 +70,7 @@ def work(config: TrainingConfig, storage: Storage, reader: Reader, blocks: Block
 
 def _restore(trainer: Trainer, storage: Storage, worker: Worker) -> Position:
     """Loads the last checkpoint, if there is one, and says where this worker's data goes on."""
-    found: list[Any] = [None, [Position(0, 0)] * 0]
+    found: list[Any] = [None, []]
     state: dict[str, dict[str, Any]] = {"network": {}, "average": {}, "optimizer": {}, "figures": {}}
     if worker.rank == 0:
         steps = steps_saved(storage)

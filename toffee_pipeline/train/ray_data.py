@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 import time
 from collections.abc import Callable, Iterator
@@ -10,7 +9,7 @@ from itertools import islice
 from typing import Any
 
 from toffee_pipeline.models.loading import pick_device
-from toffee_pipeline.ray_session import num_cores, ray_session
+from toffee_pipeline.ray_session import num_cores, quiet_data_context, ray_session
 from toffee_pipeline.train.cache import Cache, fill
 from toffee_pipeline.train.config import TrainingConfig
 from toffee_pipeline.train.encode import FrozenEncoders
@@ -30,17 +29,6 @@ Missing = list[tuple[str, Source, str]]
 def logical_cpus(config: TrainingConfig) -> int:
     """Of a Ray on this machine: the workers', and some to read."""
     return max(num_cores(), math.ceil(config.workers.num_workers * config.workers.num_cpus)) + 1
-
-
-def _quiet() -> Any:
-    """Ray Data's context without its own bars and notes."""
-    from ray.data import DataContext
-
-    logging.getLogger("ray.data").setLevel(logging.WARNING)
-    context = DataContext.get_current()
-    context.print_on_execution_start = False
-    context.enable_progress_bars = False
-    return context
 
 
 class Unhurried:
@@ -69,7 +57,7 @@ def ray_blocks(reader: Reader, world: int, batch_size: int) -> Blocks:
         import ray
         from ray.data import ExecutionResources
 
-        context = _quiet()
+        context = quiet_data_context()
         context.custom_execution_callback_classes = [Unhurried]
         options = context.execution_options
         options.preserve_order = True
@@ -112,7 +100,7 @@ def fill_cache(config: TrainingConfig, cache: Cache, missing: Missing, report: C
         import ray
         from ray.data import ActorPoolStrategy
 
-        _quiet()
+        quiet_data_context()
         workers = config.workers
         dataset = ray.data.range(len(missing), override_num_blocks=len(missing)).map(
             FillCache,

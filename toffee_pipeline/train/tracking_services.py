@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from toffee_pipeline.run import flatten
 from toffee_pipeline.train.config import TrackingConfig
 
 logger = logging.getLogger(__name__)
@@ -107,7 +108,7 @@ class MLflow:
         experiment_id = known.experiment_id if known else self._client.create_experiment(experiment)
         run_id: str = self._client.create_run(experiment_id, run_name=run_name).info.run_id
         limit = self._mlflow.utils.validation.MAX_PARAM_VAL_LENGTH
-        params = [self._mlflow.entities.Param(key, str(value)[:limit]) for key, value in _flat(settings).items()]
+        params = [self._mlflow.entities.Param(key, str(value)[:limit]) for key, value in flatten(settings).items()]
         for start in range(0, len(params), MLFLOW_BATCH):
             self._client.log_batch(run_id, params=params[start : start + MLFLOW_BATCH])
         return run_id
@@ -142,13 +143,6 @@ class MLflow:
             yield
         except self._mlflow.MlflowException as error:
             logger.warning("MLflow: %s; training goes on", _line(error))
-
-
-def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in tree.items():
-        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) and value else {f"{prefix}{key}": value}
-    return flat
 
 
 SERVICES: dict[str, Callable[[str, str, dict[str, Any], str | None], Service]] = {

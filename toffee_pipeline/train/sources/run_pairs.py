@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from toffee_pipeline.commit import read_manifests
-from toffee_pipeline.images import ImageError, decode, decode_depth, decode_mask
+from toffee_pipeline.images import ImageError, black_out, decode, decode_depth, decode_mask
 from toffee_pipeline.schema import DATA
 from toffee_pipeline.storage import open_storage
 from toffee_pipeline.train.config import SourceConfig
@@ -106,8 +106,7 @@ def _masked(image: bytes | None, mask: bytes | None, key: str) -> np.ndarray:
     rgb, inside = _image(image, f"{key} input"), _mask(mask, key)
     if rgb.shape[:2] != inside.shape:
         raise ImageError(f"{key}: the input is {rgb.shape[:2]}, its mask {inside.shape}; allowed is the same size")
-    rgb[inside] = 0
-    return rgb
+    return black_out(rgb, inside)
 
 
 def _present(data: bytes | None, name: str) -> bytes:

@@ -13,7 +13,7 @@ import torch
 from diffusers import DDIMScheduler, UNet2DConditionModel
 from torch import Tensor, nn
 
-from toffee_pipeline.models.loading import hub_options, load_model, resolve
+from toffee_pipeline.models.loading import config_options, load_model, resolve
 from toffee_pipeline.models.sampling import denoise, initial_noise, make_scheduler
 from toffee_pipeline.models.tensors import to_images
 from toffee_pipeline.nano.untrained import velocity_scheduler
@@ -103,8 +103,7 @@ class Task(ABC):
         base = self.config.models.base
         if base.weights != "pretrained":
             return velocity_scheduler()
-        options = {key: value for key, value in hub_options(base).items() if key != "variant"}
-        config = DDIMScheduler.load_config(resolve(base, "base"), subfolder="scheduler", **options)
+        config = DDIMScheduler.load_config(resolve(base, "base"), subfolder="scheduler", **config_options(base))
         overrides = {"prediction_type": self.prediction_type} if self.prediction_type else {}
         return DDIMScheduler.from_config(config, **overrides)
 

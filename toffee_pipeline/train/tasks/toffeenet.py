@@ -12,7 +12,7 @@ from transformers import CLIPTextModel, CLIPTokenizer
 
 from toffee_pipeline.models.blended import latent_mask
 from toffee_pipeline.models.dino import token_dim
-from toffee_pipeline.models.loading import build_untrained, hub_options, load_model, resolve
+from toffee_pipeline.models.loading import build_untrained, config_options, load_model, resolve
 from toffee_pipeline.models.toffeenet import ToffeeNet, encode_prompts
 from toffee_pipeline.models.toffeenet_network import CONSTANT_DEPTH, ToffeeNetNetwork
 from toffee_pipeline.nano.text_encoder import build_text_encoder
@@ -33,7 +33,7 @@ class ToffeeNetTask(Task):
         super().use(device)
         base = self.config.models.base
         if base.weights == "pretrained":
-            options = {key: value for key, value in hub_options(base).items() if key != "variant"}
+            options = config_options(base)
             self.text_encoder = load_model(CLIPTextModel, base, "base", device, "text_encoder")
             self.tokenizer = CLIPTokenizer.from_pretrained(resolve(base, "base"), subfolder="tokenizer", **options)
         else:
