@@ -24,12 +24,14 @@ def main(context: click.Context, work_dir: Path, threads: int) -> None:
 
 
 @main.command()
-@click.option("--subjects", type=int, default=12_000, show_default=True)
+@click.option("--views", type=int, default=48_000, show_default=True, help="Images: four views a subject.")
+@click.option("--photos", type=int, default=40_000, show_default=True, help="Images: one a subject.")
 @click.option("--processes", type=int, default=os.cpu_count(), show_default="CPU cores")
 @click.pass_obj
-def data(work_dir: Path, subjects: int, processes: int) -> None:
-    """Render the training set."""
-    render_data(work_dir, subjects, processes)
+def data(work_dir: Path, views: int, photos: int, processes: int) -> None:
+    """Render the training sets."""
+    render_data(work_dir, "views", views, processes)
+    render_data(work_dir, "photos", photos, processes)
 
 
 @main.command()
@@ -53,13 +55,34 @@ def dino(work_dir: Path, steps: int) -> None:
 
 
 @main.command()
-@click.option("--steps", type=int, default=600, show_default=True)
+@click.option("--text-steps", type=int, default=600, show_default=True, help="Both towers.")
+@click.option("--image-steps", type=int, default=900, show_default=True, help="Then the image tower alone.")
 @click.pass_obj
-def clip(work_dir: Path, steps: int) -> None:
+def clip(work_dir: Path, text_steps: int, image_steps: int) -> None:
     """Train CLIP and its tokenizer."""
     from toffee_pipeline.nano.recipe.clip import train_clip
 
-    train_clip(work_dir, WEIGHTS, steps)
+    train_clip(work_dir, WEIGHTS, text_steps, image_steps)
+
+
+@main.command()
+@click.option("--steps", type=int, default=12_000, show_default=True)
+@click.pass_obj
+def text_to_image(work_dir: Path, steps: int) -> None:
+    """Train text to image (needs CLIP and the VAE)."""
+    from toffee_pipeline.nano.recipe.text_to_image import train_text_to_image
+
+    train_text_to_image(work_dir, WEIGHTS, steps)
+
+
+@main.command()
+@click.option("--steps", type=int, default=4_000, show_default=True)
+@click.pass_obj
+def controlnet(work_dir: Path, steps: int) -> None:
+    """Train the depth ControlNet (needs text to image)."""
+    from toffee_pipeline.nano.recipe.controlnet import train_controlnet
+
+    train_controlnet(work_dir, WEIGHTS, steps)
 
 
 @main.command()
@@ -73,6 +96,26 @@ def adopt(network: str, run: Path) -> None:
     if network == "refiner":
         for name, value in step.refiner_psnr_db(run).items():
             click.echo(f"{name} {value:.1f}")
+
+
+@main.command()
+@click.argument("network", type=click.Choice(["text-to-image", "controlnet", "view-generator"]))
+@click.pass_obj
+def measure(work_dir: Path, network: str) -> None:
+    """Print how well NETWORK draws on held-out subjects, and write its pictures to the work folder."""
+    from toffee_pipeline.nano.recipe import measure as step
+
+    measured = {
+        "text-to-image": step.measure_text_to_image,
+        "controlnet": step.measure_controlnet,
+        "view-generator": step.measure_view_generator,
+    }
+    figures, images = measured[network](work_dir)
+    for name, value in figures.items():
+        click.echo(f"{name} {value:.3f}")
+    path = work_dir / f"{network}.png"
+    step.write_sheet(images, path)
+    click.echo(f"pictures: {path}")
 
 
 @main.command()
