@@ -1,10 +1,13 @@
 """The benchmarks' parts that need neither Ray nor time: what they measure must stay what they say."""
 
+import json
+
 import pytest
 
 from actors.base import Shard
 from actors.write import count
-from benchmarks import overhead, plan_scale, stub_stage
+from benchmarks import evidence, overhead, plan_scale, stub_stage
+from benchmarks.evidence_estimate import ratio
 from toffee_pipeline.models.model_set import ModelSet
 from toffee_pipeline.plan import Plan
 
@@ -27,3 +30,32 @@ def test_the_steady_time_starts_when_every_actor_is_warm():
     commits = [(10.0, 1), (11.0, 0), (12.0, 3), (13.0, 2), (14.5, 4), (16.0, 5)]
     assert overhead.steady(commits, 1) == (5.0, [3, 2, 4, 5])
     assert overhead.steady(commits, 2) == (pytest.approx(3.0), [4, 5])
+
+
+def test_the_evidence_shows_refined_nearer_to_the_subject_than_the_draft_and_that_the_mix_did_it(tmp_path):
+    found, examples = evidence.collect(2, 4, ("refine_sampling.num_inference_steps=8",), sweeps={"a": (0.0,)})
+    means = found.groups["all"].means
+    for metric in ("dino", "clip_i", "seg_clip_i"):
+        assert means["refined"][metric].value > means["draft"][metric].value, metric
+    assert means["oracle"]["error"].value == 0 < means["refined"]["error"].value < means["draft"]["error"].value
+    without_mix, with_mix = (found.sweeps["a"][a]["all"] for a in (0.0, found.refine.a))
+    assert with_mix == found.groups["all"]
+    assert without_mix.gap_share["dino"].value < 0.2 < with_mix.gap_share["dino"].value
+
+    kinds = [group for group in found.yields if group.category is None]
+    assert sum(group.planned for group in kinds) == 2 * 4
+    assert sum(group.planned * group.accepted.value for group in kinds) == pytest.approx(
+        8 * found.overlap["both"].value
+    )
+
+    evidence.write(found, examples, tmp_path)
+    page = (tmp_path / "evidence.html").read_text()
+    assert page.count("<svg") == 5 + 5 + 2
+    assert "://" not in page
+    assert json.loads((tmp_path / "evidence.json").read_text())["sweeps"]["a"].keys() == {"0.0", "1.0"}
+    assert "| draft |" in (tmp_path / "evidence.md").read_text()
+
+
+def test_an_error_bar_of_a_mean_is_its_standard_error_and_a_seed_without_pairs_does_not_count():
+    estimate = ratio([2.0, 6.0, 0.0], [2, 2, 0])
+    assert (estimate.value, estimate.error, estimate.seeds) == (2.0, pytest.approx(1.0), (1.0, 3.0, None))
