@@ -149,6 +149,8 @@ class StageConfig(Model):
 
     batch_size: Positive = 8
     """Micro-batch inside a stage. It is part of the content: another size can change last bits."""
+    timeout_s: Annotated[float, Field(gt=0)] = 900.0
+    """Of a micro-batch: an actor that takes longer is ended and replaced."""
     num_actors: Positive = 1
     """Actors of this stage in placement pools."""
     num_cpus: Annotated[float, Field(ge=0)] = 1.0
@@ -197,6 +199,8 @@ class RunConfig(Model):
     subjects: SubjectsConfig = SubjectsConfig()
     pairs: PairsConfig = PairsConfig()
     subjects_per_shard: Positive = 32
+    max_crashes: Positive = 3
+    """A sample that is alone in a micro-batch whose process dies this often is marked failed."""
     renderer_plays: tuple[Role, ...] = ()
     """Roles that the small world's renderer stands in for while subjects.source is renderer; it knows only its own
     world, so with any other source the networks play every role."""

@@ -15,7 +15,7 @@ from toffee_pipeline.plan import Plan
 from toffee_pipeline.schema import SCHEMA_VERSION, STAGES
 from toffee_pipeline.storage import Storage
 
-NO_CONTENT = {"placement", "fused", "device"}
+NO_CONTENT = {"placement", "fused", "device", "max_crashes"}
 """Settings that decide where work is done and not what comes out."""
 MAX_ERRORS = 20
 
@@ -42,7 +42,12 @@ def differing_keys(old: dict[str, Any], new: dict[str, Any], counts: Callable[[s
 
 def _is_content(key: str) -> bool:
     """Whether a setting can change a pixel or a verdict."""
-    return key.split(".")[0] not in NO_CONTENT and key.rpartition(".")[2] not in ("num_actors", "num_cpus", "num_gpus")
+    return key.split(".")[0] not in NO_CONTENT and key.rpartition(".")[2] not in (
+        "num_actors",
+        "num_cpus",
+        "num_gpus",
+        "timeout_s",
+    )
 
 
 def claim(storage: Storage, run: dict[str, Any]) -> dict[str, Any]:
