@@ -4,12 +4,14 @@ BIN := $(VENV)/bin
 OUTPUT ?= runs/demo
 JOB ?= generate
 ARGS ?=
+NETWORKS := $(addprefix nano-, vae dino clip detector segmenter depth text-to-image controlnet)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check submit nano-data nano-vae nano-dino nano-clip nano-refiner clean
+.PHONY: help setup demo test check submit nano-data $(NETWORKS) nano-refiner nano-view-generator clean
 
 help: ## Show this help
-	@awk -F ':.*## ' '/^[a-zA-Z_-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-zA-Z_-]+:.*## / {printf "  make %-20s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo "  make nano-NETWORK         Train one more nano network, resumable: $(NETWORKS:nano-%=%)"
 
 setup: $(VENV)/.installed ## Create the virtual environment and install everything (several GB, once)
 
@@ -24,7 +26,7 @@ demo: setup ## Write a small dataset and its report (nano profile; no GPU, no ne
 	$(BIN)/python jobs/generate.py --config nano --output $(OUTPUT) $(ARGS)
 
 test: setup check ## Lint, type check and run all tests
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 check: setup ## Lint and type check
 	$(BIN)/ruff check .
@@ -37,12 +39,16 @@ submit: setup ## Submit a job to a Ray cluster: make submit JOB=generate ARGS="-
 nano-data: setup ## Render the training set of the nano networks (.nano/)
 	$(BIN)/python -m toffee_pipeline.nano.recipe data
 
-nano-vae nano-dino nano-clip: nano-%: setup ## Train one nano network (resumable; see nano/CARD.md)
+$(NETWORKS): nano-%: setup
 	$(BIN)/python -m toffee_pipeline.nano.recipe $*
 
 nano-refiner: setup ## Train the nano Refiner by its job, and take it into the package
 	$(BIN)/python jobs/train_refiner.py --config nano --output .nano/train_refiner --set data.cache=.nano/cache $(ARGS)
 	$(BIN)/python -m toffee_pipeline.nano.recipe adopt refiner .nano/train_refiner
+
+nano-view-generator: setup ## Train the nano View Generator by its job, and take it into the package
+	$(BIN)/python jobs/train_view_generator.py --config nano --output .nano/train_view_generator --set data.cache=.nano/cache $(ARGS)
+	$(BIN)/python -m toffee_pipeline.nano.recipe adopt view_generator .nano/train_view_generator
 
 clean: ## Remove runs and caches, keep the virtual environment
 	rm -rf runs .pytest_cache .mypy_cache .ruff_cache

@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 from toffee_pipeline.models.loading import NANO_WEIGHTS
 from toffee_pipeline.models.toffeenet import encode_prompts
 from toffee_pipeline.nano import untrained
-from toffee_pipeline.nano.text_encoder import build_text_encoder
+from toffee_pipeline.nano.text_encoder import build_projected_text_encoder, build_text_encoder
 
 CAPTIONS = [
     "a photo of a red and white striped mug without a handle on a beach",
@@ -59,6 +59,15 @@ def test_states_are_open_clips(tower) -> None:
     for states, reference, row in zip(found, expected, ids, strict=True):
         length = int((row != 0).sum())  # what follows is padding, with another token
         assert torch.allclose(states[:length], reference[:length], atol=1e-4)
+
+
+def test_the_projected_one_gives_clips_embedding(tower) -> None:
+    model, theirs = tower
+    _, ours = build_text_encoder()
+    ids = ours(CAPTIONS, padding="max_length", truncation=True, max_length=24, return_tensors="pt").input_ids
+    with torch.no_grad():
+        embedding = build_projected_text_encoder()(ids).text_embeds
+        assert torch.allclose(embedding, model.encode_text(theirs(CAPTIONS)), atol=1e-4)
 
 
 def test_an_untrained_one_has_the_same_shape() -> None:

@@ -17,6 +17,7 @@ from toffee_pipeline.nano.world import (
     View,
     caption,
     make_subject,
+    place_inverse_depth,
     recolored,
     render,
     with_addition,
@@ -228,6 +229,8 @@ def test_the_subject_is_nearer_than_the_place_behind_it(background: str) -> None
     assert (with_subject.inverse_depth - empty.inverse_depth)[with_subject.mask].min() > -1e-3
     assert (with_subject.inverse_depth - empty.inverse_depth)[with_subject.mask].mean() > 0.1
     assert 0 <= with_subject.inverse_depth.min() < with_subject.inverse_depth.max() <= 1
+    alone = place_inverse_depth(subject, SIDE, background)
+    assert np.abs(alone - with_subject.inverse_depth)[~with_subject.mask].max() < 0.02
 
 
 def test_a_larger_picture_shows_the_same() -> None:

@@ -428,6 +428,14 @@ class TestWorld:
         image()[:] = 0
         np.testing.assert_array_equal(image(), before)
 
+    def test_only_photos_leaves_out_styles_additions_and_removals(self) -> None:
+        record = next(source("world", only_photos=True).read("00004-00004"))
+        drawn = list(itertools.islice(draw_views(4), 60))
+        plain = [v for v in drawn if v.style == "photo" and v.addition is None and v.removed is None][:4]
+        assert len(plain) == 4 and plain != drawn[:4]
+        for image, view in zip(record.images.values(), plain, strict=True):
+            assert np.array_equal(image(), view.rendering.rgb)
+
     def test_held_out_subjects_are_never_read(self):
         assert source("world", num_subjects=NUM_HELD_OUT + 18).files() == ["00000-00007", "00008-00015", "00016-00017"]
         assert source("world").files()[-1] == f"11792-{12_000 - NUM_HELD_OUT - 1}"

@@ -18,6 +18,10 @@ def load_sdxl(spec: ModelSpec, device: torch.device) -> tuple[dict[str, Any], Au
     """The stock pipeline's components on the device, and its VAE, which decodes in float32."""
     if spec.weights == "untrained":
         pipeline = build_untrained("sdxl")
+    elif spec.weights == "nano":
+        from toffee_pipeline.nano.sdxl import load_sdxl as load_nano_sdxl
+
+        pipeline = load_nano_sdxl()
     else:
         pipeline = StableDiffusionXLPipeline.from_pretrained(
             resolve(spec, "sdxl"), dtype=dtype_of(spec), add_watermarker=False, **hub_options(spec)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
+from typing import Any
+
+from diffusers import AutoencoderKL, ControlNetModel, UNet2DConditionModel
 from transformers import CLIPTextConfig, Dinov2Config, Dinov2Model
 
 SIZE_PX = 64
@@ -100,18 +102,69 @@ def build_refiner_unet(token_map: bool = True) -> UNet2DConditionModel:
     )
 
 
+def build_sdxl_unet() -> UNet2DConditionModel:
+    """SDXL's UNet class, small: two text states side by side (b, 24, 256), pooled text and time ids.
+
+    As in SDXL, the finest level has no attention.
+    """
+    return UNet2DConditionModel(**_sdxl_unet_options(), **_options(2 * TEXT_DIM), **_text_time())
+
+
+def build_controlnet() -> ControlNetModel:
+    """SDXL's ControlNet without attention: a depth map (b, 3, 64, 64) in 0..1 says where, not what.
+
+    Three condition widths make its factor 4, the VAE's.
+    """
+    return ControlNetModel(
+        down_block_types=("DownBlock2D",) * 3,
+        mid_block_type="UNetMidBlock2D",
+        conditioning_embedding_out_channels=(16, 32, 64),
+        **_options(2 * TEXT_DIM),
+        **_text_time(),
+    )
+
+
+def _sdxl_unet_options() -> dict[str, Any]:
+    return {
+        "sample_size": SIZE_PX // PATCH_PX,
+        "out_channels": LATENT_CHANNELS,
+        "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
+        "up_block_types": ("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
+    }
+
+
+def _options(cross_attention_dim: int) -> dict[str, Any]:
+    channels = (64, 96, 96)
+    return {
+        "in_channels": LATENT_CHANNELS,
+        "layers_per_block": 1,
+        "block_out_channels": channels,
+        "cross_attention_dim": cross_attention_dim,
+        "attention_head_dim": tuple(width // 32 for width in channels),
+        "use_linear_projection": True,
+        "norm_num_groups": 16,
+    }
+
+
+def _text_time() -> dict[str, Any]:
+    return {
+        "addition_embed_type": "text_time",
+        "addition_time_embed_dim": 8,
+        "projection_class_embeddings_input_dim": 6 * 8 + TEXT_DIM,
+    }
+
+
 def build_view_generator_unet() -> UNet2DConditionModel:
     """Stable Diffusion 2's UNet class, small: where the View Generator's training starts, before its DINO projection.
-    What it draws comes in by cross-attention alone, so that stands at 16 x 16 and 8 x 8 too, not at 4 x 4 alone."""
-    return _build_sd2_unet((64, 128, 192))
+
+    It has the layers of `build_sdxl_unet` but for what text brings, so that it can start with the weights of that.
+    """
+    return UNet2DConditionModel(**_sdxl_unet_options(), **_options(TEXT_DIM))
 
 
 def build_toffeenet_base_unet() -> UNet2DConditionModel:
     """Stable Diffusion 2's UNet class, small: text (b, 24, 128); where ToffeeNet's training starts."""
-    return _build_sd2_unet((64, 96, 160))
-
-
-def _build_sd2_unet(channels: tuple[int, int, int]) -> UNet2DConditionModel:
+    channels = (64, 96, 160)
     return UNet2DConditionModel(
         sample_size=SIZE_PX // PATCH_PX,
         in_channels=LATENT_CHANNELS,
@@ -124,16 +177,4 @@ def _build_sd2_unet(channels: tuple[int, int, int]) -> UNet2DConditionModel:
         attention_head_dim=tuple(width // 32 for width in channels),
         use_linear_projection=True,
         norm_num_groups=16,
-    )
-
-
-def build_scheduler() -> DDIMScheduler:
-    """Stable Diffusion's noise schedule with v-prediction, sampled from the last timestep on."""
-    return DDIMScheduler(
-        beta_schedule="scaled_linear",
-        beta_start=0.00085,
-        beta_end=0.012,
-        prediction_type="v_prediction",
-        clip_sample=False,
-        timestep_spacing="trailing",
     )

@@ -5,10 +5,10 @@ from __future__ import annotations
 import open_clip
 from safetensors.torch import load_file
 from torch import Tensor
-from transformers import CLIPTextModel, CLIPTokenizer
+from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
 from toffee_pipeline.models.loading import NANO_WEIGHTS
-from toffee_pipeline.nano.architectures import CONTEXT_LENGTH, build_text_config
+from toffee_pipeline.nano.architectures import CONTEXT_LENGTH, TEXT_DIM, build_text_config
 
 LAYERS = {
     "ln_1": "layer_norm1",
@@ -24,9 +24,23 @@ def build_text_encoder() -> tuple[CLIPTextModel, CLIPTokenizer]:
     """The trained text tower, float32 in eval mode, and its tokenizer: 24 ids to states (b, 24, 128)."""
     tokenizer = build_tokenizer()
     encoder = CLIPTextModel(build_text_config(len(tokenizer)))
-    state = {name: value.float() for name, value in load_file(NANO_WEIGHTS / "clip" / "model.safetensors").items()}
-    encoder.load_state_dict(_renamed(state, encoder.config.num_hidden_layers))
+    encoder.load_state_dict(_renamed(_clip_state(), encoder.config.num_hidden_layers))
     return encoder.eval(), tokenizer
+
+
+def build_projected_text_encoder() -> CLIPTextModelWithProjection:
+    """The same tower with CLIP's projection, whose pooled text (b, 128) is the embedding that CLIP compares."""
+    config = build_text_config(len(build_tokenizer()))
+    config.projection_dim = TEXT_DIM
+    encoder = CLIPTextModelWithProjection(config)
+    state = _clip_state()
+    tower = {f"text_model.{name}": value for name, value in _renamed(state, config.num_hidden_layers).items()}
+    encoder.load_state_dict(tower | {"text_projection.weight": state["text_projection"].T})
+    return encoder.eval()
+
+
+def _clip_state() -> dict[str, Tensor]:
+    return {name: value.float() for name, value in load_file(NANO_WEIGHTS / "clip" / "model.safetensors").items()}
 
 
 def build_tokenizer() -> CLIPTokenizer:

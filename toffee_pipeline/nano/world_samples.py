@@ -14,8 +14,11 @@ from toffee_pipeline.nano import world
 SIZE_PX = 64
 FIRST_TRAINING_SEED = 1_000_000
 """Training subjects have the seeds from here on; plans hash theirs into 63 bits, so none of them was seen."""
+FIRST_PHOTO_SEED = 10_000_000
 NUM_HELD_OUT = 200
 """So many subjects at the end of a training set are never trained on."""
+PHOTO_AZIMUTHS = (-1.2, 1.2)
+"""Radians from the front."""
 MIN_VISIBLE_PX = 20
 
 
@@ -75,8 +78,22 @@ class ViewSample:
 
 
 def draw_views(index: int) -> Iterator[ViewSample]:
-    """The views of training subject `index`, without end and a pure function of it; nothing is rendered yet."""
-    seed = FIRST_TRAINING_SEED + index
+    """The views of training subject `index`, from all around it, without end and a pure function of it.
+
+    Nothing is rendered yet.
+    """
+    return _draw(FIRST_TRAINING_SEED + index, index * 4, (0, 2 * np.pi))
+
+
+def draw_photo(index: int) -> ViewSample:
+    """Another subject's only view, from a side that tells what it is, as one takes a photo; a pure function of `index`.
+
+    Text to image and the networks that look at its pictures learn from these.
+    """
+    return next(_draw(FIRST_PHOTO_SEED + index, FIRST_PHOTO_SEED + index, PHOTO_AZIMUTHS))
+
+
+def _draw(seed: int, first_view_seed: int, azimuths: tuple[float, float]) -> Iterator[ViewSample]:
     rng = np.random.default_rng([7, seed])
     class_name = world.CLASS_NAMES[int(rng.integers(len(world.CLASS_NAMES)))]
     subject = world.make_subject(class_name, seed)
@@ -95,9 +112,9 @@ def draw_views(index: int) -> Iterator[ViewSample]:
             removed=removed,
             background=background,
             style=style,
-            view=world.View(rng.uniform(0, 2 * np.pi), rng.uniform(0.06, 0.28), rng.uniform(0.85, 1.1)),
+            view=world.View(rng.uniform(*azimuths), rng.uniform(0.06, 0.28), rng.uniform(0.85, 1.1)),
             # four to a subject, as the embedded weights were trained; later views start again far beyond
-            seed=index * 4 + number % 4 + (number // 4 << 40),
+            seed=first_view_seed + number % 4 + (number // 4 << 40),
             says_background=rng.random() < 0.8,
             says_style=style != "photo" or rng.random() < 0.6,
             says_details=rng.random() < 0.6,

@@ -25,6 +25,8 @@ class SourceConfig(Model):
     """world: how many subjects there are."""
     views_per_subject: Annotated[int, Field(ge=2)] = 4
     """world: renders of each subject, each before another background."""
+    only_photos: bool = False
+    """world: no other styles, and nothing added to or missing from the subjects."""
 
     @model_validator(mode="after")
     def _path_where_needed(self) -> Self:

@@ -8,7 +8,6 @@ import torch
 from diffusers import DDIMScheduler
 from diffusers.training_utils import compute_snr
 from torch import Tensor
-from torch.nn import functional as F
 
 
 def diffusion_loss(
@@ -17,6 +16,7 @@ def diffusion_loss(
     latents: Tensor,
     generator: torch.Generator,
     min_snr_gamma: float | None = None,
+    region_weight: Tensor | None = None,
 ) -> Tensor:
     """Mean squared error of noise or velocity, as `prediction_type` says (Eq 1 and 4).
 
@@ -25,6 +25,7 @@ def diffusion_loss(
         latents: clean, scaled (b, c, h, w).
         generator: on the CPU, so that every device draws the same noise and timesteps.
         min_snr_gamma: weight each sample by min(SNR, gamma) / SNR, or / (SNR + 1) for velocity (Hang et al. 2023).
+        region_weight: of each latent, broadcastable to (b, c, h, w), about 1 in the mean.
     """
     noise = torch.randn(latents.shape, generator=generator).to(latents)
     steps = scheduler.config.num_train_timesteps
@@ -32,11 +33,14 @@ def diffusion_loss(
     velocity = scheduler.config.prediction_type == "v_prediction"
     target = scheduler.get_velocity(latents, noise, timesteps) if velocity else noise
     predicted = predict(scheduler.add_noise(latents, noise, timesteps), timesteps).float()
+    errors = (predicted - target).square()
+    if region_weight is not None:
+        errors = errors * region_weight
     if min_snr_gamma is None:
-        return F.mse_loss(predicted, target)
+        return errors.mean()
     snr = compute_snr(scheduler, timesteps)
     weight = snr.clamp(max=min_snr_gamma) / (snr + 1 if velocity else snr)
-    return ((predicted - target).square().flatten(1).mean(1) * weight).mean()
+    return (errors.flatten(1).mean(1) * weight).mean()
 
 
 def drop(values: Tensor, probability: float, generator: torch.Generator) -> Tensor:

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 import torch.distributed as dist
 from diffusers.models.attention import BasicTransformerBlock
+from diffusers.models.attention_processor import Attention, AttnProcessor, AttnProcessor2_0
 from diffusers.models.resnet import ResnetBlock2D
 from diffusers.training_utils import EMAModel
 from torch import Tensor, nn
@@ -67,6 +68,8 @@ class Trainer:
     def __init__(self, task: Task, config: TrainingConfig, device: torch.device, rank: int = 0, world: int = 1) -> None:
         self.task, self.config, self.device, self.rank, self.world = task, config, device, rank, world
         self.network = task.build().to(device)
+        if device.type == "cpu":
+            use_unfused_attention(self.network)
         if config.train.gradient_checkpointing:
             self.network.enable_gradient_checkpointing()  # type: ignore[operator]
         self.sharded = config.workers.strategy == "fsdp" and dist.is_initialized()
@@ -137,13 +140,10 @@ class Trainer:
     @contextmanager
     def averaged(self) -> Iterator[None]:
         """Inside, the network has the averaged weights and is in eval mode."""
-        if not self.config.train.ema_decay:
-            self.network.eval()
-            yield
-            self.network.train()
-            return
-        self.ema.store(self.network.parameters())
-        self.ema.copy_to(self.network.parameters())
+        averaging = self.config.train.ema_decay > 0
+        if averaging:
+            self.ema.store(self.network.parameters())
+            self.ema.copy_to(self.network.parameters())
         self.network.eval()
         try:
             yield
@@ -151,7 +151,8 @@ class Trainer:
             for module in self.network.modules():
                 if isinstance(module, FSDPModule):
                     module.reshard()  # a forward pass without a backward pass leaves the root's weights gathered
-            self.ema.restore(self.network.parameters())
+            if averaging:
+                self.ema.restore(self.network.parameters())
             self.network.train()
 
     def weights(self) -> dict[str, Tensor]:
@@ -179,6 +180,13 @@ class Trainer:
         set_model_state_dict(self.network, state["network"], options=whole)
         set_optimizer_state_dict(self.network, self.optimizer, state["optimizer"], options=whole)
         self.step, self.figures = step, state["figures"]
+
+
+def use_unfused_attention(network: nn.Module) -> None:
+    """On the CPU the backward pass of torch's fused attention takes longer than the plain products of small images."""
+    for module in network.modules():
+        if isinstance(module, Attention) and type(module.processor) is AttnProcessor2_0:
+            module.set_processor(AttnProcessor())
 
 
 def _shard(network: nn.Module, precision: str) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from diffusers import UNet2DConditionModel
+from diffusers import DDIMScheduler, UNet2DConditionModel
 
 from toffee_pipeline.cli import load_config
 from toffee_pipeline.models.refiner import RefinerNetwork
@@ -27,6 +27,7 @@ def adopt(network: str, run: Path, weights_dir: Path) -> None:
         RefinerNetwork.load(source, PATCH_PX).half().save(target)
     else:
         UNet2DConditionModel.from_pretrained(source / "unet").half().save_pretrained(target)
+        DDIMScheduler.from_pretrained(source / "scheduler").save_pretrained(target / "scheduler")
 
 
 def held_out_views(num_subjects: int, first: int = 12_000 - 200) -> list[np.ndarray]:

@@ -1,4 +1,8 @@
-"""Trains the nano CLIP: open_clip's classes over the world's captions, with a byte-pair vocabulary of their words."""
+"""Trains the nano CLIP: open_clip's classes over the world's captions, with a byte-pair vocabulary of their words.
+
+First both towers, then the image tower alone against the finished text: the text tower also conditions text to image,
+which can so be trained while CLIP is still learning to see.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +22,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from toffee_pipeline.nano.architectures import CONTEXT_LENGTH, build_clip_config
-from toffee_pipeline.nano.recipe.data import WorldData, load_data, to_tensor
+from toffee_pipeline.nano.recipe.data import WorldData, load_images, to_tensor
 from toffee_pipeline.nano.recipe.loop import fit
 
 BATCH = 128
@@ -56,33 +60,43 @@ def evaluate_clip(model: CLIP, tokenizer: SimpleTokenizer, data: WorldData) -> d
     }
 
 
-def train_clip(work_dir: Path, weights_dir: Path, steps: int) -> None:
-    data = load_data(work_dir)
+def train_clip(work_dir: Path, weights_dir: Path, text_steps: int, image_steps: int) -> None:
+    data = load_images(work_dir)
     folder = weights_dir / "clip"
-    train_tokenizer(list(chain.from_iterable(data.captions)), folder / "bpe.txt.gz")
+    if not (folder / "bpe.txt.gz").exists():  # text to image knows the ids of these words
+        train_tokenizer(list(chain.from_iterable(data.captions)), folder / "bpe.txt.gz")
     tokenizer = SimpleTokenizer(bpe_path=str(folder / "bpe.txt.gz"), context_length=CONTEXT_LENGTH)
     config = build_clip_config(tokenizer.vocab_size)
     model = CLIP(**config)
     tokens = tokenizer(list(chain.from_iterable(data.captions[: data.num_train])))
-    images = data.rgb[: data.num_train].reshape(-1, *data.rgb.shape[2:])
+    images = data.rgb[: data.num_train, 0]
     loss_of = ClipLoss()
 
-    def loss_fn(step: int, rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]:
-        ids = rng.choice(len(images), BATCH, replace=False)
-        image_features, text_features, scale = model(to_tensor(images[ids]), tokens[torch.from_numpy(ids)])
-        image_features, text_features = (F.normalize(x.float(), dim=-1) for x in (image_features, text_features))
-        return loss_of(image_features, text_features, scale.clamp(max=50.0)), {"scale": scale.item()}
+    def train(name: str, module: CLIP, steps: int, peak_lr: float) -> CLIP:
+        def loss_fn(step: int, rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]:
+            ids = rng.choice(len(images), BATCH, replace=False)
+            image_features, text_features, scale = module(to_tensor(images[ids]), tokens[torch.from_numpy(ids)])
+            image_features, text_features = (F.normalize(x.float(), dim=-1) for x in (image_features, text_features))
+            return loss_of(image_features, text_features, scale.clamp(max=50.0)), {"scale": scale.item()}
 
-    average = fit(
-        "clip",
-        model,
-        loss_fn,
-        steps=steps,
-        peak_lr=1.2e-3,
-        work_dir=work_dir,
-        weight_decay=0.05,
-        evaluate=lambda trained: evaluate_clip(trained, tokenizer, data),
-    )
+        return fit(
+            name,
+            module,
+            loss_fn,
+            steps=steps,
+            peak_lr=peak_lr,
+            work_dir=work_dir,
+            weight_decay=0.05,
+            evaluate=lambda trained: evaluate_clip(trained, tokenizer, data),
+            evaluate_every=250,
+        )
+
+    average = train("clip", model, text_steps, 1.2e-3).requires_grad_(True)
+    for module in (average.transformer, average.token_embedding, average.ln_final):
+        module.requires_grad_(False)
+    average.positional_embedding.requires_grad_(False)
+    average.text_projection.requires_grad_(False)
+    average = train("clip_image", average, image_steps, 1e-3)
     (folder / "open_clip_config.json").write_text(json.dumps({"model_cfg": config}, indent=2) + "\n")
     save_file(
         {key: value.half().contiguous() for key, value in average.state_dict().items()}, folder / "model.safetensors"

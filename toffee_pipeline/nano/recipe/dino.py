@@ -93,7 +93,7 @@ def evaluate_dino(dino: nn.Module, data: WorldData, count: int = 150) -> dict[st
 
 
 def train_dino(work_dir: Path, weights_dir: Path, steps: int) -> None:
-    data = load_data(work_dir)
+    data = load_data(work_dir, "views")
     trainer = DinoTrainer()
     by_class = [np.flatnonzero(data.classes[: data.num_train] == c) for c in range(data.classes.max() + 1)]
     batch = CLASSES_PER_BATCH * SUBJECTS_PER_CLASS

@@ -46,7 +46,7 @@ def psnr(a: Tensor, b: Tensor) -> float:
 
 
 def train_vae(work_dir: Path, weights_dir: Path, steps: int) -> None:
-    data = load_data(work_dir)
+    data = load_data(work_dir, "views")
     train = data.rgb[: data.num_train].reshape(-1, *data.rgb.shape[2:])
     held_out = to_tensor(data.rgb[data.num_train :, 0])
     pca = PatchPCA(to_tensor(train[:: len(train) // 2000]))

@@ -8,7 +8,7 @@ from .classes import CLASS_NAMES, REMOVABLE
 from .palette import COLORS
 from .patterns import PATTERNS
 from .primitives import Primitive
-from .render import Rendering, render
+from .render import Rendering, place_inverse_depth, render
 from .styles import STYLES
 from .subjects import Subject, make_subject, recolored, with_addition, with_identity_of, with_pattern, without_part
 
@@ -27,6 +27,7 @@ __all__ = [
     "View",
     "caption",
     "make_subject",
+    "place_inverse_depth",
     "recolored",
     "render",
     "subject_words",

@@ -23,6 +23,11 @@ def paint_background(background: str, camera: Camera, rng: np.random.Generator) 
     return np.where(stage.on_ground[..., None], ground, backdrop).astype(np.float32), stage
 
 
+def empty_stage(background: str, camera: Camera) -> Stage:
+    """The stage of the place without its details."""
+    return make_stage(camera, PAINTERS[background][0], np.zeros((camera.size, camera.size), np.float32))
+
+
 def grass(stage: Stage, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     ground = blend((0.24, 0.56, 0.16), (0.36, 0.68, 0.24), stage.noise)
     sky = blend((0.82, 0.92, 1.0), (0.45, 0.70, 0.97), stage.v / 2.5)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .backgrounds import paint_background
+from .backgrounds import empty_stage, paint_background
 from .camera import Camera, View
 from .raycast import Hits, cast
 from .stage import Stage
@@ -63,6 +63,15 @@ def render(
     return _rendering(rgb, hits, stage, supersample)
 
 
+def place_inverse_depth(subject: Subject, view: View, background: str, size_px: int = 64) -> np.ndarray:
+    """The `inverse_depth` of the empty place where `render` would put the subject: float32 (size_px, size_px)."""
+    return _inverse(empty_stage(background, Camera(view, 0.16 + 0.46 * subject.height, size_px)).depth)
+
+
+def _inverse(depth: np.ndarray) -> np.ndarray:
+    return np.clip((1 / depth - 1 / FAR) / (1 / NEAR - 1 / FAR), 0, 1).astype(np.float32)
+
+
 def _light_direction(rng: np.random.Generator) -> np.ndarray:
     azimuth, height = rng.uniform(0, 2 * np.pi), rng.uniform(0.9, 1.4)
     direction = np.array([np.cos(azimuth), np.sin(azimuth), height], np.float32) / np.hypot(1, height)
@@ -94,14 +103,13 @@ def _rendering(rgb: np.ndarray, hits: Hits, stage: Stage, supersample: int) -> R
     nearest = _blocks(hits.depth, supersample).argmin(-1)[..., None]
     surface = np.take_along_axis(_blocks(hits.depth, supersample), nearest, -1)[..., 0]
     place = _blocks(stage.depth, supersample)[..., 0]
-    depth = np.where(mask, surface, place)
-    inverse_depth = (1 / depth - 1 / FAR) / (1 / NEAR - 1 / FAR)
+    inverse_depth = _inverse(np.where(mask, surface, place))
     channels = [np.take_along_axis(_blocks(points[..., k], supersample), nearest, -1)[..., 0] for k in range(3)]
     coordinates = np.stack(channels, -1)
     coordinates[~mask] = np.nan
     return Rendering(
         rgb=(rgb * 255).round().astype(np.uint8),
-        inverse_depth=np.clip(inverse_depth, 0, 1).astype(np.float32),
+        inverse_depth=inverse_depth,
         mask=mask,
         coordinates=coordinates,
     )

@@ -20,6 +20,7 @@ class World:
 
     def __init__(self, config: SourceConfig) -> None:
         self._num_subjects, self._num_views = config.num_subjects, config.views_per_subject
+        self._only_photos = config.only_photos
 
     def files(self) -> list[str]:
         """First and last subject of each block: 00000-00007, 00008-00015, ..."""
@@ -39,12 +40,17 @@ class World:
         """
         first, last = file.split("-")
         for index in range(int(first), int(last) + 1):
-            views = list(islice(draw_views(index), self._num_views))
+            drawn = filter(_is_plain_photo, draw_views(index)) if self._only_photos else draw_views(index)
+            views = list(islice(drawn, self._num_views))
             yield Record(
                 key=f"{index:05d}",
                 images={str(number): partial(_picture, view) for number, view in enumerate(views)},
                 class_name=views[0].subject.class_name,
             )
+
+
+def _is_plain_photo(view: ViewSample) -> bool:
+    return view.style == "photo" and view.addition is None and view.removed is None
 
 
 def _picture(view: ViewSample) -> np.ndarray:

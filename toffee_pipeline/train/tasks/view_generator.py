@@ -7,16 +7,16 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from diffusers import UNet2DConditionModel
 from torch import Tensor, nn
 
 from toffee_pipeline.models.dino import token_dim
-from toffee_pipeline.models.loading import build_untrained, load_model
+from toffee_pipeline.models.loading import build_untrained
 from toffee_pipeline.models.sampling import guided
 from toffee_pipeline.models.view_generator import ViewGeneratorNetwork
+from toffee_pipeline.nano.sdxl import load_unet, take_over
 from toffee_pipeline.train.examples import Block, Example
 from toffee_pipeline.train.records import Record
-from toffee_pipeline.train.tasks.base import CPU, Task, grid_seeds
+from toffee_pipeline.train.tasks.base import Task, grid_seeds
 
 
 class ViewGeneratorTask(Task):
@@ -34,10 +34,10 @@ class ViewGeneratorTask(Task):
 
     def build(self) -> nn.Module:
         base = self.config.models.base
-        if base.weights == "untrained":
-            return ViewGeneratorNetwork(build_untrained("view_generator"), self.scheduler).train()
-        if base.weights == "nano":
-            unet = load_model(UNet2DConditionModel, base, "view_generator", CPU, "", torch.float32)
+        if base.weights != "pretrained":
+            unet = build_untrained("view_generator")
+            if base.weights == "nano":
+                take_over(unet, load_unet())
             return ViewGeneratorNetwork(unet, self.scheduler).train()
         dino_dim = token_dim(self.config.models.dino)
         return ViewGeneratorNetwork.from_base(self.base_unet(), dino_dim, self.scheduler).train()
