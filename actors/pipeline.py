@@ -7,7 +7,7 @@ import json
 import logging
 import math
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from typing import Any, NamedTuple
 
 from actors.base import Progress, Shard, Stage
@@ -52,8 +52,10 @@ def choose_placement(config: RunConfig) -> str:
     return "fused" if config.placement == "auto" else config.placement
 
 
-def run(config: RunConfig, output: str, shards: list[int], display: Display) -> Iterator[dict[str, Any]]:
-    """Computes and commits `shards`; yields each one's counts as it is committed, in any order."""
+def run(config: RunConfig, output: str, shards: list[int], display: Display) -> Generator[dict[str, Any]]:
+    """Computes and commits `shards`; yields each one's counts as it is committed, in any order. Close it to stop."""
+    if not shards:
+        return
     if choose_placement(config) == "inline":
         yield from _run_inline(config, output, shards, display)
     else:

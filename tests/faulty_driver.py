@@ -58,7 +58,9 @@ class Faulty(Stage):
         if fault == "memory" and (len(batch) > 2 or has_bad):
             raise torch.OutOfMemoryError("CUDA out of memory")
         if has_bad and fault == "black":
-            return [SampleError("the model's image is all black") if s.id == BAD else picture(s.pair.seed) for s in batch]
+            return [
+                SampleError("the model's image is all black") if s.id == BAD else picture(s.pair.seed) for s in batch
+            ]
         time.sleep(float(os.environ.get("FAULT_SLEEP_S", "0.02")) * len(batch))
         return [picture(state.pair.seed) for state in batch]
 
