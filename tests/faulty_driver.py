@@ -1,6 +1,6 @@
-"""`python tests/faulty_driver.py FAULT OUTPUT [KEY=VALUE ...]`: the main job on Ray, one stage of which fails on purpose.
+"""`python tests/faulty_driver.py FAULT OUTPUT [KEY=VALUE ...]`: the main job on Ray, whose one stage fails on purpose.
 
-The stage has no models: it paints each pair in a colour of its own, slowly. FAULT is one of `Faulty.FAULTS`; a fault
+The stage has no models: it paints each pair in a colour of its own, slowly. FAULT is one that `Faulty.compute` names; one
 that strikes once leaves a mark in the folder FAULT_MARKS.
 """
 
