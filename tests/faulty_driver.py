@@ -1,7 +1,7 @@
 """`python tests/faulty_driver.py FAULT OUTPUT [KEY=VALUE ...]`: the main job on Ray, whose one stage fails on purpose.
 
-The stage has no models: it paints each pair in a colour of its own, slowly. FAULT is one that `Faulty.compute` names; one
-that strikes once leaves a mark in the folder FAULT_MARKS.
+The stage has no models: it paints each pair in a colour of its own, slowly. FAULT is one that `Faulty.compute` names;
+one that strikes once leaves a mark in the folder FAULT_MARKS.
 """
 
 from __future__ import annotations
