@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, ClassVar, Protocol, TypeVar
 
 import numpy as np
 
+from actors.guard import Guard, halving
 from toffee_pipeline.config import RunConfig, StageConfig
 from toffee_pipeline.images import decode, decode_depth, decode_mask
 from toffee_pipeline.plan import Plan
@@ -46,6 +47,10 @@ class SubjectState:
     tokens: np.ndarray | None = None
     stage_s: dict[str, float] = field(default_factory=dict)
 
+    @property
+    def id(self) -> str:
+        return self.subject.subject_id
+
     def fail(self, message: str) -> None:
         self.error = message
 
@@ -77,6 +82,10 @@ class PairState:
     dino_score: float | None = None
     clip_score: float | None = None
     stage_s: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def id(self) -> str:
+        return self.pair.pair_id
 
     def fail(self, message: str) -> None:
         self.status, self.error = "failed", message
@@ -129,6 +138,9 @@ class Timed(Protocol):
 
     stage_s: dict[str, float]
 
+    @property
+    def id(self) -> str: ...
+
     def fail(self, message: str) -> None: ...
 
 
@@ -142,10 +154,11 @@ class Stage(ABC):
 
     name: ClassVar[str]
 
-    def __init__(self, config: RunConfig, models: ModelSet, progress: Progress) -> None:
+    def __init__(self, config: RunConfig, models: ModelSet, progress: Progress, guard: Guard) -> None:
         self.config = config
         self.models = models
         self.progress = progress
+        self.guard = guard
         self.settings: StageConfig = getattr(config.stages, self.name)
 
     def __call__(self, shard: Shard) -> Shard:
@@ -165,14 +178,24 @@ class Stage(ABC):
     ) -> None:
         """Computes `items` in micro-batches and stores each result; a `SampleError` result fails its item alone.
 
-        The shard's plan decides which samples share a micro-batch, so a shard computed again gives the same bits.
+        Every micro-batch has the same size, the last one padded with its last item: who the neighbours are then
+        changes no bit of a result. Suspects (see `guard`) have a micro-batch of their own.
         """
-        size = self.settings.batch_size
-        for start in range(0, len(items), size):
-            batch = list(items[start : start + size])
+        size, tries = self.settings.batch_size, self.config.max_crashes
+        strikes = {item.id: self.guard.strikes(self.name, item.id) for item in items}
+        trusted = [item for item in items if strikes[item.id] is None]
+        batches = [trusted[start : start + size] for start in range(0, len(trusted), size)]
+        for item in items:
+            if (count := strikes[item.id]) is not None and count >= tries:
+                item.fail(f"{self.name}: its process died {count} times while it was computed alone")
+            elif count is not None:
+                batches.append([item])
+        for batch in batches:
             began = time.perf_counter()
-            results = compute(batch)
-            for item, result in zip(batch, results, strict=True):
+            padded = batch + [batch[-1]] * (size - len(batch))
+            with self.guard.watch(self.name, [item.id for item in batch], self.settings.timeout_s):
+                results = halving(compute, padded)
+            for item, result in zip(batch, results, strict=False):
                 if isinstance(result, SampleError):
                     item.fail(f"{self.name}: {result}")
                 else:

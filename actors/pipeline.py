@@ -7,12 +7,13 @@ import json
 import logging
 import math
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from typing import Any, NamedTuple
 
 from actors.base import Progress, Shard, Stage
 from actors.draft import Draft
 from actors.edit import Edit
+from actors.guard import Casebook, CasebookGuard, Guard, NoGuard
 from actors.progress import Board, Display
 from actors.refine import Refine
 from actors.score import Score
@@ -36,9 +37,9 @@ SPARE_CPUS = 2
 class StageChain:
     """Some stages in a row over one set of models: what one actor runs."""
 
-    def __init__(self, config: RunConfig, names: Iterable[str], progress: Progress) -> None:
+    def __init__(self, config: RunConfig, names: Iterable[str], progress: Progress, guard: Guard) -> None:
         models = ModelSet(config)
-        self.stages = [STAGE_CLASSES[name](config, models, progress) for name in names]
+        self.stages = [STAGE_CLASSES[name](config, models, progress, guard) for name in names]
 
     def __call__(self, shard: Shard) -> Shard:
         for stage in self.stages:
@@ -51,8 +52,10 @@ def choose_placement(config: RunConfig) -> str:
     return "fused" if config.placement == "auto" else config.placement
 
 
-def run(config: RunConfig, output: str, shards: list[int], display: Display) -> Iterator[dict[str, Any]]:
-    """Computes and commits `shards`; yields each one's counts as it is committed, in any order."""
+def run(config: RunConfig, output: str, shards: list[int], display: Display) -> Generator[dict[str, Any]]:
+    """Computes and commits `shards`; yields each one's counts as it is committed, in any order. Close it to stop."""
+    if not shards:
+        return
     if choose_placement(config) == "inline":
         yield from _run_inline(config, output, shards, display)
     else:
@@ -69,7 +72,7 @@ def _run_inline(config: RunConfig, output: str, shards: list[int], display: Disp
         board.add(stage, rows, seconds)
         display.update(board.snapshot())
 
-    chain = StageChain(config, STAGE_CLASSES, progress)
+    chain = StageChain(config, STAGE_CLASSES, progress, NoGuard())
     for index in shards:
         yield write(chain(Shard.from_plan(plan, index)))
 
@@ -79,16 +82,21 @@ class _RayChain:
 
     names: tuple[str, ...] = ()
 
-    def __init__(self, config: RunConfig, board: Any, num_threads: int) -> None:
+    def __init__(self, config: RunConfig, board: Any, casebook: Any, num_threads: int) -> None:
+        import ray
         import torch
 
         # a shard travels as a pickled object on purpose; Ray would remark on it in every worker
         logging.getLogger("ray.data._internal.tensor_extensions.arrow").setLevel(logging.ERROR)
         torch.set_num_threads(num_threads)
-        self._chain = StageChain(config, self.names, lambda *figures: board.add.remote(*figures))
+        self._guard = CasebookGuard(lambda method, *args: ray.get(getattr(casebook, method).remote(*args)))
+        self._chain = StageChain(config, self.names, lambda *figures: board.add.remote(*figures), self._guard)
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
-        return {"shard": self._chain(row["shard"])}
+        self._guard.start(row["shard"].index)
+        shard = self._chain(row["shard"])
+        self._guard.finish()
+        return {"shard": shard}
 
 
 @functools.lru_cache(maxsize=1)
@@ -143,6 +151,16 @@ def logical_cpus(config: RunConfig) -> int:
     return max(num_cores(), math.ceil(sum(pool.num_actors * pool.num_cpus for pool in pools))) + SPARE_CPUS
 
 
+def _beside_the_driver(kind: type[Any]) -> Any:
+    """An actor of this class on the driver's node, which no autoscaler takes away."""
+    import ray
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    node = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
+    options = {"num_cpus": 0, "max_restarts": -1, "max_task_retries": -1, "scheduling_strategy": node}
+    return ray.remote(**options)(kind).remote()
+
+
 def _run_on_ray(config: RunConfig, output: str, shards: list[int], display: Display) -> Iterator[dict[str, Any]]:
     with ray_session(logical_cpus(config)) as cluster:
         import ray
@@ -151,14 +169,14 @@ def _run_on_ray(config: RunConfig, output: str, shards: list[int], display: Disp
         pools = _pools(config, cluster)
         check_fits(pools, cluster)
         quiet_data_context().execution_options.preserve_order = False
-        board = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)(Board).remote()
+        board, casebook = (_beside_the_driver(kind) for kind in (Board, Casebook))
         dataset = ray.data.range(len(shards), override_num_blocks=len(shards)).map(
             _read, fn_args=(config.model_dump_json(), shards)
         )
         for pool in pools:
             dataset = dataset.map(
                 type(pool.label, (_RayChain,), {"names": pool.stages}),  # the class name is the dashboard's label
-                fn_constructor_args=(config, board, max(1, int(pool.num_cpus))),
+                fn_constructor_args=(config, board, casebook, max(1, int(pool.num_cpus))),
                 compute=ActorPoolStrategy(size=min(pool.num_actors, len(shards))),
                 num_cpus=pool.num_cpus,
                 num_gpus=pool.num_gpus,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import json
 from collections import Counter
@@ -14,8 +15,11 @@ from actors.base import PairState, Shard
 from toffee_pipeline.commit import commit_shard
 from toffee_pipeline.config import RunConfig
 from toffee_pipeline.images import decode, encode
-from toffee_pipeline.schema import DATA, LEDGER, STAGES
+from toffee_pipeline.schema import DATA, LEDGER, STAGES, planned_row
 from toffee_pipeline.storage import open_storage
+
+_storage = functools.cache(open_storage)
+"""One per process: a task writes one shard, and each new storage would make a new S3 client."""
 
 
 class Write:
@@ -23,7 +27,7 @@ class Write:
 
     def __init__(self, config: RunConfig, output: str) -> None:
         self.config = config
-        self.storage = open_storage(output, config.output.endpoint_url)
+        self.storage = _storage(output, config.output.endpoint_url)
 
     def __call__(self, shard: Shard) -> dict[str, Any]:
         undecided = [state.pair.pair_id for state in shard.pairs if state.status == "ok"]
@@ -92,20 +96,7 @@ def count(shard: Shard) -> dict[str, Any]:
 
 
 def _planned(shard: Shard, state: PairState) -> dict[str, Any]:
-    pair, subject = state.pair, shard.subject_of(state).subject
-    return {
-        "pair_id": pair.pair_id,
-        "subject_id": pair.subject_id,
-        "kind": pair.kind,
-        "category": pair.category,
-        "class_name": subject.class_name,
-        "subject_prompt": subject.prompt,
-        "prompt": pair.prompt,
-        "change": pair.change,
-        "subject_seed": subject.seed,
-        "pair_seed": pair.seed,
-        "source_path": subject.path,
-    }
+    return planned_row(state.pair, shard.subject_of(state).subject)
 
 
 def _verdict(state: PairState) -> dict[str, Any]:

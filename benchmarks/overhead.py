@@ -32,6 +32,7 @@ from typing import Any
 import click
 
 from actors.base import Shard
+from actors.guard import NoGuard
 from actors.pipeline import STAGE_CLASSES, StageChain, logical_cpus
 from actors.write import count
 from benchmarks.fresh import in_fresh_process
@@ -58,7 +59,7 @@ def compute_s(config: RunConfig) -> list[float]:
 
     torch.set_num_threads(1)
     plan = Plan(config)
-    chain = StageChain(config, STAGE_CLASSES, lambda *figures: None)
+    chain = StageChain(config, STAGE_CLASSES, lambda *figures: None, NoGuard())
     chain(Shard.from_plan(plan, 0))
     return [stage_s(count(chain(Shard.from_plan(plan, index)))) for index in range(len(plan))]
 

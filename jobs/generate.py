@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from contextlib import closing
 from typing import Any
 
 import click
@@ -15,11 +16,13 @@ from toffee_pipeline.cli import UserError, job_options, stop_politely
 from toffee_pipeline.commit import committed_shards, delete_orphans
 from toffee_pipeline.config import RunConfig
 from toffee_pipeline.evaluation.report import REPORT, write_report
+from toffee_pipeline.failures import FailureLimit, TooManyFailures
+from toffee_pipeline.lease import Lease
 from toffee_pipeline.models.registry import describe_roles
 from toffee_pipeline.plan import Plan, PlanError
 from toffee_pipeline.ray_session import PlacementError
 from toffee_pipeline.run import RunMismatch, check_counts, open_run, summarize
-from toffee_pipeline.storage import Storage, StorageError, open_storage
+from toffee_pipeline.storage import Storage, open_storage
 
 
 @click.command(help=__doc__)
@@ -27,8 +30,8 @@ from toffee_pipeline.storage import Storage, StorageError, open_storage
 def main(config: RunConfig, output: str, dry_run: bool) -> None:
     try:
         generate(config, output, dry_run)
-    except (PlanError, CatalogError, RunMismatch, PlacementError, StorageError, FileNotFoundError) as error:
-        raise UserError(str(error)) from error
+    except (PlanError, CatalogError, RunMismatch, PlacementError, TooManyFailures, OSError) as error:
+        raise UserError(str(error)) from error  # StorageError is an OSError, and so is a full disk
 
 
 def generate(config: RunConfig, output: str, dry_run: bool = False) -> dict[str, Any] | None:
@@ -44,22 +47,39 @@ def generate(config: RunConfig, output: str, dry_run: bool = False) -> dict[str,
     if dry_run:
         return None
     known = open_run(storage, config, plan, roles)
-    done = committed_shards(storage)
-    missing = [index for index in range(len(plan)) if index not in done]
-    if not missing and storage.exists("summary.json"):
+    if storage.exists("summary.json") and not _missing(storage, plan):
         click.echo(f"nothing to do: all {len(plan)} shards of {storage.uri} are committed")
         return json.loads(storage.get("summary.json"))
-    if done:
-        click.echo(f"resuming: {len(done)} of {len(plan)} shards are committed")
-    began = time.monotonic()
     try:
-        with Display(plan.num_pairs, sum(plan.num_pairs_of(index) for index in done)) as display:
-            for counts in run(config, storage.uri, missing, display) if missing else ():
-                display.add_shard(counts)
+        with Lease(storage, config.output.lease_s, click.echo) as lease:
+            return _compute(storage, config, plan, known, lease)
     except KeyboardInterrupt:
         stop_politely(f"stopped: what is committed stays in {storage.uri}; run the same command again to go on")
-    elapsed = time.monotonic() - began
+
+
+def _missing(storage: Storage, plan: Plan) -> list[int]:
+    done = committed_shards(storage)
+    return [index for index in range(len(plan)) if index not in done]
+
+
+def _compute(storage: Storage, config: RunConfig, plan: Plan, known: dict[str, Any], lease: Lease) -> dict[str, Any]:
+    """Computes the missing shards and finishes the run. Returns the summary."""
+    missing = _missing(storage, plan)
+    if done := len(plan) - len(missing):
+        click.echo(f"resuming: {done} of {len(plan)} shards are committed")
+    began = time.monotonic()
     computed = sum(plan.num_pairs_of(index) for index in missing)
+    limit = FailureLimit(config.max_failed_fraction)
+    with (
+        Display(plan.num_pairs, plan.num_pairs - computed) as display,
+        # closed also when the loop ends by an error, so that the actors end before the lease does
+        closing(run(config, storage.uri, missing, display)) as shards,
+    ):
+        for counts in shards:
+            display.add_shard(counts)
+            limit.add(counts)
+            lease.check()
+    elapsed = time.monotonic() - began
     summary = finish(storage, plan, known, {"elapsed_s": elapsed, "pairs_per_s": computed / elapsed})
     rejected = sum(summary["rejected"].values())
     click.echo(

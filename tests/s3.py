@@ -1,4 +1,4 @@
-"""A real S3 server process (moto) for tests."""
+"""An S3 server for tests: a process of its own (moto), or the one that TOFFEE_TEST_S3_ENDPOINT names."""
 
 import os
 import socket
@@ -8,6 +8,10 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import boto3
+
+EXTERNAL = os.environ.get("TOFFEE_TEST_S3_ENDPOINT")
+BUCKET = os.environ.get("TOFFEE_TEST_S3_BUCKET", "toffee")
 CREDENTIALS = {
     "AWS_ACCESS_KEY_ID": "testing",
     "AWS_SECRET_ACCESS_KEY": "not-a-secret",
@@ -15,18 +19,31 @@ CREDENTIALS = {
     "AWS_CONFIG_FILE": os.devnull,
     "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
 }
+if EXTERNAL:
+    CREDENTIALS = {name: os.environ.get(name, value) for name, value in CREDENTIALS.items()}
+
+
+def make_bucket(endpoint: str) -> None:
+    """Make `BUCKET`, unless it is there on a server of the user's."""
+    client = boto3.session.Session().client("s3", endpoint_url=endpoint)
+    if BUCKET not in [bucket["Name"] for bucket in client.list_buckets()["Buckets"]]:
+        client.create_bucket(Bucket=BUCKET)
 
 
 @contextmanager
 def s3_server() -> Iterator[str]:
     """Start a server on a free port of the loopback, yield its endpoint URL, and stop it."""
+    if EXTERNAL:
+        yield EXTERNAL
+        return
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     command = [sys.executable, "-c", "from moto.server import main; main()", "-H", "127.0.0.1", "-p", str(port)]
     server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        for _ in range(600):
+        deadline = time.monotonic() + 120
+        while time.monotonic() < deadline:
             if server.poll() is not None:
                 raise RuntimeError(f"moto server ended with {server.returncode}")
             with socket.socket() as probe:
@@ -34,7 +51,7 @@ def s3_server() -> Iterator[str]:
                     break
             time.sleep(0.05)
         else:
-            raise RuntimeError("moto server did not start in 30 s")
+            raise RuntimeError("moto server did not start in 120 s")
         yield f"http://127.0.0.1:{port}"
     finally:
         server.kill()

@@ -1,5 +1,7 @@
 """Config: profiles load, wrong values get one line that names key, value and what is allowed."""
 
+import json
+
 import pytest
 import yaml
 from click.testing import CliRunner
@@ -83,3 +85,19 @@ def test_dry_run_writes_nothing(tmp_path):
     assert "64 pairs of 16 subjects" in result.output
     assert "renderer (stand-in)" in result.output
     assert not (tmp_path / "run").exists()
+
+
+def test_yaml_runs_no_code(tmp_path):
+    path = tmp_path / "config.yaml"
+    path.write_text(f"seed: !!python/object/apply:os.mkdir ['{tmp_path}/made']")
+    for name, overrides in ((str(path), ()), ("nano", (f"seed=!!python/object/apply:os.mkdir ['{tmp_path}/made']",))):
+        with pytest.raises(UserError):
+            load_config(name, overrides)
+    assert not (tmp_path / "made").exists()
+
+
+def test_the_config_of_a_run_is_read_from_its_run_json(tmp_path):
+    config = load_config("nano", ("seed=3",))
+    path = tmp_path / "run.json"
+    path.write_text(json.dumps({"plan_hash": "x", "config": config.model_dump(mode="json")}))
+    assert load_config(str(path)) == config

@@ -12,10 +12,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Barrier
 
-import boto3
 import pytest
 from botocore.exceptions import ClientError, ResponseStreamingError
-from s3 import CREDENTIALS, s3_server
+from s3 import BUCKET, CREDENTIALS, make_bucket, s3_server
 
 from toffee_pipeline.commit import (
     commit_shard,
@@ -71,7 +70,7 @@ def endpoint():
     with s3_server() as url, pytest.MonkeyPatch.context() as monkeypatch:
         for name, value in CREDENTIALS.items():
             monkeypatch.setenv(name, value)
-        boto3.session.Session().client("s3", endpoint_url=url).create_bucket(Bucket="toffee")
+        make_bucket(url)
         yield url
 
 
@@ -79,7 +78,7 @@ def endpoint():
 def storage(request, tmp_path) -> Storage:
     if request.param == "local":
         return open_storage(str(tmp_path / "deep" / "run"))
-    storage = open_storage(f"s3://toffee/{tmp_path.name}/run", request.getfixturevalue("endpoint"))
+    storage = open_storage(f"s3://{BUCKET}/{tmp_path.name}/run", request.getfixturevalue("endpoint"))
     storage._clients = CLIENTS  # making a client takes a while; one is enough for all tests
     return storage
 
@@ -108,6 +107,26 @@ class TestStorage:
         assert not storage.put_if_absent("m/x", b"two")
         assert storage.get("m/x") == b"one"
 
+    def test_swap_replaces_only_what_was_seen(self, storage):
+        assert not storage.swap("m/x", b"", b"one") and not storage.exists("m/x")
+        storage.put("m/x", b"one")
+        assert storage.swap("m/x", b"one", b"two")
+        assert not storage.swap("m/x", b"one", b"three")
+        assert storage.get("m/x") == b"two"
+
+    def test_of_eight_that_swap_one_does(self, storage):
+        storage.put("m/x", b"old")
+        barrier = Barrier(8)
+
+        def race(number: int) -> bool:
+            barrier.wait()
+            return storage.swap("m/x", b"old", str(number).encode())
+
+        with ThreadPoolExecutor(8) as pool:
+            wins = list(pool.map(race, range(8)))
+        assert wins.count(True) == 1 and storage.get("m/x") == str(wins.index(True)).encode()
+        assert keys(storage) == ["m/x"]
+
     @pytest.mark.parametrize("num_bytes", [0, 20 * 2**20], ids=["empty", "several parts"])
     def test_files_come_back_as_they_were(self, storage, tmp_path, num_bytes):
         data = random.Random(0).randbytes(num_bytes)
@@ -115,6 +134,9 @@ class TestStorage:
         storage.put("a/weights", b"old")
         storage.put_file("a/weights", tmp_path / "weights.bin")
         assert list(storage.list()) == [("a/weights", num_bytes)] and storage.get("a/weights") == data
+        storage.put("b", data)
+        assert storage.get("b") == data
+        storage.delete("b")
         storage.get_file("a/weights", tmp_path / "new folder" / "back.bin")
         assert (tmp_path / "new folder" / "back.bin").read_bytes() == data
         assert [path.name for path in (tmp_path / "new folder").iterdir()] == ["back.bin"]
@@ -140,7 +162,7 @@ class TestStorage:
         if isinstance(storage, LocalStorage):
             Path(storage.path_for("data/a"), ".tmp-dead").write_bytes(b"left by a killed writer")
         else:
-            storage._client().put_object(Bucket="toffee", Key=f"{storage._prefix}data/", Body=b"")
+            storage._client().put_object(Bucket=BUCKET, Key=f"{storage._prefix}data/", Body=b"")
         assert list(storage.list("data/")) == [("data/a.b", 8), ("data/a/z", 8), ("data/b", 6)]
         assert [key for key, _ in storage.list("data")] == ["data/a.b", "data/a/z", "data/b", "database/x"]
         assert [key for key, _ in storage.list("data/a")] == ["data/a.b", "data/a/z"]
@@ -166,7 +188,7 @@ class TestStorage:
         storage.put("data/x", b"1")
         path = storage.path_for("data/x")
         assert path == f"{storage.uri}/data/x"
-        assert path.startswith("s3://toffee/") or Path(path).read_bytes() == b"1"
+        assert path.startswith(f"s3://{BUCKET}/") or Path(path).read_bytes() == b"1"
 
 
 class TestCommit:
@@ -360,7 +382,7 @@ class TestLocal:
 
 class TestS3:
     def test_list_reads_every_page(self, endpoint, tmp_path):
-        storage = open_storage(f"s3://toffee/{tmp_path.name}", endpoint)
+        storage = open_storage(f"s3://{BUCKET}/{tmp_path.name}", endpoint)
         requests = []
 
         def small_pages(params: dict, **_: object) -> dict:

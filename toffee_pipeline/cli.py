@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, TypeVar, get_args, overload
+from typing import Any, NoReturn, TypeVar, get_args, overload
 
 import click
 import yaml
@@ -83,6 +83,8 @@ def load_config(name_or_path: str, overrides: tuple[str, ...] = (), config_class
         base = yaml.safe_load(read_profile(config_class.job, name_or_path))
         if not isinstance(base, dict):
             raise UserError(f"--config {name_or_path}: a YAML mapping is expected")
+        if "plan_hash" in base:  # the run.json of a run: the config that it was made with
+            base = base["config"]
         for item in overrides:
             if "=" not in item or item.startswith("="):
                 raise UserError(f"--set {item!r}: allowed is key=value, such as pairs.count=100")
@@ -99,7 +101,7 @@ def job_options(default_config: str, config_class: type[Any] = RunConfig) -> Cal
 
     def decorate(command: F) -> F:
         @click.option(
-            "--config", "profile", default=default_config, show_default=True, help="Profile name or YAML file."
+            "--config", "profile", default=default_config, show_default=True, help="Profile, YAML file or a run.json."
         )
         @click.option("--output", required=True, help="Run directory: a local path or s3://bucket/prefix.")
         @click.option(
@@ -115,7 +117,7 @@ def job_options(default_config: str, config_class: type[Any] = RunConfig) -> Cal
     return decorate
 
 
-def stop_politely(message: str) -> None:
+def stop_politely(message: str) -> NoReturn:
     """After Ctrl-C: says what is kept, and exits as shells expect."""
     click.echo(message, err=True)
     sys.exit(130)

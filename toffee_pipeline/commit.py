@@ -22,6 +22,10 @@ READERS = 16
 SHARD_FILE = re.compile(r"(data|rejected|ledger)/shard-(\d{6,})-[0-9a-f]+\.parquet")
 
 
+class DamagedManifest(StorageError):
+    """A manifest that cannot be understood. Not one of another version, which other code can read."""
+
+
 def commit_shard(storage: Storage, shard: int, files: Mapping[str, tuple[bytes, int]], info: Mapping[str, Any]) -> bool:
     """Write the files of `shard` and commit them.
 
@@ -89,8 +93,7 @@ def committed_shards(storage: Storage) -> set[int]:
 def read_manifest(storage: Storage, shard: int) -> dict[str, Any]:
     """The manifest of `shard`: version, shard, attempt, files [{folder, key, size_bytes, num_rows, sha256}], info.
 
-    Raises `MissingKey` when the shard is not committed, `StorageError` when the manifest is damaged or of another
-    version.
+    Raises `MissingKey` when the shard is not committed, `DamagedManifest`, and `StorageError` for another version.
     """
     key = manifest_key(shard)
     text = storage.get(key)
@@ -105,11 +108,11 @@ def read_manifest(storage: Storage, shard: int) -> dict[str, Any]:
             and all(_is_file_of(shard, entry) for entry in manifest["files"])
         )
     except (ValueError, KeyError, TypeError) as error:
-        raise StorageError(f"{storage.path_for(key)}: damaged manifest: {error!r}") from error
+        raise DamagedManifest(f"{storage.path_for(key)}: damaged manifest: {error!r}") from error
     if version != MANIFEST_VERSION:
         raise StorageError(f"{storage.path_for(key)}: manifest version {version!r}, this code reads {MANIFEST_VERSION}")
     if not sound:
-        raise StorageError(f"{storage.path_for(key)}: damaged manifest: it does not describe files of shard {shard}")
+        raise DamagedManifest(f"{storage.path_for(key)}: damaged manifest: it does not describe files of shard {shard}")
     return manifest
 
 
@@ -144,14 +147,18 @@ def data_files(storage: Storage, folder: str = "data") -> list[str]:
     ]
 
 
+def shard_files(storage: Storage) -> list[str]:
+    """Keys of all files that are named as a shard's, committed or not. Files with other names are the user's."""
+    return [key for folder in FOLDERS for key, _ in storage.list(f"{folder}/") if SHARD_FILE.fullmatch(key)]
+
+
 def delete_orphans(storage: Storage) -> list[str]:
     """Delete the shard files that no manifest names, and return their keys, sorted.
 
-    Only while no run writes here: files of an attempt that has yet to commit look the same. Files with other names are
-    left alone.
+    Only while no run writes here: files of an attempt that has yet to commit look the same.
     """
     # Files before manifests: what commits in between is then known as committed.
-    found = [key for folder in FOLDERS for key, _ in storage.list(f"{folder}/") if SHARD_FILE.fullmatch(key)]
+    found = shard_files(storage)
     named = {entry["key"] for manifest in read_manifests(storage) for entry in manifest["files"]}
     orphans = sorted(set(found) - named)
     for key in orphans:

@@ -149,6 +149,8 @@ class StageConfig(Model):
 
     batch_size: Positive = 8
     """Micro-batch inside a stage. It is part of the content: another size can change last bits."""
+    timeout_s: Annotated[float, Field(gt=0)] = 900.0
+    """Of a micro-batch: an actor that takes longer is ended and replaced."""
     num_actors: Positive = 1
     """Actors of this stage in placement pools."""
     num_cpus: Annotated[float, Field(ge=0)] = 1.0
@@ -184,6 +186,8 @@ class OutputConfig(Model):
     """Keep the images of rejected pairs too, in a folder of their own."""
     endpoint_url: str | None = None
     """S3-compatible storage other than AWS."""
+    lease_s: Annotated[float, Field(ge=0)] = 60.0
+    """Seconds for which a driver that died without a word keeps others off its run directory; 0: nobody is kept off."""
 
 
 class RunConfig(Model):
@@ -197,6 +201,10 @@ class RunConfig(Model):
     subjects: SubjectsConfig = SubjectsConfig()
     pairs: PairsConfig = PairsConfig()
     subjects_per_shard: Positive = 32
+    max_crashes: Positive = 3
+    """A sample that is alone in a micro-batch whose process dies this often is marked failed."""
+    max_failed_fraction: Fraction = 0.05
+    """The run stops when more of its pairs than this fail (failed, not rejected), looked at from 50 pairs on."""
     renderer_plays: tuple[Role, ...] = ()
     """Roles that the small world's renderer stands in for while subjects.source is renderer; it knows only its own
     world, so with any other source the networks play every role."""

@@ -15,8 +15,16 @@ from toffee_pipeline.plan import Plan
 from toffee_pipeline.schema import SCHEMA_VERSION, STAGES
 from toffee_pipeline.storage import Storage
 
-NO_CONTENT = {"placement", "fused", "device"}
-"""Settings that decide where work is done and not what comes out."""
+NO_CONTENT = {
+    "placement",
+    "fused",
+    "device",
+    "max_crashes",
+    "max_failed_fraction",
+    "output.endpoint_url",
+    "output.lease_s",
+}
+"""Settings that decide where and whether work is done and not what comes out."""
 MAX_ERRORS = 20
 
 
@@ -42,7 +50,12 @@ def differing_keys(old: dict[str, Any], new: dict[str, Any], counts: Callable[[s
 
 def _is_content(key: str) -> bool:
     """Whether a setting can change a pixel or a verdict."""
-    return key.split(".")[0] not in NO_CONTENT and key.rpartition(".")[2] not in ("num_actors", "num_cpus", "num_gpus")
+    return not {key, key.split(".")[0]} & NO_CONTENT and key.rpartition(".")[2] not in (
+        "num_actors",
+        "num_cpus",
+        "num_gpus",
+        "timeout_s",
+    )
 
 
 def claim(storage: Storage, run: dict[str, Any]) -> dict[str, Any]:

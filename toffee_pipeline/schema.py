@@ -48,6 +48,23 @@ class Pair:
     seed: int
 
 
+def planned_row(pair: Pair, subject: Subject) -> dict[str, Any]:
+    """The columns that the plan alone decides, the same in data and ledger."""
+    return {
+        "pair_id": pair.pair_id,
+        "subject_id": pair.subject_id,
+        "kind": pair.kind,
+        "category": pair.category,
+        "class_name": subject.class_name,
+        "subject_prompt": subject.prompt,
+        "prompt": pair.prompt,
+        "change": pair.change,
+        "subject_seed": subject.seed,
+        "pair_seed": pair.seed,
+        "source_path": subject.path,
+    }
+
+
 _SCORES = [
     pa.field("dino_score", pa.float32()),
     pa.field("clip_score", pa.float32()),

@@ -45,7 +45,7 @@ class Storage(ABC):
 
     @abstractmethod
     def put(self, key: str, data: bytes) -> None:
-        """Write or replace `key`: atomic (readers see old or new) and durable on return. On S3 at most 5 GB."""
+        """Write or replace `key`: atomic (readers see old or new) and durable on return. Any size; in parts on S3."""
 
     @abstractmethod
     def put_if_absent(self, key: str, data: bytes) -> bool:
@@ -53,6 +53,14 @@ class Storage(ABC):
 
         False means that the key exists. After a retry inside the S3 client it may be this very call that wrote it, so a
         caller that must know puts something unique into `data` and reads it back (see `commit_shard`).
+        """
+
+    @abstractmethod
+    def swap(self, key: str, old: bytes, new: bytes) -> bool:
+        """Replace `old` by `new` under `key`; of many writers that saw the same `old` exactly one does. Durable.
+
+        False means that something else lies there, or nothing; after a lost answer, as in `put_if_absent`, it may be
+        this call's own `new`.
         """
 
     @abstractmethod
@@ -82,8 +90,12 @@ class Storage(ABC):
     def path_for(self, key: str) -> str:
         """Local path or ``s3://`` URI of `key`, for pyarrow or datasets (which must be told of an own endpoint)."""
 
+    def temporary(self) -> list[str]:
+        """Names of what killed writers left half written. On S3 none: a bucket's lifecycle rule ends their uploads."""
+        return []
+
     def delete_temporary(self) -> None:  # noqa: B027 (nothing to do on S3)
-        """Remove what killed writers left behind. Only while nobody writes."""
+        """Remove what `temporary` names. Only while nobody writes."""
 
     @abstractmethod
     def _list(self, prefix: str) -> Iterator[tuple[str, int]]: ...

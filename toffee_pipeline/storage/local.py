@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import io
 import os
 import secrets
@@ -15,7 +16,7 @@ from toffee_pipeline.storage.base import TEMPORARY, MissingKey, Storage, check_k
 
 
 class LocalStorage(Storage):
-    """A folder. The file system must know hard links (nearly all do; FAT does not)."""
+    """A folder. The file system must know hard links (nearly all do; FAT does not) and, for `swap`, flock."""
 
     def __init__(self, path: str) -> None:
         self._root = Path(os.path.abspath(os.path.expanduser(path)))
@@ -46,6 +47,20 @@ class LocalStorage(Storage):
         _sync_directory(path.parent)
         return True
 
+    def swap(self, key: str, old: bytes, new: bytes) -> bool:
+        # A rename cannot be conditional, so those who would replace one file take turns at its lock, and who comes
+        # later finds another file under the name. The kernel frees the lock of a killed process. NFS wants "r+".
+        path = self._path(key)
+        try:
+            with open(path, "r+b") as file:
+                fcntl.flock(file, fcntl.LOCK_EX)
+                if not os.path.samestat(os.fstat(file.fileno()), path.stat()) or file.read() != old:
+                    return False
+                self.put(key, new)
+        except FileNotFoundError:
+            return False
+        return True
+
     def get(self, key: str) -> bytes:
         with self._open(key) as file:
             return file.read()
@@ -74,25 +89,34 @@ class LocalStorage(Storage):
         self._path(key).unlink(missing_ok=True)
 
     def _list(self, prefix: str) -> Iterator[tuple[str, int]]:
-        found: dict[str, int] = {}
-        for folder, _, names in os.walk(self._root / prefix.rpartition("/")[0], onerror=_raise_unless_missing):
-            for path in (Path(folder, name) for name in names):
-                key = path.relative_to(self._root).as_posix()
-                if key.startswith(prefix):
-                    try:
-                        found[key] = path.stat().st_size
-                    except FileNotFoundError:  # deleted since: as if listed a moment later
-                        continue
-        yield from sorted(found.items())
+        folder = prefix.rpartition("/")[0]
+        return _walk(self._root / folder, f"{folder}/" if folder else "", prefix)
+
+    def temporary(self) -> list[str]:
+        return sorted(path.relative_to(self._root).as_posix() for path in self._root.rglob(f"{TEMPORARY}*"))
 
     def delete_temporary(self) -> None:
-        for path in self._root.rglob(f"{TEMPORARY}*"):
-            path.unlink()
+        for name in self.temporary():
+            (self._root / name).unlink(missing_ok=True)
 
 
-def _raise_unless_missing(error: OSError) -> None:
-    if not isinstance(error, (FileNotFoundError, NotADirectoryError)):
-        raise error
+def _walk(folder: Path, base: str, prefix: str) -> Iterator[tuple[str, int]]:
+    """Keys below `folder` in string order, one folder's names in memory at a time: a folder sorts as `name/`."""
+    try:
+        with os.scandir(folder) as found:
+            entries = sorted(found, key=lambda entry: entry.name + "/" * entry.is_dir(follow_symlinks=False))
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    for entry in entries:
+        key = base + entry.name
+        if entry.is_dir(follow_symlinks=False):
+            if f"{key}/".startswith(prefix):
+                yield from _walk(folder / entry.name, f"{key}/", prefix)
+        elif key.startswith(prefix) and entry.is_file():
+            try:
+                yield key, entry.stat().st_size
+            except FileNotFoundError:  # deleted since: as if listed a moment later
+                continue
 
 
 @contextmanager
@@ -105,6 +129,9 @@ def _temporary_file(folder: Path, source: BinaryIO) -> Iterator[Path]:
             file.flush()
             os.fsync(file.fileno())
         yield path
+    except OSError as error:
+        error.filename = error.filename or str(folder)  # a full disk does not say where
+        raise
     finally:
         path.unlink(missing_ok=True)
 

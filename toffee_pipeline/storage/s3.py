@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import random
 import re
@@ -9,12 +10,18 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import boto3
 from boto3.exceptions import Boto3Error
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, IncompleteReadError
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    HTTPClientError,
+    IncompleteReadError,
+    NoCredentialsError,
+)
 
 from toffee_pipeline.storage.base import MissingKey, Storage, StorageError, check_key, is_key
 
@@ -23,6 +30,21 @@ ATTEMPTS = 8
 S3_CONFIG = Config(
     retries={"mode": "standard", "max_attempts": ATTEMPTS}, connect_timeout=10, read_timeout=60, max_pool_connections=32
 )
+CHECK_CREDENTIALS = "check AWS_PROFILE, the AWS_* variables or the role of this machine"
+CHECK_POLICY = "check that the policy allows s3:ListBucket, GetObject, PutObject and DeleteObject here"
+ADVICE = {
+    "NoSuchBucket": "there is no such bucket; check its name, and region or endpoint",
+    "AccessDenied": f"no permission; {CHECK_POLICY}",
+    "403": f"no permission; {CHECK_POLICY}",  # of a HEAD, whose answer has no body to say more
+    "400": f"bad request, often expired credentials; {CHECK_CREDENTIALS}",
+    "InvalidAccessKeyId": f"the access key is unknown; {CHECK_CREDENTIALS}",
+    "SignatureDoesNotMatch": f"the secret key or this machine's clock is wrong; {CHECK_CREDENTIALS}",
+    **dict.fromkeys(
+        ("ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired", "RequestExpired", "InvalidToken"),
+        f"the credentials have expired; renew them, then run the same command again ({CHECK_CREDENTIALS})",
+    ),
+}
+"""Error code -> what to check. The server's own words are left out: some servers repeat the request in them."""
 
 
 class S3Storage(Storage):
@@ -67,39 +89,58 @@ class S3Storage(Storage):
         return f"{self.uri}/{check_key(key)}"
 
     def put(self, key: str, data: bytes) -> None:
+        self._upload(key, io.BytesIO(data))
+
+    def put_file(self, key: str, path: Path) -> None:
+        with open(path, "rb") as file:
+            self._upload(key, file)
+
+    def _upload(self, key: str, file: BinaryIO) -> None:
         with _one_line(self.path_for(key)):
-            self._client().put_object(**self._object(key), Body=data)
+            self._client().upload_fileobj(file, **self._object(key))  # boto3 sends what is large in parts
 
     def put_if_absent(self, key: str, data: bytes) -> bool:
         with _one_line(self.path_for(key)):
-            for attempt in range(ATTEMPTS):
-                try:
-                    self._client().put_object(**self._object(key), Body=data, IfNoneMatch="*")
-                    return True
-                except ClientError as error:
-                    if _status(error) == 412:
-                        return False
-                    # 409: another conditional write is under way; S3 asks to try again.
-                    if _status(error) != 409 or attempt == ATTEMPTS - 1:
-                        raise
-                time.sleep(random.uniform(0.5, 1) * min(0.1 * 2**attempt, 5))
+            return self._put_if(key, data, IfNoneMatch="*")
+
+    def swap(self, key: str, old: bytes, new: bytes) -> bool:
+        with _one_line(self.path_for(key)):
+            try:
+                body, etag = self._read(key)
+                return body == old and self._put_if(key, new, IfMatch=etag)
+            except ClientError as error:
+                if _code(error) == "NoSuchKey":
+                    return False
+                raise
+
+    def _put_if(self, key: str, data: bytes, **condition: str) -> bool:
+        for attempt in range(ATTEMPTS):
+            try:
+                self._client().put_object(**self._object(key), Body=data, **condition)
+                return True
+            except ClientError as error:
+                if _status(error) == 412:
+                    return False
+                # 409: another conditional write is under way; S3 asks to try again.
+                if _status(error) != 409 or attempt == ATTEMPTS - 1:
+                    raise
+            time.sleep(random.uniform(0.5, 1) * min(0.1 * 2**attempt, 5))
         raise AssertionError("unreachable")
 
     def get(self, key: str) -> bytes:
         with _one_line(self.path_for(key)):
-            for attempt in range(ATTEMPTS):
-                response = self._client().get_object(**self._object(key))
-                try:
-                    body: bytes = response["Body"].read()
-                    return body
-                except (HTTPClientError, IncompleteReadError):  # botocore retries the request, not a body cut short
-                    if attempt == ATTEMPTS - 1:
-                        raise
-        raise AssertionError("unreachable")
+            return self._read(key)[0]
 
-    def put_file(self, key: str, path: Path) -> None:
-        with _one_line(self.path_for(key)):
-            self._client().upload_file(str(path), **self._object(key))
+    def _read(self, key: str) -> tuple[bytes, str]:
+        """The bytes under `key` and their ETag."""
+        for attempt in range(ATTEMPTS):
+            response = self._client().get_object(**self._object(key))
+            try:
+                return response["Body"].read(), response["ETag"]
+            except (HTTPClientError, IncompleteReadError):  # botocore retries the request, not a body cut short
+                if attempt == ATTEMPTS - 1:
+                    raise
+        raise AssertionError("unreachable")
 
     def get_file(self, key: str, path: Path) -> None:
         with _one_line(self.path_for(key)):
@@ -142,13 +183,24 @@ def _status(error: ClientError) -> int:
     return status
 
 
+def _code(error: ClientError) -> str:
+    code: str = error.response.get("Error", {}).get("Code", "")
+    return code
+
+
 @contextmanager
 def _one_line(name: str) -> Iterator[None]:
+    """Turns boto3's errors into a `StorageError` that names the object, and says what to check where that is known."""
     try:
         yield
     except ClientError as error:
-        if error.response["Error"]["Code"] == "NoSuchKey":
+        code = _code(error)
+        if code == "NoSuchKey":
             raise MissingKey(f"{name}: no such key") from error
-        raise StorageError(f"{name}: {error}") from error
+        if advice := ADVICE.get(code):
+            raise StorageError(f"{name}: {error.operation_name} failed with {code}: {advice}") from error
+        raise StorageError(f"{name}: {' '.join(str(error).split())}") from error
+    except NoCredentialsError as error:
+        raise StorageError(f"{name}: no credentials found: {CHECK_CREDENTIALS}") from error
     except (BotoCoreError, Boto3Error) as error:
-        raise StorageError(f"{name}: {error}") from error
+        raise StorageError(f"{name}: {' '.join(str(error).split())}") from error

@@ -1,0 +1,124 @@
+"""What keeps one bad sample from ending a run: out of memory, a hang, a sample that takes its process down.
+
+A process that dies leaves behind what it had in flight. The `Casebook`, which outlives it, then lets the next try run
+those samples one by one; who is alone in a process that dies collects a strike, and with too many it is not run again.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Protocol, TypeVar
+
+from toffee_pipeline.schema import SampleError
+
+T = TypeVar("T")
+R = TypeVar("R")
+Key = tuple[str, str]
+"""A stage's name and the id of a subject or pair."""
+
+
+class Casebook:
+    """Which samples are in flight, and which were when a process died.
+
+    On Ray it is an actor on the driver's node; it goes when the driver dies, which only costs a few more tries.
+    """
+
+    def __init__(self) -> None:
+        self._in_flight: dict[int, list[Key]] = {}
+        self._strikes: dict[int, dict[Key, int]] = {}
+
+    def start(self, shard: int) -> dict[Key, int]:
+        """A try at `shard` begins. Returns the strikes of each suspect of earlier tries; a suspect may have 0."""
+        suspects = self._strikes.setdefault(shard, {})
+        left = self._in_flight.pop(shard, [])
+        for key in left:
+            suspects[key] = suspects.get(key, 0) + (len(left) == 1)
+        return dict(suspects)
+
+    def begin(self, shard: int, stage: str, ids: Sequence[str]) -> None:
+        """These samples of `shard` are about to be computed."""
+        self._in_flight[shard] = [(stage, sample) for sample in dict.fromkeys(ids)]
+
+    def end(self, shard: int) -> None:
+        """They are computed."""
+        self._in_flight.pop(shard, None)
+
+    def finish(self, shard: int) -> None:
+        """The shard is through."""
+        self._in_flight.pop(shard, None)
+        self._strikes.pop(shard, None)
+
+
+class Guard(Protocol):
+    """What a stage asks before and around each micro-batch."""
+
+    def strikes(self, stage: str, sample: str) -> int | None:
+        """How often the sample was alone in a process that died; None for one that is above suspicion."""
+
+    def watch(self, stage: str, ids: Sequence[str], timeout_s: float) -> Any:
+        """A context in which the micro-batch is computed."""
+
+
+class NoGuard:
+    """In one process nothing outlives a crash, and a hang is the user's to interrupt."""
+
+    def strikes(self, stage: str, sample: str) -> int | None:
+        return None
+
+    @contextmanager
+    def watch(self, stage: str, ids: Sequence[str], timeout_s: float) -> Iterator[None]:
+        yield
+
+
+@dataclass
+class CasebookGuard:
+    """Guards the stages of one actor. `call` runs a method of the casebook and waits for its answer."""
+
+    call: Callable[..., Any]
+    shard: int = -1
+    suspects: dict[Key, int] = field(default_factory=dict)
+
+    def start(self, shard: int) -> None:
+        self.shard, self.suspects = shard, self.call("start", shard)
+
+    def strikes(self, stage: str, sample: str) -> int | None:
+        return self.suspects.get((stage, sample))
+
+    @contextmanager
+    def watch(self, stage: str, ids: Sequence[str], timeout_s: float) -> Iterator[None]:
+        """Ends the process, with a traceback of every thread, where the micro-batch takes longer than `timeout_s`.
+
+        faulthandler's thread needs no GIL, so that it also ends a call that hangs inside a library.
+        """
+        self.call("begin", self.shard, stage, list(ids))
+        faulthandler.dump_traceback_later(timeout_s, exit=True)
+        try:
+            yield
+        finally:
+            faulthandler.cancel_dump_traceback_later()
+        self.call("end", self.shard)
+
+    def finish(self) -> None:
+        self.call("finish", self.shard)
+
+
+def halving(compute: Callable[[list[T]], Sequence[R | SampleError]], batch: list[T]) -> list[R | SampleError]:
+    """Results of `batch`; where the GPU's memory does not suffice, of its halves, down to single samples.
+
+    A sample that does not fit alone has a SampleError as its result.
+    """
+    import torch
+
+    try:
+        return list(compute(batch))
+    except torch.OutOfMemoryError:
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+    # outside the except block, whose traceback would hold the big batch's tensors
+    if len(batch) == 1:
+        return [SampleError("out of memory, alone in its micro-batch")]
+    middle = len(batch) // 2
+    return halving(compute, batch[:middle]) + halving(compute, batch[middle:])

@@ -1,0 +1,37 @@
+"""Re-reads a whole run directory and checks it: exit code 0 sound, 1 problems found, 2 cannot be read."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from toffee_pipeline.catalog import CatalogError
+from toffee_pipeline.cli import UserError
+from toffee_pipeline.plan import PlanError
+from toffee_pipeline.storage import open_storage
+from toffee_pipeline.verify import NoRun, repair, verify
+from toffee_pipeline.verify_report import print_report
+
+
+@click.command(help=__doc__)
+@click.argument("run")
+@click.option("--endpoint-url", help="S3-compatible storage other than AWS.")
+@click.option(
+    "--repair",
+    "do_repair",
+    is_flag=True,
+    help="Delete orphans and take damaged shards back, so that jobs/generate.py computes just those again.",
+)
+def main(run: str, endpoint_url: str | None, do_repair: bool) -> None:
+    try:
+        storage = open_storage(run, endpoint_url)
+        report = repair(storage, click.echo) if do_repair else verify(storage)
+    except (NoRun, PlanError, CatalogError, OSError) as error:  # StorageError is an OSError
+        raise UserError(str(error)) from error
+    print_report(report, storage.uri)
+    sys.exit(1 if report.problems else 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,75 @@
+"""One bad sample ends alone: out of memory, a process that dies, and the strikes that a suspect collects."""
+
+import pytest
+import torch
+
+from actors.guard import Casebook, CasebookGuard, halving
+from toffee_pipeline.schema import SampleError
+
+
+class Memory:
+    """A network with room for so many samples; the ones in `huge` never fit."""
+
+    def __init__(self, room: int, huge: tuple[int, ...] = ()) -> None:
+        self.room, self.huge, self.sizes = room, huge, []
+
+    def __call__(self, batch: list[int]) -> list[int]:
+        self.sizes.append(len(batch))
+        if len(batch) > self.room or set(batch) & set(self.huge):
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return [10 * value for value in batch]
+
+
+def test_a_micro_batch_halves_until_it_fits() -> None:
+    memory = Memory(room=2)
+    assert halving(memory, list(range(8))) == [10 * value for value in range(8)]
+    assert memory.sizes == [8, 4, 2, 2, 4, 2, 2]
+
+
+def test_who_does_not_fit_alone_fails_and_its_neighbours_do_not() -> None:
+    results = halving(Memory(room=4, huge=(5,)), list(range(8)))
+    assert isinstance(results[5], SampleError) and "out of memory" in str(results[5])
+    assert [value for value in results if not isinstance(value, SampleError)] == [0, 10, 20, 30, 40, 60, 70]
+
+
+def test_another_error_is_no_samples_fault() -> None:
+    def broken(batch: list[int]) -> list[int]:
+        raise RuntimeError("shape mismatch")
+
+    with pytest.raises(RuntimeError, match="shape mismatch"):
+        halving(broken, [1, 2])
+
+
+def guard_of(book: Casebook) -> CasebookGuard:
+    return CasebookGuard(lambda method, *args: getattr(book, method)(*args))
+
+
+def die_in(book: Casebook, shard: int, ids: list[str]) -> None:
+    """A process that computes these samples and is gone."""
+    guard = guard_of(book)
+    guard.start(shard)
+    book.begin(shard, "draft", ids)
+
+
+def test_strikes_are_for_samples_alone_in_a_process_that_died() -> None:
+    book = Casebook()
+    die_in(book, 7, ["a", "b", "b"])  # padded with its last sample
+    guard = guard_of(book)
+    guard.start(7)
+    assert (guard.strikes("draft", "a"), guard.strikes("draft", "b")) == (0, 0)
+    assert guard.strikes("draft", "c") is guard.strikes("refine", "a") is None
+    with guard.watch("draft", ["a"], 60):
+        pass  # alone, and it lives
+    die_in(book, 7, ["b"])
+    guard.start(7)
+    assert (guard.strikes("draft", "a"), guard.strikes("draft", "b")) == (0, 1)
+
+
+def test_a_finished_shard_clears_its_samples() -> None:
+    book = Casebook()
+    die_in(book, 7, ["a"])
+    guard = guard_of(book)
+    guard.start(7)
+    guard.finish()
+    guard.start(7)
+    assert guard.strikes("draft", "a") is None

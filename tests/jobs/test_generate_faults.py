@@ -1,0 +1,129 @@
+"""The main job on storage that fails, with samples that fail, and twice at once."""
+
+import json
+import os
+import resource
+import subprocess
+import sys
+
+import pytest
+from click.testing import CliRunner
+from faulty_s3 import Rule, error, faulty_s3, lose_answer
+from s3 import BUCKET, CREDENTIALS, EXTERNAL, make_bucket, s3_server
+
+from jobs import generate, verify
+from toffee_pipeline.commit import committed_shards
+from toffee_pipeline.storage import open_storage
+from toffee_pipeline.verify import verify as verify_run
+
+SMALL = ("placement=inline", "pairs.count=4", "pairs.per_subject=2", "subjects_per_shard=1")
+SECRETS = {
+    "AWS_ACCESS_KEY_ID": "AKIACANARYCANARY",
+    "AWS_SECRET_ACCESS_KEY": "canary/secret",
+    "AWS_SESSION_TOKEN": "canary+token",
+}
+
+
+def words(*overrides):
+    return [word for item in (*SMALL, *overrides) for word in ("--set", item)]
+
+
+def run_generate(output, *overrides):
+    return CliRunner().invoke(generate.main, ["--output", str(output), *words(*overrides)], catch_exceptions=False)
+
+
+@pytest.fixture
+def secrets(monkeypatch):
+    """Credentials that would be found wherever they leak to."""
+    for name, value in (CREDENTIALS | ({} if EXTERNAL else SECRETS)).items():
+        monkeypatch.setenv(name, value)
+    return [os.environ[name] for name in SECRETS if name in os.environ]
+
+
+def test_a_run_on_s3_stops_and_goes_on_and_no_secret_is_seen(secrets, tmp_path):
+    with s3_server() as url, faulty_s3(url) as proxy:
+        make_bucket(url)
+        run = f"s3://{BUCKET}/{tmp_path.name}"
+        endpoint = f"output.endpoint_url={proxy.endpoint}"
+        outputs = []
+        for pattern, fault in (("^PUT .*/data/", (403, "AccessDenied")), ("^PUT .*_mani", (400, "ExpiredToken"))):
+            proxy.rules[:] = [Rule(pattern, error(*fault), times=-1)]
+            result = run_generate(run, endpoint)
+            outputs.append(result.output)
+            assert result.exit_code == 2
+            last = result.output.splitlines()[-1]
+            assert last.startswith(f"error: {run}/") and fault[1] in last and "check" in last
+        storage = open_storage(run, proxy.endpoint)
+        assert committed_shards(storage) == set()
+        proxy.rules[:] = [
+            Rule("^PUT .*/data/", error(503, "SlowDown")),
+            Rule("^PUT .*_manifests", lose_answer),
+            Rule("^PUT .*/ledger/", error(500, "InternalError")),
+        ]
+        result = run_generate(run, endpoint)
+        outputs.append(result.output)
+        assert result.exit_code == 0, result.output
+        assert [rule.times for rule in proxy.rules] == [0, 0, 0]
+        checked = CliRunner().invoke(verify.main, [run, "--endpoint-url", proxy.endpoint], catch_exceptions=False)
+        assert checked.exit_code == 0, checked.output
+        result = run_generate(run, f"output.endpoint_url={url}")  # another way to the same run
+        assert result.exit_code == 0 and "nothing to do" in result.output
+        everything = [storage.get(key) for key, _ in storage.list()] + [text.encode() for text in outputs]
+        everything.append(checked.output.encode())
+        for secret in secrets:
+            assert not any(secret.encode() in data for data in everything)
+
+
+@pytest.mark.slow
+def test_two_drivers_without_a_lease_make_no_duplicate(tmp_path):
+    run = str(tmp_path / "run")
+    command = [sys.executable, "jobs/generate.py", "--output", run, *words("pairs.count=8", "output.lease_s=0")]
+    environment = {**os.environ, "PYTHONPATH": "."}
+    drivers = [subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    errors = [driver.communicate(timeout=300)[1] for driver in drivers]
+    codes = [driver.returncode for driver in drivers]
+    # who is still writing when the other finishes may find its half written file cleared away
+    assert 0 in codes and set(codes) <= {0, 2} and not any("Traceback" in error for error in errors), errors
+    assert {problem.kind for problem in verify_run(open_storage(run)).problems} <= {"orphan"}
+
+
+@pytest.mark.slow
+def test_a_full_disk_is_one_clear_line_and_the_run_goes_on_later(tmp_path):
+    run = tmp_path / "run"
+    limit = 16 * 1024  # below the size of a shard's images: what a full disk does to them
+    done = subprocess.run(
+        [sys.executable, "jobs/generate.py", "--output", str(run), *words()],
+        env={**os.environ, "PYTHONPATH": "."},
+        capture_output=True,
+        text=True,
+        timeout=200,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
+    )
+    assert done.returncode == 2, done.stderr
+    assert f"error: [Errno 27] File too large: '{run}/" in done.stderr and "Traceback" not in done.stderr
+    storage = open_storage(str(run))
+    assert committed_shards(storage) == set()
+    assert storage.temporary() == []
+    assert run_generate(run).exit_code == 0
+    assert verify_run(storage).problems == []
+
+
+def test_a_run_that_goes_wrong_is_stopped_and_keeps_what_it_has(tmp_path):
+    folder = tmp_path / "photos/teapot"
+    folder.mkdir(parents=True)
+    for number in range(3):
+        (folder / f"{number}.jpg").write_bytes(b"no picture")
+    run = tmp_path / "run"
+    sets = ("subjects.source=folder", f"subjects.path={folder.parent}", "pairs.count=80", "subjects_per_shard=5")
+    result = run_generate(run, *sets)
+    assert result.exit_code == 2
+    last = result.output.splitlines()[-1]
+    assert last.startswith("error: stopped: 50 of 50 pairs failed") and "max_failed_fraction=0.05" in last
+    assert "most frequent: 18 x synthesize: " in last.lower()
+    storage = open_storage(str(run))
+    assert len(committed_shards(storage)) == 5
+    assert json.loads(storage.get("_lease.json"))["released"]
+    result = run_generate(run, *sets, "max_failed_fraction=1")
+    assert result.exit_code == 0
+    assert "resuming: 5 of 8 shards" in result.output
+    assert verify_run(storage).problems == []

@@ -1,0 +1,57 @@
+"""A run that was damaged, repaired and generated again; and one that is being driven."""
+
+import json
+from pathlib import Path
+
+import pyarrow.parquet as pq
+from click.testing import CliRunner
+
+from jobs import generate, verify
+from toffee_pipeline.commit import read_manifest
+from toffee_pipeline.lease import Lease
+from toffee_pipeline.schema import IMAGE_COLUMNS
+from toffee_pipeline.storage import Storage, open_storage
+
+SMALL = ("placement=inline", "pairs.count=4", "pairs.per_subject=2", "subjects_per_shard=1", "filter.min_dino=0",
+         "filter.min_clip=0")  # fmt: skip
+
+
+def run_generate(output, *arguments):
+    return CliRunner().invoke(generate.main, ["--output", str(output), *arguments], catch_exceptions=False)
+
+
+def run_verify(*arguments):
+    return CliRunner().invoke(verify.main, [str(argument) for argument in arguments], catch_exceptions=False)
+
+
+def file_of(storage: Storage, shard: int) -> Path:
+    entries = read_manifest(storage, shard)["files"]
+    return Path(storage.path_for(next(entry["key"] for entry in entries if entry["folder"] == "data")))
+
+
+def test_a_damaged_shard_is_computed_again_to_the_same_images(tmp_path):
+    storage = open_storage(str(tmp_path / "run"))
+    result = run_generate(storage.uri, *(word for item in SMALL for word in ("--set", item)))
+    assert result.exit_code == 0, result.output
+    assert run_verify(storage.uri).exit_code == 0
+    columns = ["pair_id", "dino_score", *IMAGE_COLUMNS]
+    before = [pq.read_table(file_of(storage, shard), columns=columns) for shard in (0, 1)]
+    kept, damaged = file_of(storage, 0), file_of(storage, 1)
+    data = bytearray(damaged.read_bytes())
+    data[len(data) // 2] ^= 1
+    damaged.write_bytes(data)
+    result = run_verify("--repair", storage.uri)
+    assert result.exit_code == 1
+    assert f"jobs/generate.py --config '{storage.uri}/run.json' --output '{storage.uri}'" in result.output
+    again = ["--config", f"{storage.uri}/run.json"]
+    with Lease(storage, renew_s=0.2):  # a second driver is refused before it computes anything
+        result = run_generate(storage.uri, *again)
+        assert result.exit_code == 2
+        assert "that driver is alive; stop it first" in result.output
+    result = run_generate(storage.uri, *again)
+    assert result.exit_code == 0, result.output
+    assert "resuming: 1 of 2 shards are committed" in result.output
+    assert file_of(storage, 0) == kept and file_of(storage, 1) != damaged
+    assert [pq.read_table(file_of(storage, shard), columns=columns) for shard in (0, 1)] == before
+    assert run_verify(storage.uri).exit_code == 0
+    assert json.loads(storage.get("_lease.json"))["released"]

@@ -1,0 +1,223 @@
+"""The lease of a run directory: one driver at a time.
+
+It spares work and guards nothing: the manifests' conditional put alone decides what is committed. Two drivers that hold
+the lease for a moment (clocks apart, one frozen past its end) cost computing time and no data.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import socket
+import threading
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from toffee_pipeline.storage import MissingKey, Storage, StorageError
+
+KEY = "_lease.json"
+LEASE_S = 60.0
+RENEWALS = 4
+"""Renewals in the time of one lease: three may fail before it ends."""
+POLL_S = 0.5
+
+
+class LeaseHeld(StorageError):
+    """Another driver works on this run directory."""
+
+
+class Lease:
+    """Held inside a `with` block and renewed by a thread; released at its end, also when that is an error.
+
+    Args:
+        lease_s: seconds after which the lease of a driver that died ends by itself; 0 takes none.
+        say: gets one line when there is something to wait for, or trouble with renewing.
+        renew_s: seconds between renewals; None: `lease_s` / `RENEWALS`.
+
+    Raises:
+        LeaseHeld: on entry, when another driver is alive. One that may be dead is waited for, at most its `lease_s`:
+            it renews the lease, and is alive, or the lease ends, and is taken over. One that died on this machine is
+            seen at once.
+        StorageError: the store failed, or the lease's file is damaged.
+    """
+
+    def __init__(
+        self,
+        storage: Storage,
+        lease_s: float = LEASE_S,
+        say: Callable[[str], None] = print,
+        renew_s: float | None = None,
+    ) -> None:
+        self._storage, self._lease_s, self._say = storage, lease_s, say
+        self._renew_s = lease_s / RENEWALS if renew_s is None else renew_s
+        self._token, self._since = secrets.token_hex(8), _now()
+        self._stop = threading.Event()
+        self._lost: str | None = None
+        self._thread: threading.Thread | None = None
+
+    def __enter__(self) -> Lease:
+        if self._lease_s > 0:
+            self._take()
+            self._thread = threading.Thread(target=self._keep, daemon=True, name="lease")
+            self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._thread is None:
+            return
+        self._stop.set()
+        self._thread.join()
+        try:
+            if self._lost is None:
+                self._renew(released=True)
+        except OSError as error:  # what ended the block matters more
+            self._say(f"the lease was not released and ends in {self._lease_s:.0f} s: {error}")
+
+    def check(self) -> None:
+        """Raises LeaseHeld when another driver has taken the lease over; call it from time to time."""
+        if self._lost is not None:
+            raise LeaseHeld(
+                f"{self._storage.uri}: another driver took over, {self._lost}, since this one had not renewed its "
+                "lease in time; this one stops, what it committed stays"
+            )
+
+    def _take(self) -> None:
+        mine = self._record()
+        if self._storage.put_if_absent(KEY, mine):
+            return
+        seen = self._storage.get(KEY)
+        holder = _parse(self._storage, seen)
+        if holder["token"] == self._token:  # a put repeated after a lost answer finds its own record
+            return
+        left_s = min((_time(holder["until"]) - _now()).total_seconds(), holder["lease_s"])
+        if not holder["released"]:
+            if _died_here(holder):
+                self._say(f"{self._storage.uri}: taking over from {_describe(holder)}, which runs no more")
+            elif left_s <= 0:
+                self._say(f"{self._storage.uri}: taking over from {_describe(holder)}: its lease has ended")
+            else:
+                self._say(
+                    f"{self._storage.uri} is held by {_describe(holder)}; waiting up to {left_s:.0f} s, "
+                    "until it renews its lease or the lease ends"
+                )
+                seen = self._watch(seen, left_s)
+        if not self._storage.swap(KEY, seen, mine):
+            holder = _parse(self._storage, self._storage.get(KEY))
+            if holder["token"] != self._token:
+                raise LeaseHeld(self._refusal(holder))
+
+    def _watch(self, seen: bytes, left_s: float) -> bytes:
+        """Waits until the lease has ended, and returns the record to replace; raises LeaseHeld if it is renewed."""
+        end = time.monotonic() + left_s
+        while time.monotonic() < end:
+            time.sleep(min(POLL_S, left_s))
+            now = self._storage.get(KEY)
+            if now != seen:
+                holder = _parse(self._storage, now)
+                if holder["released"]:
+                    return now
+                raise LeaseHeld(self._refusal(holder))
+        return seen
+
+    def _keep(self) -> None:
+        while not self._stop.wait(self._renew_s):
+            try:
+                if not self._renew():
+                    self._lost = _describe(_parse(self._storage, self._storage.get(KEY)))
+                    return
+            except OSError as error:  # whoever takes over meanwhile is seen as soon as the store answers
+                self._say(f"the lease is not renewed yet: {error}")
+
+    def _renew(self, released: bool = False) -> bool:
+        """Whether the lease was still ours, and then it is renewed or released."""
+        seen = self._storage.get(KEY)
+        if not self._is_mine(seen):
+            return False
+        return self._storage.swap(KEY, seen, self._record(released)) or self._is_mine(self._storage.get(KEY))
+
+    def _is_mine(self, record: bytes) -> bool:
+        return bool(_parse(self._storage, record)["token"] == self._token)
+
+    def _record(self, released: bool = False) -> bytes:
+        now = _now()
+        record = {
+            "host": socket.gethostname(),
+            "pid": os.getpid(),
+            "machine": _machine(),
+            "token": self._token,
+            "since": self._since.isoformat(timespec="seconds"),
+            "until": (now if released else now + timedelta(seconds=self._lease_s)).isoformat(),
+            "lease_s": self._lease_s,
+            "released": released,
+        }
+        return json.dumps(record, indent=1).encode()
+
+    def _refusal(self, holder: dict[str, Any]) -> str:
+        return (
+            f"{self._storage.uri} is in use by {_describe(holder)}, and that driver is alive; "
+            "stop it first, or choose another --output"
+        )
+
+
+def current_holder(storage: Storage) -> str | None:
+    """Who holds the lease at this moment, in words; None when nobody does."""
+    try:
+        holder = _parse(storage, storage.get(KEY))
+    except MissingKey:
+        return None
+    if holder["released"] or _time(holder["until"]) <= _now() or _died_here(holder):
+        return None
+    return _describe(holder)
+
+
+def _describe(holder: dict[str, Any]) -> str:
+    until = _time(holder["until"]).isoformat(timespec="seconds")
+    return f"process {holder['pid']} on {holder['host']} (since {holder['since']}, lease until {until})"
+
+
+def _parse(storage: Storage, data: bytes) -> dict[str, Any]:
+    try:
+        record: dict[str, Any] = json.loads(data)
+        _time(record["until"])
+        sound = isinstance(record["lease_s"], (int, float)) and isinstance(record["pid"], int)
+        missing = {"host", "machine", "token", "since", "released"} - set(record)
+    except (ValueError, KeyError, TypeError) as error:
+        raise StorageError(f"{storage.path_for(KEY)}: damaged ({error!r}); delete it if no run writes here") from error
+    if missing or not sound:
+        raise StorageError(f"{storage.path_for(KEY)}: damaged; delete it if no run writes here")
+    return record
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def _time(text: str) -> datetime:
+    moment = datetime.fromisoformat(text)
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _machine() -> str | None:
+    """What a process number belongs to: this boot of this kernel and its process namespace. None where unknown."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        return f"{boot} {os.readlink('/proc/self/ns/pid')}"
+    except OSError:
+        return None
+
+
+def _died_here(holder: dict[str, Any]) -> bool:
+    """Whether the holder ran on this machine and runs no more."""
+    if holder["machine"] is None or holder["machine"] != _machine():
+        return False
+    try:
+        os.kill(holder["pid"], 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:  # it runs, as another user
+        return False
+    return False
