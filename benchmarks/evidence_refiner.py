@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from actors.base import Shard, present
+from actors.guard import NoGuard
 from actors.pipeline import StageChain
 from benchmarks.evidence_scores import PICTURES, Judge, Scored
 from toffee_pipeline.cli import load_config
@@ -98,8 +99,8 @@ def measure(
         for value, name in names.items()
         if name != "refined"
     }
-    draw = StageChain(config, ("synthesize", "segment", "draft"), _ignore)
-    refiners = {name: StageChain(changed, ("refine",), _ignore) for name, changed in configs.items()}
+    draw = StageChain(config, ("synthesize", "segment", "draft"), _ignore, NoGuard())
+    refiners = {name: StageChain(changed, ("refine",), _ignore, NoGuard()) for name, changed in configs.items()}
     models, categories = ModelSet(config), counted_categories(config)
     rows: list[Scored] = []
     examples: list[Example] = []
