@@ -10,9 +10,10 @@
 
 1 and 2 take generation pairs of the profile's categories, each of another subject, with the renderer as subject, mask,
 depth and draft, whatever the profile says: else there is no oracle. With --set renderer_plays=[subject,mask,depth,view]
-the ControlNet draws the drafts. Categories without a mix (refine.a_by_category) do not count. 3 and 4 read the ledgers
-of jobs/generate.py, run inline in a temporary directory with the profile as it is. Each seed is a plan of its own; an
-error bar is one standard error over seeds.
+the ControlNet draws the drafts; the oracle's place is then not the draft's, and no refining closes that part of a gap.
+Categories without a mix (refine.a_by_category) do not count. 3 and 4 read the ledgers of jobs/generate.py, run inline
+in a temporary directory with the profile as it is. Each seed is a plan of its own; an error bar is one standard error
+over seeds.
 
     gap closed = (refined - draft) / (oracle - draft)
 

@@ -36,6 +36,7 @@ def finished():
             "subjects_per_shard=6",
             "filter.min_dino=-1",
             "filter.min_clip=-1",
+            "renderer_plays=[subject, mask, depth, draft, view]",  # then the truth of a draft's scene is known
         ),
     )
     return config, chain(config)(Shard.from_plan(Plan(config), 0))

@@ -4,9 +4,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from transformers import (
+    BertConfig,
+    BertTokenizer,
+    GroundingDinoConfig,
+    GroundingDinoForObjectDetection,
+    GroundingDinoImageProcessor,
+    GroundingDinoProcessor,
+    SwinConfig,
+)
 
 from toffee_pipeline.config import MaskConfig, ModelSpec, RunConfig
-from toffee_pipeline.models.grounded_sam import GroundedSam, load_sam
+from toffee_pipeline.models.grounded_sam import GroundedSam, detect_boxes, load_sam
 from toffee_pipeline.schema import Subject
 
 
@@ -43,6 +52,16 @@ def test_only_the_found_get_a_mask(
     assert masks[0] is None and masks[2] is None and masks[1] is not None
 
 
+def test_grounding_dino_detects_too(device: torch.device, images: list[np.ndarray]) -> None:
+    detector, processor = build_grounding_dino()
+    names = ["mug", "toy car", "cat"]
+    found = detect_boxes(detector, processor, images, names, MaskConfig(box_threshold=0.0, text_threshold=0.0))
+    assert all(box is not None and box.shape == (4,) for box in found)
+    alone = detect_boxes(detector, processor, images[1:2], names[1:2], MaskConfig(box_threshold=0, text_threshold=0))
+    assert alone[0] is not None and found[1] is not None and torch.allclose(alone[0], found[1], atol=0.01)
+    assert detect_boxes(detector, processor, images, names, MaskConfig(box_threshold=1.0)) == [None] * 3
+
+
 def test_a_hub_segmenter_needs_its_file_name(config: RunConfig) -> None:
     models = config.models.model_copy(update={"segmenter": ModelSpec(id="a/b")})
     with pytest.raises(ValueError, match="variant"):
@@ -55,3 +74,33 @@ def test_a_file_that_is_no_state_dict_is_refused(config: RunConfig, tmp_path: Pa
     models = config.models.model_copy(update={"segmenter": ModelSpec(path=path), "segmenter_type": "vit_b"})
     with pytest.raises(Exception, match="[Ww]eights"):
         load_sam(models)
+
+
+def build_grounding_dino() -> tuple[GroundingDinoForObjectDetection, GroundingDinoProcessor]:
+    """The full-size detector's class, tiny and untrained; its code holds the ids of BERT's special tokens."""
+    special = {"[PAD]": 0, "[UNK]": 100, "[CLS]": 101, "[SEP]": 102, "[MASK]": 103, ".": 1012, "?": 1029}
+    tokens = {index: f"[unused{index}]" for index in range(1030)} | {index: token for token, index in special.items()}
+    for offset, letter in enumerate("abcdefghijklmnopqrstuvwxyz"):
+        tokens |= {200 + offset: letter, 300 + offset: f"##{letter}"}
+    tokenizer = BertTokenizer(vocab={token: index for index, token in tokens.items()}, model_max_length=256)
+    config = GroundingDinoConfig(
+        backbone_config=SwinConfig(
+            image_size=64, embed_dim=8, depths=[1, 1, 1], num_heads=[1, 2, 2], window_size=4, out_indices=[2, 3]
+        ),
+        text_config=BertConfig(
+            vocab_size=1030, hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32
+        ),
+        d_model=32,
+        num_queries=20,
+        num_feature_levels=3,
+        encoder_layers=1,
+        encoder_attention_heads=2,
+        encoder_ffn_dim=32,
+        decoder_layers=2,
+        decoder_attention_heads=2,
+        decoder_ffn_dim=32,
+    )
+    torch.manual_seed(0)
+    size = {"shortest_edge": 64, "longest_edge": 64}
+    processor = GroundingDinoProcessor(GroundingDinoImageProcessor(size=size), tokenizer)
+    return GroundingDinoForObjectDetection(config).eval(), processor

@@ -37,7 +37,9 @@ def test_clip_finds_the_class_that_the_prompt_named(config: RunConfig) -> None:
     names = ["mug", "boat", "rocket", "house", "teddy bear", "toy duck", "mushroom", "chair"]
     images = draw(config, [f"a photo of a {name} on a white table" for name in names])
     clip = ClipScorer(config, CPU)
-    scores = np.array([clip.score([image] * len(names), [f"a photo of a {name}" for name in names]) for image in images])
+    scores = np.array(
+        [clip.score([image] * len(names), [f"a photo of a {name}" for name in names]) for image in images]
+    )
     assert (scores.argmax(1) == np.arange(len(names))).mean() >= 0.6  # chance is 1 in 8
 
 

@@ -13,7 +13,13 @@ from segment_anything import sam_model_registry
 from segment_anything.modeling import Sam
 from segment_anything.utils.transforms import ResizeLongestSide
 from torch import Tensor
-from transformers import AutoModelForZeroShotObjectDetection, AutoProcessor
+from transformers import (
+    AutoModelForZeroShotObjectDetection,
+    AutoProcessor,
+    GroundingDinoProcessor,
+    OwlViTProcessor,
+    PreTrainedModel,
+)
 
 from toffee_pipeline.config import MaskConfig, ModelSpec
 from toffee_pipeline.models.loading import build_untrained, hub_options, load_model, resolve
@@ -39,7 +45,7 @@ class GroundedSamConfig(Protocol):
 
 
 class GroundedSam:
-    """Grounding DINO finds the box that a phrase names, Segment Anything its mask."""
+    """Grounding DINO or OWL-ViT finds the box that a phrase names, Segment Anything its mask."""
 
     def __init__(self, config: GroundedSamConfig, device: torch.device) -> None:
         self.device, self.thresholds = device, config.mask
@@ -76,26 +82,7 @@ class GroundedSam:
     @torch.inference_mode()
     def detect(self, images: Sequence[np.ndarray], phrases: Sequence[str]) -> list[Tensor | None]:
         """The best box (4,) in pixels x0, y0, x1, y1 for each phrase, or None."""
-        inputs = self.processor(
-            images=list(images), text=[[phrase] for phrase in phrases], padding=True, return_tensors="pt"
-        )
-        inputs = inputs.to(self.device)
-        inputs["pixel_values"] = inputs["pixel_values"].to(self.detector.dtype)
-        results = self.processor.post_process_grounded_object_detection(
-            self.detector(**inputs),
-            inputs["input_ids"],
-            threshold=self.thresholds.box_threshold,
-            text_threshold=self.thresholds.text_threshold,
-            target_sizes=[image.shape[:2] for image in images],
-        )
-        return [self._best(result) for result in results]
-
-    @staticmethod
-    def _best(result: dict) -> Tensor | None:
-        named = [index for index, label in enumerate(result["text_labels"]) if label]
-        if not named:
-            return None
-        return result["boxes"][max(named, key=lambda index: float(result["scores"][index]))].float()
+        return detect_boxes(self.detector, self.processor, images, phrases, self.thresholds)
 
     def _masks(self, images: Sequence[np.ndarray], boxes: Sequence[Tensor]) -> list[np.ndarray]:
         batch = []
@@ -107,19 +94,60 @@ class GroundedSam:
         return [output["masks"][0, 0].cpu().numpy() for output in self.sam(batch, multimask_output=False)]
 
 
+def detect_boxes(
+    detector: PreTrainedModel,
+    processor: GroundingDinoProcessor | OwlViTProcessor,
+    images: Sequence[np.ndarray],
+    phrases: Sequence[str],
+    thresholds: MaskConfig,
+) -> list[Tensor | None]:
+    """The best box (4,) in pixels x0, y0, x1, y1 for each phrase in its image, uint8 (H, W, 3) of one size; or None.
+
+    OWL-ViT scores a phrase as a whole, so it has no `text_threshold`.
+    """
+    text = [[phrase] for phrase in phrases]
+    grounding = isinstance(processor, GroundingDinoProcessor)
+    padding = True if grounding else "max_length"
+    inputs = processor(images=list(images), text=text, padding=padding, return_tensors="pt").to(detector.device)
+    inputs["pixel_values"] = inputs["pixel_values"].to(detector.dtype)
+    options = (
+        {"input_ids": inputs["input_ids"], "text_threshold": thresholds.text_threshold}
+        if grounding
+        else {"text_labels": text}
+    )
+    results = processor.post_process_grounded_object_detection(
+        detector(**inputs),
+        threshold=thresholds.box_threshold,
+        target_sizes=[image.shape[:2] for image in images],
+        **options,
+    )
+    return [_best_box(result) for result in results]
+
+
+def _best_box(result: dict) -> Tensor | None:
+    named = [index for index, label in enumerate(result["text_labels"]) if label]
+    if not named:
+        return None
+    return result["boxes"][max(named, key=lambda index: float(result["scores"][index]))].float()
+
+
 def load_sam(models: _Models) -> Sam:
     """Segment Anything on the CPU in eval mode, float32.
 
     Pretrained weights are Meta's `.pth`: the file at `segmenter.path`, or the file that `segmenter.variant` names in
-    the hub repository `segmenter.id`.
+    the hub repository `segmenter.id`. `segmenter_type` counts for these alone: the nano one has its own shape.
     """
     spec = models.segmenter
     assert spec is not None
     if spec.weights == "untrained":
         return build_untrained("segmenter")
-    if spec.path is None and spec.variant is None and spec.weights == "pretrained":
-        raise ValueError("models.segmenter: a hub id needs `variant`, the name of the .pth file in its repository")
     source = resolve(spec, "segmenter")
+    if spec.weights == "nano":
+        from toffee_pipeline.nano.perception import load_segmenter
+
+        return load_segmenter(Path(source))
+    if spec.path is None and spec.variant is None:
+        raise ValueError("models.segmenter: a hub id needs `variant`, the name of the .pth file in its repository")
     path = source if isinstance(source, Path) else Path(hf_hub_download(source, spec.variant, revision=spec.revision))
     sam = sam_model_registry[models.segmenter_type](checkpoint=None)
     sam.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))

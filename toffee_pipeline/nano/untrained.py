@@ -32,8 +32,9 @@ from toffee_pipeline.nano.architectures import (
     build_vae,
     build_view_generator_unet,
 )
+from toffee_pipeline.nano.detector import build_detector
+from toffee_pipeline.nano.perception import build_depth, build_segmenter
 from toffee_pipeline.nano.text_encoder import build_tokenizer, to_transformers
-from toffee_pipeline.nano.untrained_perception import build_depth, build_detector, build_segmenter
 
 SDXL_TEXT_DIM = 16
 SDXL_CHANNELS = (16, 32, 32)

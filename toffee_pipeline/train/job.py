@@ -93,10 +93,11 @@ def train(config: TrainingConfig, output: str, dry_run: bool) -> None:
 
 def _describe_models(config: TrainingConfig) -> dict[str, str]:
     """Where training starts and what is frozen, with what identifies the weights."""
-    base, network = config.models.base, config.job.removeprefix("train_")
+    base = config.models.base
     known = {"vae": config.models.vae, "dino": config.models.dino}
     described = {name: describe_weights(spec, name) for name, spec in known.items() if spec is not None}
-    # untrained weights and nano's own lie under the network's name
+    # nano's View Generator starts from text to image, the others from nano's network of their own name
+    network = "sdxl" if config.job == "train_view_generator" else config.job.removeprefix("train_")
     return {"base": describe_weights(base, network), **described}
 
 

@@ -66,6 +66,26 @@ def clip(work_dir: Path, text_steps: int, image_steps: int) -> None:
 
 
 @main.command()
+@click.option("--steps", type=int, default=3_000, show_default=True)
+@click.pass_obj
+def depth(work_dir: Path, steps: int) -> None:
+    """Train the depth network."""
+    from toffee_pipeline.nano.recipe.depth import train_depth
+
+    train_depth(work_dir, WEIGHTS, steps)
+
+
+@main.command()
+@click.option("--steps", type=int, default=1_800, show_default=True)
+@click.pass_obj
+def segmenter(work_dir: Path, steps: int) -> None:
+    """Train the segmenter."""
+    from toffee_pipeline.nano.recipe.segmenter import train_segmenter
+
+    train_segmenter(work_dir, WEIGHTS, steps)
+
+
+@main.command()
 @click.option("--steps", type=int, default=12_000, show_default=True)
 @click.pass_obj
 def text_to_image(work_dir: Path, steps: int) -> None:
@@ -76,7 +96,7 @@ def text_to_image(work_dir: Path, steps: int) -> None:
 
 
 @main.command()
-@click.option("--steps", type=int, default=4_000, show_default=True)
+@click.option("--steps", type=int, default=3_000, show_default=True)
 @click.pass_obj
 def controlnet(work_dir: Path, steps: int) -> None:
     """Train the depth ControlNet (needs text to image)."""
