@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 OUTPUT ?= runs/demo
 JOB ?= generate
 ARGS ?=
-NETWORKS := $(addprefix nano-, vae dino clip segmenter depth text-to-image controlnet)
+NETWORKS := $(addprefix nano-, vae dino clip detector segmenter depth text-to-image controlnet)
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test check submit nano-data $(NETWORKS) nano-refiner nano-view-generator clean

@@ -66,6 +66,16 @@ def clip(work_dir: Path, text_steps: int, image_steps: int) -> None:
 
 
 @main.command()
+@click.option("--steps", type=int, default=2_200, show_default=True)
+@click.pass_obj
+def detector(work_dir: Path, steps: int) -> None:
+    """Train the detector (needs CLIP's tokenizer)."""
+    from toffee_pipeline.nano.recipe.detector import train_detector
+
+    train_detector(work_dir, WEIGHTS, steps)
+
+
+@main.command()
 @click.option("--steps", type=int, default=3_000, show_default=True)
 @click.pass_obj
 def depth(work_dir: Path, steps: int) -> None:
