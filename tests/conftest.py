@@ -16,7 +16,13 @@ torch.set_num_threads(1)
 def ray_home():
     """Environment of a private Ray: its token goes to a home of its own, its files to a short temporary path."""
     with tempfile.TemporaryDirectory(prefix="toffee-", ignore_cleanup_errors=True) as folder:
-        yield {**os.environ, "HOME": folder, "RAY_TMPDIR": folder, "PYTHONPATH": str(Path(__file__).parents[1])}
+        yield {
+            **os.environ,
+            "HOME": folder,
+            "RAY_TMPDIR": folder,
+            "RAY_worker_niceness": "0",  # at Ray's 15, a test on the other core starves the workers
+            "PYTHONPATH": str(Path(__file__).parents[1]),
+        }
 
 
 @pytest.fixture

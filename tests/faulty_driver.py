@@ -11,14 +11,20 @@ import signal
 import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
 from actors import pipeline
 from actors.base import PairState, Shard, Stage
+from toffee_pipeline.commit import committed_shards
 from toffee_pipeline.images import encode_depth, encode_mask, encode_png
 from toffee_pipeline.schema import SampleError
+from toffee_pipeline.storage import open_storage
+
+if TYPE_CHECKING:
+    from ray.cluster_utils import Cluster
 
 SIDE_PX = 64
 MASK = encode_mask(np.ones((SIDE_PX, SIDE_PX), np.bool_))
@@ -92,16 +98,22 @@ def main() -> None:
     }
     fault, output, *settings = sys.argv[1:]
     os.environ["FAULT"] = fault
+    cluster = None
     if fault == "node":
-        _cluster(hook, settings)
+        cluster = _cluster(hook, settings, output)
     else:
         ray.init(address="local", num_cpus=4, include_dashboard=False, logging_level="WARNING", runtime_env=hook)
     sets = ["placement=fused", "fused.num_cpus=1", "stages.score.timeout_s=6", "stages.score.batch_size=4", *settings]
-    generate(["--output", output, *(word for item in sets for word in ("--set", item))])
+    try:
+        generate(["--output", output, *(word for item in sets for word in ("--set", item))])
+    finally:
+        ray.shutdown()  # before the cluster's raylets end: a driver that outlives its raylet exits with 1
+        if cluster is not None:
+            cluster.shutdown()
 
 
-def _cluster(hook: dict[str, str], settings: list[str]) -> None:
-    """Several raylets on this machine; a while after the first commit one that holds actors is killed."""
+def _cluster(hook: dict[str, str], settings: list[str], output: str) -> Cluster:
+    """Several raylets on this machine; after the first commit one that holds actors is killed."""
     import threading
 
     import ray
@@ -113,11 +125,13 @@ def _cluster(hook: dict[str, str], settings: list[str]) -> None:
     settings.append(f"fused.num_actors={NODES - 1}")
 
     def kill_one() -> None:
-        time.sleep(float(os.environ["FAULT_NODE_AFTER_S"]))
+        while not committed_shards(open_storage(output)):
+            time.sleep(0.2)
         (Path(os.environ["FAULT_MARKS"]) / "struck").touch()
         workers[0].kill_raylet(check_alive=False)
 
     threading.Thread(target=kill_one, daemon=True).start()
+    return cluster
 
 
 if __name__ == "__main__":

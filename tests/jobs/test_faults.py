@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -94,7 +95,7 @@ def test_a_sample_that_always_kills_its_process_fails_alone(tmp_path, ray_home, 
 
 
 def test_a_node_that_dies_with_its_actors_loses_nothing(tmp_path, ray_home, undisturbed):
-    job = Job(tmp_path, ray_home, "node", FAULT_NODE_AFTER_S="12", FAULT_SLEEP_S="0.5")
+    job = Job(tmp_path, ray_home, "node", FAULT_SLEEP_S="0.5")
     job.finish()
     assert job.struck
     assert {status for status, _ in job.rows().values()} == {"accepted"}
@@ -116,8 +117,8 @@ def test_a_killed_job_goes_on_where_it_was(tmp_path, ray_home, undisturbed, whol
     running.wait()
     before = committed_shards(storage)
     assert 2 <= len(before) < NUM_PAIRS // 4
-    output = job.finish()
-    assert f"resuming: {len(committed_shards(storage) & before)} of {NUM_PAIRS // 4} shards" in output
+    resumed = re.search(rf"resuming: (\d+) of {NUM_PAIRS // 4} shards", job.finish())
+    assert resumed is not None and int(resumed[1]) >= len(before)  # its actors may commit a last one without the driver
     assert job.digests() == undisturbed
     assert len(job.rows()) == NUM_PAIRS
 
