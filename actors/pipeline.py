@@ -33,6 +33,9 @@ STAGE_CLASSES: dict[str, type[Stage]] = {
 SPARE_CPUS = 2
 """Kept free for the read and write tasks: a pool that holds every CPU starves them and the job hangs in silence."""
 
+SHARDS_PER_DATASET = 10_000
+"""Of one Ray Dataset: its driver keeps about 15 KiB for each until the dataset ends."""
+
 
 class StageChain:
     """Some stages in a row over one set of models: what one actor runs."""
@@ -77,7 +80,7 @@ def _run_inline(config: RunConfig, output: str, shards: list[int], display: Disp
         yield write(chain(Shard.from_plan(plan, index)))
 
 
-class _RayChain:
+class RayChain:
     """A `StageChain` behind Ray Data's row interface."""
 
     names: tuple[str, ...] = ()
@@ -164,25 +167,11 @@ def _beside_the_driver(kind: type[Any]) -> Any:
 def _run_on_ray(config: RunConfig, output: str, shards: list[int], display: Display) -> Iterator[dict[str, Any]]:
     with ray_session(logical_cpus(config)) as cluster:
         import ray
-        from ray.data import ActorPoolStrategy
 
         pools = _pools(config, cluster)
         check_fits(pools, cluster)
         quiet_data_context().execution_options.preserve_order = False
         board, casebook = (_beside_the_driver(kind) for kind in (Board, Casebook))
-        dataset = ray.data.range(len(shards), override_num_blocks=len(shards)).map(
-            _read, fn_args=(config.model_dump_json(), shards)
-        )
-        for pool in pools:
-            dataset = dataset.map(
-                type(pool.label, (_RayChain,), {"names": pool.stages}),  # the class name is the dashboard's label
-                fn_constructor_args=(config, board, casebook, max(1, int(pool.num_cpus))),
-                compute=ActorPoolStrategy(size=min(pool.num_actors, len(shards))),
-                num_cpus=pool.num_cpus,
-                num_gpus=pool.num_gpus,
-            )
-        dataset = dataset.map(write_row, fn_args=(config, output), num_cpus=0.5)
-        dataset.set_name("toffee")
         stop = threading.Event()
 
         def watch() -> None:
@@ -192,9 +181,32 @@ def _run_on_ray(config: RunConfig, output: str, shards: list[int], display: Disp
         watcher = threading.Thread(target=watch, daemon=True)
         watcher.start()
         try:
-            for row in dataset.iter_rows():
-                yield json.loads(row["counts"])
+            for start in range(0, len(shards), SHARDS_PER_DATASET):
+                some = shards[start : start + SHARDS_PER_DATASET]
+                for row in _dataset(config, output, some, pools, board, casebook).iter_rows():
+                    yield json.loads(row["counts"])
         finally:
             stop.set()
             watcher.join()
             display.update(ray.get(board.snapshot.remote()))
+
+
+def _dataset(config: RunConfig, output: str, shards: list[int], pools: list[Pool], board: Any, casebook: Any) -> Any:
+    """The Ray Dataset whose rows are the shards' counts: iterating over it computes and commits them."""
+    import ray
+    from ray.data import ActorPoolStrategy
+
+    dataset = ray.data.range(len(shards), override_num_blocks=len(shards)).map(
+        _read, fn_args=(config.model_dump_json(), shards)
+    )
+    for pool in pools:
+        dataset = dataset.map(
+            type(pool.label, (RayChain,), {"names": pool.stages}),  # the class name is the dashboard's label
+            fn_constructor_args=(config, board, casebook, max(1, int(pool.num_cpus))),
+            compute=ActorPoolStrategy(size=min(pool.num_actors, len(shards))),
+            num_cpus=pool.num_cpus,
+            num_gpus=pool.num_gpus,
+        )
+    dataset = dataset.map(write_row, fn_args=(config, output), num_cpus=0.5)
+    dataset.set_name("toffee")
+    return dataset

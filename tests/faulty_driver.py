@@ -1,7 +1,8 @@
-"""`python tests/faulty_driver.py FAULT OUTPUT [KEY=VALUE ...]`: the main job on Ray, whose one stage fails on purpose.
+"""`python tests/faulty_driver.py FAULTS OUTPUT [KEY=VALUE ...]`: the main job on Ray, whose one stage fails on purpose.
 
-The stage has no models: it paints each pair in a colour of its own, slowly. FAULT is one that `Faulty.compute` names;
-one that strikes once leaves a mark in the folder FAULT_MARKS.
+The stage has no models: it paints each pair in a colour of its own, slowly. FAULTS are words such as "kill=5,black=9":
+what `Faulty.compute` does to which pair; "node" ends a raylet, "" nothing. A fault that strikes once leaves a mark in
+the folder FAULT_MARKS.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import signal
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 SIDE_PX = 64
 MASK = encode_mask(np.ones((SIDE_PX, SIDE_PX), np.bool_))
 DEPTH = encode_depth(np.full((SIDE_PX, SIDE_PX), 0.5, np.float32))
-BAD = "p000000005"
 NODES = 3
 
 
@@ -54,26 +54,32 @@ class Faulty(Stage):
         self.run(shard.open_pairs(), self.compute, store)
 
     def compute(self, batch: list[PairState]) -> list[bytes | SampleError]:
-        fault, has_bad = os.environ["FAULT"], any(state.id == BAD for state in batch)
-        if has_bad and fault == "poison":
+        faults = [FAULTS.get(state.id) for state in batch]
+        if "poison" in faults or ("kill" in faults and first_time("kill")):
             os.kill(os.getpid(), signal.SIGKILL)
-        if has_bad and fault == "kill" and first_time():
-            os.kill(os.getpid(), signal.SIGKILL)
-        if has_bad and fault == "hang" and first_time():
+        if "hang" in faults and first_time("hang"):
             time.sleep(3600)
-        if fault == "memory" and (len(batch) > 2 or has_bad):
+        if "memory" in faults or ("memory" in FAULTS.values() and len(batch) > 2):
             raise torch.OutOfMemoryError("CUDA out of memory")
-        if has_bad and fault == "black":
-            return [
-                SampleError("the model's image is all black") if s.id == BAD else picture(s.pair.seed) for s in batch
-            ]
         time.sleep(float(os.environ.get("FAULT_SLEEP_S", "0.02")) * len(batch))
-        return [picture(state.pair.seed) for state in batch]
+        black = SampleError("the model's image is all black")
+        return [
+            black if fault == "black" else picture(state.pair.seed) for state, fault in zip(batch, faults, strict=True)
+        ]
 
 
-def first_time() -> bool:
+def parse(faults: str) -> dict[str, str]:
+    """Pair id -> fault, of words such as "kill=5"."""
+    words = (word.split("=") for word in faults.split(",") if "=" in word)
+    return {f"p{int(number):09d}": fault for fault, number in words}
+
+
+FAULTS = parse(os.environ.get("FAULTS", ""))
+
+
+def first_time(fault: str) -> bool:
     try:
-        (Path(os.environ["FAULT_MARKS"]) / "struck").touch(exist_ok=False)
+        (Path(os.environ["FAULT_MARKS"]) / fault).touch(exist_ok=False)
     except FileExistsError:
         return False
     return True
@@ -85,6 +91,14 @@ def install() -> None:
     pipeline.STAGE_CLASSES[Faulty.name] = Faulty
 
 
+class FaultyChain(pipeline.RayChain):
+    """Brings the stage into its actor, and only there: a hook in every worker would import torch for each write."""
+
+    def __init__(self, *args: Any) -> None:
+        install()
+        super().__init__(*args)
+
+
 def main() -> None:
     os.environ.setdefault("RAY_AUTH_MODE", "token")
     import ray
@@ -92,17 +106,16 @@ def main() -> None:
     from jobs.generate import main as generate
 
     install()
-    hook = {
-        "worker_process_setup_hook": "tests.faulty_driver.install",
-        "env_vars": {"PYTHONPATH": str(Path(__file__).parents[1]), "FAULT": sys.argv[1]},
-    }
-    fault, output, *settings = sys.argv[1:]
-    os.environ["FAULT"] = fault
+    pipeline.RayChain = FaultyChain
+    pipeline.SHARDS_PER_DATASET = 5  # so that a run of eight takes two Datasets
+    faults, output, *settings = sys.argv[1:]
+    os.environ["FAULTS"] = faults  # for the actors
+    FAULTS.update(parse(faults))
     cluster = None
-    if fault == "node":
-        cluster = _cluster(hook, settings, output)
-    else:
-        ray.init(address="local", num_cpus=4, include_dashboard=False, logging_level="WARNING", runtime_env=hook)
+    if faults == "node":
+        cluster = _cluster(settings, output)
+    elif "placement=inline" not in settings:
+        ray.init(address="local", num_cpus=4, include_dashboard=False, logging_level="WARNING")
     sets = ["placement=fused", "fused.num_cpus=1", "stages.score.timeout_s=6", "stages.score.batch_size=4", *settings]
     try:
         generate(["--output", output, *(word for item in sets for word in ("--set", item))])
@@ -112,7 +125,7 @@ def main() -> None:
             cluster.shutdown()
 
 
-def _cluster(hook: dict[str, str], settings: list[str], output: str) -> Cluster:
+def _cluster(settings: list[str], output: str) -> Cluster:
     """Several raylets on this machine; after the first commit one that holds actors is killed."""
     import threading
 
@@ -121,13 +134,13 @@ def _cluster(hook: dict[str, str], settings: list[str], output: str) -> Cluster:
 
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "include_dashboard": False})
     workers = [cluster.add_node(num_cpus=1) for _ in range(NODES)]
-    ray.init(address=cluster.address, logging_level="WARNING", runtime_env=hook)
+    ray.init(address=cluster.address, logging_level="WARNING")
     settings.append(f"fused.num_actors={NODES - 1}")
 
     def kill_one() -> None:
         while not committed_shards(open_storage(output)):
             time.sleep(0.2)
-        (Path(os.environ["FAULT_MARKS"]) / "struck").touch()
+        first_time("node")
         workers[0].kill_raylet(check_alive=False)
 
     threading.Thread(target=kill_one, daemon=True).start()
