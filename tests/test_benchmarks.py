@@ -7,7 +7,8 @@ import pytest
 from actors.base import Shard
 from actors.guard import NoGuard
 from actors.write import count
-from benchmarks import evidence, overhead, plan_scale, stub_stage
+from benchmarks import chaos, evidence, overhead, plan_scale, stub_stage
+from benchmarks.chaos_log import Try, read_tries, work
 from benchmarks.evidence_estimate import ratio
 from toffee_pipeline.models.model_set import ModelSet
 from toffee_pipeline.plan import Plan
@@ -60,3 +61,32 @@ def test_the_evidence_shows_refined_nearer_to_the_subject_than_the_draft_and_tha
 def test_an_error_bar_of_a_mean_is_its_standard_error_and_a_seed_without_pairs_does_not_count():
     estimate = ratio([2.0, 6.0, 0.0], [2, 2, 0])
     assert (estimate.value, estimate.error, estimate.seeds) == (2.0, pytest.approx(1.0), (1.0, 3.0, None))
+
+
+def test_a_try_is_lost_to_a_kill_only_if_it_was_under_way_or_uncommitted_then():
+    tries = [
+        Try(0, began=0, ended=5, rows=4, seconds=4),  # committed before the kill
+        Try(1, began=6, ended=None, rows=2, seconds=2),  # cut off by it
+        Try(1, began=20, ended=25, rows=4, seconds=4),
+        Try(2, began=21, ended=22, rows=4, seconds=4),  # computed twice though no kill came between
+        Try(2, began=23, ended=24, rows=4, seconds=4),
+    ]
+    done = work(tries, {0: 6.0, 1: 26.0, 2: 27.0}, [10.0])
+    assert (done.total.tries, done.total.rows, done.total.seconds) == (5, 18, 18)
+    assert (done.lost.tries, done.lost.rows, done.most_lost) == (1, 2, 1)
+
+
+def test_the_log_of_a_killed_actor_is_read_up_to_where_it_was_cut(tmp_path):
+    (tmp_path / "1-1.jsonl").write_text(
+        '{"time": 1, "shard": 3}\n{"time": 2, "rows": 2, "seconds": 0.5}\n{"time": 3, "done": true}\n'
+        '{"time": 4, "shard": 5}\n{"time": 5, "rows": 2, "seconds": 0.5}\n{"time": 6, "ro'
+    )
+    assert read_tries(tmp_path) == [Try(3, 1, 3, rows=2, seconds=0.5), Try(5, 4, None, rows=2, seconds=0.5)]
+
+
+def test_a_process_of_the_job_is_known_by_its_command_line():
+    assert chaos.kind_of("ray::MapWorker(ReadRange->Map(_read)->Map(AllStages)).submit()") == "actor"
+    assert chaos.kind_of("ray::IDLE") == "worker"
+    assert chaos.kind_of("ray::DashboardAgent") == "helper"
+    assert chaos.kind_of("/x/ray/core/src/ray/raylet/raylet --store_socket_name=y") == "raylet"
+    assert chaos.kind_of("/x/ray/core/src/ray/gcs/gcs_server --log_dir=y") == "gcs"

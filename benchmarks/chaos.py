@@ -1,0 +1,238 @@
+"""A job whose processes are killed at random, against the same job left alone: same dataset, hardly more work.
+
+The job is `jobs/generate.py` on Ray, placement fused. Kill k comes a random time after k / (kills + 2) of the shards
+are committed, and hits one process by SIGKILL, drawn first by its kind and then among its like:
+
+    driver    the job's own process
+    actor     one that runs the stages
+    worker    another of Ray's workers: it reads, writes, holds the casebook, or idles
+    raylet    the node's manager, whose workers go with it
+    gcs       the cluster's store
+    helper    another process of Ray: dashboard agents, monitors
+    cluster   all of them at once
+
+Whenever the job ends before its run is complete it is started again by the same command. At the end:
+
+    digests    of every pair's verdict and image bytes, equal to those of the job left alone
+    work       seconds of all micro-batches of all tries, less those of tries that a kill hit, over those of the job
+               left alone: 1.05 passes. A try is lost to a kill if it was under way or not yet committed when it came.
+               The same in rows of micro-batches, which no other load of the machine disturbs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+
+import click
+import pyarrow.parquet as pq
+
+from benchmarks.chaos_log import Try, read_tries, work
+from toffee_pipeline.commit import committed_shards, data_files, manifest_key
+from toffee_pipeline.schema import IMAGE_COLUMNS
+from toffee_pipeline.storage import open_storage
+
+BAR = 1.05
+ROOT = Path(__file__).parents[1]
+KINDS = {"driver": 1, "actor": 4, "worker": 2, "raylet": 1, "gcs": 1, "helper": 1, "cluster": 1}
+"""How often each is drawn, relative to the others."""
+END_S = 120
+"""A job whose processes were killed may take so long to notice and to end."""
+
+
+def kind_of(args: str) -> str:
+    """What a process of the job is, by its command line."""
+    if "raylet/raylet" in args:
+        return "raylet"
+    if "gcs_server" in args:
+        return "gcs"
+    if args.startswith("ray::") and not args.endswith("Agent"):
+        return "actor" if "AllStages" in args else "worker"
+    return "helper"
+
+
+def processes(driver: int) -> dict[str, list[int]]:
+    """Kind -> the job's living processes: the driver's descendants."""
+    listed = subprocess.run(["ps", "-eo", "pid=,ppid=,args="], capture_output=True, text=True, check=True)
+    rows = [line.split(None, 2) for line in listed.stdout.splitlines()]
+    found: dict[str, list[int]] = {"driver": [driver]}
+    family = {driver}
+    grown = True
+    while grown:
+        grown = False
+        for pid, parent, args in ((int(row[0]), int(row[1]), row[2]) for row in rows if len(row) == 3):
+            if parent in family and pid not in family:
+                family.add(pid)
+                found.setdefault(kind_of(args), []).append(pid)
+                grown = True
+    return found
+
+
+class Job:
+    """The command, started as often as it takes. Ray's files, its token and the logs lie below `folder`."""
+
+    def __init__(self, folder: Path, settings: list[str]) -> None:
+        self.output, self.log, home = folder / "run", folder / "log", folder / "h"
+        for path in (self.log, home):
+            path.mkdir(parents=True)
+        words = [word for setting in settings for word in ("--set", setting)]
+        self.command = [
+            sys.executable,
+            "-m",
+            "benchmarks.chaos_job",
+            str(self.log),
+            "--output",
+            str(self.output),
+            *words,
+        ]
+        self.env = os.environ | {
+            "HOME": str(home),
+            "RAY_TMPDIR": str(home),
+            "PYTHONPATH": str(ROOT),
+            "RAY_gcs_rpc_server_reconnect_timeout_s": "10",  # a driver without its GCS gives up sooner
+        }
+        self.storage = open_storage(str(self.output))
+        self.starts = 0
+        self.text = folder / "output.txt"
+
+    def start(self) -> subprocess.Popen[bytes]:
+        self.starts += 1
+        with self.text.open("ab") as text:
+            return subprocess.Popen(self.command, env=self.env, stdout=text, stderr=text, start_new_session=True)
+
+    def committed(self) -> dict[int, float]:
+        """Shard -> time of its commit."""
+        shards = committed_shards(self.storage)
+        return {shard: (self.output / manifest_key(shard)).stat().st_mtime for shard in shards}
+
+    def complete(self) -> bool:
+        return (self.output / "summary.json").exists()
+
+    def digests(self) -> dict[str, str]:
+        """Pair -> hash of its verdict and image bytes; raises where a pair is there twice."""
+        found: dict[str, str] = {}
+        for folder in ("data", "rejected"):
+            for path in data_files(self.storage, folder):
+                for row in pq.read_table(path).to_pylist():
+                    images = [(row[column] or {}).get("bytes") or b"" for column in IMAGE_COLUMNS]
+                    said = f"{row['status']} {row['reason']} {row['prompt']}".encode()
+                    if row["pair_id"] in found:
+                        raise RuntimeError(f"pair {row['pair_id']} is there twice")
+                    found[row["pair_id"]] = hashlib.sha256(b"\0".join([said, *images])).hexdigest()
+        return found
+
+    def end(self, process: subprocess.Popen[bytes]) -> None:
+        """Waits for the job's end, and ends what is left of it."""
+        try:
+            process.wait(END_S)
+        except subprocess.TimeoutExpired:
+            click.echo(f"the job did not end within {END_S} s of a kill and is ended", err=True)
+        kill_session(process.pid)
+        process.wait()
+
+
+def kill_session(leader: int) -> None:
+    """Ends every process of a job's session: what outlives its driver for a moment would disturb the next start."""
+    listed = subprocess.run(["ps", "-eo", "pid=,sess="], capture_output=True, text=True, check=True)
+    for pid, session in (map(int, line.split()) for line in listed.stdout.splitlines()):
+        if session == leader:
+            kill(pid)
+
+
+def kill(pid: int) -> bool:
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def strike(driver: int, draw: random.Random) -> str | None:
+    """Kills a random process of the job; its kind, None where nothing was hit."""
+    found = processes(driver)
+    kinds = {kind: weight for kind, weight in KINDS.items() if kind in found or kind == "cluster"}
+    kind = draw.choices(list(kinds), list(kinds.values()))[0]
+    if kind == "cluster":
+        killed = [kill(pid) for pids in found.values() for pid in pids]
+        return kind if any(killed) else None
+    return kind if kill(draw.choice(sorted(found[kind]))) else None
+
+
+def disturb(job: Job, kills: int, num_shards: int, max_delay_s: float, draw: random.Random) -> list[tuple[float, str]]:
+    """Runs the job to its end; (time, kind) of each kill."""
+    struck: list[tuple[float, str]] = []
+    process = job.start()
+    while not job.complete():
+        if process.poll() is not None:
+            job.end(process)
+            process = job.start()
+        due = len(struck) < kills and len(committed_shards(job.storage)) * (kills + 2) >= (len(struck) + 1) * num_shards
+        if due:
+            time.sleep(draw.uniform(0, max_delay_s))
+            moment = time.time()
+            if process.poll() is None and (kind := strike(process.pid, draw)):
+                struck.append((moment, kind))
+                click.echo(
+                    f"kill {len(struck)}: {kind}, {len(committed_shards(job.storage))} shards committed", err=True
+                )
+                if kind in ("driver", "raylet", "cluster", "gcs"):
+                    job.end(process)
+        time.sleep(0.2)
+    job.end(process)
+    return struck
+
+
+@click.command(help=__doc__)
+@click.option("--kills", default=30, show_default=True)
+@click.option("--seed", default=0, show_default=True, help="Of the kills.")
+@click.option("--pairs", default=256, show_default=True, help="In shards of 4.")
+@click.option("--max-delay-s", default=8.0, show_default=True, help="Longest wait before a kill that is due.")
+@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a key of the nano profile.")
+def main(kills: int, seed: int, pairs: int, max_delay_s: float, overrides: tuple[str, ...]) -> None:
+    num_shards = -(-pairs // 4)
+    if num_shards < kills + 2:
+        raise click.UsageError(f"{pairs} pairs are {num_shards} shards: too few for {kills} kills")
+    own = [f"pairs.count={pairs}", "subjects_per_shard=1", "placement=fused", "fused.num_actors=2", *overrides]
+    with tempfile.TemporaryDirectory(prefix="chaos-", ignore_cleanup_errors=True) as folder:
+        alone, job = Job(Path(folder, "a"), own), Job(Path(folder, "b"), own)
+        began = time.monotonic()
+        disturb(alone, 0, num_shards, 0, random.Random(0))
+        middle = time.monotonic()
+        struck = disturb(job, kills, num_shards, max_delay_s, random.Random(seed))
+        elapsed = time.monotonic() - middle
+        tries, reference = read_tries(job.log), read_tries(alone.log)
+        report(alone, job, struck, tries, reference)
+        click.echo(f"wall time: {middle - began:.0f} s left alone, {elapsed:.0f} s with kills")
+
+
+def report(alone: Job, job: Job, struck: list[tuple[float, str]], tries: list[Try], reference: list[Try]) -> None:
+    """The table; exits with 1 where a bar is missed."""
+    hit = Counter(kind for _, kind in struck)
+    click.echo(f"kills: {len(struck)} ({', '.join(f'{number} {kind}' for kind, number in sorted(hit.items()))})")
+    click.echo(f"starts of the job: {job.starts}")
+    expected, found = alone.digests(), job.digests()
+    equal = sum(found.get(pair) == digest for pair, digest in expected.items())
+    click.echo(f"pairs: {len(expected)} left alone, {len(found)} with kills; equal digests: {equal}")
+    needed = work(reference, {}, [])
+    done = work(tries, job.committed(), [moment for moment, _ in struck])
+    click.echo(f"{'':>10}{'alone':>12}{'with kills':>12}{'lost to kills':>15}{'ratio':>8}")
+    ratios = {}
+    for unit in ("seconds", "rows", "tries"):
+        total, lost = getattr(done.total, unit), getattr(done.lost, unit)
+        ratios[unit] = (total - lost) / getattr(needed.total, unit)
+        click.echo(f"{unit:>10}{getattr(needed.total, unit):>12.1f}{total:>12.1f}{lost:>15.1f}{ratios[unit]:>8.3f}")
+    click.echo(f"bar: {BAR:.2f}; most tries lost to one kill: {done.most_lost}")
+    if found != expected or max(ratios["seconds"], ratios["rows"]) > BAR:
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()
