@@ -6,7 +6,7 @@ gradient checkpointing and bfloat16.
 
 Model FLOP utilisation: three times the FLOPs of the forward pass (the backward pass counts twice; what gradient
 checkpointing computes again does not count), per second, over the peak: of the card's data sheet (dense bfloat16), or
-on a CPU of a large bfloat16 matrix product on as many threads.
+on a CPU of a large matrix product on as many threads, in bfloat16 where the CPU computes in it.
 
 Job: `jobs/train_refiner.py` on Ray with its cache filled, everything included: reading, shuffling, moving, logging.
 Its steps are timed by the curve in its own run directory, from the tenth to the last.
@@ -35,6 +35,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from benchmarks.fresh import in_fresh_process
 from toffee_pipeline.cli import load_config
 from toffee_pipeline.models import published
+from toffee_pipeline.models.loading import computes_bfloat16
 from toffee_pipeline.models.refiner import RefinerNetwork
 from toffee_pipeline.models.toffeenet_network import ToffeeNetNetwork
 from toffee_pipeline.models.view_generator import ViewGeneratorNetwork
@@ -122,7 +123,8 @@ def peak_flops(device: torch.device) -> float:
     if known is not None:
         return known
     size = 2048
-    a, b = (torch.randn(size, size, dtype=torch.bfloat16, device=device) for _ in range(2))
+    dtype = torch.bfloat16 if computes_bfloat16(device) else torch.float32
+    a, b = (torch.randn(size, size, dtype=dtype, device=device) for _ in range(2))
     times = []
     for _ in range(8):
         began = time.perf_counter()

@@ -41,6 +41,7 @@ SMALL = (
     "tracking.sample_every_steps=4",
     "sampling.num_inference_steps=2",
 )
+UNET = "diffusion_pytorch_model.safetensors"
 INLINE = "workers.placement=inline"
 
 
@@ -54,7 +55,7 @@ def train(job, output, *overrides):
 
 
 def weights(output):
-    return load_file(Path(output) / "model/diffusion_pytorch_model.safetensors")
+    return load_file(Path(output) / "model" / UNET)
 
 
 @pytest.fixture(scope="module")
@@ -96,8 +97,14 @@ def test_running_it_again_does_nothing_more_steps_go_on(uninterrupted):
 def test_generating_takes_what_training_wrote(uninterrupted, tmp_path):
     view = train(train_view_generator, tmp_path / "view", "train.max_steps=1")
     assert view.exit_code == 0, view.output
+    base = f"models.base={{weights: pretrained, path: '{tmp_path / 'view/model'}'}}"
+    more = train(train_view_generator, tmp_path / "more", base, "train.max_steps=1", "train.learning_rate=1e-9")
+    assert more.exit_code == 0, more.output
+    first, second = (load_file(tmp_path / run / "model/unet" / UNET) for run in ("view", "more"))
+    torch.testing.assert_close(second, first, rtol=0, atol=1e-6)  # a View Generator learns on from where it is
     overrides = (
         "placement=inline",
+        "subjects.source=renderer",
         "pairs.count=4",
         "pairs.edit_fraction=0",
         "renderer_plays=[subject, mask, depth, draft]",
@@ -205,7 +212,9 @@ def test_the_view_generator_is_a_stock_pipeline(tmp_path):
 
 
 def test_toffeenet_learns_from_a_run_and_stock_classes_load_its_parts(tmp_path):
-    pairs = [word for item in (INLINE.replace("workers.", ""), "pairs.count=16") for word in ("--set", item)]
+    pairs = [
+        word for item in ("placement=inline", "subjects.source=renderer", "pairs.count=16") for word in ("--set", item)
+    ]
     CliRunner().invoke(generate.main, ["--output", str(tmp_path / "pairs"), *pairs], catch_exceptions=False)
     sources = f"data.sources=[{{format: run, path: '{tmp_path / 'pairs'}'}}]"
     result = train(train_toffeenet, tmp_path / "run", sources, "train.max_steps=2")
@@ -227,7 +236,7 @@ def test_a_run_on_s3_with_its_data_and_its_cache_there(tmp_path, monkeypatch):
         monkeypatch.setenv(name, value)
     with s3_server() as endpoint:
         boto3.client("s3", endpoint_url=endpoint).create_bucket(Bucket="toffee")
-        pairs = ["placement=inline", "pairs.count=8", f"output.endpoint_url={endpoint}"]
+        pairs = ["placement=inline", "subjects.source=renderer", "pairs.count=8", f"output.endpoint_url={endpoint}"]
         command = ["--output", "s3://toffee/pairs", *(word for item in pairs for word in ("--set", item))]
         assert CliRunner().invoke(generate.main, command, catch_exceptions=False).exit_code == 0
         overrides = (

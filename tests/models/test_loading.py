@@ -19,8 +19,8 @@ def test_resolve_takes_path_before_id(tmp_path: Path) -> None:
 def test_missing_weights_are_named(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="nowhere"):
         loading.resolve(ModelSpec(path=tmp_path / "nowhere"), "vae")
-    with pytest.raises(FileNotFoundError, match="view_generator"):
-        loading.resolve(ModelSpec(weights="nano"), "view_generator")
+    with pytest.raises(FileNotFoundError, match="'toffeenet'; there are: .*view_generator"):
+        loading.resolve(ModelSpec(weights="nano"), "toffeenet")
     with pytest.raises(ValueError, match="built, not read"):
         loading.resolve(ModelSpec(weights="untrained"), "vae")
 

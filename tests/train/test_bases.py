@@ -130,7 +130,9 @@ def test_the_view_generator_starts_from_stable_diffusion_2(folders, tmp_path):
 
 
 def test_toffeenet_starts_as_stable_diffusion_2(folders, tmp_path):
-    pairs = [word for item in ("placement=inline", "pairs.count=8") for word in ("--set", item)]
+    pairs = [
+        word for item in ("placement=inline", "subjects.source=renderer", "pairs.count=8") for word in ("--set", item)
+    ]
     CliRunner().invoke(generate.main, ["--output", str(tmp_path / "pairs"), *pairs], catch_exceptions=False)
     source = f"data.sources=[{{format: run, path: '{tmp_path / 'pairs'}'}}]"
     untrained = [f"models.{name}.weights=untrained" for name in ("depth", "detector", "segmenter")]

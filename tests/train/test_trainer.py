@@ -1,6 +1,7 @@
 """One optimizer step is the same however its samples are spread, and its state comes back."""
 
 import copy
+import functools
 import math
 import os
 
@@ -11,6 +12,7 @@ import torch.multiprocessing as mp
 from training import SMALL, encoded_rows
 
 from toffee_pipeline.cli import load_config
+from toffee_pipeline.models.loading import computes_bfloat16
 from toffee_pipeline.train.config import OptimizationConfig, RefinerTraining
 from toffee_pipeline.train.examples import select
 from toffee_pipeline.train.tasks import make_task
@@ -95,6 +97,34 @@ def test_state_continues_exactly():
         average = trainer.weights()
         torch.testing.assert_close(again.weights(), average, rtol=0, atol=0)
     assert any(not torch.equal(value, average[name]) for name, value in weights.items())
+
+
+@pytest.mark.parametrize("precision", ["auto", "bf16", "fp32"])
+def test_steps_compute_in_bfloat16_where_told_or_where_it_is_fast(precision):
+    trainer = make_trainer(f"train.precision={precision}")
+    with trainer.autocast():
+        found = (torch.ones(2, 2) @ torch.ones(2, 2)).dtype
+    fast = {"auto": computes_bfloat16(torch.device("cpu")), "bf16": True, "fp32": False}[precision]
+    assert found == (torch.bfloat16 if fast else torch.float32)
+
+
+@pytest.mark.slow
+def test_a_compiled_step_is_the_same_step(monkeypatch):
+    compiled = []
+
+    def trace(graph, inputs):
+        """In the compiler's place, which takes minutes: runs the traced graph as it is."""
+        compiled.append(graph)
+        return graph.forward
+
+    monkeypatch.setattr(torch.nn.Module, "compile", functools.partialmethod(torch.nn.Module.compile, backend=trace))
+    plain, ours = make_trainer(), make_trainer("train.compile=true")
+    expected = [plain.update([encoded_rows(4, seed=step)]) for step in range(2)]
+    figures = [ours.update([encoded_rows(4, seed=step)]) for step in range(2)]
+    assert compiled
+    for mine, theirs in zip(figures, expected, strict=True):
+        assert mine == pytest.approx(theirs, rel=1e-4)
+    torch.testing.assert_close(ours.state()["average"], plain.state()["average"], rtol=1e-3, atol=2e-5)
 
 
 def test_nan_is_an_error_that_changes_no_weight():

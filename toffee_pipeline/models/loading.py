@@ -27,6 +27,14 @@ def pick_device(name: Literal["auto", "cpu", "cuda"]) -> torch.device:
     return torch.device("cuda", 0)
 
 
+def computes_bfloat16(device: torch.device) -> bool:
+    """Whether bfloat16 is faster there than float32: a CPU without instructions for it takes six times as long."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    capabilities = torch.cpu.get_capabilities()
+    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
+
+
 def dtype_of(spec: ModelSpec) -> torch.dtype:
     """The torch dtype to compute in."""
     return DTYPES[spec.dtype]

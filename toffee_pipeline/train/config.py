@@ -70,9 +70,11 @@ class OptimizationConfig(Model):
     """Of the exponential moving average of the weights, which is sampled and written; warmed up. 0: no average."""
     min_snr_gamma: Annotated[float, Field(gt=0)] | None = None
     """Weight of min-SNR (Hang et al. 2023), 5 in that paper; None weighs all timesteps alike."""
-    precision: Literal["bf16", "fp32"] = "bf16"
-    """bf16: autocast over float32 weights."""
+    precision: Literal["auto", "bf16", "fp32"] = "auto"
+    """bf16: autocast over float32 weights. auto: bf16 where the device computes in it, else fp32."""
     gradient_checkpointing: bool = False
+    compile: bool = False
+    """torch.compile: minutes at the start (and a C++ compiler on the CPU) for faster steps."""
     dino_dropout: Fraction = 0.1
     """Probability that a sample's DINO tokens are zeros, for classifier-free guidance."""
     checkpoint_every_steps: Positive = 1000

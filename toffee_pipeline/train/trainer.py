@@ -26,6 +26,7 @@ from torch.distributed.checkpoint.state_dict import (
 from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
 from torch.nn.parallel import DistributedDataParallel
 
+from toffee_pipeline.models.loading import computes_bfloat16
 from toffee_pipeline.train.config import OptimizationConfig, TrainingConfig
 from toffee_pipeline.train.examples import Block
 from toffee_pipeline.train.tasks import Task
@@ -72,15 +73,19 @@ class Trainer:
             use_unfused_attention(self.network)
         if config.train.gradient_checkpointing:
             self.network.enable_gradient_checkpointing()  # type: ignore[operator]
+        precision = config.train.precision
+        self.bfloat16 = precision == "bf16" or (precision == "auto" and computes_bfloat16(device))
         self.sharded = config.workers.strategy == "fsdp" and dist.is_initialized()
         self.parallel: nn.Module = self.network
         if self.sharded:
-            _shard(self.network, config.train.precision)
+            _shard(self.network, self.bfloat16)
         elif world > 1:
             self.parallel = DistributedDataParallel(
                 self.network, device_ids=[device.index] if device.type == "cuda" else None
             )
         train = config.train
+        if train.compile:
+            self.network.compile()
         self.optimizer = torch.optim.AdamW(
             self.network.parameters(),
             lr=train.learning_rate,
@@ -125,8 +130,8 @@ class Trainer:
         return {"loss": total, "grad_norm": grad_norm, "lr": lr}
 
     def autocast(self) -> Any:
-        """bfloat16 where configured."""
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.train.precision == "bf16")
+        """bfloat16 where configured and, under auto, where the device computes in it."""
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16)
 
     def _syncing(self, last: bool) -> Any:
         """Gradients travel between workers once per step, with its last micro-batch."""
@@ -139,14 +144,18 @@ class Trainer:
 
     @contextmanager
     def averaged(self) -> Iterator[None]:
-        """Inside, the network has the averaged weights and is in eval mode."""
+        """Inside, the network has the averaged weights and is in eval mode.
+
+        It runs uncompiled: each batch size of the samples would cost a compilation of its own.
+        """
         averaging = self.config.train.ema_decay > 0
         if averaging:
             self.ema.store(self.network.parameters())
             self.ema.copy_to(self.network.parameters())
         self.network.eval()
         try:
-            yield
+            with torch.compiler.set_stance("force_eager"):
+                yield
         finally:
             for module in self.network.modules():
                 if isinstance(module, FSDPModule):
@@ -189,11 +198,9 @@ def use_unfused_attention(network: nn.Module) -> None:
             module.set_processor(AttnProcessor())
 
 
-def _shard(network: nn.Module, precision: str) -> None:
+def _shard(network: nn.Module, bfloat16: bool) -> None:
     """FSDP2 over every residual and transformer block, gathered in bfloat16 and reduced in float32."""
-    policy = MixedPrecisionPolicy(
-        param_dtype=torch.bfloat16 if precision == "bf16" else None, reduce_dtype=torch.float32
-    )
+    policy = MixedPrecisionPolicy(param_dtype=torch.bfloat16 if bfloat16 else None, reduce_dtype=torch.float32)
     for module in network.modules():
         if isinstance(module, (BasicTransformerBlock, ResnetBlock2D)):
             fully_shard(module, mp_policy=policy)

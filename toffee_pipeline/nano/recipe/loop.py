@@ -13,6 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from toffee_pipeline.models.loading import computes_bfloat16
+
 M = TypeVar("M", bound=nn.Module)
 CHECKPOINT_EVERY_S = 60.0
 LOG_EVERY_STEPS = 100
@@ -44,7 +46,8 @@ def fit(
 
     `loss_fn(step, rng)` gives the loss and figures to log. All randomness comes from `(seed, step)`,
     numpy's through `rng` and torch's through the global seed, so a killed run that starts again from its
-    checkpoint sees the batches that it would have seen. Forward passes run under bfloat16 autocast.
+    checkpoint sees the batches that it would have seen. Forward passes run under bfloat16 autocast
+    where the device computes in it.
     """
     device = next(module.parameters()).device
     path = work_dir / name / "checkpoint.pt"
@@ -78,7 +81,7 @@ def fit(
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(step, steps, peak_lr)
         torch.manual_seed(seed * 1_000_003 + step)
-        with torch.autocast(device.type, torch.bfloat16):
+        with torch.autocast(device.type, torch.bfloat16, enabled=computes_bfloat16(device)):
             loss, figures = loss_fn(step, np.random.default_rng([seed, step]))
         if not torch.isfinite(loss):
             raise FloatingPointError(f"{name}: loss is {loss.item()} at step {step}; the last checkpoint is {path}")

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from toffee_pipeline.models.autoencoder import Autoencoder
+from toffee_pipeline.models.loading import computes_bfloat16
 from toffee_pipeline.nano.architectures import PATCH_PX, SIZE_PX, build_sdxl_unet
 from toffee_pipeline.nano.recipe.data import load_data
 from toffee_pipeline.nano.recipe.loop import fit
@@ -42,7 +43,8 @@ class Latents:
         path = work_dir / "photos" / "latents.npy"
         if not path.exists():
             autoencoder = Autoencoder(pipeline.vae)
-            with torch.autocast("cpu", torch.bfloat16):  # three times as fast, and below the VAE's own error
+            fast = computes_bfloat16(torch.device("cpu"))  # a third of the time, and below the VAE's own error
+            with torch.autocast("cpu", torch.bfloat16, enabled=fast):
                 parts = np.array_split(data.rgb[:, 0], len(data.rgb) // 16)
                 encoded = [autoencoder.encode(list(part)).half().numpy() for part in parts]
             np.save(path, np.concatenate(encoded))

@@ -39,8 +39,10 @@ class ViewGeneratorTask(Task):
             if base.weights == "nano":
                 take_over(unet, load_unet())
             return ViewGeneratorNetwork(unet, self.scheduler).train()
-        dino_dim = token_dim(self.config.models.dino)
-        return ViewGeneratorNetwork.from_base(self.base_unet(), dino_dim, self.scheduler).train()
+        unet = self.base_unet()
+        if unet.encoder_hid_proj is not None:  # a View Generator, which learns on
+            return ViewGeneratorNetwork(unet, self.scheduler).train()
+        return ViewGeneratorNetwork.from_base(unet, token_dim(self.config.models.dino), self.scheduler).train()
 
     def loss(self, network: nn.Module, rows: Block, generator: torch.Generator) -> Tensor:
         return self.loss_from_tokens(network, rows, "input", generator)
