@@ -27,9 +27,9 @@ def ray_home():
 
 @pytest.fixture
 def nano():
-    """Makes a nano config of few pairs: `nano("pairs.count=8")`."""
+    """Makes a nano config of few pairs of the renderer's subjects: `nano("pairs.count=8")`."""
 
     def make(*overrides: str):
-        return load_config("nano", ("placement=inline", "pairs.count=8", *overrides))
+        return load_config("nano", ("placement=inline", "subjects.source=renderer", "pairs.count=8", *overrides))
 
     return make

@@ -83,7 +83,7 @@ def test_dry_run_writes_nothing(tmp_path):
     result = CliRunner().invoke(main, ["--output", str(tmp_path / "run"), "--dry-run"])
     assert result.exit_code == 0, result.output
     assert "64 pairs of 16 subjects" in result.output
-    assert "renderer (stand-in)" in result.output
+    assert "view: nano weights" in result.output
     assert not (tmp_path / "run").exists()
 
 

@@ -20,7 +20,7 @@ JOB = [
     "--config",
     "nano",
     "--set",
-    "pairs.count=10",
+    "pairs.count=6",
     "--set",
     "pairs.per_subject=2",
 ]
@@ -48,13 +48,13 @@ def rows(output):
 def test_all_executors_write_the_same_rows_and_pixels(tmp_path, ray_home):
     generate(tmp_path / "inline", "inline")
     expected = rows(tmp_path / "inline")
-    assert len(expected) == 10
+    assert len(expected) == 6
     for placement in ("fused", "pools"):
         done = generate(tmp_path / placement, placement, ray_home)
         assert rows(tmp_path / placement) == expected
-        assert "10 planned =" in done.stdout
-        assert "10/10 pairs" in done.stderr
-        assert "score=10" in done.stderr
+        assert "6 planned =" in done.stdout
+        assert "6/6 pairs" in done.stderr
+        assert "score=6" in done.stderr
 
 
 def test_a_cluster_that_is_too_small_is_refused_with_figures():

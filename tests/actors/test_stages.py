@@ -32,6 +32,7 @@ def finished():
         "nano",
         (
             "placement=inline",
+            "subjects.source=renderer",
             f"pairs.count={COUNT}",
             "subjects_per_shard=6",
             "filter.min_dino=-1",

@@ -16,7 +16,7 @@ from toffee_pipeline.commit import committed_shards
 from toffee_pipeline.storage import open_storage
 from toffee_pipeline.verify import verify as verify_run
 
-SMALL = ("placement=inline", "pairs.count=4", "pairs.per_subject=2", "subjects_per_shard=1")
+SMALL = ("placement=inline", "subjects.source=renderer", "pairs.count=4", "pairs.per_subject=2", "subjects_per_shard=1")
 SECRETS = {
     "AWS_ACCESS_KEY_ID": "AKIACANARYCANARY",
     "AWS_SECRET_ACCESS_KEY": "canary/secret",

@@ -12,8 +12,15 @@ from toffee_pipeline.lease import Lease
 from toffee_pipeline.schema import IMAGE_COLUMNS
 from toffee_pipeline.storage import Storage, open_storage
 
-SMALL = ("placement=inline", "pairs.count=4", "pairs.per_subject=2", "subjects_per_shard=1", "filter.min_dino=0",
-         "filter.min_clip=0")  # fmt: skip
+SMALL = (
+    "placement=inline",
+    "subjects.source=renderer",
+    "pairs.count=4",
+    "pairs.per_subject=2",
+    "subjects_per_shard=1",
+    "filter.min_dino=0",
+    "filter.min_clip=0",
+)
 
 
 def run_generate(output, *arguments):

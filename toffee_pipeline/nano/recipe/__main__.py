@@ -135,12 +135,12 @@ def measure(work_dir: Path, network: str) -> None:
     """Print how well NETWORK draws on held-out subjects, and write its pictures to the work folder."""
     from toffee_pipeline.nano.recipe import measure as step
 
-    measured = {
-        "text-to-image": step.measure_text_to_image,
-        "controlnet": step.measure_controlnet,
-        "view-generator": step.measure_view_generator,
-    }
-    figures, images = measured[network](work_dir)
+    if network == "view-generator":
+        figures, images = step.measure_view_generator()
+    elif network == "controlnet":
+        figures, images = step.measure_controlnet(work_dir)
+    else:
+        figures, images = step.measure_text_to_image(work_dir)
     for name, value in figures.items():
         click.echo(f"{name} {value:.3f}")
     path = work_dir / f"{network}.png"

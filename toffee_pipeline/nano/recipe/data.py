@@ -28,7 +28,7 @@ class WorldData:
     rgb: uint8 (n, v, 64, 64, 3). inverse_depth: float16 (n, v, 64, 64) in 0..1. mask: bool (n, v, 64, 64).
     coordinates: float16 (n, v, 256, 3), canonical surface point at the centre of each 4 px patch, NaN off the subject.
     classes: int (n,). backgrounds, styles: int (n, v), indices into `world.BACKGROUNDS` and `world.STYLES`.
-    azimuths: float (n, v), radians. captions: n lists of v strings.
+    captions: n lists of v strings.
     """
 
     rgb: np.ndarray
@@ -38,7 +38,6 @@ class WorldData:
     classes: np.ndarray
     backgrounds: np.ndarray
     styles: np.ndarray
-    azimuths: np.ndarray
     captions: list[list[str]]
 
     @property
@@ -83,7 +82,6 @@ def _render_part(folder: Path, name: str, part: int) -> None:
         "coordinates": np.stack([p.coordinates[2::4, 2::4].reshape(-1, 3) for p in rendered]).astype(np.float16),
         "backgrounds": np.array([world.BACKGROUNDS.index(view.background) for view in views]),
         "styles": np.array([world.STYLES.index(view.style) for view in views]),
-        "azimuths": np.array([view.view.azimuth for view in views]),
     }
     temporary = path.with_suffix(".tmp.npz")
     columns = {key: value.reshape(num_subjects, num_views, *value.shape[1:]) for key, value in columns.items()}
@@ -122,7 +120,7 @@ def load_images(work_dir: Path) -> WorldData:
     views, photos = load_data(work_dir, "views"), load_data(work_dir, "photos")
     kept = views.num_train  # held-out views stay out altogether
     columns = {}
-    for key in ("rgb", "inverse_depth", "mask", "coordinates", "backgrounds", "styles", "azimuths"):
+    for key in ("rgb", "inverse_depth", "mask", "coordinates", "backgrounds", "styles"):
         ours = getattr(views, key)[:kept]
         columns[key] = np.concatenate([ours.reshape(-1, 1, *ours.shape[2:]), getattr(photos, key)])
     return WorldData(

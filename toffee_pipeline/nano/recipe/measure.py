@@ -1,11 +1,14 @@
 """Measures what the nano diffusion models draw, through the classes that the pipeline draws with.
 
-The judge is the probe (`probe.py`); the depth of a draft is what the nano depth network sees in it.
+The judge of prompts is the probe (`probe.py`), that of poses `pose.py`; the depth of a draft is what the nano depth
+network sees in it.
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -23,13 +26,16 @@ from toffee_pipeline.models.scores import ClipScorer, DinoScorer
 from toffee_pipeline.models.subject import SDXLSubject
 from toffee_pipeline.models.view_generator import ViewGenerator
 from toffee_pipeline.nano import world
-from toffee_pipeline.nano.recipe.data import WorldData, load_data
-from toffee_pipeline.nano.recipe.probe import HEADS, Probe, angle_between, judge, train_probe
-from toffee_pipeline.nano.world_samples import draw_photo
+from toffee_pipeline.nano.recipe.data import load_data
+from toffee_pipeline.nano.recipe.pose import angle_between, azimuths
+from toffee_pipeline.nano.recipe.probe import HEADS, Probe, judge, train_probe
+from toffee_pipeline.nano.world_samples import ViewSample, draw_photo
 from toffee_pipeline.schema import Pair, SampleError, Subject
 
 CPU = torch.device("cpu")
 BATCH = 16
+FIRST_UNSEEN = 900_000
+"""Number of the first photo for the View Generator's measurement: far beyond the training set."""
 
 
 def drawn(images: Sequence[np.ndarray | SampleError]) -> list[np.ndarray]:
@@ -108,35 +114,44 @@ def measure_controlnet(work_dir: Path, count: int = 108) -> tuple[dict[str, floa
     return {"depth_correlation": float(np.mean(correlation))} | _followed(train_probe(work_dir), images, asked), images
 
 
-def measure_view_generator(work_dir: Path, count: int = 96) -> tuple[dict[str, float], list[np.ndarray]]:
+def measure_view_generator(count: int = 96) -> tuple[dict[str, float], list[np.ndarray]]:
     """Similarity of generated views to their subject as a share of that of true other views; change of the pose.
 
-    The subjects are held-out photos in the style of a photo; the true other view turns by 0.4 to 1.2 rad.
+    The subjects are held-out photos in the style of a photo; the true other view turns by 0.4 to 1.2 rad. The pose is
+    what `pose.py` finds; its error is that on the true views.
     """
-    config, data, probe = load_config("nano"), load_data(work_dir, "photos"), train_probe(work_dir)
-    rows = _plain_photos(data)[:count]
-    inputs = list(data.rgb[rows, 0])
+    config = load_config("nano")
+    photos = list(
+        islice((photo for photo in map(draw_photo, range(FIRST_UNSEEN, sys.maxsize)) if photo.style == "photo"), count)
+    )
+    inputs = [photo.rendering.rgb for photo in photos]
     model, dino = ViewGenerator(config, CPU), DinoEncoder(config.models.dino, CPU)
     views: list[np.ndarray] = []
-    for start in range(0, len(rows), BATCH):
+    for start in range(0, count, BATCH):
         tokens = dino.encode(inputs[start : start + BATCH])
         views += drawn(model.generate(tokens, [], list(range(start, start + len(tokens)))))
-    truth = [_turned(int(row)) for row in rows]
-    figures = _similarities(config, inputs, views, truth)
-    poses = [judge(probe, images)["azimuth"] for images in (inputs, views)]
-    named = judge(probe, views)["class"] == data.classes[rows]
-    return figures | {"turn_deg": float(angle_between(*poses).mean()), "class": float(named.mean())}, views
+    turned = [_turned(photo, seed) for seed, photo in enumerate(photos)]
+    truth = [world.render(photo.subject, view, place).rgb for photo, (view, place) in zip(photos, turned, strict=True)]
+    seen = np.stack(
+        [
+            azimuths(dino, photo.subject, photo.view.elevation, [view, true])
+            for photo, view, true in zip(photos, views, truth, strict=True)
+        ]
+    )
+    errors = angle_between(seen[:, 1], np.array([view.azimuth for view, _ in turned]))
+    turns = angle_between(seen[:, 0], np.array([photo.view.azimuth for photo in photos]))
+    figures = {
+        "pose_error_deg": float(errors.mean()),
+        "median_pose_error_deg": float(np.median(errors)),
+        "turn_deg": float(turns.mean()),
+    }
+    return _similarities(config, inputs, views, truth) | figures, views
 
 
-def _plain_photos(data: WorldData) -> np.ndarray:
-    rows = np.arange(data.num_train, len(data.rgb))
-    return rows[data.styles[rows, 0] == world.STYLES.index("photo")]
-
-
-def _turned(index: int) -> np.ndarray:
-    photo, rng = draw_photo(index), np.random.default_rng(index)
-    view = world.View(photo.view.azimuth + rng.uniform(0.4, 1.2) * rng.choice([-1, 1]), photo.view.elevation)
-    return world.render(photo.subject, view, str(rng.choice(world.BACKGROUNDS)), "photo", seed=index).rgb
+def _turned(photo: ViewSample, seed: int) -> tuple[world.View, str]:
+    rng = np.random.default_rng(seed)
+    azimuth = photo.view.azimuth + rng.uniform(0.4, 1.2) * rng.choice([-1, 1])
+    return world.View(azimuth, photo.view.elevation), str(rng.choice(world.BACKGROUNDS))
 
 
 def _similarities(

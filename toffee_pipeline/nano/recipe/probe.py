@@ -1,4 +1,4 @@
-"""A judge for what the nano networks draw: it names class, place and style of a picture, and its azimuth.
+"""A judge for what the nano networks draw: it names class, place and style of a picture.
 
 It is trained on renders only, used by the measurements alone, and not part of the package's weights.
 """
@@ -27,33 +27,26 @@ CHECKPOINT = "probe"
 
 
 class Probe(nn.Module):
-    """A ResNet of 10 layers: images (b, 3, 64, 64) in -1..1 to logits of each head and azimuth as (cos, sin)."""
+    """A ResNet of 10 layers: images (b, 3, 64, 64) in -1..1 to logits of each head."""
 
     def __init__(self) -> None:
         super().__init__()
         self.network = ResNet(
-            BasicBlock, [1, 1, 1, 1], num_classes=sum(HEADS.values()) + 2, norm_layer=partial(nn.GroupNorm, 16)
+            BasicBlock, [1, 1, 1, 1], num_classes=sum(HEADS.values()), norm_layer=partial(nn.GroupNorm, 16)
         )
         self.network.conv1 = nn.Conv2d(3, 64, 5, stride=2, padding=2, bias=False)
         self.network.maxpool = nn.MaxPool2d(2)
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
-        parts = self.network(images).float().split([*HEADS.values(), 2], 1)
-        return dict(zip([*HEADS, "azimuth"], parts, strict=True))
+        parts = self.network(images).float().split([*HEADS.values()], 1)
+        return dict(zip(HEADS, parts, strict=True))
 
 
 @torch.inference_mode()
 def judge(probe: Probe, images: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
-    """For uint8 (64, 64, 3) images: index of class, background and style, int (n,), and azimuth in radians (n,)."""
+    """For uint8 (64, 64, 3) images: index of class, background and style, int (n,)."""
     outputs = [probe(to_tensor(np.stack(images[start : start + 100]))) for start in range(0, len(images), 100)]
-    found = {head: torch.cat([output[head] for output in outputs]) for head in outputs[0]}
-    named = {head: found[head].argmax(1).numpy() for head in HEADS}
-    return named | {"azimuth": torch.atan2(found["azimuth"][:, 1], found["azimuth"][:, 0]).numpy()}
-
-
-def angle_between(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Absolute difference of two azimuths in degrees, 0..180."""
-    return np.degrees(np.abs((a - b + np.pi) % (2 * np.pi) - np.pi))
+    return {head: torch.cat([output[head] for output in outputs]).argmax(1).numpy() for head in HEADS}
 
 
 def labels(data: WorldData, rows: np.ndarray) -> dict[str, np.ndarray]:
@@ -61,11 +54,10 @@ def labels(data: WorldData, rows: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def evaluate_probe(probe: Probe, data: WorldData) -> dict[str, float]:
-    """Share of the held-out renders that each head names right; median error of the azimuth in degrees."""
+    """Share of the held-out renders that each head names right."""
     rows = np.arange(data.num_train, len(data.rgb))
     found, truth = judge(probe, list(data.rgb[rows, 0])), labels(data, rows)
-    shares = {head: float((found[head] == truth[head]).mean()) for head in HEADS}
-    return shares | {"azimuth_deg": float(np.median(angle_between(found["azimuth"], data.azimuths[rows, 0])))}
+    return {head: float((found[head] == truth[head]).mean()) for head in HEADS}
 
 
 def train_probe(work_dir: Path, steps: int = STEPS) -> Probe:
@@ -79,10 +71,7 @@ def train_probe(work_dir: Path, steps: int = STEPS) -> Probe:
         shifted = F.pad(images, (SHIFT_PX,) * 4, mode="replicate")[:, :, top : top + 64, left : left + 64]
         output = probe(shifted)
         truth = {head: torch.from_numpy(value) for head, value in labels(data, rows).items()}
-        loss = sum((F.cross_entropy(output[head], truth[head]) for head in HEADS), torch.zeros(()))
-        azimuth = torch.from_numpy(data.azimuths[rows, 0]).float()
-        pose = F.mse_loss(output["azimuth"], torch.stack([azimuth.cos(), azimuth.sin()], 1))
-        return loss + 2 * pose, {"pose": pose.item()}
+        return sum((F.cross_entropy(output[head], truth[head]) for head in HEADS), torch.zeros(())), {}
 
     return fit(
         CHECKPOINT,
