@@ -50,6 +50,7 @@ def fit(
     where the device computes in it.
     """
     device = next(module.parameters()).device
+    bfloat16 = computes_bfloat16(device)
     path = work_dir / name / "checkpoint.pt"
     path.parent.mkdir(parents=True, exist_ok=True)
     average = copy.deepcopy(module).requires_grad_(False).eval()
@@ -81,7 +82,7 @@ def fit(
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(step, steps, peak_lr)
         torch.manual_seed(seed * 1_000_003 + step)
-        with torch.autocast(device.type, torch.bfloat16, enabled=computes_bfloat16(device)):
+        with torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
             loss, figures = loss_fn(step, np.random.default_rng([seed, step]))
         if not torch.isfinite(loss):
             raise FloatingPointError(f"{name}: loss is {loss.item()} at step {step}; the last checkpoint is {path}")
