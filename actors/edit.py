@@ -9,7 +9,6 @@ import numpy as np
 from actors.base import PairState, Shard, present
 from actors.refine import MixingStage
 from toffee_pipeline.images import decode_mask, encode_mask, encode_png
-from toffee_pipeline.models.blended import editing_mask
 from toffee_pipeline.schema import SampleError
 
 
@@ -17,6 +16,8 @@ class Edit(MixingStage):
     name = "edit"
 
     def process(self, shard: Shard) -> None:
+        from toffee_pipeline.models.blended import editing_mask
+
         def store(state: PairState, image: np.ndarray) -> None:
             state.target = encode_png(image)
             state.input = shard.subject_of(state).image

@@ -22,7 +22,6 @@ from actors.synthesize import Synthesize
 from actors.view import View
 from actors.write import Write, write_row
 from toffee_pipeline.config import RunConfig
-from toffee_pipeline.models.model_set import ModelSet
 from toffee_pipeline.plan import Plan
 from toffee_pipeline.ray_session import check_room, num_cores, quiet_data_context, ray_session
 
@@ -41,6 +40,10 @@ class StageChain:
     """Some stages in a row over one set of models: what one actor runs."""
 
     def __init__(self, config: RunConfig, names: Iterable[str], progress: Progress, guard: Guard) -> None:
+        from toffee_pipeline.models.model_set import (
+            ModelSet,  # torch: seconds, which a driver or reader needs not spend
+        )
+
         models = ModelSet(config)
         self.stages = [STAGE_CLASSES[name](config, models, progress, guard) for name in names]
 

@@ -8,7 +8,6 @@ import numpy as np
 
 from actors.base import PairState, Shard, Stage, present
 from toffee_pipeline.images import encode_png
-from toffee_pipeline.models.dino import stack_tokens
 from toffee_pipeline.plan import seed_for
 from toffee_pipeline.schema import SampleError
 
@@ -17,6 +16,8 @@ class View(Stage):
     name = "view"
 
     def process(self, shard: Shard) -> None:
+        from toffee_pipeline.models.dino import stack_tokens
+
         def store(state: PairState, image: np.ndarray) -> None:
             state.input = encode_png(image)
 

@@ -36,7 +36,7 @@ from benchmarks.evidence_refiner import SWEEPS, Example
 from benchmarks.evidence_scores import group
 from benchmarks.evidence_tables import REFINING, RUN, Evidence, Table, bars, main_table, markdown, to_json
 from toffee_pipeline.cli import load_config
-from toffee_pipeline.models.registry import describe_roles
+from toffee_pipeline.models.roles import describe_roles
 
 
 def collect(

@@ -18,7 +18,7 @@ from toffee_pipeline.config import RunConfig
 from toffee_pipeline.evaluation.report import REPORT, write_report
 from toffee_pipeline.failures import FailureLimit, TooManyFailures
 from toffee_pipeline.lease import Lease
-from toffee_pipeline.models.registry import describe_roles
+from toffee_pipeline.models.roles import describe_roles
 from toffee_pipeline.plan import Plan, PlanError
 from toffee_pipeline.ray_session import PlacementError
 from toffee_pipeline.run import RunMismatch, check_counts, open_run, summarize

@@ -1,6 +1,8 @@
 """The import rules: jobs -> actors -> toffee_pipeline, Ray and torch only where they belong."""
 
 import ast
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -58,3 +60,9 @@ def test_import_rules(path):
 
 def test_files_stay_readable():
     assert {path.name: lines for path in FILES if (lines := len(path.read_text().splitlines())) > 350} == {}
+
+
+def test_what_needs_no_model_loads_no_torch():
+    """Importing the model libraries takes seconds, at each start of a job and in each process that reads a plan."""
+    code = "import sys, jobs.generate, jobs.verify; sys.exit('torch' in sys.modules or 'ray' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0

@@ -7,22 +7,22 @@ import torch
 from safetensors.torch import save_file
 
 from toffee_pipeline.config import ModelSpec
-from toffee_pipeline.models import loading
+from toffee_pipeline.models import loading, weights
 from toffee_pipeline.nano import untrained
 
 
 def test_resolve_takes_path_before_id(tmp_path: Path) -> None:
-    assert loading.resolve(ModelSpec(id="a/b", path=tmp_path), "vae") == tmp_path
-    assert loading.resolve(ModelSpec(id="a/b"), "vae") == "a/b"
+    assert weights.resolve(ModelSpec(id="a/b", path=tmp_path), "vae") == tmp_path
+    assert weights.resolve(ModelSpec(id="a/b"), "vae") == "a/b"
 
 
 def test_missing_weights_are_named(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="nowhere"):
-        loading.resolve(ModelSpec(path=tmp_path / "nowhere"), "vae")
+        weights.resolve(ModelSpec(path=tmp_path / "nowhere"), "vae")
     with pytest.raises(FileNotFoundError, match="'toffeenet'; there are: .*view_generator"):
-        loading.resolve(ModelSpec(weights="nano"), "toffeenet")
+        weights.resolve(ModelSpec(weights="nano"), "toffeenet")
     with pytest.raises(ValueError, match="built, not read"):
-        loading.resolve(ModelSpec(weights="untrained"), "vae")
+        weights.resolve(ModelSpec(weights="untrained"), "vae")
 
 
 def test_options_fetch_nothing_for_a_path(tmp_path: Path) -> None:
@@ -34,16 +34,16 @@ def test_options_fetch_nothing_for_a_path(tmp_path: Path) -> None:
 def test_weights_hash_follows_contents_and_names(tmp_path: Path) -> None:
     spec = ModelSpec(path=tmp_path)
     save_file({"w": torch.zeros(2)}, tmp_path / "a.safetensors")
-    first = loading.weights_hash(spec, "vae")
+    first = weights.weights_hash(spec, "vae")
     (tmp_path / "config.json").write_text("{}")
-    assert loading.weights_hash(spec, "vae") == first
+    assert weights.weights_hash(spec, "vae") == first
     assert first is not None and len(first) == 16
     save_file({"w": torch.ones(2)}, tmp_path / "a.safetensors")
-    second = loading.weights_hash(spec, "vae")
+    second = weights.weights_hash(spec, "vae")
     (tmp_path / "a.safetensors").rename(tmp_path / "b.safetensors")
-    assert len({first, second, loading.weights_hash(spec, "vae")}) == 3
-    assert loading.weights_hash(ModelSpec(path=tmp_path / "b.safetensors"), "segmenter") is not None
-    assert loading.weights_hash(ModelSpec(id="a/b"), "vae") is None
+    assert len({first, second, weights.weights_hash(spec, "vae")}) == 3
+    assert weights.weights_hash(ModelSpec(path=tmp_path / "b.safetensors"), "segmenter") is not None
+    assert weights.weights_hash(ModelSpec(id="a/b"), "vae") is None
 
 
 def fingerprint(network: str) -> str:

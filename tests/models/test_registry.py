@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from toffee_pipeline.config import ModelSpec, RunConfig, SubjectsConfig
-from toffee_pipeline.models import registry
+from toffee_pipeline.models import registry, roles
 from toffee_pipeline.models.depth import DepthEstimator
 from toffee_pipeline.models.draft import ControlNetDraft
 from toffee_pipeline.models.grounded_sam import GroundedSam
@@ -39,16 +39,16 @@ def test_the_renderer_plays_for_its_own_subjects_only(
 
 
 def test_roles_are_called_what_they_are(make_config: Callable[..., RunConfig], renderer_config: RunConfig) -> None:
-    roles = registry.describe_roles(renderer_config)
-    assert roles["mask"] == roles["subject"] == roles["draft"] == "renderer (stand-in)"
-    assert "detector" not in roles and roles["refiner"] == "untrained (random weights)"
-    hub = registry.describe_roles(make_config({"clip": ModelSpec(id="a/b", revision="1234")}))
+    named = roles.describe_roles(renderer_config)
+    assert named["mask"] == named["subject"] == named["draft"] == "renderer (stand-in)"
+    assert "detector" not in named and named["refiner"] == "untrained (random weights)"
+    hub = roles.describe_roles(make_config({"clip": ModelSpec(id="a/b", revision="1234")}))
     assert hub["clip"] == "pretrained a/b@1234" and hub["detector"] == "untrained (random weights)"
 
 
 def test_the_refiners_vae_follows_the_config(make_config: Callable[..., RunConfig]) -> None:
     nano, base = ModelSpec(weights="nano"), ModelSpec(id="a/sdxl")
-    spec = registry.refiner_vae(make_config({"refiner": nano}).models)
+    spec = roles.refiner_vae(make_config({"refiner": nano}).models)
     assert spec.weights == "nano"
-    assert registry.refiner_vae(make_config({"refiner": ModelSpec(id="a/b"), "sdxl": base}).models) == base
-    assert registry.refiner_vae(make_config({"refiner": ModelSpec(id="a/b"), "vae": nano}).models) == nano
+    assert roles.refiner_vae(make_config({"refiner": ModelSpec(id="a/b"), "sdxl": base}).models) == base
+    assert roles.refiner_vae(make_config({"refiner": ModelSpec(id="a/b"), "vae": nano}).models) == nano

@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import save_file
 
 from toffee_pipeline.config import ModelSpec, RunConfig
-from toffee_pipeline.models import loading
+from toffee_pipeline.models import weights
 from toffee_pipeline.models.scores import ClipScorer, DinoScorer
 from toffee_pipeline.nano import untrained
 from toffee_pipeline.nano.architectures import build_clip_config
@@ -42,7 +42,7 @@ def test_clip_reads_its_nano_folder(
     (folder / "open_clip_config.json").write_text(json.dumps({"model_cfg": build_clip_config(vocab_size)}))
     save_file(untrained.build("clip").state_dict(), folder / "model.safetensors")
     shutil.copy(open_clip.tokenizer.default_bpe(), folder / "bpe.txt.gz")
-    monkeypatch.setattr(loading, "NANO_WEIGHTS", tmp_path)
+    monkeypatch.setattr(weights, "NANO_WEIGHTS", tmp_path)
     scorer = ClipScorer(make_config({"clip": ModelSpec(weights="nano")}), device)
     assert scorer.score(images, PROMPTS) == ClipScorer(config, device).score(images, PROMPTS)
 

@@ -7,8 +7,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from toffee_pipeline.models.loading import NANO_WEIGHTS
 from toffee_pipeline.models.toffeenet import encode_prompts
+from toffee_pipeline.models.weights import NANO_WEIGHTS
 from toffee_pipeline.nano import untrained
 from toffee_pipeline.nano.text_encoder import build_projected_text_encoder, build_text_encoder
 

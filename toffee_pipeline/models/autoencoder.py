@@ -11,6 +11,7 @@ from torch import Tensor
 
 from toffee_pipeline.config import ModelsConfig, ModelSpec
 from toffee_pipeline.models.loading import load_model
+from toffee_pipeline.models.roles import refiner_vae
 from toffee_pipeline.models.tensors import to_tensor
 
 
@@ -40,13 +41,6 @@ class Autoencoder:
 def load_autoencoder(spec: ModelSpec, device: torch.device, subfolder: str = "") -> Autoencoder:
     """The VAE of a spec; `subfolder` of a pretrained pipeline."""
     return Autoencoder(load_model(AutoencoderKL, spec, "vae", device, subfolder, torch.float32))
-
-
-def refiner_vae(models: ModelsConfig) -> ModelSpec:
-    """The VAE that the Refiner works in: `models.vae`, else of the Refiner's kind; SDXL's for a pretrained Refiner."""
-    if models.vae is not None:
-        return models.vae
-    return models.sdxl if models.refiner.weights == "pretrained" else ModelSpec(weights=models.refiner.weights)
 
 
 def load_refiner_autoencoder(models: ModelsConfig, device: torch.device) -> Autoencoder:

@@ -22,7 +22,8 @@ from transformers import (
 )
 
 from toffee_pipeline.config import MaskConfig, ModelSpec
-from toffee_pipeline.models.loading import build_untrained, hub_options, load_model, resolve
+from toffee_pipeline.models.loading import build_untrained, hub_options, load_model
+from toffee_pipeline.models.weights import resolve
 from toffee_pipeline.schema import Subject
 
 

@@ -1,4 +1,4 @@
-"""Which class plays a role, as the config says; and what a run says about its models."""
+"""Which class plays a role, as the config says."""
 
 from __future__ import annotations
 
@@ -9,12 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from toffee_pipeline.config import ModelSpec, Role, RunConfig
-from toffee_pipeline.models.autoencoder import refiner_vae
+from toffee_pipeline.config import RunConfig
 from toffee_pipeline.models.depth import DepthEstimator
 from toffee_pipeline.models.draft import ControlNetDraft
 from toffee_pipeline.models.grounded_sam import GroundedSam
-from toffee_pipeline.models.loading import describe_weights
 from toffee_pipeline.models.subject import FolderSubject, SDXLSubject
 from toffee_pipeline.models.view_generator import ViewGenerator
 from toffee_pipeline.nano.renderer import (
@@ -26,7 +24,6 @@ from toffee_pipeline.nano.renderer import (
 )
 from toffee_pipeline.schema import Pair, SampleError, Subject
 
-STAND_IN = "renderer (stand-in)"
 Images = Sequence[np.ndarray]
 """uint8 (size_px, size_px, 3) in RGB, each."""
 Results = Sequence[np.ndarray | SampleError]
@@ -93,38 +90,3 @@ def make_draft_model(config: RunConfig, device: torch.device) -> DraftModel:
 def make_view_model(config: RunConfig, device: torch.device) -> ViewModel:
     """The renderer where it stands in, else the View Generator."""
     return (RendererView if config.plays_renderer("view") else ViewGenerator)(config, device)
-
-
-def describe_roles(config: RunConfig) -> dict[str, str]:
-    """Who plays each role, such as {"mask": "renderer (stand-in)", "refiner": "nano weights 0123456789abcdef"}.
-
-    Reads the weights that lie in local folders, to hash them. Raises FileNotFoundError where they are missing.
-    """
-    models = config.models
-    roles: dict[str, str] = {}
-
-    def network(name: str, spec: ModelSpec, folder: str, role: Role | None = None) -> None:
-        roles[name] = STAND_IN if role and config.plays_renderer(role) else describe_weights(spec, folder)
-
-    if config.subjects.source == "synthesis":
-        network("subject", models.sdxl, "sdxl")
-    else:
-        roles["subject"] = STAND_IN if config.subjects.source == "renderer" else "folder of images"
-    if config.plays_renderer("mask"):
-        roles["mask"] = STAND_IN
-    else:
-        network("detector", models.detector, "detector")
-        network("segmenter", models.segmenter, "segmenter")
-    network("depth", models.depth, "depth", "depth")
-    if config.plays_renderer("draft"):
-        roles["draft"] = STAND_IN
-    else:
-        network("draft", models.sdxl, "sdxl")
-        network("controlnet", models.controlnet, "controlnet")
-    network("dino", models.dino, "dino")
-    network("refiner", models.refiner, "refiner")
-    network("vae", refiner_vae(models), "vae")
-    network("view", models.view_generator, "view_generator", "view")
-    network("clip", models.clip, "clip")
-    network("filter_dino", models.filter_dino, "dino")
-    return roles

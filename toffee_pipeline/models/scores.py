@@ -18,7 +18,7 @@ from torchvision.transforms import Compose
 from transformers import AutoModel, Dinov2Model
 
 from toffee_pipeline.config import ModelsConfig, RunConfig
-from toffee_pipeline.models.loading import build_untrained, dtype_of, load_model, resolve
+from toffee_pipeline.models.loading import build_untrained, dtype_of, load_model
 from toffee_pipeline.models.tensors import (
     HALF,
     IMAGENET_MEAN,
@@ -28,6 +28,7 @@ from toffee_pipeline.models.tensors import (
     resize,
     to_tensor,
 )
+from toffee_pipeline.models.weights import resolve
 
 
 class ClipScorer:

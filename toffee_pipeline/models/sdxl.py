@@ -10,7 +10,8 @@ from diffusers import StableDiffusionXLPipeline
 
 from toffee_pipeline.config import ModelSpec
 from toffee_pipeline.models.autoencoder import Autoencoder
-from toffee_pipeline.models.loading import build_untrained, dtype_of, hub_options, resolve
+from toffee_pipeline.models.loading import build_untrained, dtype_of, hub_options
+from toffee_pipeline.models.weights import resolve
 
 
 @lru_cache(maxsize=1)

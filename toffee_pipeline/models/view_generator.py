@@ -15,9 +15,10 @@ from torch import Tensor, nn
 from toffee_pipeline.config import ModelSpec, RunConfig
 from toffee_pipeline.models.autoencoder import load_autoencoder
 from toffee_pipeline.models.dino_projection import add_dino_projection
-from toffee_pipeline.models.loading import config_options, load_model, resolve
+from toffee_pipeline.models.loading import config_options, load_model
 from toffee_pipeline.models.sampling import denoise, guided, initial_noise, make_scheduler
 from toffee_pipeline.models.tensors import resize, to_images
+from toffee_pipeline.models.weights import resolve
 from toffee_pipeline.schema import SampleError, Subject
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionXLPipeline, UNet2DConditionModel
 from torch import nn
 
-from toffee_pipeline.models.loading import NANO_WEIGHTS
+from toffee_pipeline.models.weights import NANO_WEIGHTS
 from toffee_pipeline.nano.text_encoder import build_projected_text_encoder, build_text_encoder
 
 

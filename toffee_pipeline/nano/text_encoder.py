@@ -7,7 +7,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
-from toffee_pipeline.models.loading import NANO_WEIGHTS
+from toffee_pipeline.models.weights import NANO_WEIGHTS
 from toffee_pipeline.nano.architectures import CONTEXT_LENGTH, TEXT_DIM, build_text_config
 
 LAYERS = {

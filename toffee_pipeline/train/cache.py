@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 
 from toffee_pipeline.images import ImageError, decode_depth, decode_mask, encode_depth, encode_mask, fit_square
-from toffee_pipeline.models.loading import describe_weights
+from toffee_pipeline.models.weights import describe_weights
 from toffee_pipeline.storage import Storage, open_storage
 from toffee_pipeline.train.config import ToffeeNetTraining, TrainingConfig
 from toffee_pipeline.train.encode import FrozenEncoders

@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from toffee_pipeline.cli import UserError, stop_politely
-from toffee_pipeline.models.loading import describe_weights
+from toffee_pipeline.models.weights import describe_weights
 from toffee_pipeline.ray_session import PlacementError
 from toffee_pipeline.run import RunMismatch, claim, differing_keys
 from toffee_pipeline.storage import Storage, open_storage

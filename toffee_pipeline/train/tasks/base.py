@@ -13,9 +13,10 @@ import torch
 from diffusers import DDIMScheduler, UNet2DConditionModel
 from torch import Tensor, nn
 
-from toffee_pipeline.models.loading import config_options, load_model, resolve
+from toffee_pipeline.models.loading import config_options, load_model
 from toffee_pipeline.models.sampling import denoise, initial_noise, make_scheduler
 from toffee_pipeline.models.tensors import to_images
+from toffee_pipeline.models.weights import resolve
 from toffee_pipeline.nano.untrained import velocity_scheduler
 from toffee_pipeline.schema import SampleError
 from toffee_pipeline.train.config import TrainingConfig
