@@ -1,0 +1,63 @@
+"""Where weights come from, and what identifies them. Knows no torch, so that a job's driver can say it at once."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from toffee_pipeline.config import ModelSpec
+
+NANO_WEIGHTS = Path(__file__).parent.parent / "nano" / "weights"
+
+
+def resolve(spec: ModelSpec, network: str) -> Path | str:
+    """The local path or hub id that `from_pretrained` should read.
+
+    Args:
+        network: name of the folder below `nano/weights`, for spec.weights=nano.
+
+    Raises:
+        FileNotFoundError: the path, or the nano network, does not exist.
+        ValueError: untrained weights, which no file holds.
+    """
+    if spec.weights == "untrained":
+        raise ValueError(f"{network}: untrained weights are built, not read")
+    if spec.weights == "nano":
+        folder = NANO_WEIGHTS / network
+        if not folder.is_dir():
+            there = ", ".join(sorted(path.name for path in NANO_WEIGHTS.glob("*/"))) or "none"
+            raise FileNotFoundError(f"no nano weights of {network!r}; there are: {there}")
+        return folder
+    if spec.path is None:
+        assert spec.id is not None  # ModelSpec sees to it
+        return spec.id
+    if not spec.path.exists():
+        raise FileNotFoundError(f"{network}: no such file or folder: {spec.path}")
+    return spec.path
+
+
+def weights_hash(spec: ModelSpec, network: str) -> str | None:
+    """First 16 hex digits of the SHA-256 over the files of a local or nano network; None for a hub id or untrained.
+
+    A folder's `*.safetensors` count, with their relative paths, in the order of these.
+    """
+    if spec.weights == "untrained" or (spec.weights == "pretrained" and spec.path is None):
+        return None
+    source = Path(resolve(spec, network))
+    digest = hashlib.sha256()
+    for path in sorted(source.rglob("*.safetensors")) if source.is_dir() else [source]:
+        digest.update(path.relative_to(source).as_posix().encode())
+        with path.open("rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()[:16]
+
+
+def describe_weights(spec: ModelSpec, network: str) -> str:
+    """One set of weights in words, with what identifies it."""
+    if spec.weights == "untrained":
+        return "untrained (random weights)"
+    if spec.weights == "nano":
+        return f"nano weights {weights_hash(spec, network)}"
+    if spec.path is not None:
+        return f"pretrained {spec.path.name} {weights_hash(spec, network)}"
+    return f"pretrained {spec.id}@{spec.revision or 'main'}"
