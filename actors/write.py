@@ -42,6 +42,9 @@ class Write:
             files[folder] = (_parquet(rows, DATA), len(rows))
         files["ledger"] = (_parquet(_ledger_rows(shard), LEDGER), len(shard.pairs))
         counts = count(shard)
+        for stage, figures in counts["stages"].items():
+            figures["gpu_seconds"] = figures["seconds"] * self.config.num_gpus_of(stage)
+        counts["num_bytes"] = sum(len(data) for data, num_rows in files.values() if num_rows)
         commit_shard(self.storage, shard.index, files, counts)
         return counts
 

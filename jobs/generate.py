@@ -15,14 +15,16 @@ from toffee_pipeline.catalog import CatalogError
 from toffee_pipeline.cli import UserError, job_options, stop_politely
 from toffee_pipeline.commit import committed_shards, delete_orphans
 from toffee_pipeline.config import RunConfig
+from toffee_pipeline.evaluation.live_report import LiveReport
 from toffee_pipeline.evaluation.report import REPORT, write_report
 from toffee_pipeline.failures import FailureLimit, TooManyFailures
 from toffee_pipeline.lease import Lease
 from toffee_pipeline.models.roles import describe_roles
 from toffee_pipeline.plan import Plan, PlanError
 from toffee_pipeline.ray_session import PlacementError
-from toffee_pipeline.run import RunMismatch, check_counts, open_run, summarize
+from toffee_pipeline.run import RunMismatch, check_counts, open_run, total
 from toffee_pipeline.storage import Storage, open_storage
+from toffee_pipeline.totals import Totals
 
 
 @click.command(help=__doc__)
@@ -67,6 +69,8 @@ def _compute(storage: Storage, config: RunConfig, plan: Plan, known: dict[str, A
     missing = _missing(storage, plan)
     if done := len(plan) - len(missing):
         click.echo(f"resuming: {done} of {len(plan)} shards are committed")
+    totals = total(storage) if done else Totals()
+    report = LiveReport(storage, known, config.output.report_every_s, lambda line: click.echo(line, err=True))
     began = time.monotonic()
     computed = sum(plan.num_pairs_of(index) for index in missing)
     limit = FailureLimit(config.max_failed_fraction)
@@ -77,8 +81,10 @@ def _compute(storage: Storage, config: RunConfig, plan: Plan, known: dict[str, A
     ):
         for counts in shards:
             display.add_shard(counts)
+            totals.add(counts)
             limit.add(counts)
             lease.check()
+            report.update(totals)
     elapsed = time.monotonic() - began
     summary = finish(storage, plan, known, {"elapsed_s": elapsed, "pairs_per_s": computed / elapsed})
     rejected = sum(summary["rejected"].values())
@@ -95,7 +101,7 @@ def _compute(storage: Storage, config: RunConfig, plan: Plan, known: dict[str, A
 
 def finish(storage: Storage, plan: Plan, run_info: dict[str, Any], timing: dict[str, float]) -> dict[str, Any]:
     """Checks that every planned pair ended exactly once, and writes the report and, last of all, summary.json."""
-    summary = summarize(storage)
+    summary = total(storage).as_dict()
     check_counts(summary, plan)
     summary |= timing
     delete_orphans(storage)  # every shard is committed, so that nothing unreferenced can become data any more

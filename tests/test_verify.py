@@ -21,7 +21,7 @@ from toffee_pipeline.commit import committed_shards, manifest_key, read_manifest
 from toffee_pipeline.images import encode_depth, encode_mask, encode_png
 from toffee_pipeline.lease import Lease
 from toffee_pipeline.plan import Plan
-from toffee_pipeline.run import open_run, summarize
+from toffee_pipeline.run import open_run, total
 from toffee_pipeline.storage import Storage, open_storage
 
 PNG = encode_png(np.zeros((64, 64, 3), np.uint8))
@@ -49,7 +49,7 @@ def finished(tmp_path_factory):
         shard.pairs[2].target = None
         shard.pairs[2].reject("low_dino")
         Write(config, output)(shard)
-    storage.put("summary.json", json.dumps(summarize(storage)).encode())
+    storage.put("summary.json", json.dumps(total(storage).as_dict()).encode())
     return output
 
 

@@ -12,6 +12,7 @@ import re
 import secrets
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from typing import Any
 
 from toffee_pipeline.storage import Storage, StorageError
@@ -61,7 +62,14 @@ def commit_shard(storage: Storage, shard: int, files: Mapping[str, tuple[bytes, 
         }
         for file, (data, num_rows) in written.items()
     ]
-    manifest = {"version": MANIFEST_VERSION, "shard": shard, "attempt": attempt, "files": entries, "info": dict(info)}
+    manifest = {
+        "version": MANIFEST_VERSION,
+        "shard": shard,
+        "attempt": attempt,
+        "committed": datetime.now(UTC).isoformat(timespec="milliseconds"),
+        "files": entries,
+        "info": dict(info),
+    }
     try:
         text = json.dumps(manifest, indent=1, allow_nan=False)
     except (TypeError, ValueError) as error:
@@ -91,7 +99,8 @@ def committed_shards(storage: Storage) -> set[int]:
 
 
 def read_manifest(storage: Storage, shard: int) -> dict[str, Any]:
-    """The manifest of `shard`: version, shard, attempt, files [{folder, key, size_bytes, num_rows, sha256}], info.
+    """The manifest of `shard`: version, shard, attempt, committed (the writer's clock, ISO 8601; older ones lack it),
+    files [{folder, key, size_bytes, num_rows, sha256}], info.
 
     Raises `MissingKey` when the shard is not committed, `DamagedManifest`, and `StorageError` for another version.
     """

@@ -186,6 +186,8 @@ class OutputConfig(Model):
     """Keep the images of rejected pairs too, in a folder of their own."""
     endpoint_url: str | None = None
     """S3-compatible storage other than AWS."""
+    report_every_s: Annotated[float, Field(ge=0)] = 300.0
+    """Least seconds between two reports while the run goes on; 0: only one, at its end."""
     lease_s: Annotated[float, Field(ge=0)] = 60.0
     """Seconds for which a driver that died without a word keeps others off its run directory; 0: nobody is kept off."""
 
@@ -205,6 +207,8 @@ class RunConfig(Model):
     """A sample that is alone in a micro-batch whose process dies this often is marked failed."""
     max_failed_fraction: Fraction = 0.05
     """The run stops when more of its pairs than this fail (failed, not rejected), looked at from 50 pairs on."""
+    price_per_gpu_hour: Annotated[float, Field(ge=0)] = 0.0
+    """In your currency; for the cost in status and metrics. 0: GPU time is shown, and no money."""
     renderer_plays: tuple[Role, ...] = ()
     """Roles that the small world's renderer stands in for while subjects.source is renderer; it knows only its own
     world, so with any other source the networks play every role."""
@@ -226,6 +230,13 @@ class RunConfig(Model):
     def plays_renderer(self, role: Role) -> bool:
         """Whether the renderer stands in for this role."""
         return self.subjects.source == "renderer" and role in self.renderer_plays
+
+    def num_gpus_of(self, stage: str) -> float:
+        """GPUs that one actor which runs this stage holds."""
+        if self.device == "cpu":
+            return 0.0
+        settings: StageConfig = getattr(self.stages, stage)
+        return settings.num_gpus if self.placement == "pools" else self.fused.num_gpus
 
     @model_validator(mode="after")
     def _renderer_knows_its_world_only(self) -> Self:

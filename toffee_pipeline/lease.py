@@ -174,6 +174,14 @@ def current_holder(storage: Storage) -> str | None:
     return _describe(holder)
 
 
+def last_start(storage: Storage) -> datetime | None:
+    """When the driver started that works here or was the last to; None without a lease."""
+    try:
+        return _time(_parse(storage, storage.get(KEY))["since"])
+    except MissingKey:
+        return None
+
+
 def _describe(holder: dict[str, Any]) -> str:
     until = _time(holder["until"]).isoformat(timespec="seconds")
     return f"process {holder['pid']} on {holder['host']} (since {holder['since']}, lease until {until})"

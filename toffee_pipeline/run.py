@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -12,8 +11,9 @@ from typing import Any
 from toffee_pipeline.commit import read_manifests
 from toffee_pipeline.config import RunConfig
 from toffee_pipeline.plan import Plan
-from toffee_pipeline.schema import SCHEMA_VERSION, STAGES
-from toffee_pipeline.storage import Storage
+from toffee_pipeline.schema import SCHEMA_VERSION
+from toffee_pipeline.storage import MissingKey, Storage
+from toffee_pipeline.totals import Totals
 
 NO_CONTENT = {
     "placement",
@@ -21,11 +21,16 @@ NO_CONTENT = {
     "device",
     "max_crashes",
     "max_failed_fraction",
+    "price_per_gpu_hour",
     "output.endpoint_url",
     "output.lease_s",
+    "output.report_every_s",
 }
 """Settings that decide where and whether work is done and not what comes out."""
-MAX_ERRORS = 20
+
+
+class NoRun(ValueError):
+    """There is no run here that this code could read."""
 
 
 class RunMismatch(ValueError):
@@ -90,38 +95,41 @@ def open_run(storage: Storage, config: RunConfig, plan: Plan, roles: dict[str, s
     return known
 
 
-def summarize(storage: Storage) -> dict[str, Any]:
-    """Sums of all committed shards, one manifest at a time."""
-    totals: Counter[str] = Counter()
-    rejected: Counter[str] = Counter()
-    errors: Counter[str] = Counter()
-    groups: dict[str, dict[str, Counter[str]]] = {"by_kind": {}, "by_category": {}}
-    stages = {stage: {"rows": 0, "seconds": 0.0} for stage in STAGES}
-    shards = 0
+def read_run(storage: Storage) -> dict[str, Any]:
+    """run.json of a run of jobs/generate.py.
+
+    Raises:
+        NoRun: there is none, or it is of another kind of job or of another schema, or damaged.
+        OSError: the store failed.
+    """
+    name = storage.path_for("run.json")
+    try:
+        run: dict[str, Any] = json.loads(storage.get("run.json"))
+        if "plan_hash" not in run:
+            raise NoRun(f"{name}: not of a run of jobs/generate.py")
+        version = run["schema_version"]
+        sound = all(isinstance(run[key], int) for key in ("num_pairs", "num_shards")) and isinstance(
+            run["config"], dict
+        )
+    except MissingKey as error:
+        raise NoRun(f"{name}: no such file; a run directory of jobs/generate.py is expected") from error
+    except NoRun:
+        raise
+    except (ValueError, KeyError, TypeError) as error:
+        raise NoRun(f"{name}: damaged: {error!r}") from error
+    if version != SCHEMA_VERSION:
+        raise NoRun(f"{name}: schema version {version}, this code reads {SCHEMA_VERSION}")
+    if not sound:
+        raise NoRun(f"{name}: damaged: its numbers of pairs and shards are none")
+    return run
+
+
+def total(storage: Storage) -> Totals:
+    """Of all committed shards, one manifest at a time."""
+    totals = Totals()
     for manifest in read_manifests(storage):
-        counts = manifest["info"]
-        shards += 1
-        totals.update({key: counts[key] for key in ("planned", "accepted", "failed")})
-        rejected.update(counts["rejected"])
-        errors.update(counts["errors"])
-        for group, known in groups.items():
-            for key, numbers in counts[group].items():
-                known.setdefault(key, Counter()).update(numbers)
-        for stage, figures in counts["stages"].items():
-            stages[stage]["rows"] += figures["rows"]
-            stages[stage]["seconds"] += figures["seconds"]
-        if len(errors) > 4 * MAX_ERRORS:  # messages may name files: keep the frequent ones only
-            errors = Counter(dict(errors.most_common(MAX_ERRORS)))
-    return {
-        "shards": shards,
-        "planned": totals["planned"],
-        "accepted": totals["accepted"],
-        "rejected": dict(rejected.most_common()),
-        "failed": totals["failed"],
-        "errors": dict(errors.most_common(MAX_ERRORS)),
-        **{group: {key: dict(numbers) for key, numbers in sorted(known.items())} for group, known in groups.items()},
-        "stages": stages,
-    }
+        totals.add(manifest["info"])
+    return totals
 
 
 def check_counts(summary: dict[str, Any], plan: Plan) -> None:

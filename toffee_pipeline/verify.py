@@ -7,7 +7,6 @@ import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any
 
 from pydantic import ValidationError
 
@@ -16,13 +15,9 @@ from toffee_pipeline.commit import committed_shards, delete_orphans, manifest_ke
 from toffee_pipeline.config import RunConfig
 from toffee_pipeline.lease import Lease, current_holder
 from toffee_pipeline.plan import Plan
-from toffee_pipeline.schema import SCHEMA_VERSION
+from toffee_pipeline.run import NoRun, read_run
 from toffee_pipeline.storage import MissingKey, Storage
 from toffee_pipeline.verify_shard import Problem, ShardCheck, Tally
-
-
-class NoRun(ValueError):
-    """There is no run here that this code could check."""
 
 
 @dataclass
@@ -108,26 +103,16 @@ def repair(storage: Storage, say: Callable[[str], None] = print) -> Report:
 
 
 def _open(storage: Storage) -> tuple[RunConfig, Plan]:
-    name = storage.path_for("run.json")
+    name, run = storage.path_for("run.json"), read_run(storage)
     try:
-        run: dict[str, Any] = json.loads(storage.get("run.json"))
-        if "plan_hash" not in run:
-            raise NoRun(f"{name}: not of a run of jobs/generate.py")
-        known = (run["plan_hash"], run["num_pairs"], run["num_shards"], run["schema_version"])
         config = RunConfig.model_validate(run["config"])
-    except MissingKey as error:
-        raise NoRun(f"{name}: no such file; a run directory of jobs/generate.py is expected") from error
     except ValidationError as error:
         raise NoRun(f"{name}: this code does not read its config: {explain(error)}") from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise NoRun(f"{name}: damaged: {error!r}") from error
-    if known[3] != SCHEMA_VERSION:
-        raise NoRun(f"{name}: schema version {known[3]}, this code reads {SCHEMA_VERSION}")
     plan = Plan(config)
-    if known[:3] != (plan.hash, plan.num_pairs, len(plan)):
+    if (run["plan_hash"], run["num_pairs"], run["num_shards"]) != (plan.hash, plan.num_pairs, len(plan)):
         raise NoRun(
-            f"{name}: plan {known[0]}, but its config makes plan {plan.hash} here; check the run with the version, "
-            "the catalogue and the folder of images that it was made with"
+            f"{name}: plan {run['plan_hash']}, but its config makes plan {plan.hash} here; check the run with the "
+            "version, the catalogue and the folder of images that it was made with"
         )
     return config, plan
 

@@ -21,20 +21,28 @@ MARKS = ("stand-in", "untrained")
 """Words in a role's description that make its result a stand-in's or meaningless; such roles are framed on the page."""
 
 
-def write_report(storage: Storage, summary: Mapping[str, Any], run: Mapping[str, Any], max_pairs: int = 48) -> str:
+def write_report(
+    storage: Storage,
+    summary: Mapping[str, Any],
+    run: Mapping[str, Any],
+    max_pairs: int = 48,
+    max_failed: int = MAX_FAILED,
+) -> str:
     """Write the page of a run into its directory, and return its key.
 
     The page is one file: pictures and style are inlined, and it asks for no network and no script. Pairs are read from
     committed shards only; optional keys of `summary` and `run` may be absent.
 
     Args:
-        summary: counts as `run.summarize` returns them, with `elapsed_s` and `pairs_per_s`.
+        summary: counts as `Totals.as_dict` returns them, with `elapsed_s` and `pairs_per_s`. While the run goes on
+            "planned" is the whole run's, and "left" says how many of them no committed shard has.
         run: the content of run.json.
         max_pairs: most accepted pairs on the page, in halves of both kinds where there are enough.
+        max_failed: most failed pairs; to find these few, the manifests of all shards may have to be read.
     """
     accepted = collect_cards(storage, "data", _quotas(summary, "accepted", max_pairs), "category")
     rejected = collect_cards(storage, "rejected", _quotas(summary, "rejected", MAX_REJECTED), "reason")
-    failed = collect_failed(storage, min(MAX_FAILED, summary.get("failed", 0)))
+    failed = collect_failed(storage, min(max_failed, summary.get("failed", 0)))
     page = render_page(summary, run, accepted, rejected, failed)
     storage.put(REPORT, page.encode())
     return REPORT
@@ -57,7 +65,7 @@ def render_page(
     )
     environment.filters.update(thousands=_thousands, share=_share, score=_score, seconds=_seconds)
     return environment.get_template("report.html").render(
-        summary={"planned": 0, "accepted": 0, "failed": 0, "errors": {}, **summary},
+        summary={"planned": 0, "accepted": 0, "failed": 0, "errors": {}, "left": 0, **summary},
         facts=_facts(run),
         figures=_figures(summary),
         roles=[(role, str(source), _is_marked(str(source))) for role, source in run.get("roles", {}).items()],
@@ -101,10 +109,12 @@ def _facts(run: Mapping[str, Any]) -> list[tuple[str, str]]:
 def _figures(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
     """The headline: each figure and what it counts."""
     planned, accepted = summary.get("planned", 0), summary.get("accepted", 0)
+    left = summary.get("left", 0)
+    computed, noun = planned - left, "computed so far" if left else "planned"
     spent = sum(stage["seconds"] for stage in summary.get("stages", {}).values())
     figures = [
         (_thousands(accepted), "accepted pairs"),
-        (_share(accepted, planned), f"of {_thousands(planned)} planned"),
+        (_share(accepted, computed), f"of {_thousands(computed)} {noun}"),
     ]
     if accepted and spent:
         figures.append((_seconds(spent / accepted), "model time per accepted pair"))
@@ -125,7 +135,9 @@ def _funnel(summary: Mapping[str, Any], config: Mapping[str, Any]) -> list[dict[
     rows = [("planned", planned, "", "planned"), ("accepted", accepted, "in the dataset", "accepted")]
     rows += [(f"rejected: {reason}", n, _explain(reason, config), "rejected") for reason, n in rejected.items()]
     rows.append(("failed", failed, "an error of the pair itself; the run went on", "failed"))
-    if open_pairs := planned - accepted - sum(rejected.values()) - failed:
+    if left := summary.get("left", 0):
+        rows.append(("to come", left, "not computed yet", "planned"))
+    if open_pairs := planned - accepted - sum(rejected.values()) - failed - left:
         rows.append(("not accounted for", open_pairs, "planned = accepted + rejected + failed does not hold", "failed"))
     return [
         {"name": name, "count": count, "of": planned, "note": note, "class": css_class}

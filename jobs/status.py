@@ -1,0 +1,73 @@
+"""Shows where a run stands, from its directory alone: exit code 0, or 2 where it cannot be read."""
+
+from __future__ import annotations
+
+import json
+import time
+
+import click
+from rich.console import Console
+from rich.live import Live
+
+from toffee_pipeline.cli import UserError, stop_politely
+from toffee_pipeline.run import NoRun
+from toffee_pipeline.status import Follower, Status
+from toffee_pipeline.status_report import render
+from toffee_pipeline.storage import open_storage
+
+
+@click.command(help=__doc__)
+@click.argument("run")
+@click.option("--watch", is_flag=True, help="Go on until the run has finished, or Ctrl-C.")
+@click.option(
+    "--interval", type=click.FloatRange(min=0.1), default=10.0, show_default=True, help="Seconds between two looks."
+)
+@click.option("--json", "as_json", is_flag=True, help="One line of JSON per look.")
+@click.option("--endpoint-url", help="S3-compatible storage other than AWS.")
+@click.option(
+    "--price-per-gpu-hour", type=click.FloatRange(min=0), help="In your currency; the run's config has the default."
+)
+def main(
+    run: str, watch: bool, interval: float, as_json: bool, endpoint_url: str | None, price_per_gpu_hour: float | None
+) -> None:
+    try:
+        follower = Follower(
+            open_storage(run, endpoint_url), price_per_gpu_hour, lambda line: click.echo(line, err=True)
+        )
+        follow(follower, interval if watch else None, as_json)
+    except (NoRun, OSError) as error:  # StorageError is an OSError
+        raise UserError(str(error)) from error
+    except KeyboardInterrupt:
+        stop_politely("no longer watching; the run goes on")
+
+
+def follow(follower: Follower, interval: float | None, as_json: bool) -> None:
+    """Prints one look, or one every `interval` seconds until the run has finished."""
+    console = Console()
+    status = follower.look()
+    if interval is None or status.state == "finished":
+        _print(console, status, as_json)
+        return
+    if as_json or not console.is_terminal:
+        while True:
+            _print(console, status, as_json)
+            if status.state == "finished":
+                return
+            time.sleep(interval)
+            status = follower.look()
+    with Live(render(status), console=console, auto_refresh=False) as live:
+        while status.state != "finished":
+            time.sleep(interval)
+            status = follower.look()
+            live.update(render(status), refresh=True)
+
+
+def _print(console: Console, status: Status, as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps(status.as_dict()))
+    else:
+        console.print(render(status), highlight=False, soft_wrap=True)
+
+
+if __name__ == "__main__":
+    main()
