@@ -29,14 +29,20 @@ class Casebook:
     def __init__(self) -> None:
         self._in_flight: dict[int, list[Key]] = {}
         self._strikes: dict[int, dict[Key, int]] = {}
+        self._retries = 0
 
     def start(self, shard: int) -> dict[Key, int]:
         """A try at `shard` begins. Returns the strikes of each suspect of earlier tries; a suspect may have 0."""
+        self._retries += shard in self._strikes  # started and not finished: its process died
         suspects = self._strikes.setdefault(shard, {})
         left = self._in_flight.pop(shard, [])
         for key in left:
             suspects[key] = suspects.get(key, 0) + (len(left) == 1)
         return dict(suspects)
+
+    def retries(self) -> int:
+        """Tries that began after a try at the same shard had died."""
+        return self._retries
 
     def begin(self, shard: int, stage: str, ids: Sequence[str]) -> None:
         """These samples of `shard` are about to be computed."""

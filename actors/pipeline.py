@@ -7,6 +7,8 @@ import json
 import logging
 import math
 import threading
+import time
+from collections import Counter
 from collections.abc import Generator, Iterable, Iterator
 from typing import Any, NamedTuple
 
@@ -22,7 +24,9 @@ from actors.synthesize import Synthesize
 from actors.view import View
 from actors.write import Write, write_row
 from toffee_pipeline.config import RunConfig
+from toffee_pipeline.metrics import IMAGE_STAGES, Record, no_record
 from toffee_pipeline.plan import Plan
+from toffee_pipeline.ray_metrics import RayRecord
 from toffee_pipeline.ray_session import check_room, num_cores, quiet_data_context, ray_session
 
 STAGE_CLASSES: dict[str, type[Stage]] = {
@@ -39,17 +43,23 @@ SHARDS_PER_DATASET = 10_000
 class StageChain:
     """Some stages in a row over one set of models: what one actor runs."""
 
-    def __init__(self, config: RunConfig, names: Iterable[str], progress: Progress, guard: Guard) -> None:
-        from toffee_pipeline.models.model_set import (
-            ModelSet,  # torch: seconds, which a driver or reader needs not spend
-        )
+    def __init__(
+        self, config: RunConfig, names: Iterable[str], progress: Progress, guard: Guard, record: Record = no_record
+    ) -> None:
+        from toffee_pipeline.models.model_set import ModelSet  # torch: seconds that no driver need spend
 
         models = ModelSet(config)
+        self._record = record
         self.stages = [STAGE_CLASSES[name](config, models, progress, guard) for name in names]
 
     def __call__(self, shard: Shard) -> Shard:
         for stage in self.stages:
+            pairs = shard.open_pairs()
             shard = stage(shard)
+            self._record("toffee_stage_pairs_in", len(pairs), stage=stage.name)
+            ended = Counter((state.status, state.reason or "") for state in pairs if state.status != "ok")
+            for (outcome, reason), number in ended.items():
+                self._record("toffee_stage_pairs_out", number, stage=stage.name, outcome=outcome, reason=reason)
         return shard
 
 
@@ -88,7 +98,7 @@ class RayChain:
 
     names: tuple[str, ...] = ()
 
-    def __init__(self, config: RunConfig, board: Any, casebook: Any, num_threads: int) -> None:
+    def __init__(self, config: RunConfig, output: str, board: Any, casebook: Any, num_threads: int) -> None:
         import ray
         import torch
 
@@ -96,12 +106,38 @@ class RayChain:
         logging.getLogger("ray.data._internal.tensor_extensions.arrow").setLevel(logging.ERROR)
         torch.set_num_threads(num_threads)
         self._guard = CasebookGuard(lambda method, *args: ray.get(getattr(casebook, method).remote(*args)))
-        self._chain = StageChain(config, self.names, lambda *figures: board.add.remote(*figures), self._guard)
+        self._record = RayRecord(output)
+        self._gpus = {stage: config.num_gpus_of(stage) for stage in self.names}
+        self._gpu = ",".join(map(str, ray.get_gpu_ids()))
+
+        def progress(stage: str, rows: int, seconds: float) -> None:
+            board.add.remote(stage, rows, seconds)
+            self._measure(stage, rows, seconds)
+
+        self._chain = StageChain(config, self.names, progress, self._guard, self._record)
+        self._idle_since = time.monotonic()
+
+    def _measure(self, stage: str, rows: int, seconds: float) -> None:
+        """Publishes a micro-batch."""
+        self._record("toffee_stage_rows", rows, stage=stage)
+        if stage in IMAGE_STAGES:
+            self._record("toffee_stage_images", rows, stage=stage)
+        self._record("toffee_stage_seconds", seconds, stage=stage)
+        self._record("toffee_stage_gpu_seconds", seconds * self._gpus[stage], stage=stage)
+        self._record("toffee_stage_batch_seconds", seconds, stage=stage)
+        self._record("toffee_stage_row_seconds", seconds / rows, stage=stage)
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
+        import torch
+
+        actor = type(self).__name__
+        self._record("toffee_actor_wait_seconds", time.monotonic() - self._idle_since, actor=actor)
         self._guard.start(row["shard"].index)
         shard = self._chain(row["shard"])
         self._guard.finish()
+        if torch.cuda.is_initialized():
+            self._record("toffee_gpu_memory_bytes", torch.cuda.max_memory_reserved(), actor=actor, gpu=self._gpu)
+        self._idle_since = time.monotonic()
         return {"shard": shard}
 
 
@@ -177,9 +213,18 @@ def _run_on_ray(config: RunConfig, output: str, shards: list[int], display: Disp
         board, casebook = (_beside_the_driver(kind) for kind in (Board, Casebook))
         stop = threading.Event()
 
+        record, known_retries = RayRecord(output), 0
+
+        def look() -> None:
+            nonlocal known_retries
+            stages, retries = ray.get([board.snapshot.remote(), casebook.retries.remote()])
+            display.update(stages)
+            record("toffee_retries", retries - known_retries)  # a casebook that was replaced counts anew
+            known_retries = retries
+
         def watch() -> None:
             while not stop.wait(1.0):
-                display.update(ray.get(board.snapshot.remote()))
+                look()
 
         watcher = threading.Thread(target=watch, daemon=True)
         watcher.start()
@@ -191,7 +236,7 @@ def _run_on_ray(config: RunConfig, output: str, shards: list[int], display: Disp
         finally:
             stop.set()
             watcher.join()
-            display.update(ray.get(board.snapshot.remote()))
+            look()
 
 
 def _dataset(config: RunConfig, output: str, shards: list[int], pools: list[Pool], board: Any, casebook: Any) -> Any:
@@ -205,7 +250,7 @@ def _dataset(config: RunConfig, output: str, shards: list[int], pools: list[Pool
     for pool in pools:
         dataset = dataset.map(
             type(pool.label, (RayChain,), {"names": pool.stages}),  # the class name is the dashboard's label
-            fn_constructor_args=(config, board, casebook, max(1, int(pool.num_cpus))),
+            fn_constructor_args=(config, output, board, casebook, max(1, int(pool.num_cpus))),
             compute=ActorPoolStrategy(size=min(pool.num_actors, len(shards))),
             num_cpus=pool.num_cpus,
             num_gpus=pool.num_gpus,

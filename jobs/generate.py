@@ -19,8 +19,10 @@ from toffee_pipeline.evaluation.live_report import LiveReport
 from toffee_pipeline.evaluation.report import REPORT, write_report
 from toffee_pipeline.failures import FailureLimit, TooManyFailures
 from toffee_pipeline.lease import Lease
+from toffee_pipeline.metrics import RunMetrics, no_record
 from toffee_pipeline.models.roles import describe_roles
 from toffee_pipeline.plan import Plan, PlanError
+from toffee_pipeline.ray_metrics import RayRecord
 from toffee_pipeline.ray_session import PlacementError
 from toffee_pipeline.run import RunMismatch, check_counts, open_run, total
 from toffee_pipeline.storage import Storage, open_storage
@@ -70,6 +72,8 @@ def _compute(storage: Storage, config: RunConfig, plan: Plan, known: dict[str, A
     if done := len(plan) - len(missing):
         click.echo(f"resuming: {done} of {len(plan)} shards are committed")
     totals = total(storage) if done else Totals()
+    record = no_record if choose_placement(config) == "inline" else RayRecord(storage.uri)
+    metrics = RunMetrics(record, known, config.price_per_gpu_hour)
     report = LiveReport(storage, known, config.output.report_every_s, lambda line: click.echo(line, err=True))
     began = time.monotonic()
     computed = sum(plan.num_pairs_of(index) for index in missing)
@@ -84,6 +88,7 @@ def _compute(storage: Storage, config: RunConfig, plan: Plan, known: dict[str, A
             totals.add(counts)
             limit.add(counts)
             lease.check()
+            metrics.update(counts, totals)
             report.update(totals)
     elapsed = time.monotonic() - began
     summary = finish(storage, plan, known, {"elapsed_s": elapsed, "pairs_per_s": computed / elapsed})

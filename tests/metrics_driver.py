@@ -1,0 +1,39 @@
+"""`python tests/metrics_driver.py OUTPUT [KEY=VALUE ...]`: the main job on a Ray with its dashboard, which stays up.
+
+Prints the path of Ray's list of metrics endpoints, then runs the job, says "done" and waits for the end of its input.
+"""
+
+import os
+import sys
+from pathlib import Path
+
+
+def main() -> None:
+    os.environ["RAY_AUTH_MODE"] = "token"
+    import ray
+
+    from jobs.generate import main as generate
+
+    output, *settings = sys.argv[1:]
+    ray.init(
+        address="local",
+        num_cpus=4,
+        include_dashboard=True,
+        dashboard_host="127.0.0.1",
+        _node_ip_address="127.0.0.1",
+        logging_level="WARNING",
+        log_to_driver=False,
+    )
+    session = Path(ray._private.worker.global_worker.node.get_session_dir_path())
+    print(session / "prom_metrics_service_discovery.json", flush=True)
+    try:
+        sets = [word for item in settings for word in ("--set", item)]
+        generate(["--output", output, *sets], standalone_mode=False)
+        print("done", flush=True)
+        sys.stdin.read()
+    finally:
+        ray.shutdown()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,38 @@
+"""Publishes metrics through Ray, which exports them on a port of each node."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from toffee_pipeline.metrics import METRICS
+
+
+class RayRecord:
+    """A `metrics.Record` of one process. Recording is a call into Ray's C++ core and waits for nobody.
+
+    Ray must be up when it is first called. run: the URI of the run directory.
+    """
+
+    def __init__(self, run: str) -> None:
+        self._run = run
+        self._metrics: dict[str, Any] = {}
+
+    def __call__(self, name: str, value: float, **tags: str) -> None:
+        if name not in self._metrics:
+            self._metrics[name] = self._make(name)
+        metric, kind = self._metrics[name], METRICS[name].kind
+        if kind == "histogram":
+            metric.observe(value, tags)
+        elif kind == "gauge":
+            metric.set(value, tags)
+        elif value > 0:  # Ray refuses to count up by nothing
+            metric.inc(value, tags)
+
+    def _make(self, name: str) -> Any:
+        from ray.util import metrics
+
+        metric = METRICS[name]
+        classes = {"counter": metrics.Counter, "gauge": metrics.Gauge, "histogram": metrics.Histogram}
+        options: dict[str, Any] = {"boundaries": list(metric.boundaries)} if metric.kind == "histogram" else {}
+        made = classes[metric.kind](name, description=metric.help, tag_keys=("run", *metric.tags), **options)
+        return made.set_default_tags({"run": self._run})
