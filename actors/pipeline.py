@@ -68,14 +68,19 @@ def choose_placement(config: RunConfig) -> str:
     return "fused" if config.placement == "auto" else config.placement
 
 
-def run(config: RunConfig, output: str, shards: list[int], display: Display) -> Generator[dict[str, Any]]:
-    """Computes and commits `shards`; yields each one's counts as it is committed, in any order. Close it to stop."""
+def run(
+    config: RunConfig, output: str, shards: list[int], display: Display, record: RayRecord | None = None
+) -> Generator[dict[str, Any]]:
+    """Computes and commits `shards`; yields each one's counts as it is committed, in any order. Close it to stop.
+
+    record: the driver's metrics, kept fresh while Ray is up.
+    """
     if not shards:
         return
     if choose_placement(config) == "inline":
         yield from _run_inline(config, output, shards, display)
     else:
-        yield from _run_on_ray(config, output, shards, display)
+        yield from _run_on_ray(config, output, shards, display, record or RayRecord(output))
 
 
 def _run_inline(config: RunConfig, output: str, shards: list[int], display: Display) -> Iterator[dict[str, Any]]:
@@ -126,17 +131,18 @@ class RayChain:
         self._record("toffee_stage_gpu_seconds", seconds * self._gpus[stage], stage=stage)
         self._record("toffee_stage_batch_seconds", seconds, stage=stage)
         self._record("toffee_stage_row_seconds", seconds / rows, stage=stage)
-
-    def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
         import torch
 
-        actor = type(self).__name__
-        self._record("toffee_actor_wait_seconds", time.monotonic() - self._idle_since, actor=actor)
+        if self._gpu and torch.cuda.is_initialized():
+            held = torch.cuda.max_memory_reserved()
+            self._record("toffee_gpu_memory_bytes", held, actor=type(self).__name__, gpu=self._gpu)
+
+    def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
+        waited = time.monotonic() - self._idle_since
+        self._record("toffee_actor_wait_seconds", waited, actor=type(self).__name__)
         self._guard.start(row["shard"].index)
         shard = self._chain(row["shard"])
         self._guard.finish()
-        if torch.cuda.is_initialized():
-            self._record("toffee_gpu_memory_bytes", torch.cuda.max_memory_reserved(), actor=actor, gpu=self._gpu)
         self._idle_since = time.monotonic()
         return {"shard": shard}
 
@@ -203,7 +209,9 @@ def _beside_the_driver(kind: type[Any]) -> Any:
     return ray.remote(**options)(kind).remote()
 
 
-def _run_on_ray(config: RunConfig, output: str, shards: list[int], display: Display) -> Iterator[dict[str, Any]]:
+def _run_on_ray(
+    config: RunConfig, output: str, shards: list[int], display: Display, record: RayRecord
+) -> Iterator[dict[str, Any]]:
     with ray_session(logical_cpus(config)) as cluster:
         import ray
 
@@ -213,7 +221,7 @@ def _run_on_ray(config: RunConfig, output: str, shards: list[int], display: Disp
         board, casebook = (_beside_the_driver(kind) for kind in (Board, Casebook))
         stop = threading.Event()
 
-        record, known_retries = RayRecord(output), 0
+        known_retries = 0
 
         def look() -> None:
             nonlocal known_retries
@@ -221,6 +229,7 @@ def _run_on_ray(config: RunConfig, output: str, shards: list[int], display: Disp
             display.update(stages)
             record("toffee_retries", retries - known_retries)  # a casebook that was replaced counts anew
             known_retries = retries
+            record.refresh()
 
         def watch() -> None:
             while not stop.wait(1.0):

@@ -19,7 +19,7 @@ from toffee_pipeline.evaluation.live_report import LiveReport
 from toffee_pipeline.evaluation.report import REPORT, write_report
 from toffee_pipeline.failures import FailureLimit, TooManyFailures
 from toffee_pipeline.lease import Lease
-from toffee_pipeline.metrics import RunMetrics, no_record
+from toffee_pipeline.metrics import RunMetrics
 from toffee_pipeline.models.roles import describe_roles
 from toffee_pipeline.plan import Plan, PlanError
 from toffee_pipeline.ray_metrics import RayRecord
@@ -72,8 +72,9 @@ def _compute(storage: Storage, config: RunConfig, plan: Plan, known: dict[str, A
     if done := len(plan) - len(missing):
         click.echo(f"resuming: {done} of {len(plan)} shards are committed")
     totals = total(storage) if done else Totals()
-    record = no_record if choose_placement(config) == "inline" else RayRecord(storage.uri)
+    record = RayRecord(storage.uri)
     metrics = RunMetrics(record, known, config.price_per_gpu_hour)
+    metrics.show(totals)
     report = LiveReport(storage, known, config.output.report_every_s, lambda line: click.echo(line, err=True))
     began = time.monotonic()
     computed = sum(plan.num_pairs_of(index) for index in missing)
@@ -81,7 +82,7 @@ def _compute(storage: Storage, config: RunConfig, plan: Plan, known: dict[str, A
     with (
         Display(plan.num_pairs, plan.num_pairs - computed) as display,
         # closed also when the loop ends by an error, so that the actors end before the lease does
-        closing(run(config, storage.uri, missing, display)) as shards,
+        closing(run(config, storage.uri, missing, display, record)) as shards,
     ):
         for counts in shards:
             display.add_shard(counts)

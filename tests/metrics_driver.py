@@ -18,6 +18,7 @@ def main() -> None:
     ray.init(
         address="local",
         num_cpus=4,
+        num_gpus=1,  # of which the machine need have none: what an actor holds is what costs
         include_dashboard=True,
         dashboard_host="127.0.0.1",
         _node_ip_address="127.0.0.1",

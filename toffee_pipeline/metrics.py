@@ -91,7 +91,7 @@ def no_record(name: str, value: float, **tags: str) -> None:
 
 
 class RunMetrics:
-    """What the driver publishes as each shard is committed.
+    """What the driver publishes at its start and as each shard is committed.
 
     Args:
         run: the content of run.json.
@@ -109,6 +109,11 @@ class RunMetrics:
         self._record("toffee_written_bytes", counts["num_bytes"])
         for outcome, reason, number in _outcomes(counts["accepted"], counts["rejected"], counts["failed"]):
             self._record("toffee_pairs", number, outcome=outcome, reason=reason)
+        self._commits.append((datetime.now(UTC), counts["planned"]))
+        self.show(totals)
+
+    def show(self, totals: Totals) -> None:
+        """Sets the gauges of the whole run."""
         for outcome, reason, number in _outcomes(totals.accepted, totals.rejected, totals.failed):
             self._record("toffee_run_pairs", number, outcome=outcome, reason=reason)
         gauges = {
@@ -124,7 +129,6 @@ class RunMetrics:
         if self._price and totals.accepted:
             gauges["cost_per_accepted"] = gauges["cost"] / totals.accepted
         now = datetime.now(UTC)
-        self._commits.append((now, counts["planned"]))
         if pairs_per_s := pace(self._commits, self._since, now):
             left = self._run["num_pairs"] - totals.planned
             gauges["expected_end_seconds"] = now.timestamp() + left / pairs_per_s

@@ -10,14 +10,30 @@ from toffee_pipeline.metrics import METRICS
 class RayRecord:
     """A `metrics.Record` of one process. Recording is a call into Ray's C++ core and waits for nobody.
 
-    Ray must be up when it is first called. run: the URI of the run directory.
+    Ray forgets a gauge that is not set again in two of its report intervals (20 s): `refresh` sets all of them. A gauge
+    that is set before Ray is up waits for it. run: the URI of the run directory.
     """
 
     def __init__(self, run: str) -> None:
         self._run = run
         self._metrics: dict[str, Any] = {}
+        self._gauges: dict[tuple[str, frozenset[tuple[str, str]]], float] = {}
 
     def __call__(self, name: str, value: float, **tags: str) -> None:
+        if METRICS[name].kind == "gauge":
+            self._gauges[name, frozenset(tags.items())] = value
+        self._publish(name, value, tags)
+
+    def refresh(self) -> None:
+        """Sets each gauge again to its last value."""
+        for (name, tags), value in list(self._gauges.items()):  # a copy: another thread may record
+            self._publish(name, value, dict(tags))
+
+    def _publish(self, name: str, value: float, tags: dict[str, str]) -> None:
+        import ray
+
+        if not ray.is_initialized():
+            return
         if name not in self._metrics:
             self._metrics[name] = self._make(name)
         metric, kind = self._metrics[name], METRICS[name].kind

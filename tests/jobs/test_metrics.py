@@ -1,0 +1,147 @@
+"""The metrics of a running job, as its operator's tools see them, against the ledger."""
+
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from pathlib import Path
+from types import SimpleNamespace
+
+import pyarrow.parquet as pq
+import pytest
+from monitoring import ask, panel_queries, prometheus_server, scrape
+
+from toffee_pipeline.commit import data_files
+from toffee_pipeline.metrics import IMAGE_STAGES, METRICS
+from toffee_pipeline.run import total
+from toffee_pipeline.schema import STAGES
+from toffee_pipeline.storage import open_storage
+
+pytestmark = pytest.mark.slow
+
+NO_DATA_HERE = {"toffee_gpu_memory_bytes", "toffee_retries"}
+"""Without a GPU and without a process that dies."""
+SETTINGS = (
+    "pairs.count=12",
+    "pairs.per_subject=2",
+    "subjects_per_shard=1",
+    "placement=fused",
+    "fused.num_actors=1",
+    "fused.num_gpus=0.5",
+    "device=auto",
+    "price_per_gpu_hour=3",
+)
+PATIENCE_S = 300
+
+
+@pytest.fixture(scope="module")
+def job(tmp_path_factory, ray_home):
+    """A job that was watched to its end: what its endpoints showed, and a Prometheus where there is one."""
+    folder = tmp_path_factory.mktemp("metrics")
+    command = [sys.executable, "tests/metrics_driver.py", str(folder / "run"), *SETTINGS]
+    with open(folder / "errors", "wb") as errors:
+        process = subprocess.Popen(
+            command,
+            env={**ray_home, "RAY_metrics_report_interval_ms": "2000"},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+        )
+    try:
+        listed = Path(process.stdout.readline().strip())
+        with prometheus_server(listed, folder) as url:
+            yield watch(process, listed, url, open_storage(str(folder / "run")), folder / "errors")
+    finally:
+        process.stdin.close()
+        if process.wait(60) != 0:
+            print((folder / "errors").read_text())
+
+
+def watch(process, listed, url, storage, errors):
+    lines: list[str] = []
+    reader = threading.Thread(target=lambda: lines.extend(process.stdout), daemon=True)
+    reader.start()
+    ever, answered, deadline = {}, set(), time.monotonic() + PATIENCE_S
+    while "done\n" not in lines:
+        assert process.poll() is None and time.monotonic() < deadline, errors.read_text()
+        ever |= scrape(listed)
+        if url:
+            answered |= {(title, query) for title, query in panel_queries() if ask(url, "query", query=query)["result"]}
+        time.sleep(1)
+    totals = total(storage)
+    # what a process has counted reaches the endpoint within one report interval
+    while (last := scrape(listed))[
+        "ray_toffee_written_bytes_total", frozenset({("run", storage.uri)})
+    ] < totals.num_bytes:
+        assert time.monotonic() < deadline
+        time.sleep(1)
+    return SimpleNamespace(ever=ever, answered=answered, last=last, totals=totals, storage=storage, url=url)
+
+
+def values(job, name, samples=None):
+    """Tags without the run -> value."""
+    found = {}
+    for (sample, tags), value in (job.last if samples is None else samples).items():
+        if sample == name:
+            assert ("run", job.storage.uri) in tags
+            found[tags - {("run", job.storage.uri)}] = value
+    return found
+
+
+def per_stage(job, name):
+    return {dict(tags)["stage"]: value for tags, value in values(job, f"ray_toffee_stage_{name}").items()}
+
+
+def tags(**pairs):
+    return frozenset((key, value) for key, value in pairs.items() if value)
+
+
+def test_every_metric_is_published_under_its_name(job):
+    published = {sample for sample, _ in {**job.ever, **job.last}}
+    for metric in METRICS.values():
+        if metric.name not in NO_DATA_HERE:
+            assert metric.exported + "_count" * (metric.kind == "histogram") in published
+
+
+def test_counters_of_stages_equal_the_ledger(job):
+    figures = job.totals.stages
+    assert per_stage(job, "rows_total") == {stage: figures[stage]["rows"] for stage in STAGES if figures[stage]["rows"]}
+    assert per_stage(job, "images_total") == {stage: figures[stage]["rows"] for stage in IMAGE_STAGES}
+    for stage, seconds in per_stage(job, "seconds_total").items():
+        assert seconds == pytest.approx(figures[stage]["seconds"])
+    for stage, gpu_seconds in per_stage(job, "gpu_seconds_total").items():
+        assert gpu_seconds == pytest.approx(0.5 * figures[stage]["seconds"])
+    assert per_stage(job, "batch_seconds_count") == per_stage(job, "row_seconds_count")
+    rows = [row for path in data_files(job.storage, "ledger") for row in pq.read_table(path).to_pylist()]
+    assert per_stage(job, "pairs_in_total")["synthesize"] == len(rows) == 12
+    ended = Counter(tags(outcome=row["status"], reason=row["reason"]) for row in rows)
+    by_outcome = Counter()
+    for key, number in values(job, "ray_toffee_stage_pairs_out_total").items():
+        by_outcome[frozenset(pair for pair in key if pair[0] != "stage")] += number
+    assert by_outcome == ended == Counter(values(job, "ray_toffee_pairs_total"))
+
+
+def test_the_driver_tells_where_the_run_stands(job):
+    nothing = tags()
+    assert values(job, "ray_toffee_shards_committed_total") == {nothing: 6}
+    assert values(job, "ray_toffee_written_bytes_total") == {nothing: job.totals.num_bytes}
+    assert values(job, "ray_toffee_run_planned_pairs", job.ever) == {nothing: 12}
+    assert values(job, "ray_toffee_run_planned_shards", job.ever) == {nothing: 6}
+    assert 0 < values(job, "ray_toffee_run_committed_shards", job.ever)[nothing] <= 6
+    cost, gpu_seconds = (values(job, f"ray_toffee_run_{name}", job.ever)[nothing] for name in ("cost", "gpu_seconds"))
+    assert cost > 0 and gpu_seconds > 0
+    assert sum(values(job, "ray_toffee_actor_wait_seconds_total").values()) > 0
+
+
+def test_every_panel_of_the_dashboard_shows_data(job):
+    if job.url is None:  # their names are checked in test_monitoring.py
+        assert job.ever
+        return
+    silent = {title for title, query in panel_queries() if (title, query) not in job.answered}
+    assert silent <= {"GPU memory held"}
+    (value,) = ask(job.url, "query", query="sum(ray_toffee_stage_rows_total)")["result"]
+    assert float(value["value"][1]) == sum(figures["rows"] for figures in job.totals.stages.values())
+    rules = [rule for group in ask(job.url, "rules")["groups"] for rule in group["rules"]]
+    assert rules and all(rule["health"] == "ok" for rule in rules), rules
