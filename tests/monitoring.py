@@ -71,7 +71,7 @@ def prometheus_server(listed: Path, folder: Path) -> Iterator[str | None]:
         return
     config = (MONITORING / "prometheus.yml").read_text()
     assert RAY_LIST in config
-    config = config.replace(RAY_LIST, str(listed)).replace(": 10s", ": 1s")
+    config = config.replace(RAY_LIST, str(listed)).replace(": 10s", ": 2s")
     (folder / "prometheus.yml").write_text(config)
     shutil.copy(MONITORING / "alerts.yml", folder)
     with socket.socket() as probe:

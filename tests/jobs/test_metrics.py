@@ -23,7 +23,7 @@ pytestmark = pytest.mark.slow
 NO_DATA_HERE = {"toffee_gpu_memory_bytes", "toffee_retries"}
 """Without a GPU and without a process that dies."""
 SETTINGS = (
-    "pairs.count=12",
+    "pairs.count=6",
     "pairs.per_subject=2",
     "subjects_per_shard=1",
     "placement=fused",
@@ -32,7 +32,9 @@ SETTINGS = (
     "device=auto",
     "price_per_gpu_hour=3",
 )
-PATIENCE_S = 300
+PATIENCE_S = 900
+LOOK_EVERY_S = 3
+"""Ray's endpoints take about a tenth of a second of a core to answer."""
 
 
 @pytest.fixture(scope="module")
@@ -54,9 +56,12 @@ def job(tmp_path_factory, ray_home):
         with prometheus_server(listed, folder) as url:
             yield watch(process, listed, url, open_storage(str(folder / "run")), folder / "errors")
     finally:
-        process.stdin.close()
-        if process.wait(60) != 0:
-            print((folder / "errors").read_text())
+        process.stdin.close()  # a job that is done ends by it
+        try:
+            process.wait(60)
+        except subprocess.TimeoutExpired:
+            process.terminate()
+            process.wait(60)
 
 
 def watch(process, listed, url, storage, errors):
@@ -67,17 +72,23 @@ def watch(process, listed, url, storage, errors):
     while "done\n" not in lines:
         assert process.poll() is None and time.monotonic() < deadline, errors.read_text()
         ever |= scrape(listed)
-        if url:
-            answered |= {(title, query) for title, query in panel_queries() if ask(url, "query", query=query)["result"]}
-        time.sleep(1)
+        answered |= with_data(url, set(panel_queries()) - answered)
+        time.sleep(LOOK_EVERY_S)
     totals = total(storage)
     # what a process has counted reaches the endpoint within one report interval
     while (last := scrape(listed))[
         "ray_toffee_written_bytes_total", frozenset({("run", storage.uri)})
     ] < totals.num_bytes:
         assert time.monotonic() < deadline
-        time.sleep(1)
+        time.sleep(LOOK_EVERY_S)
+    time.sleep(LOOK_EVERY_S if url else 0)  # for Prometheus to see the last of it
+    answered |= with_data(url, set(panel_queries()) - answered)
     return SimpleNamespace(ever=ever, answered=answered, last=last, totals=totals, storage=storage, url=url)
+
+
+def with_data(url, queries):
+    """Those that find data at this moment; a query that does not parse is an error."""
+    return {(title, query) for title, query in queries if url and ask(url, "query", query=query)["result"]}
 
 
 def values(job, name, samples=None):
@@ -108,14 +119,16 @@ def test_every_metric_is_published_under_its_name(job):
 def test_counters_of_stages_equal_the_ledger(job):
     figures = job.totals.stages
     assert per_stage(job, "rows_total") == {stage: figures[stage]["rows"] for stage in STAGES if figures[stage]["rows"]}
-    assert per_stage(job, "images_total") == {stage: figures[stage]["rows"] for stage in IMAGE_STAGES}
+    assert per_stage(job, "images_total") == {
+        stage: figures[stage]["rows"] for stage in IMAGE_STAGES if figures[stage]["rows"]
+    }
     for stage, seconds in per_stage(job, "seconds_total").items():
         assert seconds == pytest.approx(figures[stage]["seconds"])
     for stage, gpu_seconds in per_stage(job, "gpu_seconds_total").items():
         assert gpu_seconds == pytest.approx(0.5 * figures[stage]["seconds"])
     assert per_stage(job, "batch_seconds_count") == per_stage(job, "row_seconds_count")
     rows = [row for path in data_files(job.storage, "ledger") for row in pq.read_table(path).to_pylist()]
-    assert per_stage(job, "pairs_in_total")["synthesize"] == len(rows) == 12
+    assert per_stage(job, "pairs_in_total")["synthesize"] == len(rows) == 6
     ended = Counter(tags(outcome=row["status"], reason=row["reason"]) for row in rows)
     by_outcome = Counter()
     for key, number in values(job, "ray_toffee_stage_pairs_out_total").items():
@@ -125,11 +138,11 @@ def test_counters_of_stages_equal_the_ledger(job):
 
 def test_the_driver_tells_where_the_run_stands(job):
     nothing = tags()
-    assert values(job, "ray_toffee_shards_committed_total") == {nothing: 6}
+    assert values(job, "ray_toffee_shards_committed_total") == {nothing: 3}
     assert values(job, "ray_toffee_written_bytes_total") == {nothing: job.totals.num_bytes}
-    assert values(job, "ray_toffee_run_planned_pairs", job.ever) == {nothing: 12}
-    assert values(job, "ray_toffee_run_planned_shards", job.ever) == {nothing: 6}
-    assert 0 < values(job, "ray_toffee_run_committed_shards", job.ever)[nothing] <= 6
+    assert values(job, "ray_toffee_run_planned_pairs", job.ever) == {nothing: 6}
+    assert values(job, "ray_toffee_run_planned_shards", job.ever) == {nothing: 3}
+    assert 0 < values(job, "ray_toffee_run_committed_shards", job.ever)[nothing] <= 3
     cost, gpu_seconds = (values(job, f"ray_toffee_run_{name}", job.ever)[nothing] for name in ("cost", "gpu_seconds"))
     assert cost > 0 and gpu_seconds > 0
     assert sum(values(job, "ray_toffee_actor_wait_seconds_total").values()) > 0
