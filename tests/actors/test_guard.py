@@ -73,3 +73,14 @@ def test_a_finished_shard_clears_its_samples() -> None:
     guard.finish()
     guard.start(7)
     assert guard.strikes("draft", "a") is None
+
+
+def test_a_try_after_one_that_died_is_a_retry() -> None:
+    book = Casebook()
+    guard_of(book).start(0)  # and its process dies between two micro-batches
+    die_in(book, 0, ["a", "b"])
+    guard = guard_of(book)
+    guard.start(0)
+    guard.finish()
+    guard.start(0)  # the next pool's turn
+    assert book.retries() == 2

@@ -52,7 +52,9 @@ def job(tmp_path_factory, ray_home):
             text=True,
         )
     try:
-        listed = Path(process.stdout.readline().strip())
+        line = process.stdout.readline()
+        assert line, (folder / "errors").read_text()
+        listed = Path(line.strip())
         with prometheus_server(listed, folder) as url:
             yield watch(process, listed, url, open_storage(str(folder / "run")), folder / "errors")
     finally:
