@@ -29,7 +29,7 @@ def scrape(listed: Path) -> Samples:
     if not listed.exists():
         return samples
     for target in (target for entry in json.loads(listed.read_text()) for target in entry["targets"]):
-        with urlopen(f"http://{target}/metrics", timeout=20) as answer:
+        with urlopen(f"http://{target}/metrics", timeout=120) as answer:
             text = answer.read().decode()
         for family in text_string_to_metric_families(text):
             for sample in family.samples:
@@ -106,7 +106,7 @@ def _ready(address: str) -> bool:
 
 def ask(url: str, path: str, **parameters: str) -> dict:
     """An answer of Prometheus's API; urlopen raises for a query that does not parse."""
-    with urlopen(f"{url}/api/v1/{path}?{urlencode(parameters)}", timeout=20) as answer:
+    with urlopen(f"{url}/api/v1/{path}?{urlencode(parameters)}", timeout=120) as answer:
         content = json.loads(answer.read())
     assert content["status"] == "success"
     return content["data"]
