@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 from toffee_pipeline.metrics import METRICS
@@ -30,9 +31,8 @@ class RayRecord:
             self._publish(name, value, dict(tags))
 
     def _publish(self, name: str, value: float, tags: dict[str, str]) -> None:
-        import ray
-
-        if not ray.is_initialized():
+        ray = sys.modules.get("ray")  # an inline run never imports it
+        if ray is None or not ray.is_initialized():
             return
         if name not in self._metrics:
             self._metrics[name] = self._make(name)
