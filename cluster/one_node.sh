@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Ray on this machine with all its GPUs, for `make submit`: stays in the foreground, and Ctrl-C ends it and nothing else.
+# Ray on this machine with all its GPUs, for `make submit`: stays in the foreground; Ctrl-C ends it and nothing else.
 # The dashboard and the job API listen on the loopback; Ray's internal ports cannot, and are behind the token.
 # Arguments go to `ray start`.
 set -euo pipefail

@@ -1,6 +1,5 @@
 """The AWS files, offline: the stack is made in moto, Ray's own loader resolves the cluster file against it."""
 
-
 import boto3
 import pytest
 import yaml

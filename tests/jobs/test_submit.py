@@ -1,0 +1,119 @@
+"""`ray job submit` to a cluster of this machine's own, started by cluster/one_node.sh: exit codes, logs, stop, resume."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from toffee_pipeline.commit import committed_shards
+from toffee_pipeline.storage import open_storage
+
+ROOT = Path(__file__).parents[2]
+NUM_SHARDS = 12
+SETTINGS = ("fused.num_actors=1", f"pairs.count={NUM_SHARDS}", "pairs.per_subject=1", "subjects_per_shard=1")
+
+pytestmark = pytest.mark.slow
+
+
+def free_ports(number):
+    probes = [socket.create_server(("127.0.0.1", 0)) for _ in range(number)]
+    ports = [probe.getsockname()[1] for probe in probes]
+    for probe in probes:
+        probe.close()
+    return ports
+
+
+class Cluster:
+    """Ray's command line against it; the token lies in its own home."""
+
+    def __init__(self, environment, port):
+        self.port = port
+        self.environment = {**environment, "RAY_ADDRESS": f"http://127.0.0.1:{port}", "RAY_AUTH_MODE": "token"}
+
+    def ray(self, *words):
+        return subprocess.run(
+            ["ray", *words], cwd=ROOT, env=self.environment, capture_output=True, text=True, timeout=240
+        )
+
+    def submit(self, name, output, *settings, wait=True):
+        sets = [word for item in (*SETTINGS, *settings) for word in ("--set", item)]
+        flags = ["--working-dir", ".", "--submission-id", name, *([] if wait else ["--no-wait"])]
+        return self.ray("job", "submit", *flags, "--", "python", "jobs/generate.py", "--output", str(output), *sets)
+
+
+@pytest.fixture(scope="module")
+def cluster(ray_home):
+    environment = {name: value for name, value in ray_home.items() if name not in ("PYTHONPATH", "RAY_ADDRESS")}
+    environment["PATH"] = f"{Path(sys.executable).parent}:{environment['PATH']}"
+    names = ("port", "dashboard-port", "ray-client-server-port", "dashboard-agent-listen-port")
+    ports = dict(zip(names, free_ports(len(names)), strict=True))
+    flags = [f"--{name}={port}" for name, port in ports.items()]
+    log = Path(ray_home["HOME"]) / "one_node.log"
+    with log.open("w") as stream:
+        head = subprocess.Popen(
+            [ROOT / "cluster/one_node.sh", *flags, "--num-cpus=4", "--object-store-memory=200000000"],
+            env=environment,
+            stdout=stream,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    try:
+        cluster = Cluster(environment, ports["dashboard-port"])
+        deadline = time.monotonic() + 120
+        while cluster.ray("job", "list").returncode:
+            assert head.poll() is None and time.monotonic() < deadline, log.read_text()
+        yield cluster
+    finally:
+        head.terminate()  # --block ends the processes that it started, and no other Ray
+        try:
+            head.wait(60)
+        except subprocess.TimeoutExpired:
+            os.killpg(head.pid, signal.SIGKILL)
+
+
+def test_the_job_api_wants_the_token_and_listens_on_the_loopback_only(cluster):
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(f"http://127.0.0.1:{cluster.port}/api/jobs/", timeout=10)
+    assert refused.value.code == 401
+    addresses = {info[4][0] for info in socket.getaddrinfo(socket.gethostname(), None, socket.AF_INET)}
+    for address in addresses - {"127.0.0.1"}:
+        with socket.socket() as probe:
+            assert probe.connect_ex((address, cluster.port)) != 0
+
+
+def test_a_stopped_job_goes_on_and_exit_codes_and_logs_travel(cluster, tmp_path):
+    output = tmp_path / "run"
+    storage = open_storage(str(output))
+    began = cluster.submit("first", output, wait=False)
+    assert began.returncode == 0, began.stderr
+    deadline = time.monotonic() + 180
+    while not committed_shards(storage):
+        assert time.monotonic() < deadline, cluster.ray("job", "logs", "first").stdout
+        time.sleep(0.1)
+    stopped = cluster.ray("job", "stop", "first")
+    assert stopped.returncode == 0, stopped.stderr
+    assert "was stopped" in cluster.ray("job", "status", "first").stdout
+    done = len(committed_shards(storage))
+    assert 1 <= done < NUM_SHARDS
+    assert not storage.exists("summary.json")
+
+    resumed = cluster.submit("second", output)
+    assert resumed.returncode == 0, resumed.stdout + resumed.stderr
+    logs = cluster.ray("job", "logs", "second").stdout
+    assert f"resuming: {done} of {NUM_SHARDS} shards are committed" in logs
+    assert f"{NUM_SHARDS} planned = " in logs
+    assert len(committed_shards(storage)) == NUM_SHARDS
+
+
+def test_a_job_that_is_refused_fails_with_its_own_words(cluster, tmp_path):
+    refused = cluster.submit("third", tmp_path / "run", "pairs.count=-1")
+    assert refused.returncode == 1
+    assert "exit code 2" in refused.stdout + refused.stderr
+    assert "error: pairs.count" in cluster.ray("job", "logs", "third").stdout
