@@ -34,7 +34,7 @@ check: setup ## Lint and type check
 	$(BIN)/mypy
 
 submit: setup ## Submit a job to a Ray cluster: make submit JOB=generate ARGS="--config sdxl --output s3://..."
-	$(BIN)/ray job submit --working-dir . -- python jobs/$(JOB).py $(ARGS)
+	RAY_AUTH_MODE=$${RAY_AUTH_MODE:-token} $(BIN)/ray job submit --working-dir . -- python jobs/$(JOB).py $(ARGS)
 
 nano-data: setup ## Render the training set of the nano networks (.nano/)
 	$(BIN)/python -m toffee_pipeline.nano.recipe data

@@ -1,4 +1,4 @@
-"""No example opens a port to everybody, turns authentication off or carries a secret; the image runs as a plain user."""
+"""No example opens a port to everybody, turns authentication off or carries a secret; the image runs as a user."""
 
 import re
 import shlex

@@ -1,4 +1,4 @@
-"""`ray job submit` to a cluster of this machine's own, started by cluster/one_node.sh: exit codes, logs, stop, resume."""
+"""`ray job submit` to a cluster that cluster/one_node.sh started: exit codes, logs, stop, resume."""
 
 import os
 import signal
