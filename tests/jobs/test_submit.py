@@ -30,6 +30,11 @@ def free_ports(number):
     return ports
 
 
+def listens(address, port):
+    with socket.socket() as probe:
+        return probe.connect_ex((address, port)) == 0
+
+
 class Cluster:
     """Ray's command line against it; the token lies in its own home."""
 
@@ -67,8 +72,9 @@ def cluster(ray_home):
     try:
         cluster = Cluster(environment, ports["dashboard-port"])
         deadline = time.monotonic() + 120
-        while cluster.ray("job", "list").returncode:
+        while not listens("127.0.0.1", cluster.port) or cluster.ray("job", "list").returncode:
             assert head.poll() is None and time.monotonic() < deadline, log.read_text()
+            time.sleep(0.5)
         yield cluster
     finally:
         head.terminate()  # --block ends the processes that it started, and no other Ray
@@ -83,9 +89,7 @@ def test_the_job_api_wants_the_token_and_listens_on_the_loopback_only(cluster):
         urllib.request.urlopen(f"http://127.0.0.1:{cluster.port}/api/jobs/", timeout=10)
     assert refused.value.code == 401
     addresses = {info[4][0] for info in socket.getaddrinfo(socket.gethostname(), None, socket.AF_INET)}
-    for address in addresses - {"127.0.0.1"}:
-        with socket.socket() as probe:
-            assert probe.connect_ex((address, cluster.port)) != 0
+    assert not [address for address in addresses - {"127.0.0.1"} if listens(address, cluster.port)]
 
 
 def test_a_stopped_job_goes_on_and_exit_codes_and_logs_travel(cluster, tmp_path):
