@@ -1,6 +1,7 @@
 """`ray job submit` to a cluster that cluster/one_node.sh started: exit codes, logs, stop, resume."""
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -11,6 +12,7 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+import ray.util
 
 from toffee_pipeline.commit import committed_shards
 from toffee_pipeline.storage import open_storage
@@ -42,7 +44,7 @@ class Cluster:
         self.port = port
         self.environment = {**environment, "RAY_ADDRESS": f"http://127.0.0.1:{port}", "RAY_AUTH_MODE": "token"}
 
-    def ray(self, *words):
+    def cli(self, *words):
         return subprocess.run(
             ["ray", *words], cwd=ROOT, env=self.environment, capture_output=True, text=True, timeout=240
         )
@@ -50,7 +52,7 @@ class Cluster:
     def submit(self, name, output, *settings, wait=True):
         sets = [word for item in (*SETTINGS, *settings) for word in ("--set", item)]
         flags = ["--working-dir", ".", "--submission-id", name, *([] if wait else ["--no-wait"])]
-        return self.ray("job", "submit", *flags, "--", "python", "jobs/generate.py", "--output", str(output), *sets)
+        return self.cli("job", "submit", *flags, "--", "python", "jobs/generate.py", "--output", str(output), *sets)
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +74,7 @@ def cluster(ray_home):
     try:
         cluster = Cluster(environment, ports["dashboard-port"])
         deadline = time.monotonic() + 120
-        while not listens("127.0.0.1", cluster.port) or cluster.ray("job", "list").returncode:
+        while not listens("127.0.0.1", cluster.port) or cluster.cli("job", "list").returncode:
             assert head.poll() is None and time.monotonic() < deadline, log.read_text()
             time.sleep(0.5)
         yield cluster
@@ -88,8 +90,8 @@ def test_the_job_api_wants_the_token_and_listens_on_the_loopback_only(cluster):
     with pytest.raises(urllib.error.HTTPError) as refused:
         urllib.request.urlopen(f"http://127.0.0.1:{cluster.port}/api/jobs/", timeout=10)
     assert refused.value.code == 401
-    addresses = {info[4][0] for info in socket.getaddrinfo(socket.gethostname(), None, socket.AF_INET)}
-    assert not [address for address in addresses - {"127.0.0.1"} if listens(address, cluster.port)]
+    address = ray.util.get_node_ip_address()
+    assert address == "127.0.0.1" or not listens(address, cluster.port)
 
 
 def test_a_stopped_job_goes_on_and_exit_codes_and_logs_travel(cluster, tmp_path):
@@ -99,19 +101,20 @@ def test_a_stopped_job_goes_on_and_exit_codes_and_logs_travel(cluster, tmp_path)
     assert began.returncode == 0, began.stderr
     deadline = time.monotonic() + 180
     while not committed_shards(storage):
-        assert time.monotonic() < deadline, cluster.ray("job", "logs", "first").stdout
+        assert time.monotonic() < deadline, cluster.cli("job", "logs", "first").stdout
         time.sleep(0.1)
-    stopped = cluster.ray("job", "stop", "first")
+    stopped = cluster.cli("job", "stop", "first")
     assert stopped.returncode == 0, stopped.stderr
-    assert "was stopped" in cluster.ray("job", "status", "first").stdout
+    assert "was stopped" in cluster.cli("job", "status", "first").stdout
     done = len(committed_shards(storage))
     assert 1 <= done < NUM_SHARDS
     assert not storage.exists("summary.json")
 
     resumed = cluster.submit("second", output)
     assert resumed.returncode == 0, resumed.stdout + resumed.stderr
-    logs = cluster.ray("job", "logs", "second").stdout
-    assert f"resuming: {done} of {NUM_SHARDS} shards are committed" in logs
+    logs = cluster.cli("job", "logs", "second").stdout
+    found = re.search(rf"resuming: (\d+) of {NUM_SHARDS} shards are committed", logs)
+    assert found is not None and int(found[1]) >= done  # the stopped job's actor may have committed one more
     assert f"{NUM_SHARDS} planned = " in logs
     assert len(committed_shards(storage)) == NUM_SHARDS
 
@@ -120,4 +123,4 @@ def test_a_job_that_is_refused_fails_with_its_own_words(cluster, tmp_path):
     refused = cluster.submit("third", tmp_path / "run", "pairs.count=-1")
     assert refused.returncode == 1
     assert "exit code 2" in refused.stdout + refused.stderr
-    assert "error: pairs.count" in cluster.ray("job", "logs", "third").stdout
+    assert "error: pairs.count" in cluster.cli("job", "logs", "third").stdout
