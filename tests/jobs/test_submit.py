@@ -58,6 +58,7 @@ class Cluster:
 @pytest.fixture(scope="module")
 def cluster(ray_home):
     environment = {name: value for name, value in ray_home.items() if name not in ("PYTHONPATH", "RAY_ADDRESS")}
+    environment["RAY_agent_register_timeout_ms"] = "120000"  # at Ray's 30 s a busy machine's raylet gives up and dies
     environment["PATH"] = f"{Path(sys.executable).parent}:{environment['PATH']}"
     names = ("port", "dashboard-port", "ray-client-server-port", "dashboard-agent-listen-port")
     ports = dict(zip(names, free_ports(len(names)), strict=True))
