@@ -159,7 +159,7 @@ class Stage(ABC):
         self.models = models
         self.progress = progress
         self.guard = guard
-        self.settings: StageConfig = getattr(config.stages, self.name)
+        self.settings: StageConfig = config.stage(self.name)
 
     def __call__(self, shard: Shard) -> Shard:
         self.process(shard)

@@ -71,7 +71,7 @@ class Write:
 
 def write_row(row: dict[str, Any], config: RunConfig, output: str) -> dict[str, Any]:
     """`Write` behind Ray Data's row interface. It lives here so that a writer's process loads no model library."""
-    return {"counts": json.dumps(Write(config, output)(row["shard"]))}
+    return {"shard": row["shard"].index, "counts": json.dumps(Write(config, output)(row["shard"]))}
 
 
 def count(shard: Shard) -> dict[str, Any]:

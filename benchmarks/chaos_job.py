@@ -12,11 +12,11 @@ import time
 from pathlib import Path
 from typing import Any
 
-from actors import pipeline
+from actors import on_ray
 from jobs.generate import main
 
 
-class LoggedChain(pipeline.RayChain):
+class LoggedChain(on_ray.RayChain):
     """Appends a line to a file of its process before each shard, after each micro-batch and after the shard."""
 
     def __init__(self, *args: Any) -> None:
@@ -45,5 +45,5 @@ class LoggedChain(pipeline.RayChain):
 
 if __name__ == "__main__":
     os.environ["CHAOS_LOG"] = sys.argv[1]
-    pipeline.RayChain = LoggedChain  # type: ignore[assignment,misc]
+    on_ray.RayChain = LoggedChain  # type: ignore[assignment,misc]
     main(sys.argv[2:])

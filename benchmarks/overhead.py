@@ -33,7 +33,8 @@ import click
 
 from actors.base import Shard
 from actors.guard import NoGuard
-from actors.pipeline import STAGE_CLASSES, StageChain, logical_cpus
+from actors.on_ray import logical_cpus
+from actors.pipeline import STAGE_CLASSES, StageChain
 from actors.write import count
 from benchmarks.fresh import in_fresh_process
 from jobs.generate import generate

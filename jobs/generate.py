@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from actors.pipeline import choose_placement, run
+from actors.pipeline import run
 from actors.progress import Display, clock
 from toffee_pipeline.catalog import CatalogError
 from toffee_pipeline.cli import UserError, job_options, stop_politely
@@ -21,9 +21,9 @@ from toffee_pipeline.failures import FailureLimit, TooManyFailures
 from toffee_pipeline.lease import Lease
 from toffee_pipeline.metrics import RunMetrics
 from toffee_pipeline.models.roles import describe_roles
+from toffee_pipeline.placement import PlacementError
 from toffee_pipeline.plan import Plan, PlanError
 from toffee_pipeline.ray_metrics import RayRecord
-from toffee_pipeline.ray_session import PlacementError
 from toffee_pipeline.run import RunMismatch, check_counts, open_run, total
 from toffee_pipeline.storage import Storage, open_storage
 from toffee_pipeline.totals import Totals
@@ -44,7 +44,7 @@ def generate(config: RunConfig, output: str, dry_run: bool = False) -> dict[str,
     storage = open_storage(output, config.output.endpoint_url)
     click.echo(
         f"{plan.num_pairs} pairs of {plan.num_subjects} subjects in {len(plan)} shards, "
-        f"placement {choose_placement(config)}, plan {plan.hash}"
+        f"placement {config.placement}, plan {plan.hash}"
     )
     for role, source in roles.items():
         click.echo(f"  {role}: {source}")
@@ -82,7 +82,7 @@ def _compute(storage: Storage, config: RunConfig, plan: Plan, known: dict[str, A
     with (
         Display(plan.num_pairs, plan.num_pairs - computed) as display,
         # closed also when the loop ends by an error, so that the actors end before the lease does
-        closing(run(config, storage.uri, missing, display, record)) as shards,
+        closing(run(config, storage.uri, missing, display, totals, record, click.echo)) as shards,
     ):
         for counts in shards:
             display.add_shard(counts)

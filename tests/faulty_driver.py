@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from actors import pipeline
+from actors import on_ray, pipeline
 from actors.base import PairState, Shard, Stage
 from toffee_pipeline.commit import committed_shards
 from toffee_pipeline.images import encode_depth, encode_mask, encode_png
@@ -91,7 +91,7 @@ def install() -> None:
     pipeline.STAGE_CLASSES[Faulty.name] = Faulty
 
 
-class FaultyChain(pipeline.RayChain):
+class FaultyChain(on_ray.RayChain):
     """Brings the stage into its actor, and only there: a hook in every worker would import torch for each write."""
 
     def __init__(self, *args: Any) -> None:
@@ -106,8 +106,8 @@ def main() -> None:
     from jobs.generate import main as generate
 
     install()
-    pipeline.RayChain = FaultyChain
-    pipeline.SHARDS_PER_DATASET = 5  # so that a run of eight takes two Datasets
+    on_ray.RayChain = FaultyChain
+    on_ray.SHARDS_PER_DATASET = 5  # so that a run of eight takes two Datasets
     faults, output, *settings = sys.argv[1:]
     os.environ["FAULTS"] = faults  # for the actors
     FAULTS.update(parse(faults))

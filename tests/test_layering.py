@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 FILES = sorted(path for folder in ("toffee_pipeline", "actors", "jobs") for path in (ROOT / folder).rglob("*.py"))
 KNOW_RAY = {
-    "actors/pipeline.py",
+    "actors/on_ray.py",
     "toffee_pipeline/ray_metrics.py",
     "toffee_pipeline/ray_session.py",
     "toffee_pipeline/train/launch.py",

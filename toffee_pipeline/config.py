@@ -151,10 +151,14 @@ class StageConfig(Model):
     """Micro-batch inside a stage. It is part of the content: another size can change last bits."""
     timeout_s: Annotated[float, Field(gt=0)] = 900.0
     """Of a micro-batch: an actor that takes longer is ended and replaced."""
-    num_actors: Positive = 1
-    """Actors of this stage in placement pools."""
+    num_actors: Positive | None = None
+    """Actors of this stage in placement pools. None: as many as the planner finds for it."""
     num_cpus: Annotated[float, Field(ge=0)] = 1.0
     num_gpus: Annotated[float, Field(ge=0)] = 0.0
+    gpu_memory_gib: Annotated[float, Field(ge=0)] = 0.0
+    """GPU memory of an actor of this stage: weights, and what a micro-batch needs. 0: not known."""
+    seconds_per_pair: Annotated[float, Field(ge=0)] = 1.0
+    """Over all planned pairs: what the planner of placement pools goes by until the run has figures of its own."""
 
 
 class StagesConfig(Model):
@@ -171,9 +175,11 @@ class FusedConfig(Model):
     """Resources of one actor that holds all model stages."""
 
     num_actors: Positive | None = None
-    """None: as many as the cluster has GPUs, or CPU cores where `num_gpus` is 0."""
+    """None: as many as the cluster's GPUs, or CPU cores where `num_gpus` is 0, have room for."""
     num_cpus: Annotated[float, Field(ge=0)] = 1.0
     num_gpus: Annotated[float, Field(ge=0)] = 1.0
+    gpu_memory_gib: Annotated[float, Field(ge=0)] = 0.0
+    """GPU memory of an actor with all stages, which share models. 0: not known."""
 
 
 class OutputConfig(Model):
@@ -207,6 +213,8 @@ class RunConfig(Model):
     """A sample that is alone in a micro-batch whose process dies this often is marked failed."""
     max_failed_fraction: Fraction = 0.05
     """The run stops when more of its pairs than this fail (failed, not rejected), looked at from 50 pairs on."""
+    stall_s: Annotated[float, Field(gt=0)] = 1200.0
+    """Where nodes were lost and no micro-batch has ended for so long, the job plans again for those that are left."""
     price_per_gpu_hour: Annotated[float, Field(ge=0)] = 0.0
     """In your currency; for the cost in status and metrics. 0: GPU time is shown, and no money."""
     renderer_plays: tuple[Role, ...] = ()
@@ -231,12 +239,16 @@ class RunConfig(Model):
         """Whether the renderer stands in for this role."""
         return self.subjects.source == "renderer" and role in self.renderer_plays
 
+    def stage(self, name: str) -> StageConfig:
+        """Settings of the stage of this name."""
+        settings: StageConfig = getattr(self.stages, name)
+        return settings
+
     def num_gpus_of(self, stage: str) -> float:
         """GPUs that one actor which runs this stage holds."""
         if self.device == "cpu":
             return 0.0
-        settings: StageConfig = getattr(self.stages, stage)
-        return settings.num_gpus if self.placement == "pools" else self.fused.num_gpus
+        return self.stage(stage).num_gpus if self.placement == "pools" else self.fused.num_gpus
 
     @model_validator(mode="after")
     def _renderer_knows_its_world_only(self) -> Self:

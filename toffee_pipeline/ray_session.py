@@ -1,16 +1,24 @@
-"""A connection to Ray: the cluster of RAY_ADDRESS, or a Ray of our own on this machine."""
+"""A connection to Ray: the cluster of RAY_ADDRESS, or a Ray of our own on this machine; and what the cluster holds."""
 
 from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator, Mapping
+import shutil
+import subprocess
+from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
+import yaml
 
-class PlacementError(ValueError):
-    """The cluster can never hold the actors that the config asks for."""
+from toffee_pipeline.placement import Cluster, Node
+
+BOOTSTRAP = Path("~/ray_bootstrap_config.yaml")
+"""The cluster's file on the head node of a cluster that `ray up` made; its autoscaler goes by it."""
+MANY = 1000
+PROBE_S = 60.0
 
 
 def num_cores() -> int:
@@ -19,8 +27,8 @@ def num_cores() -> int:
 
 
 @contextmanager
-def ray_session(num_cpus: int) -> Iterator[dict[str, float]]:
-    """Yields the cluster's resources.
+def ray_session(num_cpus: int) -> Iterator[None]:
+    """A connection to Ray that ends with the context, unless it was there before.
 
     Args:
         num_cpus: logical CPUs of a Ray that is started here; they only schedule, so there may be more than cores.
@@ -28,34 +36,107 @@ def ray_session(num_cpus: int) -> Iterator[dict[str, float]]:
     os.environ.setdefault("RAY_AUTH_MODE", "token")
     import ray
 
-    if ray.is_initialized() or os.environ.get("RAY_ADDRESS"):
-        if not ray.is_initialized():
-            ray.init(logging_level="WARNING")
-        yield ray.cluster_resources()
+    if ray.is_initialized():
+        yield
         return
-    # a dataset whose process was killed holds its claim on the CPUs until it expires, by default for three minutes
-    os.environ.setdefault("RAY_DATA_AUTOSCALING_REQUEST_EXPIRE_TIME_S", "30")
-    # workers' logs lie in Ray's session folder; what goes wrong there is raised here with its traceback
-    ray.init(
-        address="local",
-        num_cpus=num_cpus,
-        include_dashboard=False,
-        log_to_driver=False,
-        logging_level="WARNING",
-        _node_ip_address="127.0.0.1",  # its HTTP agents; Ray binds gRPC ports to every interface, behind the token
-    )
+    if os.environ.get("RAY_ADDRESS"):
+        ray.init(logging_level="WARNING")
+    else:
+        # a dataset whose process was killed holds its claim on the CPUs until it expires, by default for three minutes
+        os.environ.setdefault("RAY_DATA_AUTOSCALING_REQUEST_EXPIRE_TIME_S", "30")
+        # workers' logs lie in Ray's session folder; what goes wrong there is raised here with its traceback
+        ray.init(
+            address="local",
+            num_cpus=num_cpus,
+            include_dashboard=False,
+            log_to_driver=False,
+            logging_level="WARNING",
+            _node_ip_address="127.0.0.1",  # its HTTP agents; Ray binds gRPC ports to every interface, behind the token
+        )
     try:
-        yield ray.cluster_resources()
+        yield
     finally:
         ray.shutdown()
 
 
-def check_room(who: str, needs: Mapping[str, float], cluster: Mapping[str, float], remedy: str) -> None:
-    """Raises PlacementError where a resource is short: Ray would wait for it in silence."""
-    for resource, needed in needs.items():
-        have = cluster.get(resource, 0.0)
-        if needed > have:
-            raise PlacementError(f"{who} need {needed:g} {resource}s and the cluster has {have:g}: {remedy}")
+def read_cluster(with_gpu_memory: bool = False) -> Cluster:
+    """The cluster that this process is connected to.
+
+    Args:
+        with_gpu_memory: ask each node that has GPUs how much memory they have.
+    """
+    import ray
+
+    alive = [node for node in ray.nodes() if node["Alive"]]
+    memory = _gpu_memory([node["NodeID"] for node in alive if node["Resources"].get("GPU")]) if with_gpu_memory else {}
+    nodes = tuple(
+        Node(node["Resources"].get("CPU", 0.0), node["Resources"].get("GPU", 0.0), memory.get(node["NodeID"]))
+        for node in alive
+    )
+    groups = _node_groups()
+    if groups is None:
+        return Cluster(nodes)
+    possible = [node for node, most in groups for _ in range(min(most, MANY))]
+    kinds = {(node.num_cpus, node.num_gpus) for node in possible}
+    others = [node for node in nodes if (node.num_cpus, node.num_gpus) not in kinds]
+    return Cluster(nodes, (*possible, *others), open_ended=not groups)
+
+
+def _node_groups() -> list[tuple[Node, int]] | None:
+    """What an autoscaler may have up at once, as (node, how many). None: no autoscaler; empty: it does not say.
+
+    Ray has no public call for it. It stands in the head node's file of `ray up`, and in Ray's store where an autoscaler
+    reports it; KubeRay's does neither.
+    """
+    import ray
+
+    if config := ray._private.state.state.get_cluster_config():
+        return [
+            (Node(group.resources.get("CPU", 0), group.resources.get("GPU", 0)), _number(group.max_count))
+            for group in config.node_group_configs
+        ]
+    path = BOOTSTRAP.expanduser()
+    if path.is_file():
+        described = yaml.safe_load(path.read_text())
+        most = described.get("max_workers", MANY)
+        return [
+            (
+                Node(float(group["resources"].get("CPU", 0)), float(group["resources"].get("GPU", 0))),
+                1 if name == described.get("head_node_type") else min(most, group.get("max_workers", most)),
+            )
+            for name, group in described.get("available_node_types", {}).items()
+        ]
+    # KubeRay starts a head so where its own autoscaler takes the place of Ray's monitor
+    return [] if "--no-monitor" in os.environ.get("KUBERAY_GEN_RAY_START_CMD", "") else None
+
+
+def _number(max_count: int) -> int:
+    return MANY if max_count < 0 else max_count
+
+
+def _gpu_memory(node_ids: list[str]) -> dict[str, float]:
+    """Node -> GiB of its smallest GPU, of the nodes that answer and know."""
+    import ray
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    asked = {
+        ray.remote(num_cpus=0, scheduling_strategy=NodeAffinitySchedulingStrategy(node_id, soft=False))(
+            smallest_gpu_gib
+        ).remote(): node_id
+        for node_id in node_ids
+    }
+    answered, _ = ray.wait(list(asked), num_returns=len(asked), timeout=PROBE_S) if asked else ([], [])
+    return {asked[answer]: gib for answer in answered if (gib := ray.get(answer)) is not None}
+
+
+def smallest_gpu_gib() -> float | None:
+    """Memory of this machine's smallest GPU; None where NVIDIA's driver is not there to say it."""
+    if shutil.which("nvidia-smi") is None:
+        return None
+    command = ["nvidia-smi", "--query-gpu=memory.total", "--format=csv,noheader,nounits"]
+    listed = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    sizes = [float(line) for line in listed.stdout.split() if line.replace(".", "").isdigit()]
+    return min(sizes) / 1024 if sizes else None
 
 
 def quiet_data_context() -> Any:

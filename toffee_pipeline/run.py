@@ -21,6 +21,7 @@ NO_CONTENT = {
     "device",
     "max_crashes",
     "max_failed_fraction",
+    "stall_s",
     "price_per_gpu_hour",
     "output.endpoint_url",
     "output.lease_s",
@@ -60,6 +61,8 @@ def _is_content(key: str) -> bool:
         "num_cpus",
         "num_gpus",
         "timeout_s",
+        "gpu_memory_gib",
+        "seconds_per_pair",
     )
 
 

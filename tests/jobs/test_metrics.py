@@ -23,6 +23,9 @@ pytestmark = pytest.mark.slow
 NO_DATA_HERE = {"toffee_gpu_memory_bytes", "toffee_retries"}
 """Without a GPU and without a process that dies."""
 SETTINGS = (
+    "subjects.source=renderer",
+    "draft_sampling.num_inference_steps=4",
+    "refine_sampling.num_inference_steps=4",
     "pairs.count=6",
     "pairs.per_subject=2",
     "subjects_per_shard=1",

@@ -19,7 +19,15 @@ from toffee_pipeline.storage import open_storage
 
 ROOT = Path(__file__).parents[2]
 NUM_SHARDS = 12
-SETTINGS = ("fused.num_actors=1", f"pairs.count={NUM_SHARDS}", "pairs.per_subject=1", "subjects_per_shard=1")
+FEW_STEPS = [f"{role}_sampling.num_inference_steps=4" for role in ("draft", "refine")]
+SETTINGS = (
+    "subjects.source=renderer",
+    *FEW_STEPS,
+    "fused.num_actors=1",
+    f"pairs.count={NUM_SHARDS}",
+    "pairs.per_subject=1",
+    "subjects_per_shard=1",
+)
 
 pytestmark = pytest.mark.slow
 

@@ -13,7 +13,7 @@ import click
 
 from toffee_pipeline.cli import UserError, stop_politely
 from toffee_pipeline.models.weights import describe_weights
-from toffee_pipeline.ray_session import PlacementError
+from toffee_pipeline.placement import PlacementError
 from toffee_pipeline.run import RunMismatch, claim, differing_keys
 from toffee_pipeline.storage import Storage, open_storage
 from toffee_pipeline.train.cache import Cache, CachedSource

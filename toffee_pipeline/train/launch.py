@@ -14,7 +14,8 @@ from typing import Any
 import torch
 
 from toffee_pipeline.models.loading import pick_device
-from toffee_pipeline.ray_session import check_room, ray_session
+from toffee_pipeline.placement import Cluster, check_room
+from toffee_pipeline.ray_session import ray_session, read_cluster
 from toffee_pipeline.storage import Storage
 from toffee_pipeline.train.board import Board
 from toffee_pipeline.train.config import TrainingConfig
@@ -90,10 +91,10 @@ def launch(config: TrainingConfig, storage: Storage, reader: Reader, line: Progr
             work(config, storage, reader, read_here(reader), _InlineHost(board, line), worker)
         _conclude(board.failure, board.stop_asked)
         return
-    with ray_session(logical_cpus(config)) as cluster:
+    with ray_session(logical_cpus(config)):
         import ray
 
-        _check_fits(config, cluster)
+        _check_fits(config, read_cluster())
         board_actor = ray.remote(num_cpus=0)(Board).remote()
         asked = threading.Event()
         outcome: dict[str, Any] = {}
@@ -116,7 +117,7 @@ def launch(config: TrainingConfig, storage: Storage, reader: Reader, line: Progr
         _conclude(failure, asked.is_set())
 
 
-def _check_fits(config: TrainingConfig, cluster: dict[str, float]) -> None:
+def _check_fits(config: TrainingConfig, cluster: Cluster) -> None:
     workers = config.workers
     needs = {
         "CPU": workers.num_workers * workers.num_cpus + READ_CPUS,
