@@ -73,17 +73,16 @@ def read_cluster(with_gpu_memory: bool = False) -> Cluster:
         Node(node["Resources"].get("CPU", 0.0), node["Resources"].get("GPU", 0.0), memory.get(node["NodeID"]))
         for node in alive
     )
-    groups = _node_groups()
-    if groups is None:
+    possible = _possible_nodes()
+    if possible is None:
         return Cluster(nodes)
-    possible = [node for node, most in groups for _ in range(min(most, MANY))]
     kinds = {(node.num_cpus, node.num_gpus) for node in possible}
     others = [node for node in nodes if (node.num_cpus, node.num_gpus) not in kinds]
-    return Cluster(nodes, (*possible, *others), open_ended=not groups)
+    return Cluster(nodes, (*possible, *others), open_ended=not possible)
 
 
-def _node_groups() -> list[tuple[Node, int]] | None:
-    """What an autoscaler may have up at once, as (node, how many). None: no autoscaler; empty: it does not say.
+def _possible_nodes() -> list[Node] | None:
+    """What an autoscaler may have up at once. None: there is no autoscaler; empty: it does not say.
 
     Ray has no public call for it. It stands in the head node's file of `ray up`, and in Ray's store where an autoscaler
     reports it; KubeRay's does neither.
@@ -92,26 +91,28 @@ def _node_groups() -> list[tuple[Node, int]] | None:
 
     if config := ray._private.state.state.get_cluster_config():
         return [
-            (Node(group.resources.get("CPU", 0), group.resources.get("GPU", 0)), _number(group.max_count))
+            Node(group.resources.get("CPU", 0), group.resources.get("GPU", 0))
             for group in config.node_group_configs
+            for _ in range(MANY if group.max_count < 0 else group.max_count)
         ]
-    path = BOOTSTRAP.expanduser()
-    if path.is_file():
-        described = yaml.safe_load(path.read_text())
-        most = described.get("max_workers", MANY)
-        return [
-            (
-                Node(float(group["resources"].get("CPU", 0)), float(group["resources"].get("GPU", 0))),
-                1 if name == described.get("head_node_type") else min(most, group.get("max_workers", most)),
-            )
-            for name, group in described.get("available_node_types", {}).items()
-        ]
+    if (path := BOOTSTRAP.expanduser()).is_file():
+        return nodes_of_file(path)
     # KubeRay starts a head so where its own autoscaler takes the place of Ray's monitor
     return [] if "--no-monitor" in os.environ.get("KUBERAY_GEN_RAY_START_CMD", "") else None
 
 
-def _number(max_count: int) -> int:
-    return MANY if max_count < 0 else max_count
+def nodes_of_file(path: Path) -> list[Node]:
+    """The nodes that a cluster file of `ray up` allows at once: the head, and of the workers those with most GPUs."""
+    described = yaml.safe_load(path.read_text())
+    types, most = dict(described["available_node_types"]), described["max_workers"]
+
+    def node(kind: dict[str, Any]) -> Node:
+        offers = kind.get("resources", {})
+        return Node(float(offers.get("CPU", 0)), float(offers.get("GPU", 0)))
+
+    head = node(types.pop(described["head_node_type"]))
+    workers = [node(kind) for kind in types.values() for _ in range(min(most, kind.get("max_workers", most)))]
+    return [head, *sorted(workers, key=lambda worker: (-worker.num_gpus, -worker.num_cpus))[:most]]
 
 
 def _gpu_memory(node_ids: list[str]) -> dict[str, float]:

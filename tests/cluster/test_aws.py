@@ -10,6 +10,11 @@ from ray.autoscaler._private.commands import _bootstrap_config
 from ray.autoscaler._private.util import prepare_config, validate_config
 from s3 import CREDENTIALS
 
+from toffee_pipeline.cli import load_config
+from toffee_pipeline.placement import Cluster, check, plan_pools
+from toffee_pipeline.ray_session import nodes_of_file
+from toffee_pipeline.schema import STAGES
+
 REGION = "us-east-1"
 BUCKET, PREFIX = "datasets", "team/toffee"
 OUTSIDE = ("datasets", "team/other/object"), ("datasets", "team/toffee-2/object"), ("elsewhere", "team/toffee/object")
@@ -98,6 +103,19 @@ def test_the_head_runs_no_stage_and_workers_have_what_aws_gives(resolved):
     assert min(node["priority"] for name, node in types.items() if spot[name]) > max(
         node["priority"] for name, node in types.items() if not spot[name]
     )
+
+
+def test_the_job_knows_from_this_file_what_may_be_added(resolved, tmp_path):
+    file = tmp_path / "ray_bootstrap_config.yaml"  # as `ray up` leaves it on the head
+    file.write_text(yaml.safe_dump(resolved))
+    nodes = nodes_of_file(file)
+    assert [node.num_gpus for node in nodes] == [0.0] + [8.0] * resolved["max_workers"]
+    assert nodes[0].num_cpus == 0
+    config = load_config("sdxl", ("placement=fused",))
+    up = Cluster(tuple(nodes[:1]), tuple(nodes))
+    pools = plan_pools(config, "fused", STAGES, up.most, dict.fromkeys(STAGES, 1.0))
+    check(config, pools, up)
+    assert pools[0].num_actors == 8 * resolved["max_workers"]
 
 
 @pytest.mark.parametrize("kind", ["head", "worker"])
