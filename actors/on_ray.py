@@ -8,6 +8,7 @@ import logging
 import math
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -209,7 +210,6 @@ def _dataset(
 
     context = quiet_data_context()
     context.execution_options.preserve_order = False
-    context.scheduling_strategy = "DEFAULT"  # Ray Data's own spreads shares of GPUs, and leaves no GPU whole
     context.execution_no_progress_timeout_s = -1  # Ray Data sees whole shards only, which may take an hour
     context.autoscaling_config.actor_pool_util_upscaling_threshold = 1.0
     context.custom_execution_callback_classes = [watch.callback()]
@@ -217,13 +217,17 @@ def _dataset(
         _read, fn_args=(config.model_dump_json(), shards)
     )
     for pool in pools:
-        dataset = dataset.map(
-            type(pool.label, (RayChain,), {"names": pool.stages}),  # the class name is the dashboard's label
-            fn_constructor_args=(config, output, board, casebook, max(1, int(pool.num_cpus))),
-            compute=_strategy(pool, len(shards)),
-            num_cpus=pool.num_cpus,
-            num_gpus=pool.num_gpus,
-        )
+        with warnings.catch_warnings():
+            # Ray Data's own strategy spreads shares of GPUs and leaves no GPU whole; to ask for another is deprecated
+            warnings.simplefilter("ignore", DeprecationWarning)
+            dataset = dataset.map(
+                type(pool.label, (RayChain,), {"names": pool.stages}),  # the class name is the dashboard's label
+                fn_constructor_args=(config, output, board, casebook, max(1, int(pool.num_cpus))),
+                compute=_strategy(pool, len(shards)),
+                num_cpus=pool.num_cpus,
+                num_gpus=pool.num_gpus,
+                scheduling_strategy="DEFAULT",
+            )
     dataset = dataset.map(write_row, fn_args=(config, output), num_cpus=0.5)
     dataset.set_name("toffee")
     return dataset

@@ -1,6 +1,8 @@
 """Ray in tests: a home, a temporary directory and a session of its own, stopped afterwards."""
 
 import os
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -16,13 +18,17 @@ torch.set_num_threads(1)
 def ray_home():
     """Environment of a private Ray: its token goes to a home of its own, its files to a short temporary path."""
     with tempfile.TemporaryDirectory(prefix="toffee-", ignore_cleanup_errors=True) as folder:
-        yield {
+        environment = {
             **os.environ,
             "HOME": folder,
             "RAY_TMPDIR": folder,
+            "RAY_AUTH_MODE": "token",
             "RAY_worker_niceness": "0",  # at Ray's 15, a test on the other core starves the workers
             "PYTHONPATH": str(Path(__file__).parents[1]),
         }
+        ray = Path(sys.executable).with_name("ray")
+        subprocess.run([ray, "get-auth-token", "--generate"], env=environment, check=True, stdout=subprocess.DEVNULL)
+        yield environment
 
 
 @pytest.fixture

@@ -1,13 +1,14 @@
 """`python tests/nodes_driver.py WHAT OUTPUT [KEY=VALUE ...]`: the main job while nodes come and go, with the stage of
 `faulty_driver`. Prints what it saw as JSON, last of all.
 
-    grow    a node with a GPU; after the first commit a second one joins, and once that has worked the first one dies
-            and nobody takes its place
+    pools   three nodes with a GPU each; after the first commit a fourth one joins; once it has worked, the node of the
+            first stage dies, and then the node that this stage has gone to: two are left, and had to hold three actors
     scale   the cluster of RAY_ADDRESS, whose autoscaler adds nodes; one of them dies after it has worked
 """
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 import signal
@@ -22,43 +23,81 @@ import faulty_driver
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from actors import on_ray
-from actors.base import PairState
+from actors import on_ray, pipeline
+from actors.base import PairState, Shard, Stage
 from jobs.generate import main as generate
 from toffee_pipeline.commit import committed_shards
-from toffee_pipeline.schema import SampleError
 from toffee_pipeline.storage import open_storage
 
+MARKS = Path(os.environ["FAULT_MARKS"])
 SEEN: dict[str, Any] = {}
 
 
+class Pass(Stage):
+    """A stage before `Faulty`, about as fast as two of those, and without a result."""
+
+    name = "segment"
+
+    def process(self, shard: Shard) -> None:
+        def compute(batch: list[PairState]) -> list[None]:
+            time.sleep(0.5 * float(os.environ["FAULT_SLEEP_S"]) * len(batch))
+            return [None] * len(batch)
+
+        self.run(shard.open_pairs(), compute, lambda state, nothing: None)
+
+
 class NotedChain(on_ray.RayChain):
-    """Leaves a mark of the node that its actor works on."""
+    """Leaves a mark of each stage and the node that it worked on. Once the play is over, its stages hurry."""
 
     def __init__(self, *args: Any) -> None:
-        compute = faulty_driver.Faulty.compute
-
-        def noted(self: faulty_driver.Faulty, batch: list[PairState]) -> list[bytes | SampleError]:
-            done = compute(self, batch)
-            (Path(os.environ["FAULT_MARKS"]) / ray.get_runtime_context().get_node_id()).touch()
-            return done
-
-        faulty_driver.Faulty.compute = noted  # type: ignore[method-assign]
-        faulty_driver.install()
+        install()
         super().__init__(*args)
 
-
-def worked() -> set[str]:
-    """Nodes on which an actor has computed."""
-    return {mark.name for mark in Path(os.environ["FAULT_MARKS"]).iterdir()}
-
-
-def wait_for(what: Callable[[], object]) -> None:
-    while not what():
-        time.sleep(0.2)
+    def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
+        if (MARKS / "over").exists():
+            os.environ["FAULT_SLEEP_S"] = "0"
+        done = super().__call__(row)
+        for name in self.names:
+            (MARKS / f"{name} {ray.get_runtime_context().get_node_id()}").touch()
+        return done
 
 
-def grow(output: str) -> Callable[[], None]:
+def install() -> None:
+    faulty_driver.install()
+    both = {Pass.name: Pass, faulty_driver.Faulty.name: faulty_driver.Faulty}
+    pipeline.STAGE_CLASSES.clear()
+    pipeline.STAGE_CLASSES.update(both)
+
+
+def worked(stage: str) -> list[str]:
+    """Nodes on which this stage has worked, the latest last."""
+    marks = sorted(MARKS.glob(f"{stage} *"), key=lambda mark: mark.stat().st_mtime)
+    return [mark.name.split()[1] for mark in marks]
+
+
+class Job(threading.Thread):
+    """The job, in a thread: Ray starts nodes in the main thread only."""
+
+    def __init__(self, output: str, settings: list[str]) -> None:
+        super().__init__(daemon=True)
+        sets = ["stages.score.timeout_s=60", "stages.score.batch_size=4", *settings]
+        self.words = ["--output", output, *(word for item in sets for word in ("--set", item))]
+        self.error: BaseException | None = None
+
+    def run(self) -> None:
+        try:
+            generate(self.words, standalone_mode=False)
+        except BaseException as error:  # which the main thread raises
+            self.error = error
+
+    def wait_for(self, what: Callable[[], object]) -> None:
+        while not what():
+            if not self.is_alive():
+                raise RuntimeError("the job ended before its time") from self.error
+            time.sleep(0.2)
+
+
+def pools(output: str, settings: list[str]) -> Job:
     from ray.cluster_utils import Cluster
 
     # as for tests of Ray's own: a node counts as dead after a second or two, not half a minute
@@ -66,19 +105,21 @@ def grow(output: str) -> Callable[[], None]:
     cluster = Cluster(
         initialize_head=True, head_node_args={"num_cpus": 2, "include_dashboard": False, "_system_config": system}
     )
-    first = cluster.add_node(num_cpus=1, num_gpus=1)
-    ray.init(address=cluster.address, logging_level="WARNING")
-
-    def play() -> None:
-        wait_for(lambda: committed_shards(open_storage(output)))
-        SEEN["before"] = sorted(worked())
-        cluster.add_node(num_cpus=1, num_gpus=1)
-        wait_for(lambda: len(worked()) == 2)
-        SEEN["committed"] = len(committed_shards(open_storage(output)))
-        first.kill_raylet(check_alive=False)
-
-    threading.Thread(target=play, daemon=True).start()
-    return cluster.shutdown
+    ray.init(address=cluster.address, logging_level="WARNING")  # before the others come, so that it is the driver's
+    atexit.register(cluster.shutdown)
+    nodes = {node.node_id: node for node in (cluster.add_node(num_cpus=3, num_gpus=1) for _ in range(3))}
+    job = Job(output, settings)
+    job.start()
+    job.wait_for(lambda: committed_shards(open_storage(output)))
+    joined = cluster.add_node(num_cpus=3, num_gpus=1)
+    nodes[joined.node_id] = joined
+    job.wait_for(lambda: joined.node_id in worked("score"))
+    for loss in ("first", "second"):
+        SEEN[loss] = len(committed_shards(open_storage(output)))
+        lost = worked("segment")[-1]
+        nodes.pop(lost).kill_raylet(check_alive=False)
+        job.wait_for(lambda lost=lost: worked("segment")[-1] != lost)
+    return job
 
 
 @ray.remote(num_cpus=0, max_retries=0)
@@ -86,34 +127,32 @@ def end_this_node() -> None:
     os.kill(os.getppid(), signal.SIGKILL)  # the raylet is every worker's parent
 
 
-def scale(output: str) -> Callable[[], None]:
+def scale(output: str, settings: list[str]) -> Job:
     ray.init(logging_level="WARNING")
     SEEN["before"] = [node["Resources"].get("GPU", 0) for node in ray.nodes() if node["Alive"]]
-
-    def play() -> None:
-        wait_for(lambda: len(worked()) == 2)
-        SEEN["committed"] = len(committed_shards(open_storage(output)))
-        lost = min(worked())
-        end_this_node.options(scheduling_strategy=NodeAffinitySchedulingStrategy(lost, soft=False)).remote()
-        wait_for(lambda: len(worked()) == 3)
-
-    threading.Thread(target=play, daemon=True).start()
-    return lambda: None
+    job = Job(output, settings)
+    job.start()
+    job.wait_for(lambda: len(worked("score")) == 2)
+    SEEN["committed"] = len(committed_shards(open_storage(output)))
+    lost = min(worked("score"))
+    end_this_node.options(scheduling_strategy=NodeAffinitySchedulingStrategy(lost, soft=False)).remote()
+    job.wait_for(lambda: len(worked("score")) == 3)
+    return job
 
 
 def main() -> None:
     what, output, *settings = sys.argv[1:]
-    faulty_driver.install()
+    install()
     on_ray.RayChain = NotedChain  # type: ignore[misc]
-    shutdown = {"grow": grow, "scale": scale}[what](output)
-    sets = ["stages.score.timeout_s=60", "stages.score.batch_size=4", *settings]
     try:
-        generate(["--output", output, *(word for item in sets for word in ("--set", item))], standalone_mode=False)
-        SEEN["worked"] = len(worked())
-        print(json.dumps(SEEN), flush=True)
+        job = {"pools": pools, "scale": scale}[what](output, settings)
+        (MARKS / "over").touch()
+        job.join()
+        if job.error:
+            raise job.error
+        print(json.dumps({**SEEN, "worked": len(worked("score"))}), flush=True)
     finally:
         ray.shutdown()
-        shutdown()
 
 
 if __name__ == "__main__":

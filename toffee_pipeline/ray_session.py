@@ -146,6 +146,8 @@ def quiet_data_context() -> Any:
 
     logging.getLogger("ray.data").setLevel(logging.WARNING)
     logging.getLogger("ray.data._internal.progress").setLevel(logging.ERROR)  # that its own bars are off
+    # that actors which hold both CPUs and GPUs are experimental
+    logging.getLogger("ray.data._internal.execution.operators.map_operator").setLevel(logging.ERROR)
     context = DataContext.get_current()
     context.print_on_execution_start = False
     context.enable_progress_bars = False

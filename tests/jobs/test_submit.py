@@ -1,23 +1,19 @@
 """`ray job submit` to a cluster that cluster/one_node.sh started: exit codes, logs, stop, resume."""
 
-import os
 import re
-import signal
 import socket
 import subprocess
-import sys
 import time
 import urllib.error
 import urllib.request
 from pathlib import Path
 
 import pytest
-import ray.util
+from one_node import ADDRESS, ROOT, free_ports, one_node, with_ray
 
 from toffee_pipeline.commit import committed_shards
 from toffee_pipeline.storage import open_storage
 
-ROOT = Path(__file__).parents[2]
 NUM_SHARDS = 12
 FEW_STEPS = [f"{role}_sampling.num_inference_steps=4" for role in ("draft", "refine")]
 SETTINGS = (
@@ -30,14 +26,6 @@ SETTINGS = (
 )
 
 pytestmark = pytest.mark.slow
-
-
-def free_ports(number):
-    probes = [socket.create_server(("127.0.0.1", 0)) for _ in range(number)]
-    ports = [probe.getsockname()[1] for probe in probes]
-    for probe in probes:
-        probe.close()
-    return ports
 
 
 def listens(address, port):
@@ -65,43 +53,16 @@ class Cluster:
 
 @pytest.fixture(scope="module")
 def cluster(ray_home):
-    environment = {name: value for name, value in ray_home.items() if name not in ("PYTHONPATH", "RAY_ADDRESS")}
-    environment["RAY_agent_register_timeout_ms"] = "120000"  # at Ray's 30 s a busy machine's raylet gives up and dies
-    environment["PATH"] = f"{Path(sys.executable).parent}:{environment['PATH']}"
-    names = ("port", "dashboard-port", "ray-client-server-port", "dashboard-agent-listen-port")
-    ports = dict(zip(names, free_ports(len(names)), strict=True))
-    flags = [f"--{name}={port}" for name, port in ports.items()]
-    log = Path(ray_home["HOME"]) / "one_node.log"
-    for _ in range(3):  # Ray gives a node 30 s to come up, which a busy machine may miss
-        with log.open("w") as stream:
-            head = subprocess.Popen(
-                [ROOT / "cluster/one_node.sh", *flags, "--num-cpus=4", "--object-store-memory=200000000"],
-                env=environment,
-                stdout=stream,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-        while head.poll() is None and "runtime started" not in log.read_text():
-            time.sleep(0.5)
-        if head.poll() is None:
-            break
-    try:
-        assert head.poll() is None, log.read_text()
+    environment, ports = with_ray(ray_home), free_ports()
+    with one_node(environment, Path(ray_home["HOME"]) / "one_node.log", ports, "--num-cpus=4"):
         yield Cluster(environment, ports["dashboard-port"])
-    finally:
-        head.terminate()  # --block ends the processes that it started, and no other Ray
-        try:
-            head.wait(60)
-        except subprocess.TimeoutExpired:
-            os.killpg(head.pid, signal.SIGKILL)
 
 
 def test_the_job_api_wants_the_token_and_listens_on_the_loopback_only(cluster):
     with pytest.raises(urllib.error.HTTPError) as refused:
         urllib.request.urlopen(f"http://127.0.0.1:{cluster.port}/api/jobs/", timeout=10)
     assert refused.value.code == 401
-    address = ray.util.get_node_ip_address()
-    assert address == "127.0.0.1" or not listens(address, cluster.port)
+    assert ADDRESS == "127.0.0.1" or not listens(ADDRESS, cluster.port)
 
 
 def test_a_stopped_job_goes_on_and_exit_codes_and_logs_travel(cluster, tmp_path):

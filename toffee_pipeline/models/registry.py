@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
+from transformers.utils.logging import disable_progress_bar
 
 from toffee_pipeline.config import RunConfig
 from toffee_pipeline.models.depth import DepthEstimator
+from toffee_pipeline.models.dino import DinoEncoder
 from toffee_pipeline.models.draft import ControlNetDraft
 from toffee_pipeline.models.grounded_sam import GroundedSam
+from toffee_pipeline.models.refiner import Refiner
+from toffee_pipeline.models.scores import ClipScorer, DinoScorer
 from toffee_pipeline.models.subject import FolderSubject, SDXLSubject
 from toffee_pipeline.models.view_generator import ViewGenerator
 from toffee_pipeline.nano.renderer import (
@@ -90,3 +94,22 @@ def make_draft_model(config: RunConfig, device: torch.device) -> DraftModel:
 def make_view_model(config: RunConfig, device: torch.device) -> ViewModel:
     """The renderer where it stands in, else the View Generator."""
     return (RendererView if config.plays_renderer("view") else ViewGenerator)(config, device)
+
+
+MAKERS: dict[str, Callable[[RunConfig, torch.device], Any]] = {
+    "subject": make_subject_model,
+    "mask": make_mask_model,
+    "depth": make_depth_model,
+    "draft": make_draft_model,
+    "view": make_view_model,
+    "dino": lambda config, device: DinoEncoder(config.models.dino, device),
+    "refiner": Refiner,
+    "dino_scorer": DinoScorer,
+    "clip_scorer": ClipScorer,
+}
+
+
+def make(role: str, config: RunConfig, device: torch.device) -> Any:
+    """The model that plays a role, loaded."""
+    disable_progress_bar()  # a bar per model's tensors would drown the job's own progress
+    return MAKERS[role](config, device)
