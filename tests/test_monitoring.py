@@ -42,8 +42,8 @@ def test_every_metric_is_on_the_dashboard():
 
 def test_prometheus_finds_every_query_sound(tmp_path):
     promtool = shutil.which("promtool")
-    if promtool is None:  # Debian's package `prometheus` has it; the test above has looked at names and brackets
-        return
+    if promtool is None:
+        pytest.skip("no `promtool` here (Debian's package `prometheus`)")
     rules = [{"record": f"panel:{number}", "expr": query} for number, (_, query) in enumerate(panel_queries())]
     (tmp_path / "panels.yml").write_text(yaml.safe_dump({"groups": [{"name": "panels", "rules": rules}]}))
     for command in (["check", "config", MONITORING / "prometheus.yml"], ["check", "rules", tmp_path / "panels.yml"]):

@@ -154,9 +154,8 @@ def test_the_driver_tells_where_the_run_stands(job):
 
 
 def test_every_panel_of_the_dashboard_shows_data(job):
-    if job.url is None:  # their names are checked in test_monitoring.py
-        assert job.ever
-        return
+    if job.url is None:
+        pytest.skip("no `prometheus` here (Debian's package): test_monitoring.py has looked at the queries' names")
     silent = {title for title, query in panel_queries() if (title, query) not in job.answered}
     assert silent <= {"GPU memory held"}
     (value,) = ask(job.url, "query", query="sum(ray_toffee_stage_rows_total)")["result"]
