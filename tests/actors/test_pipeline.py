@@ -11,8 +11,8 @@ from toffee_pipeline.commit import data_files
 from toffee_pipeline.schema import IMAGE_COLUMNS
 from toffee_pipeline.storage import open_storage
 
-FEW_STEPS = [f"{role}_sampling.num_inference_steps=4" for role in ("subject", "draft", "refine", "view")]
-SETTINGS = ["pairs.count=6", "pairs.per_subject=2", *FEW_STEPS]
+FEW_STEPS = [f"{role}_sampling.num_inference_steps=4" for role in ("draft", "refine")]
+SETTINGS = ["subjects.source=renderer", "pairs.count=6", "pairs.per_subject=2", *FEW_STEPS]
 JOB = [sys.executable, "jobs/generate.py", *(word for item in SETTINGS for word in ("--set", item))]
 
 

@@ -24,7 +24,13 @@ from toffee_pipeline.status import WINDOW, Follower, end_after, pace
 from toffee_pipeline.storage import LocalStorage, Storage, open_storage
 from toffee_pipeline.totals import Totals
 
-SETTINGS = ("placement=inline", "pairs.count=12", "pairs.per_subject=2", "subjects_per_shard=1")
+SETTINGS = (
+    "subjects.source=renderer",
+    "placement=inline",
+    "pairs.count=12",
+    "pairs.per_subject=2",
+    "subjects_per_shard=1",
+)
 NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
 
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from huggingface_hub.utils import disable_progress_bars
 
 from toffee_pipeline.config import RunConfig
+from toffee_pipeline.models import registry
 from toffee_pipeline.models.loading import pick_device
 
 if TYPE_CHECKING:
     from toffee_pipeline.models.dino import DinoEncoder
     from toffee_pipeline.models.refiner import Refiner
-    from toffee_pipeline.models.registry import DepthModel, DraftModel, MaskModel, SubjectModel, ViewModel
     from toffee_pipeline.models.scores import ClipScorer, DinoScorer
 
 
@@ -21,44 +23,48 @@ class ModelSet:
     def __init__(self, config: RunConfig) -> None:
         self.config = config
         self.device = pick_device(config.device)
-
-    def _make(self, role: str) -> Any:
-        from toffee_pipeline.models import registry  # every model library: seconds, for whoever asks for a model
-
-        return registry.make(role, self.config, self.device)
+        disable_progress_bars()  # transformers goes by it: a bar per model's tensors would drown the job's own progress
 
     @cached_property
-    def subject(self) -> SubjectModel:
-        return self._make("subject")
+    def subject(self) -> registry.SubjectModel:
+        return registry.make_subject_model(self.config, self.device)
 
     @cached_property
-    def mask(self) -> MaskModel:
-        return self._make("mask")
+    def mask(self) -> registry.MaskModel:
+        return registry.make_mask_model(self.config, self.device)
 
     @cached_property
-    def depth(self) -> DepthModel:
-        return self._make("depth")
+    def depth(self) -> registry.DepthModel:
+        return registry.make_depth_model(self.config, self.device)
 
     @cached_property
-    def draft(self) -> DraftModel:
-        return self._make("draft")
+    def draft(self) -> registry.DraftModel:
+        return registry.make_draft_model(self.config, self.device)
 
     @cached_property
-    def view(self) -> ViewModel:
-        return self._make("view")
+    def view(self) -> registry.ViewModel:
+        return registry.make_view_model(self.config, self.device)
 
     @cached_property
     def dino(self) -> DinoEncoder:
-        return self._make("dino")
+        from toffee_pipeline.models.dino import DinoEncoder
+
+        return DinoEncoder(self.config.models.dino, self.device)
 
     @cached_property
     def refiner(self) -> Refiner:
-        return self._make("refiner")
+        from toffee_pipeline.models.refiner import Refiner
+
+        return Refiner(self.config, self.device)
 
     @cached_property
     def dino_scorer(self) -> DinoScorer:
-        return self._make("dino_scorer")
+        from toffee_pipeline.models.scores import DinoScorer
+
+        return DinoScorer(self.config, self.device)
 
     @cached_property
     def clip_scorer(self) -> ClipScorer:
-        return self._make("clip_scorer")
+        from toffee_pipeline.models.scores import ClipScorer
+
+        return ClipScorer(self.config, self.device)

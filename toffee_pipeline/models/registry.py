@@ -1,31 +1,16 @@
-"""Which class plays a role, as the config says."""
+"""Which class plays a role, as the config says. A class is imported with its libraries when its role is asked for: an
+actor of one stage, or a test without models, need not load them all."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from collections.abc import Sequence
+from typing import Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
-from transformers.utils.logging import disable_progress_bar
 
 from toffee_pipeline.config import RunConfig
-from toffee_pipeline.models.depth import DepthEstimator
-from toffee_pipeline.models.dino import DinoEncoder
-from toffee_pipeline.models.draft import ControlNetDraft
-from toffee_pipeline.models.grounded_sam import GroundedSam
-from toffee_pipeline.models.refiner import Refiner
-from toffee_pipeline.models.scores import ClipScorer, DinoScorer
-from toffee_pipeline.models.subject import FolderSubject, SDXLSubject
-from toffee_pipeline.models.view_generator import ViewGenerator
-from toffee_pipeline.nano.renderer import (
-    RendererDepth,
-    RendererDraft,
-    RendererMask,
-    RendererSubject,
-    RendererView,
-)
 from toffee_pipeline.schema import Pair, SampleError, Subject
 
 Images = Sequence[np.ndarray]
@@ -66,50 +51,54 @@ class ViewModel(Protocol):
 
 def make_subject_model(config: RunConfig, device: torch.device) -> SubjectModel:
     """By subjects.source: SDXL, a folder of images, or the renderer."""
-    sources: dict[str, Callable[[RunConfig, torch.device], SubjectModel]] = {
-        "synthesis": SDXLSubject,
-        "folder": FolderSubject,
-        "renderer": RendererSubject,
-    }
-    return sources[config.subjects.source](config, device)
+    if config.subjects.source == "renderer":
+        from toffee_pipeline.nano.renderer import RendererSubject
+
+        return RendererSubject(config, device)
+    from toffee_pipeline.models.subject import FolderSubject, SDXLSubject
+
+    return (FolderSubject if config.subjects.source == "folder" else SDXLSubject)(config, device)
 
 
 def make_mask_model(config: RunConfig, device: torch.device) -> MaskModel:
     """The renderer where it stands in, else Grounded-SAM."""
-    return (RendererMask if config.plays_renderer("mask") else GroundedSam)(config, device)
+    if config.plays_renderer("mask"):
+        from toffee_pipeline.nano.renderer import RendererMask
+
+        return RendererMask(config, device)
+    from toffee_pipeline.models.grounded_sam import GroundedSam
+
+    return GroundedSam(config, device)
 
 
 def make_depth_model(config: RunConfig, device: torch.device) -> DepthModel:
     """The renderer where it stands in, else the depth network."""
     if config.plays_renderer("depth"):
+        from toffee_pipeline.nano.renderer import RendererDepth
+
         return RendererDepth(config, device)
+    from toffee_pipeline.models.depth import DepthEstimator
+
     return DepthEstimator(config.models.depth, device)
 
 
 def make_draft_model(config: RunConfig, device: torch.device) -> DraftModel:
     """The renderer where it stands in, else the depth ControlNet."""
-    return (RendererDraft if config.plays_renderer("draft") else ControlNetDraft)(config, device)
+    if config.plays_renderer("draft"):
+        from toffee_pipeline.nano.renderer import RendererDraft
+
+        return RendererDraft(config, device)
+    from toffee_pipeline.models.draft import ControlNetDraft
+
+    return ControlNetDraft(config, device)
 
 
 def make_view_model(config: RunConfig, device: torch.device) -> ViewModel:
     """The renderer where it stands in, else the View Generator."""
-    return (RendererView if config.plays_renderer("view") else ViewGenerator)(config, device)
+    if config.plays_renderer("view"):
+        from toffee_pipeline.nano.renderer import RendererView
 
+        return RendererView(config, device)
+    from toffee_pipeline.models.view_generator import ViewGenerator
 
-MAKERS: dict[str, Callable[[RunConfig, torch.device], Any]] = {
-    "subject": make_subject_model,
-    "mask": make_mask_model,
-    "depth": make_depth_model,
-    "draft": make_draft_model,
-    "view": make_view_model,
-    "dino": lambda config, device: DinoEncoder(config.models.dino, device),
-    "refiner": Refiner,
-    "dino_scorer": DinoScorer,
-    "clip_scorer": ClipScorer,
-}
-
-
-def make(role: str, config: RunConfig, device: torch.device) -> Any:
-    """The model that plays a role, loaded."""
-    disable_progress_bar()  # a bar per model's tensors would drown the job's own progress
-    return MAKERS[role](config, device)
+    return ViewGenerator(config, device)
