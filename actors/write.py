@@ -15,11 +15,13 @@ from actors.base import PairState, Shard
 from toffee_pipeline.commit import commit_shard
 from toffee_pipeline.config import RunConfig
 from toffee_pipeline.images import decode, encode
+from toffee_pipeline.ray_metrics import RayRecord
 from toffee_pipeline.schema import DATA, LEDGER, STAGES, planned_row
 from toffee_pipeline.storage import open_storage
 
 _storage = functools.cache(open_storage)
 """One per process: a task writes one shard, and each new storage would make a new S3 client."""
+_record = functools.cache(RayRecord)
 
 
 class Write:
@@ -71,7 +73,11 @@ class Write:
 
 def write_row(row: dict[str, Any], config: RunConfig, output: str) -> dict[str, Any]:
     """`Write` behind Ray Data's row interface. It lives here so that a writer's process loads no model library."""
-    return {"shard": row["shard"].index, "counts": json.dumps(Write(config, output)(row["shard"]))}
+    write = Write(config, output)
+    before = write.storage.num_retries
+    counts = write(row["shard"])
+    _record(output)("toffee_storage_retries", write.storage.num_retries - before)
+    return {"shard": row["shard"].index, "counts": json.dumps(counts)}
 
 
 def count(shard: Shard) -> dict[str, Any]:

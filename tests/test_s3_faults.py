@@ -60,6 +60,17 @@ def test_a_commit_rides_out_what_passes(proxy, storage, name, what):
     check_committed_once(storage, 3)
 
 
+def test_repeated_requests_are_counted(proxy, storage):
+    counted = open_storage(storage.uri, proxy.endpoint)  # with a client of its own
+    counted.put("data/a", b"1")
+    assert counted.num_retries == 0
+    proxy.rules += [Rule("^PUT .*data", TRANSIENT["503"], times=2), Rule("^GET .*data", TRANSIENT["500"])]
+    counted.put("data/b", b"2")
+    assert counted.num_retries == 2
+    assert counted.get("data/b") == b"2"
+    assert counted.num_retries == 3
+
+
 @pytest.mark.parametrize("name", [*TRANSIENT, "cut"])
 def test_reads_ride_out_what_passes(proxy, storage, name):
     commit_shard(storage, 3, FILES, {})

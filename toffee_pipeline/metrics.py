@@ -60,6 +60,9 @@ METRICS: dict[str, Metric] = {
             "toffee_stage_row_seconds", "histogram", "Seconds per row, of each micro-batch once.", ("stage",), SECONDS
         ),
         Metric("toffee_actor_wait_seconds", "counter", "Seconds for which actors waited for a shard.", ("actor",)),
+        Metric(
+            "toffee_storage_retries", "counter", "Writers' requests that the storage failed and that were repeated."
+        ),
         Metric("toffee_gpu_memory_bytes", "gauge", "Most GPU memory that an actor's torch has held.", ("actor", "gpu")),
         # from the driver, of this start
         Metric("toffee_shards_committed", "counter", "Shards that were committed."),

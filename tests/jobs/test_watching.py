@@ -20,8 +20,8 @@ from toffee_pipeline.storage import open_storage
 
 pytestmark = pytest.mark.slow
 
-NO_DATA_HERE = {"toffee_gpu_memory_bytes", "toffee_retries"}
-"""Without a GPU and without a process that dies."""
+NO_DATA_HERE = {"toffee_gpu_memory_bytes", "toffee_retries", "toffee_storage_retries"}
+"""Without a GPU, a process that dies or a storage that fails."""
 SETTINGS = (
     "subjects.source=renderer",
     "draft_sampling.num_inference_steps=4",

@@ -42,6 +42,8 @@ class Storage(ABC):
     """
 
     uri: str
+    num_retries: int = 0
+    """Requests of this process that the store failed or refused, and that were repeated."""
 
     @abstractmethod
     def put(self, key: str, data: bytes) -> None:

@@ -79,8 +79,13 @@ class S3Storage(Storage):
         if process not in self._clients:
             session = boto3.session.Session()  # an own one: the default session is not thread safe
             client = session.client("s3", endpoint_url=self.endpoint_url, config=S3_CONFIG)
+            client.meta.events.register("needs-retry.s3", self._count_retry)
             return self._clients.setdefault(process, client)
         return self._clients[process]
+
+    def _count_retry(self, attempts: int, **_: Any) -> None:
+        """botocore asks after each attempt, also after one that went well; the first is none that was repeated."""
+        self.num_retries += attempts > 1
 
     def _object(self, key: str) -> dict[str, str]:
         return {"Bucket": self._bucket, "Key": self._prefix + check_key(key)}
