@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.error import URLError
 from urllib.parse import urlencode
 from urllib.request import urlopen
 
@@ -24,13 +25,19 @@ Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
 
 def scrape(listed: Path) -> Samples:
-    """The project's samples on every endpoint of Ray's list: summed over processes, by the tags that are ours."""
+    """The project's samples on every endpoint of Ray's list: summed over processes, by the tags that are ours.
+
+    An endpoint that does not answer yet has none, as for Prometheus: Ray lists it before it listens.
+    """
     samples: Samples = defaultdict(float)
     if not listed.exists():
         return samples
     for target in (target for entry in json.loads(listed.read_text()) for target in entry["targets"]):
-        with urlopen(f"http://{target}/metrics", timeout=120) as answer:
-            text = answer.read().decode()
+        try:
+            with urlopen(f"http://{target}/metrics", timeout=120) as answer:
+                text = answer.read().decode()
+        except URLError:
+            continue
         for family in text_string_to_metric_families(text):
             for sample in family.samples:
                 if sample.name.startswith("ray_toffee_"):

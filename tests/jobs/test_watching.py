@@ -22,11 +22,13 @@ pytestmark = pytest.mark.slow
 
 NO_DATA_HERE = {"toffee_gpu_memory_bytes", "toffee_retries", "toffee_storage_retries"}
 """Without a GPU, a process that dies or a storage that fails."""
+NUM_PAIRS, NUM_SHARDS = 20, 10
+"""Enough for a look between two commits: gauges are gone when the driver is."""
 SETTINGS = (
     "subjects.source=renderer",
     "draft_sampling.num_inference_steps=4",
     "refine_sampling.num_inference_steps=4",
-    "pairs.count=6",
+    f"pairs.count={NUM_PAIRS}",
     "pairs.per_subject=2",
     "subjects_per_shard=1",
     "placement=fused",
@@ -133,7 +135,7 @@ def test_counters_of_stages_equal_the_ledger(job):
         assert gpu_seconds == pytest.approx(0.5 * figures[stage]["seconds"])
     assert per_stage(job, "batch_seconds_count") == per_stage(job, "row_seconds_count")
     rows = [row for path in data_files(job.storage, "ledger") for row in pq.read_table(path).to_pylist()]
-    assert per_stage(job, "pairs_in_total")["synthesize"] == len(rows) == 6
+    assert per_stage(job, "pairs_in_total")["synthesize"] == len(rows) == NUM_PAIRS
     ended = Counter(tags(outcome=row["status"], reason=row["reason"]) for row in rows)
     by_outcome = Counter()
     for key, number in values(job, "ray_toffee_stage_pairs_out_total").items():
@@ -143,11 +145,11 @@ def test_counters_of_stages_equal_the_ledger(job):
 
 def test_the_driver_tells_where_the_run_stands(job):
     nothing = tags()
-    assert values(job, "ray_toffee_shards_committed_total") == {nothing: 3}
+    assert values(job, "ray_toffee_shards_committed_total") == {nothing: NUM_SHARDS}
     assert values(job, "ray_toffee_written_bytes_total") == {nothing: job.totals.num_bytes}
-    assert values(job, "ray_toffee_run_planned_pairs", job.ever) == {nothing: 6}
-    assert values(job, "ray_toffee_run_planned_shards", job.ever) == {nothing: 3}
-    assert 0 < values(job, "ray_toffee_run_committed_shards", job.ever)[nothing] <= 3
+    assert values(job, "ray_toffee_run_planned_pairs", job.ever) == {nothing: NUM_PAIRS}
+    assert values(job, "ray_toffee_run_planned_shards", job.ever) == {nothing: NUM_SHARDS}
+    assert 0 < values(job, "ray_toffee_run_committed_shards", job.ever)[nothing] <= NUM_SHARDS
     cost, gpu_seconds = (values(job, f"ray_toffee_run_{name}", job.ever)[nothing] for name in ("cost", "gpu_seconds"))
     assert cost > 0 and gpu_seconds > 0
     assert sum(values(job, "ray_toffee_actor_wait_seconds_total").values()) > 0
