@@ -153,6 +153,8 @@ class Stage(ABC):
     since it means that an assumption is broken and not a sample."""
 
     name: ClassVar[str]
+    roles: ClassVar[tuple[str, ...]] = ()
+    """Models that it asks for."""
 
     def __init__(self, config: RunConfig, models: ModelSet, progress: Progress, guard: Guard) -> None:
         self.config = config
@@ -160,6 +162,11 @@ class Stage(ABC):
         self.progress = progress
         self.guard = guard
         self.settings: StageConfig = config.stage(self.name)
+
+    def load(self) -> None:
+        """Loads its models now, so that no micro-batch's seconds and time limit pay for it."""
+        for role in self.roles:
+            getattr(self.models, role)
 
     def __call__(self, shard: Shard) -> Shard:
         self.process(shard)

@@ -13,6 +13,7 @@ from toffee_pipeline.schema import SampleError
 
 class Draft(Stage):
     name = "draft"
+    roles = ("depth", "draft")
 
     def process(self, shard: Shard) -> None:
         def store_depth(state: SubjectState, depth: np.ndarray) -> None:

@@ -10,6 +10,7 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from actors import pipeline
@@ -56,6 +57,8 @@ class RayChain:
             self._measure(stage, rows, seconds)
 
         self._chain = pipeline.StageChain(config, self.names, progress, self._guard, self._record)
+        for stage in self._chain.stages:
+            stage.load()
         self._idle_since = time.monotonic()
 
     def _measure(self, stage: str, rows: int, seconds: float) -> None:
@@ -134,38 +137,32 @@ def run_on_ray(
 ) -> Iterator[dict[str, Any]]:
     """As `pipeline.run`. Pools are planned anew for each Dataset, and where nodes are lost that do not come back."""
     with ray_session(logical_cpus(config)):
-        left, said = set(shards), ""
-        while left:
-            chosen, pools, plan = plan_now(config, totals)
-            if plan != said:
-                say(said := plan)
-            some = sorted(left)[:SHARDS_PER_DATASET]
-            watch = StallWatch(config.stall_s)
-            try:
-                for shard, counts in _compute(chosen, output, some, pools, display, record, watch):
-                    left.discard(shard)
-                    yield counts
-            except Stalled as stalled:
-                say(f"{stalled}: planning again")
-                storage = open_storage(output, config.output.endpoint_url)
-                for shard in sorted(left & committed_shards(storage)):  # on their way to us when the Dataset ended
-                    left.discard(shard)
-                    yield read_manifest(storage, shard)["info"]
+        board, casebook = (_beside_the_driver(kind) for kind in (Board, Casebook))
+        watch, left, said = StallWatch(config.stall_s), set(shards), ""
+        with _watching(board, casebook, display, record, watch):
+            while left:
+                chosen, pools, plan = plan_now(config, totals)
+                if plan != said:
+                    say(said := plan)
+                watch.restart()
+                some = sorted(left)[:SHARDS_PER_DATASET]
+                try:
+                    for row in _dataset(chosen, output, some, pools, board, casebook, watch).iter_rows():
+                        left.discard(row["shard"])
+                        yield json.loads(row["counts"])
+                except Stalled as stalled:
+                    say(f"{stalled}: planning again")
+                    storage = open_storage(output, config.output.endpoint_url)
+                    for shard in sorted(left & committed_shards(storage)):  # on their way to us when the Dataset ended
+                        left.discard(shard)
+                        yield read_manifest(storage, shard)["info"]
 
 
-def _compute(
-    config: RunConfig,
-    output: str,
-    shards: list[int],
-    pools: list[Pool],
-    display: Display,
-    record: RayRecord,
-    watch: StallWatch,
-) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Each shard of one Dataset and its counts, as it is committed."""
+@contextmanager
+def _watching(board: Any, casebook: Any, display: Display, record: RayRecord, watch: StallWatch) -> Iterator[None]:
+    """Once a second brings the stages' figures to whom they concern, from a thread."""
     import ray
 
-    board, casebook = (_beside_the_driver(kind) for kind in (Board, Casebook))
     stop, known_retries = threading.Event(), 0
 
     def look() -> None:
@@ -184,8 +181,7 @@ def _compute(
     watcher = threading.Thread(target=keep_looking, daemon=True)
     watcher.start()
     try:
-        for row in _dataset(config, output, shards, pools, board, casebook, watch).iter_rows():
-            yield row["shard"], json.loads(row["counts"])
+        yield
     finally:
         stop.set()
         watcher.join()

@@ -45,6 +45,7 @@ class MixingStage(Stage):
 
 class Refine(MixingStage):
     name = "refine"
+    roles = ("dino", "refiner")
 
     def process(self, shard: Shard) -> None:
         def store(state: PairState, image: np.ndarray) -> None:

@@ -12,6 +12,7 @@ from toffee_pipeline.schema import SampleError
 
 class Score(Stage):
     name = "score"
+    roles = ("dino_scorer", "clip_scorer")
 
     def process(self, shard: Shard) -> None:
         def score(batch: list[PairState]) -> list[tuple[float, float] | SampleError]:

@@ -11,6 +11,7 @@ from toffee_pipeline.images import encode_mask
 
 class Segment(Stage):
     name = "segment"
+    roles = ("mask",)
 
     def process(self, shard: Shard) -> None:
         def store(state: SubjectState, mask: np.ndarray | None) -> None:

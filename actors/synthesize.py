@@ -10,6 +10,7 @@ from toffee_pipeline.images import encode_png
 
 class Synthesize(Stage):
     name = "synthesize"
+    roles = ("subject",)
 
     def process(self, shard: Shard) -> None:
         def store(state: SubjectState, image: np.ndarray) -> None:

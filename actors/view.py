@@ -14,6 +14,7 @@ from toffee_pipeline.schema import SampleError
 
 class View(Stage):
     name = "view"
+    roles = ("view",)
 
     def process(self, shard: Shard) -> None:
         from toffee_pipeline.models.dino import stack_tokens
