@@ -14,7 +14,6 @@ from toffee_pipeline.schema import SampleError
 
 class Edit(MixingStage):
     name = "edit"
-    roles = ("dino", "refiner")
 
     def process(self, shard: Shard) -> None:
         from toffee_pipeline.models.blended import editing_mask

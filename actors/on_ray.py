@@ -57,8 +57,6 @@ class RayChain:
             self._measure(stage, rows, seconds)
 
         self._chain = pipeline.StageChain(config, self.names, progress, self._guard, self._record)
-        for stage in self._chain.stages:
-            stage.load()
         self._idle_since = time.monotonic()
 
     def _measure(self, stage: str, rows: int, seconds: float) -> None:

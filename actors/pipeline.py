@@ -40,6 +40,8 @@ class StageChain:
         models = ModelSet(config)
         self._record = record
         self.stages = [STAGE_CLASSES[name](config, models, progress, guard) for name in names]
+        for stage in self.stages:
+            stage.load()
 
     def __call__(self, shard: Shard) -> Shard:
         for stage in self.stages:

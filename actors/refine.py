@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 class MixingStage(Stage):
     """What Refine and Edit share: the subject's tokens, and their mix with those of a draft."""
 
+    roles = ("dino", "refiner")
+
     def encode_subjects(self, shard: Shard) -> None:
         """DINO tokens of the subjects that open pairs need, once per subject."""
 
@@ -45,7 +47,6 @@ class MixingStage(Stage):
 
 class Refine(MixingStage):
     name = "refine"
-    roles = ("dino", "refiner")
 
     def process(self, shard: Shard) -> None:
         def store(state: PairState, image: np.ndarray) -> None:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from toffee_pipeline.placement import Cluster
-from toffee_pipeline.ray_session import read_cluster
+from toffee_pipeline.ray_session import StepCallback, cluster_size
 
 LOOK_EVERY_S = 5.0
 
@@ -40,7 +39,7 @@ class StallWatch:
         now = time.monotonic()
         if now - self._looked < LOOK_EVERY_S:
             return
-        self._looked, size = now, _size(read_cluster())
+        self._looked, size = now, cluster_size()
         lost = any(now < before for now, before in zip(size, self._most, strict=True))
         self._most = (max(size[0], self._most[0]), max(size[1], self._most[1]))
         if lost and now - self._latest > self._stall_s:
@@ -54,20 +53,8 @@ class StallWatch:
         return type("Watched", (_Callback,), {"watch": self})
 
 
-class _Callback:
-    """Ray Data's `ExecutionCallback`, taken by its methods."""
-
+class _Callback(StepCallback):
     watch: StallWatch
 
     def on_execution_step(self, executor: Any) -> None:
         self.watch.step()
-
-    def before_execution_starts(self, executor: Any) -> None: ...
-
-    def after_execution_succeeds(self, executor: Any) -> None: ...
-
-    def after_execution_fails(self, executor: Any, error: Exception) -> None: ...
-
-
-def _size(cluster: Cluster) -> tuple[float, float]:
-    return sum(node.num_cpus for node in cluster.nodes), sum(node.num_gpus for node in cluster.nodes)

@@ -1,16 +1,16 @@
 """Starts cluster/one_node.sh on free ports, and stops that Ray and no other."""
 
-import os
-import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 import ray.util
+
+from benchmarks.chaos import kill_session
 
 ROOT = Path(__file__).parents[1]
 ADDRESS = ray.util.get_node_ip_address()
@@ -52,6 +52,7 @@ def one_node(environment: Mapping[str, str], log: Path, ports: Mapping[str, int]
             time.sleep(0.5)
         if head.poll() is None:
             break
+        kill_session(head.pid)  # what is left of it would hold the ports, and answer there
         if not left:
             raise RuntimeError(log.read_text())
     try:
@@ -63,11 +64,3 @@ def one_node(environment: Mapping[str, str], log: Path, ports: Mapping[str, int]
         except subprocess.TimeoutExpired:  # an autoscaler's nodes keep it
             kill_session(head.pid)
             head.wait()
-
-
-def kill_session(leader: int) -> None:
-    listed = subprocess.run(["ps", "-eo", "pid=,sess="], capture_output=True, text=True, check=True)
-    for pid, session in (map(int, line.split()) for line in listed.stdout.splitlines()):
-        if session == leader:
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)

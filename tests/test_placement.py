@@ -14,8 +14,8 @@ from toffee_pipeline.placement import (
     check,
     choose,
     describe,
-    fits,
     least_pools,
+    misfit,
     plan_pools,
 )
 from toffee_pipeline.schema import STAGES
@@ -67,11 +67,11 @@ def test_no_other_numbers_make_the_slowest_stage_faster(num_nodes):
     nodes = [HEAD, *[P4D] * num_nodes]
     config, pools = pools_of(*nodes)
     planned = rate(numbers(pools), COSTS)
-    assert fits(pools, nodes)
+    assert misfit(pools, nodes) is None
     # the fewest actors of each stage that would beat the plan do not fit
     faster = [pool._replace(num_actors=int(planned * COSTS[pool.stages[0]]) + 1) for pool in pools]
     assert rate(numbers(faster), COSTS) > planned
-    assert not fits(faster, nodes)
+    assert misfit(faster, nodes) is not None
 
 
 def test_a_small_plan_is_the_best_of_all_plans():
@@ -150,4 +150,4 @@ def test_free_stages_do_not_make_the_planner_add_for_ever():
     assert pools == least_pools(config, "pools", STAGES)
     assert describe(pools[:2]) == "1 Synthesize, 1 Segment"
     nothing = Pool("Nothing", ("score",), 1, 0, 0)
-    assert fits([nothing], [Node(1)])
+    assert misfit([nothing], [Node(1)]) is None

@@ -188,7 +188,7 @@ def check(config: RunConfig, pools: Sequence[Pool], cluster: Cluster) -> None:
         "GPU": sum(pool.num_actors * pool.num_gpus for pool in pools),
     }
     check_room("the actors, reading and writing", needs, cluster, remedy)
-    if (label := Room(most).put_pools([*pools, Pool("reading and writing", (), 1, 1, 0)])) is not None:
+    if (label := misfit(pools, most)) is not None:
         raise PlacementError(
             f"the cluster has CPUs and GPUs enough, but split over its nodes they leave no room for {label}: {remedy}"
         )
@@ -220,9 +220,9 @@ def _amount(num_cpus: float, num_gpus: float) -> str:
     return f"{num_cpus:g} CPUs and {num_gpus:g} GPUs"
 
 
-def fits(pools: Sequence[Pool], nodes: Iterable[Node]) -> bool:
-    """Whether these nodes have room for all actors, and a CPU to read and write."""
-    return Room(nodes).put_pools([*pools, Pool("reading and writing", (), 1, 1, 0)]) is None
+def misfit(pools: Sequence[Pool], nodes: Iterable[Node]) -> str | None:
+    """The label of a pool that these nodes have no room for, reading and writing among the pools; None if all fit."""
+    return Room(nodes).put_pools([*pools, Pool("reading and writing", (), 1, 1, 0)])
 
 
 def describe(pools: Sequence[Pool]) -> str:

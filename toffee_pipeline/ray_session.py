@@ -81,6 +81,14 @@ def read_cluster(with_gpu_memory: bool = False) -> Cluster:
     return Cluster(nodes, (*possible, *others), open_ended=not possible)
 
 
+def cluster_size() -> tuple[float, float]:
+    """CPUs and GPUs of the nodes that are up."""
+    import ray
+
+    resources = ray.cluster_resources()
+    return resources.get("CPU", 0.0), resources.get("GPU", 0.0)
+
+
 def _possible_nodes() -> list[Node] | None:
     """What an autoscaler may have up at once. None: there is no autoscaler; empty: it does not say.
 
@@ -138,6 +146,19 @@ def smallest_gpu_gib() -> float | None:
     listed = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
     sizes = [float(line) for line in listed.stdout.split() if line.replace(".", "").isdigit()]
     return min(sizes) / 1024 if sizes else None
+
+
+class StepCallback:
+    """Ray Data's `ExecutionCallback`, taken by its methods: a subclass says what happens in each step of its scheduling
+    loop. For `DataContext.custom_execution_callback_classes`."""
+
+    def on_execution_step(self, executor: Any) -> None: ...
+
+    def before_execution_starts(self, executor: Any) -> None: ...
+
+    def after_execution_succeeds(self, executor: Any) -> None: ...
+
+    def after_execution_fails(self, executor: Any, error: Exception) -> None: ...
 
 
 def quiet_data_context() -> Any:

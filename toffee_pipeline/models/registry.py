@@ -1,5 +1,5 @@
-"""Which class plays a role, as the config says. A class is imported with its libraries when its role is asked for: an
-actor of one stage, or a test without models, need not load them all."""
+"""Which class plays a role, as the config says. A network's class is imported with its libraries when its role is asked
+for: an actor of one stage, or a test without models, need not load them all."""
 
 from __future__ import annotations
 
@@ -11,6 +11,13 @@ import torch
 from torch import Tensor
 
 from toffee_pipeline.config import RunConfig
+from toffee_pipeline.nano.renderer import (
+    RendererDepth,
+    RendererDraft,
+    RendererMask,
+    RendererSubject,
+    RendererView,
+)
 from toffee_pipeline.schema import Pair, SampleError, Subject
 
 Images = Sequence[np.ndarray]
@@ -52,8 +59,6 @@ class ViewModel(Protocol):
 def make_subject_model(config: RunConfig, device: torch.device) -> SubjectModel:
     """By subjects.source: SDXL, a folder of images, or the renderer."""
     if config.subjects.source == "renderer":
-        from toffee_pipeline.nano.renderer import RendererSubject
-
         return RendererSubject(config, device)
     from toffee_pipeline.models.subject import FolderSubject, SDXLSubject
 
@@ -63,8 +68,6 @@ def make_subject_model(config: RunConfig, device: torch.device) -> SubjectModel:
 def make_mask_model(config: RunConfig, device: torch.device) -> MaskModel:
     """The renderer where it stands in, else Grounded-SAM."""
     if config.plays_renderer("mask"):
-        from toffee_pipeline.nano.renderer import RendererMask
-
         return RendererMask(config, device)
     from toffee_pipeline.models.grounded_sam import GroundedSam
 
@@ -74,8 +77,6 @@ def make_mask_model(config: RunConfig, device: torch.device) -> MaskModel:
 def make_depth_model(config: RunConfig, device: torch.device) -> DepthModel:
     """The renderer where it stands in, else the depth network."""
     if config.plays_renderer("depth"):
-        from toffee_pipeline.nano.renderer import RendererDepth
-
         return RendererDepth(config, device)
     from toffee_pipeline.models.depth import DepthEstimator
 
@@ -85,8 +86,6 @@ def make_depth_model(config: RunConfig, device: torch.device) -> DepthModel:
 def make_draft_model(config: RunConfig, device: torch.device) -> DraftModel:
     """The renderer where it stands in, else the depth ControlNet."""
     if config.plays_renderer("draft"):
-        from toffee_pipeline.nano.renderer import RendererDraft
-
         return RendererDraft(config, device)
     from toffee_pipeline.models.draft import ControlNetDraft
 
@@ -96,8 +95,6 @@ def make_draft_model(config: RunConfig, device: torch.device) -> DraftModel:
 def make_view_model(config: RunConfig, device: torch.device) -> ViewModel:
     """The renderer where it stands in, else the View Generator."""
     if config.plays_renderer("view"):
-        from toffee_pipeline.nano.renderer import RendererView
-
         return RendererView(config, device)
     from toffee_pipeline.models.view_generator import ViewGenerator
 

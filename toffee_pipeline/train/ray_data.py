@@ -9,7 +9,7 @@ from itertools import islice
 from typing import Any
 
 from toffee_pipeline.models.loading import pick_device
-from toffee_pipeline.ray_session import num_cores, quiet_data_context, ray_session
+from toffee_pipeline.ray_session import StepCallback, num_cores, quiet_data_context, ray_session
 from toffee_pipeline.train.cache import Cache, fill
 from toffee_pipeline.train.config import TrainingConfig
 from toffee_pipeline.train.encode import FrozenEncoders
@@ -31,20 +31,14 @@ def logical_cpus(config: TrainingConfig) -> int:
     return max(num_cores(), math.ceil(config.workers.num_workers * config.workers.num_cpus)) + 1
 
 
-class Unhurried:
-    """Ray Data's callback (`ExecutionCallback`, taken by its methods) that pauses each step of its scheduling loop.
+class Unhurried(StepCallback):
+    """Pauses each step of Ray Data's scheduling loop.
 
     Where reading is far ahead, the loop has nothing to wait for and would keep a core busy.
     """
 
     def on_execution_step(self, executor: Any) -> None:
         time.sleep(STEP_PAUSE_S)
-
-    def before_execution_starts(self, executor: Any) -> None: ...
-
-    def after_execution_succeeds(self, executor: Any) -> None: ...
-
-    def after_execution_fails(self, executor: Any, error: Exception) -> None: ...
 
 
 def ray_blocks(reader: Reader, world: int, batch_size: int) -> Blocks:
