@@ -26,6 +26,7 @@ class LoggedChain(on_ray.RayChain):
             stage.progress = self._logged(stage.progress)
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
+        self._cpu = time.process_time()
         self._log(shard=row["shard"].index)
         result = super().__call__(row)
         self._log(done=True)
@@ -33,7 +34,8 @@ class LoggedChain(on_ray.RayChain):
 
     def _logged(self, progress: Any) -> Any:
         def log(stage: str, rows: int, seconds: float) -> None:
-            self._log(rows=rows, seconds=seconds)
+            before, self._cpu = self._cpu, time.process_time()
+            self._log(rows=rows, seconds=seconds, cpu_seconds=self._cpu - before)
             progress(stage, rows, seconds)
 
         return log

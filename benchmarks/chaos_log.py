@@ -17,18 +17,23 @@ class Try:
     ended: float | None = None
     rows: int = 0
     seconds: float = 0.0
+    cpu_seconds: float = 0.0
 
 
 @dataclass
 class Sum:
-    """Rows and seconds of the finished micro-batches of some tries."""
+    """Rows, seconds and CPU seconds of the finished micro-batches of some tries."""
 
     tries: int = 0
     rows: int = 0
     seconds: float = 0.0
+    cpu_seconds: float = 0.0
 
     def add(self, one: Try) -> None:
-        self.tries, self.rows, self.seconds = self.tries + 1, self.rows + one.rows, self.seconds + one.seconds
+        self.tries += 1
+        self.rows += one.rows
+        self.seconds += one.seconds
+        self.cpu_seconds += one.cpu_seconds
 
 
 @dataclass
@@ -59,6 +64,7 @@ def read_tries(folder: Path) -> list[Try]:
             else:
                 current.rows += entry["rows"]
                 current.seconds += entry["seconds"]
+                current.cpu_seconds += entry["cpu_seconds"]
     return tries
 
 
