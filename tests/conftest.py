@@ -14,6 +14,16 @@ from toffee_pipeline.cli import load_config
 torch.set_num_threads(1)
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
+def pytest_collection_modifyitems(items):
+    """For `--dist loadgroup`: a file's tests stay together, and those that start a Ray run one after another, from the
+    beginning: two of them at once would only wait for each other, and for the timeouts of Ray's start."""
+    with_ray = {item.path for item in items if "ray_home" in item.fixturenames}
+    items.sort(key=lambda item: item.path not in with_ray)
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group("ray" if item.path in with_ray else item.path.stem))
+
+
 @pytest.fixture(scope="session")
 def ray_home():
     """Environment of a private Ray: its token goes to a home of its own, its files to a short temporary path."""

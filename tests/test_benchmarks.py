@@ -77,9 +77,10 @@ def test_a_try_is_lost_to_a_kill_only_if_it_was_under_way_or_uncommitted_then():
 
 
 def test_the_log_of_a_killed_actor_is_read_up_to_where_it_was_cut(tmp_path):
+    batch = '"rows": 2, "seconds": 0.5, "cpu_seconds": 0.4'
     (tmp_path / "1-1.jsonl").write_text(
-        '{"time": 1, "shard": 3}\n{"time": 2, "rows": 2, "seconds": 0.5, "cpu_seconds": 0.4}\n{"time": 3, "done": true}\n'
-        '{"time": 4, "shard": 5}\n{"time": 5, "rows": 2, "seconds": 0.5, "cpu_seconds": 0.4}\n{"time": 6, "ro'
+        f'{{"time": 1, "shard": 3}}\n{{"time": 2, {batch}}}\n{{"time": 3, "done": true}}\n'
+        f'{{"time": 4, "shard": 5}}\n{{"time": 5, {batch}}}\n{{"time": 6, "ro'
     )
     assert read_tries(tmp_path) == [Try(3, 1, 3, 2, 0.5, 0.4), Try(5, 4, None, 2, 0.5, 0.4)]
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from toffee_pipeline.commit import committed_shards, data_files
+from toffee_pipeline.commit import committed_shards, data_files, read_manifests
 from toffee_pipeline.storage import open_storage
 
 NUM_PAIRS = 32
@@ -114,8 +114,13 @@ def test_a_job_whose_driver_and_then_whole_cluster_is_killed_goes_on_where_it_wa
     first = job.kill_after(1, whole_cluster=False)
     second = job.kill_after(len(first) + 2, whole_cluster=True)  # one may still come from the first try's actors
     assert 1 <= len(first) < len(second) < NUM_SHARDS
+    storage = open_storage(str(job.output))
+    assert not storage.exists("summary.json")
+    before = {manifest["shard"]: manifest for manifest in read_manifests(storage)}
     resumed = re.search(rf"resuming: (\d+) of {NUM_SHARDS} shards", job.finish())
-    assert resumed is not None and int(resumed[1]) >= len(second)
+    assert resumed is not None and int(resumed[1]) >= len(before) >= len(second)
+    after = {manifest["shard"]: manifest for manifest in read_manifests(storage)}
+    assert {shard: after[shard] for shard in before} == before
     job.failed_alone({}, undisturbed)
 
 

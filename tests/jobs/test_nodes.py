@@ -25,22 +25,27 @@ def drive(folder, env, what, *settings):
     """Runs tests/nodes_driver.py; (what it saw, its output)."""
     marks = folder / "marks"
     marks.mkdir()
-    done = subprocess.run(
-        [sys.executable, "tests/nodes_driver.py", what, str(folder / "run"), *SETTINGS, *settings],
-        cwd=ROOT,
-        env={**env, "FAULT_MARKS": str(marks), "FAULT_SLEEP_S": "0.4"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=400,
-    )
-    assert done.returncode == 0, done.stdout
+    with (folder / "output").open("w+") as stream:
+        job = subprocess.Popen(
+            [sys.executable, "tests/nodes_driver.py", what, str(folder / "run"), *SETTINGS, *settings],
+            cwd=ROOT,
+            env={**env, "FAULT_MARKS": str(marks), "FAULT_SLEEP_S": "0.4"},
+            stdout=stream,
+            stderr=subprocess.STDOUT,
+        )
+        try:
+            job.wait(400)
+        except subprocess.TimeoutExpired:
+            job.kill()
+            job.wait()
+    output = (folder / "output").read_text()
+    assert job.returncode == 0, f"exit code {job.returncode}, marks {sorted(p.name for p in marks.iterdir())}\n{output}"
     ledgers = data_files(open_storage(str(folder / "run")), "ledger")
     rows = [row for path in ledgers for row in pq.read_table(path).to_pylist()]
     assert sorted(row["pair_id"] for row in rows) == [f"p{n:09d}" for n in range(NUM_PAIRS)]
     assert {row["status"] for row in rows} == {"accepted"}
-    seen = next(json.loads(line) for line in done.stdout.splitlines() if line.startswith("{"))
-    return seen, done.stdout
+    seen = next(json.loads(line) for line in output.splitlines() if line.startswith("{"))
+    return seen, output
 
 
 def test_nodes_that_join_are_used_and_nodes_that_are_lost_for_good_do_not_hang_the_job(tmp_path, ray_home):

@@ -83,12 +83,12 @@ def assert_equals_the_ledger(shown, storage):
 
 
 @pytest.fixture(scope="module")
-def interrupted(tmp_path_factory, ray_home):
+def interrupted(tmp_path_factory):
     """A run that was stopped by Ctrl-C in its middle, the command that goes on, and what was seen while it ran."""
     output = tmp_path_factory.mktemp("status") / "run"
     command = [sys.executable, "jobs/generate.py", "--output", str(output)]
     command += words(*SETTINGS, "output.report_every_s=0.01")
-    job = subprocess.Popen(command, env=ray_home, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    job = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     storage = CountingStorage(str(output))
     while not storage.exists("_lease.json"):
         assert job.poll() is None
@@ -102,7 +102,7 @@ def interrupted(tmp_path_factory, ray_home):
     return storage, follower, command, seen
 
 
-def test_a_run_is_followed_while_it_runs_interrupted_and_finished(interrupted, ray_home):
+def test_a_run_is_followed_while_it_runs_interrupted_and_finished(interrupted):
     storage, follower, command, seen = interrupted
     assert seen.state == "running" and f"process {storage_pid(storage)}" in seen.holder
     assert seen.left_s > 0 and datetime.fromisoformat(seen.expected_end) > datetime.now(UTC) - timedelta(minutes=5)
@@ -121,7 +121,7 @@ def test_a_run_is_followed_while_it_runs_interrupted_and_finished(interrupted, r
     follower.look()
     before = {manifest_key(shard) for shard in range(6) if storage.exists(manifest_key(shard))}
     storage.read.clear()
-    subprocess.run(command, env=ray_home, check=True, capture_output=True, timeout=200)
+    subprocess.run(command, check=True, capture_output=True, timeout=200)
     finished = follower.look()
     new = storage.manifests_read()
     assert len(new) == len(set(new)) == 6 - len(before) and not before & set(new)

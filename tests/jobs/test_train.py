@@ -1,14 +1,11 @@
-"""The training jobs as a user runs them: finished, killed, stopped, resumed, on S3, and in trouble."""
+"""The training jobs as a user runs them: finished, resumed, on S3, and in trouble."""
 
 import json
 import os
 import re
 import resource
-import signal
 import subprocess
 import sys
-import time
-from pathlib import Path
 
 import boto3
 import numpy as np
@@ -20,6 +17,7 @@ from PIL import Image
 from s3 import CREDENTIALS, s3_server
 from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from training_job import INLINE, UNET, train, weights, words
 
 from jobs import generate, train_refiner, train_toffeenet, train_view_generator
 from toffee_pipeline.models.refiner import RefinerNetwork
@@ -28,34 +26,6 @@ from toffee_pipeline.storage import open_storage
 from toffee_pipeline.train.checkpoint import load_checkpoint, steps_saved
 
 pytestmark = pytest.mark.slow
-SMALL = (
-    "data.sources=[{format: world, num_subjects: 232}]",
-    "data.files_per_read=1",
-    "train.batch_size=4",
-    "train.micro_batch_size=2",
-    "train.warmup_steps=2",
-    "train.checkpoint_every_steps=2",
-    "train.max_steps=4",
-    "tracking.num_samples=2",
-    "tracking.log_every_steps=1",
-    "tracking.sample_every_steps=4",
-    "sampling.num_inference_steps=2",
-)
-UNET = "diffusion_pytorch_model.safetensors"
-INLINE = "workers.placement=inline"
-
-
-def words(*overrides):
-    return [word for item in (*SMALL, *overrides) for word in ("--set", item)]
-
-
-def train(job, output, *overrides):
-    command = ["--output", str(output), *words(INLINE, *overrides)]
-    return CliRunner().invoke(job.main, command, catch_exceptions=False)
-
-
-def weights(output):
-    return load_file(Path(output) / "model" / UNET)
 
 
 @pytest.fixture(scope="module")
@@ -127,70 +97,6 @@ def test_a_trained_network_is_taken_into_the_package(uninterrupted, tmp_path):
     figures = refiner_psnr_db(uninterrupted, num_subjects=4)
     assert 5 < figures["psnr_db"] < figures["vae_psnr_db"]
     assert figures["vae_psnr_db"] > 28
-
-
-def wait_for(condition, what, timeout_s=240):
-    deadline = time.monotonic() + timeout_s
-    while time.monotonic() < deadline:
-        if found := condition():
-            return found
-        time.sleep(0.05)
-    raise AssertionError(f"no {what} in {timeout_s} s")
-
-
-def worker_of(session):
-    """Process id of the Ray Train worker whose environment is this session's; None while there is none."""
-    for path in Path("/proc").glob("[0-9]*"):
-        try:
-            name = (path / "cmdline").read_bytes()
-            if b"RayTrainWorker" in name and session.encode() in (path / "environ").read_bytes():
-                return int(path.name)
-        except OSError:
-            continue
-    return None
-
-
-def test_killed_and_stopped_it_ends_where_the_uninterrupted_one_does(uninterrupted, tmp_path, ray_home):
-    output = tmp_path / "run"
-    storage = open_storage(str(output))
-    command = [sys.executable, "jobs/train_refiner.py", "--output", str(output), *words("train.max_steps=12")]
-    environment = ray_home | {"RAY_worker_niceness": "0"}
-    log = (tmp_path / "log").open("w")
-    job = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
-    try:
-        wait_for(lambda: steps_saved(storage), "checkpoint")
-        os.kill(wait_for(lambda: worker_of(ray_home["HOME"]), "worker"), signal.SIGKILL)
-        killed_at = steps_saved(storage)[-1]
-        wait_for(lambda: steps_saved(storage)[-1] > killed_at, "checkpoint after the worker's death")
-        assert job.poll() is None, (tmp_path / "log").read_text()
-        assert "lost worker 0" in (tmp_path / "log").read_text()
-    finally:
-        job.kill()
-        job.wait()
-    wait_for(lambda: worker_of(ray_home["HOME"]) is None, "end of the killed job's worker")
-    reached = steps_saved(storage)[-1]
-    assert reached < 12
-    assert not storage.exists("summary.json")
-
-    job = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    wait_for(lambda: steps_saved(storage)[-1] > reached or job.poll() is not None, "checkpoint of the second try")
-    job.send_signal(signal.SIGINT)
-    said, _ = job.communicate(timeout=120)
-    assert f"resuming at step {reached}" in said
-    if job.returncode:  # else it was done before it heard the signal
-        assert job.returncode == 130, said
-        assert re.search(r"stopped: step \d+ is saved .* run the same command again", said)
-    result = train(train_refiner, output, "train.max_steps=12")  # where it runs may change
-    assert result.exit_code == 0, result.output
-    expected = weights(uninterrupted)
-    for name, value in weights(output).items():
-        torch.testing.assert_close(value, expected[name], rtol=0, atol=1e-4)
-    ours, theirs = (
-        {p.step: p.value for p in EventAccumulator(str(run / "tensorboard")).Reload().Scalars("loss")}
-        for run in (output, uninterrupted)
-    )
-    assert ours.keys() == theirs.keys()
-    assert list(ours.values()) == pytest.approx(list(theirs.values()), abs=1e-3)
 
 
 def test_the_view_generator_is_a_stock_pipeline(tmp_path):

@@ -1,0 +1,92 @@
+"""A training job whose worker and driver are killed, and that is stopped: as if nothing had happened."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from training_job import train, weights, words
+
+from jobs import train_refiner
+from toffee_pipeline.storage import open_storage
+from toffee_pipeline.train.checkpoint import steps_saved
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory):
+    """A Refiner of twelve steps, in one go."""
+    output = tmp_path_factory.mktemp("whole") / "run"
+    result = train(train_refiner, output, "train.max_steps=12")
+    assert result.exit_code == 0, result.output
+    return output
+
+
+def wait_for(condition, what, timeout_s=240):
+    deadline = time.monotonic() + timeout_s
+    while time.monotonic() < deadline:
+        if found := condition():
+            return found
+        time.sleep(0.05)
+    raise AssertionError(f"no {what} in {timeout_s} s")
+
+
+def worker_of(session):
+    """Process id of the Ray Train worker whose environment is this session's; None while there is none."""
+    for path in Path("/proc").glob("[0-9]*"):
+        try:
+            name = (path / "cmdline").read_bytes()
+            if b"RayTrainWorker" in name and session.encode() in (path / "environ").read_bytes():
+                return int(path.name)
+        except OSError:
+            continue
+    return None
+
+
+def test_killed_and_stopped_it_ends_where_the_uninterrupted_one_does(uninterrupted, tmp_path, ray_home):
+    output = tmp_path / "run"
+    storage = open_storage(str(output))
+    command = [sys.executable, "jobs/train_refiner.py", "--output", str(output), *words("train.max_steps=12")]
+    log = (tmp_path / "log").open("w")
+    job = subprocess.Popen(command, env=ray_home, stdout=log, stderr=log)
+    try:
+        wait_for(lambda: steps_saved(storage), "checkpoint")
+        os.kill(wait_for(lambda: worker_of(ray_home["HOME"]), "worker"), signal.SIGKILL)
+        killed_at = steps_saved(storage)[-1]
+        wait_for(lambda: steps_saved(storage)[-1] > killed_at, "checkpoint after the worker's death")
+        assert job.poll() is None, (tmp_path / "log").read_text()
+        assert "lost worker 0" in (tmp_path / "log").read_text()
+    finally:
+        job.kill()
+        job.wait()
+    wait_for(lambda: worker_of(ray_home["HOME"]) is None, "end of the killed job's worker")
+    reached = steps_saved(storage)[-1]
+    assert reached < 12
+    assert not storage.exists("summary.json")
+
+    job = subprocess.Popen(command, env=ray_home, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    wait_for(lambda: steps_saved(storage)[-1] > reached or job.poll() is not None, "checkpoint of the second try")
+    job.send_signal(signal.SIGINT)
+    said, _ = job.communicate(timeout=120)
+    assert f"resuming at step {reached}" in said
+    if job.returncode:  # else it was done before it heard the signal
+        assert job.returncode == 130, said
+        assert re.search(r"stopped: step \d+ is saved .* run the same command again", said)
+    result = train(train_refiner, output, "train.max_steps=12")  # where it runs may change
+    assert result.exit_code == 0, result.output
+    expected = weights(uninterrupted)
+    for name, value in weights(output).items():
+        torch.testing.assert_close(value, expected[name], rtol=0, atol=1e-4)
+    ours, theirs = (
+        {p.step: p.value for p in EventAccumulator(str(run / "tensorboard")).Reload().Scalars("loss")}
+        for run in (output, uninterrupted)
+    )
+    assert ours.keys() == theirs.keys()
+    assert list(ours.values()) == pytest.approx(list(theirs.values()), abs=1e-3)

@@ -1,0 +1,38 @@
+"""Small trainings of the nano networks, for tests of the jobs."""
+
+from pathlib import Path
+
+from click.testing import CliRunner
+from safetensors.torch import load_file
+
+SMALL = (
+    "data.sources=[{format: world, num_subjects: 232}]",
+    "data.files_per_read=1",
+    "train.batch_size=4",
+    "train.micro_batch_size=2",
+    "train.warmup_steps=2",
+    "train.checkpoint_every_steps=2",
+    "train.max_steps=4",
+    "tracking.num_samples=2",
+    "tracking.log_every_steps=1",
+    "tracking.sample_every_steps=4",
+    "sampling.num_inference_steps=2",
+)
+UNET = "diffusion_pytorch_model.safetensors"
+INLINE = "workers.placement=inline"
+
+
+def words(*overrides):
+    """Of the command line."""
+    return [word for item in (*SMALL, *overrides) for word in ("--set", item)]
+
+
+def train(job, output, *overrides):
+    """Runs a job inline, in this process."""
+    command = ["--output", str(output), *words(INLINE, *overrides)]
+    return CliRunner().invoke(job.main, command, catch_exceptions=False)
+
+
+def weights(output):
+    """Of the network that it wrote."""
+    return load_file(Path(output) / "model" / UNET)
