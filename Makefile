@@ -26,7 +26,7 @@ demo: setup ## Write a small dataset and its report (nano profile; no GPU, no ne
 	$(BIN)/python jobs/generate.py --config nano --output $(OUTPUT) $(ARGS)
 
 test: setup check ## Lint, type check and run all tests
-	$(BIN)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: setup ## Lint and type check
 	$(BIN)/ruff check .

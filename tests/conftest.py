@@ -1,5 +1,6 @@
 """Ray in tests: a home, a temporary directory and a session of its own, stopped afterwards."""
 
+import functools
 import os
 import subprocess
 import sys
@@ -8,20 +9,33 @@ from pathlib import Path
 
 import pytest
 import torch
+from xdist.scheduler import LoadFileScheduling
 
 from toffee_pipeline.cli import load_config
 
 torch.set_num_threads(1)
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
+class OneRayAtATime(LoadFileScheduling):
+    """xdist's `--dist loadfile`, but files whose tests start a Ray go to one worker: two of them at once would only
+    wait for each other, and for the timeouts of Ray's start."""
+
+    def _split_scope(self, nodeid):
+        file = super()._split_scope(nodeid)
+        return "ray" if starts_ray(self.config.rootpath / file) else file
+
+
+@functools.cache
+def starts_ray(file):
+    return "ray_home" in file.read_text()
+
+
+def pytest_xdist_make_scheduler(config, log):
+    return OneRayAtATime(config, log)
+
+
 def pytest_collection_modifyitems(items):
-    """For `--dist loadgroup`: a file's tests stay together, and those that start a Ray run one after another, from the
-    beginning: two of them at once would only wait for each other, and for the timeouts of Ray's start."""
-    with_ray = {item.path for item in items if "ray_home" in item.fixturenames}
-    items.sort(key=lambda item: item.path not in with_ray)
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group("ray" if item.path in with_ray else item.path.stem))
+    items.sort(key=lambda item: not starts_ray(item.path))  # the longest group begins first
 
 
 @pytest.fixture(scope="session")
