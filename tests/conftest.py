@@ -30,6 +30,7 @@ def starts_ray(file):
     return "ray_home" in file.read_text()
 
 
+@pytest.hookimpl(optionalhook=True)  # without xdist there is no such hook
 def pytest_xdist_make_scheduler(config, log):
     return OneRayAtATime(config, log)
 
