@@ -197,13 +197,13 @@ def disturb(job: Job, kills: int, num_shards: int, max_delay_s: float, draw: ran
 @click.option("--kills", default=30, show_default=True)
 @click.option("--seed", default=0, show_default=True, help="Of the kills.")
 @click.option("--pairs", default=256, show_default=True, help="In shards of 4.")
-@click.option("--actors", default=lambda: max(1, num_cores() // 2), show_default="half as many as cores")
 @click.option("--max-delay-s", default=8.0, show_default=True, help="Longest wait before a kill that is due.")
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a key of the nano profile.")
-def main(kills: int, seed: int, pairs: int, actors: int, max_delay_s: float, overrides: tuple[str, ...]) -> None:
+def main(kills: int, seed: int, pairs: int, max_delay_s: float, overrides: tuple[str, ...]) -> None:
     num_shards = -(-pairs // 4)
     if num_shards < kills + 2:
         raise click.UsageError(f"{pairs} pairs are {num_shards} shards: too few for {kills} kills")
+    actors = max(1, num_cores() // 2)
     own = [f"pairs.count={pairs}", "subjects_per_shard=1", "placement=fused", f"fused.num_actors={actors}", *overrides]
     with tempfile.TemporaryDirectory(prefix="chaos-", ignore_cleanup_errors=True) as folder:
         alone, job = Job(Path(folder, "a"), own), Job(Path(folder, "b"), own)

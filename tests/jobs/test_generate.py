@@ -1,6 +1,10 @@
-"""The main job as a user runs it: finished, on odd photographs, on S3."""
+"""The main job as a user runs it: finished, killed, resumed, on odd photographs, on S3."""
 
 import json
+import signal
+import subprocess
+import sys
+import time
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -10,7 +14,7 @@ from PIL import Image
 from s3 import CREDENTIALS, s3_server
 
 from jobs.generate import main
-from toffee_pipeline.commit import committed_shards, data_files
+from toffee_pipeline.commit import committed_shards, data_files, read_manifests
 from toffee_pipeline.images import decode
 from toffee_pipeline.nano.world import View, make_subject, render
 from toffee_pipeline.storage import open_storage
@@ -90,6 +94,29 @@ def test_edit_pairs_are_stored_without_loss(tmp_path):
             mask = decode(row["mask"]["bytes"])[..., 0] > 0
             pair = [decode(row[column]["bytes"]) for column in ("input_image", "target_image")]
             np.testing.assert_array_equal(pair[0][~mask], pair[1][~mask])
+
+
+def test_after_a_kill_only_what_is_missing_is_computed(tmp_path):
+    output = tmp_path / "run"
+    sets = [word for item in (*SMALL, "subjects_per_shard=1", "pairs.count=10") for word in ("--set", item)]
+    command = [sys.executable, "jobs/generate.py", "--output", str(output), *sets]
+    job = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    storage = open_storage(str(output))
+    deadline = time.monotonic() + 120
+    while not committed_shards(storage) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    job.send_signal(signal.SIGKILL)
+    job.wait()
+    before = {manifest["shard"]: manifest for manifest in read_manifests(storage)}
+    assert 0 < len(before) < 5
+    assert not storage.exists("summary.json")
+    done = subprocess.run(command, capture_output=True, text=True, timeout=200)
+    assert done.returncode == 0, done.stderr
+    assert f"resuming: {len(before)} of 5 shards" in done.stdout
+    after = {manifest["shard"]: manifest for manifest in read_manifests(storage)}
+    assert len(after) == 5
+    assert {shard: after[shard] for shard in before} == before
+    assert sorted(row["pair_id"] for row in ledger(output)) == [f"p{n:09d}" for n in range(10)]
 
 
 def odd_photographs(folder):

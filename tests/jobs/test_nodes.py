@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -25,21 +26,18 @@ def drive(folder, env, what, *settings):
     """Runs tests/nodes_driver.py; (what it saw, its output)."""
     marks = folder / "marks"
     marks.mkdir()
-    with (folder / "output").open("w+") as stream:
-        job = subprocess.Popen(
+    code = None
+    with (folder / "output").open("w") as stream, suppress(subprocess.TimeoutExpired):
+        code = subprocess.run(
             [sys.executable, "tests/nodes_driver.py", what, str(folder / "run"), *SETTINGS, *settings],
             cwd=ROOT,
             env={**env, "FAULT_MARKS": str(marks), "FAULT_SLEEP_S": "0.4"},
             stdout=stream,
             stderr=subprocess.STDOUT,
-        )
-        try:
-            job.wait(400)
-        except subprocess.TimeoutExpired:
-            job.kill()
-            job.wait()
+            timeout=400,
+        ).returncode
     output = (folder / "output").read_text()
-    assert job.returncode == 0, f"exit code {job.returncode}, marks {sorted(p.name for p in marks.iterdir())}\n{output}"
+    assert code == 0, f"exit code {code}, marks {sorted(mark.name for mark in marks.iterdir())}\n{output}"
     ledgers = data_files(open_storage(str(folder / "run")), "ledger")
     rows = [row for path in ledgers for row in pq.read_table(path).to_pylist()]
     assert sorted(row["pair_id"] for row in rows) == [f"p{n:09d}" for n in range(NUM_PAIRS)]

@@ -28,15 +28,6 @@ from toffee_pipeline.train.checkpoint import load_checkpoint, steps_saved
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture(scope="module")
-def uninterrupted(tmp_path_factory):
-    """A Refiner of twelve steps, in one go."""
-    output = tmp_path_factory.mktemp("whole") / "run"
-    result = train(train_refiner, output, "train.max_steps=12")
-    assert result.exit_code == 0, result.output
-    return output
-
-
 def test_a_run_explains_itself(uninterrupted):
     run, summary = (json.loads((uninterrupted / name).read_text()) for name in ("run.json", "summary.json"))
     assert run["config"]["train"]["max_steps"] == 12

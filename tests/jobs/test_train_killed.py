@@ -20,15 +20,6 @@ from toffee_pipeline.train.checkpoint import steps_saved
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture(scope="module")
-def uninterrupted(tmp_path_factory):
-    """A Refiner of twelve steps, in one go."""
-    output = tmp_path_factory.mktemp("whole") / "run"
-    result = train(train_refiner, output, "train.max_steps=12")
-    assert result.exit_code == 0, result.output
-    return output
-
-
 def wait_for(condition, what, timeout_s=240):
     deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline:
