@@ -37,18 +37,18 @@ submit: setup ## Submit a job to a Ray cluster: make submit JOB=generate ARGS="-
 	RAY_AUTH_MODE=$${RAY_AUTH_MODE:-token} $(BIN)/ray job submit --working-dir . -- python jobs/$(JOB).py $(ARGS)
 
 nano-data: setup ## Render the training set of the nano networks (.nano/)
-	$(BIN)/python -m toffee_pipeline.nano.recipe data
+	$(BIN)/python -m toffee_pipeline.recipe data
 
 $(NETWORKS): nano-%: setup
-	$(BIN)/python -m toffee_pipeline.nano.recipe $*
+	$(BIN)/python -m toffee_pipeline.recipe $*
 
 nano-refiner: setup ## Train the nano Refiner by its job, and take it into the package
 	$(BIN)/python jobs/train_refiner.py --config nano --output .nano/train_refiner --set data.cache=.nano/cache $(ARGS)
-	$(BIN)/python -m toffee_pipeline.nano.recipe adopt refiner .nano/train_refiner
+	$(BIN)/python -m toffee_pipeline.recipe adopt refiner .nano/train_refiner
 
 nano-view-generator: setup ## Train the nano View Generator by its job, and take it into the package
 	$(BIN)/python jobs/train_view_generator.py --config nano --output .nano/train_view_generator --set data.cache=.nano/cache $(ARGS)
-	$(BIN)/python -m toffee_pipeline.nano.recipe adopt view_generator .nano/train_view_generator
+	$(BIN)/python -m toffee_pipeline.recipe adopt view_generator .nano/train_view_generator
 
 clean: ## Remove runs and caches, keep the virtual environment
 	rm -rf runs .pytest_cache .mypy_cache .ruff_cache

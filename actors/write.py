@@ -12,10 +12,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from actors.base import PairState, Shard
-from toffee_pipeline.commit import commit_shard
-from toffee_pipeline.config import RunConfig
+from toffee_pipeline.config.generate import RunConfig
 from toffee_pipeline.images import decode, encode
-from toffee_pipeline.ray_metrics import RayRecord
+from toffee_pipeline.on_ray.metrics import RayRecord
+from toffee_pipeline.rundir.commit import commit_shard
 from toffee_pipeline.schema import DATA, LEDGER, STAGES, planned_row
 from toffee_pipeline.storage import open_storage
 

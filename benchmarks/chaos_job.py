@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from actors import on_ray
+from actors.executors import on_ray
 from jobs.generate import main
 
 

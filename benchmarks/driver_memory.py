@@ -23,8 +23,8 @@ import click
 from benchmarks import stub_stage
 from benchmarks.fresh import MIB, in_fresh_process, peak_rss_bytes
 from jobs.generate import generate
-from toffee_pipeline.cli import load_config
-from toffee_pipeline.placement import SPARE_CPUS
+from toffee_pipeline.console.options import load_config
+from toffee_pipeline.on_ray.placement import SPARE_CPUS
 
 BAR = 1.10
 ROOT = str(Path(__file__).parents[1])

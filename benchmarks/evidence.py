@@ -33,9 +33,9 @@ from rich.table import Table as RichTable
 from benchmarks import evidence_refiner, evidence_yield
 from benchmarks.evidence_page import render_page
 from benchmarks.evidence_refiner import SWEEPS, Example
-from benchmarks.evidence_scores import group
 from benchmarks.evidence_tables import REFINING, RUN, Evidence, Table, bars, main_table, markdown, to_json
-from toffee_pipeline.cli import load_config
+from toffee_pipeline.console.options import load_config
+from toffee_pipeline.evaluation.judge import group
 from toffee_pipeline.models.roles import describe_roles
 
 

@@ -11,10 +11,10 @@ import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from benchmarks.evidence_charts import Chart, Series
-from benchmarks.evidence_estimate import Estimate
 from benchmarks.evidence_refiner import Example
-from benchmarks.evidence_scores import METRICS, PICTURES
 from benchmarks.evidence_tables import LABELS, REFINING, SYMBOLS, Evidence, bars, tables
+from toffee_pipeline.evaluation.estimate import Estimate
+from toffee_pipeline.evaluation.judge import METRICS, PICTURES
 from toffee_pipeline.images import encode_png
 
 STYLES = ("first", "second", "third")

@@ -16,15 +16,15 @@ import numpy as np
 import torch
 
 from actors.base import Shard, present
+from actors.chain import StageChain
 from actors.guard import NoGuard
-from actors.pipeline import StageChain
-from benchmarks.evidence_scores import PICTURES, Judge, Scored
-from toffee_pipeline.cli import load_config
-from toffee_pipeline.config import Category, RunConfig
+from toffee_pipeline.config.generate import Category, RunConfig
+from toffee_pipeline.console.options import load_config
+from toffee_pipeline.evaluation.judge import PICTURES, Judge, Scored
 from toffee_pipeline.images import decode
 from toffee_pipeline.models.model_set import ModelSet
 from toffee_pipeline.nano.renderer import drafted, scene
-from toffee_pipeline.plan import Plan
+from toffee_pipeline.plan.plan import Plan
 from toffee_pipeline.schema import Pair, Subject
 
 FORCED = (

@@ -8,10 +8,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from benchmarks.evidence_estimate import Estimate
-from benchmarks.evidence_scores import METRICS, PICTURES, Group
 from benchmarks.evidence_yield import OFF, Yield
-from toffee_pipeline.config import FilterConfig, RefineConfig
+from toffee_pipeline.config.generate import FilterConfig, RefineConfig
+from toffee_pipeline.evaluation.estimate import Estimate
+from toffee_pipeline.evaluation.judge import METRICS, PICTURES, Group
 
 LABELS = {
     "dino": "DINO",

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 
 import pyarrow.parquet as pq
 
-from benchmarks.evidence_estimate import Estimate, ratio
 from jobs.generate import generate
-from toffee_pipeline.commit import data_files
-from toffee_pipeline.config import CATEGORIES, FilterConfig, RunConfig
+from toffee_pipeline.config.generate import CATEGORIES, FilterConfig, RunConfig
+from toffee_pipeline.evaluation.estimate import Estimate, ratio
 from toffee_pipeline.filters import decide
+from toffee_pipeline.rundir.commit import data_files
 from toffee_pipeline.storage import open_storage
 
 KINDS = ("generation", "edit")

@@ -32,17 +32,17 @@ from typing import Any
 import click
 
 from actors.base import Shard
+from actors.chain import STAGE_CLASSES, StageChain
+from actors.executors.on_ray import logical_cpus
 from actors.guard import NoGuard
-from actors.on_ray import logical_cpus
-from actors.pipeline import STAGE_CLASSES, StageChain
 from actors.write import count
 from benchmarks.fresh import in_fresh_process
 from jobs.generate import generate
-from toffee_pipeline.cli import load_config
-from toffee_pipeline.commit import committed_shards, manifest_key, read_manifest
-from toffee_pipeline.config import RunConfig
-from toffee_pipeline.plan import Plan
-from toffee_pipeline.ray_session import ray_session
+from toffee_pipeline.config.generate import RunConfig
+from toffee_pipeline.console.options import load_config
+from toffee_pipeline.on_ray.session import ray_session
+from toffee_pipeline.plan.plan import Plan
+from toffee_pipeline.rundir.commit import committed_shards, manifest_key, read_manifest
 from toffee_pipeline.storage import open_storage
 
 WARM_UP_SHARDS = 2

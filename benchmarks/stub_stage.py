@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from actors import pipeline
+from actors import chain
 from actors.base import PairState, Shard, Stage
 from toffee_pipeline.images import encode_depth, encode_mask, encode_png
 
@@ -39,5 +39,5 @@ class Stub(Stage):
 
 def install() -> None:
     """Makes this stage the whole pipeline of the calling process."""
-    pipeline.STAGE_CLASSES.clear()
-    pipeline.STAGE_CLASSES[Stub.name] = Stub
+    chain.STAGE_CLASSES.clear()
+    chain.STAGE_CLASSES[Stub.name] = Stub

@@ -33,14 +33,14 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.fresh import in_fresh_process
-from toffee_pipeline.cli import load_config
-from toffee_pipeline.models import published
+from toffee_pipeline.config.train import RefinerTraining, ToffeeNetTraining, TrainingConfig, ViewGeneratorTraining
+from toffee_pipeline.console.options import load_config
 from toffee_pipeline.models.loading import computes_bfloat16
-from toffee_pipeline.models.refiner import RefinerNetwork
-from toffee_pipeline.models.toffeenet_network import ToffeeNetNetwork
-from toffee_pipeline.models.view_generator import ViewGeneratorNetwork
-from toffee_pipeline.nano.untrained import velocity_scheduler
-from toffee_pipeline.train.config import RefinerTraining, ToffeeNetTraining, TrainingConfig, ViewGeneratorTraining
+from toffee_pipeline.models.networks import published
+from toffee_pipeline.models.networks.refiner import RefinerNetwork
+from toffee_pipeline.models.networks.toffeenet import ToffeeNetNetwork
+from toffee_pipeline.models.networks.view_generator import ViewGeneratorNetwork
+from toffee_pipeline.models.tiny.untrained import velocity_scheduler
 from toffee_pipeline.train.losses import diffusion_loss
 from toffee_pipeline.train.tasks import make_task
 from toffee_pipeline.train.trainer import Trainer

@@ -9,24 +9,24 @@ from typing import Any
 
 import click
 
-from actors.pipeline import run
-from actors.progress import Display, clock
-from toffee_pipeline.catalog import CatalogError
-from toffee_pipeline.cli import UserError, job_options, stop_politely
-from toffee_pipeline.commit import committed_shards, delete_orphans
-from toffee_pipeline.config import RunConfig
-from toffee_pipeline.evaluation.live_report import LiveReport
-from toffee_pipeline.evaluation.report import REPORT, write_report
-from toffee_pipeline.failures import FailureLimit, TooManyFailures
-from toffee_pipeline.lease import Lease
-from toffee_pipeline.metrics import RunMetrics
+from actors.chain import run
+from toffee_pipeline.config.generate import RunConfig
+from toffee_pipeline.console.generation import Display, clock
+from toffee_pipeline.console.options import UserError, job_options, stop_politely
 from toffee_pipeline.models.roles import describe_roles
-from toffee_pipeline.placement import PlacementError
-from toffee_pipeline.plan import Plan, PlanError
-from toffee_pipeline.ray_metrics import RayRecord
-from toffee_pipeline.run import RunMismatch, check_counts, open_run, total
+from toffee_pipeline.on_ray.metrics import RayRecord
+from toffee_pipeline.on_ray.placement import PlacementError
+from toffee_pipeline.plan.catalog import CatalogError
+from toffee_pipeline.plan.plan import Plan, PlanError
+from toffee_pipeline.report.live import LiveReport
+from toffee_pipeline.report.page import REPORT, write_report
+from toffee_pipeline.rundir.commit import committed_shards, delete_orphans
+from toffee_pipeline.rundir.description import RunMismatch, check_counts, open_run, total
+from toffee_pipeline.rundir.failures import FailureLimit, TooManyFailures
+from toffee_pipeline.rundir.lease import Lease
+from toffee_pipeline.rundir.publish import RunMetrics
+from toffee_pipeline.rundir.totals import Totals
 from toffee_pipeline.storage import Storage, open_storage
-from toffee_pipeline.totals import Totals
 
 
 @click.command(help=__doc__)

@@ -9,10 +9,10 @@ import click
 from rich.console import Console
 from rich.live import Live
 
-from toffee_pipeline.cli import UserError, stop_politely
-from toffee_pipeline.run import NoRun
-from toffee_pipeline.status import Follower, Status
-from toffee_pipeline.status_report import render
+from toffee_pipeline.console.options import UserError, stop_politely
+from toffee_pipeline.console.status import render
+from toffee_pipeline.rundir.description import NoRun
+from toffee_pipeline.rundir.status import Follower, Status
 from toffee_pipeline.storage import open_storage
 
 

@@ -2,8 +2,8 @@
 
 import click
 
-from toffee_pipeline.cli import job_options
-from toffee_pipeline.train.config import RefinerTraining
+from toffee_pipeline.config.train import RefinerTraining
+from toffee_pipeline.console.options import job_options
 from toffee_pipeline.train.job import run_job
 
 

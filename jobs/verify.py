@@ -6,12 +6,12 @@ import sys
 
 import click
 
-from toffee_pipeline.catalog import CatalogError
-from toffee_pipeline.cli import UserError
-from toffee_pipeline.plan import PlanError
+from toffee_pipeline.console.options import UserError
+from toffee_pipeline.console.verify import print_report
+from toffee_pipeline.plan.catalog import CatalogError
+from toffee_pipeline.plan.plan import PlanError
+from toffee_pipeline.rundir.verify import NoRun, repair, verify
 from toffee_pipeline.storage import open_storage
-from toffee_pipeline.verify import NoRun, repair, verify
-from toffee_pipeline.verify_report import print_report
 
 
 @click.command(help=__doc__)

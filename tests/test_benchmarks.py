@@ -9,9 +9,9 @@ from actors.guard import NoGuard
 from actors.write import count
 from benchmarks import chaos, evidence, overhead, plan_scale, stub_stage
 from benchmarks.chaos_log import Try, read_tries, work
-from benchmarks.evidence_estimate import ratio
+from toffee_pipeline.evaluation.estimate import ratio
 from toffee_pipeline.models.model_set import ModelSet
-from toffee_pipeline.plan import Plan
+from toffee_pipeline.plan.plan import Plan
 
 
 def test_the_plans_figures_are_there_for_a_plan_of_less_than_a_shard():

@@ -4,8 +4,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-from toffee_pipeline.metrics import METRICS, RunMetrics
-from toffee_pipeline.totals import Totals
+from toffee_pipeline.metrics import METRICS
+from toffee_pipeline.rundir.publish import RunMetrics
+from toffee_pipeline.rundir.totals import Totals
 
 RUN = {"num_pairs": 40, "num_shards": 4}
 

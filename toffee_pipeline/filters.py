@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from toffee_pipeline.config import FilterConfig, MaskConfig
+from toffee_pipeline.config.generate import FilterConfig, MaskConfig
 from toffee_pipeline.schema import Reason
 
 

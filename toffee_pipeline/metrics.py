@@ -1,20 +1,14 @@
-"""Names, units and help of every metric, once; and what the driver publishes about the whole run.
+"""Names, units and help of every metric, once.
 
-`ray_metrics.py` publishes them: Ray puts "ray_" before each name, and "_total" after a counter's. Every metric has the
-tag `run`, the URI of the run directory. Counters count work, so what a retry repeats twice; the gauges `run_*` go by
-committed shards alone, also those of earlier starts, and are exact.
+`on_ray/metrics.py` publishes them: Ray puts "ray_" before each name, and "_total" after a counter's. Every metric has
+the tag `run`, the URI of the run directory. Counters count work, so what a retry repeats twice; the gauges `run_*` go
+by committed shards alone, also those of earlier starts, and are exact.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Any, Literal, Protocol
-
-from toffee_pipeline.status import WINDOW, Commit, pace
-from toffee_pipeline.totals import Totals
+from typing import Literal, Protocol
 
 SECONDS = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0)
 IMAGE_STAGES = ("synthesize", "draft", "refine", "edit", "view")
@@ -91,54 +85,3 @@ class Record(Protocol):
 
 def no_record(name: str, value: float, **tags: str) -> None:
     """Without Ray nobody collects metrics."""
-
-
-class RunMetrics:
-    """What the driver publishes at its start and as each shard is committed.
-
-    Args:
-        run: the content of run.json.
-        price_per_gpu_hour: 0: no money is published.
-    """
-
-    def __init__(self, record: Record, run: Mapping[str, Any], price_per_gpu_hour: float) -> None:
-        self._record, self._run, self._price = record, run, price_per_gpu_hour
-        self._since = datetime.now(UTC)
-        self._commits: deque[Commit] = deque(maxlen=WINDOW)
-
-    def update(self, counts: Mapping[str, Any], totals: Totals) -> None:
-        """counts: of the shard; totals: of all that are committed, this one among them."""
-        self._record("toffee_shards_committed", 1)
-        self._record("toffee_written_bytes", counts["num_bytes"])
-        for outcome, reason, number in _outcomes(counts["accepted"], counts["rejected"], counts["failed"]):
-            self._record("toffee_pairs", number, outcome=outcome, reason=reason)
-        self._commits.append((datetime.now(UTC), counts["planned"]))
-        self.show(totals)
-
-    def show(self, totals: Totals) -> None:
-        """Sets the gauges of the whole run."""
-        for outcome, reason, number in _outcomes(totals.accepted, totals.rejected, totals.failed):
-            self._record("toffee_run_pairs", number, outcome=outcome, reason=reason)
-        gauges = {
-            "planned_pairs": self._run["num_pairs"],
-            "planned_shards": self._run["num_shards"],
-            "committed_shards": totals.shards,
-            "gpu_seconds": totals.gpu_seconds,
-        }
-        if totals.accepted:
-            gauges["gpu_seconds_per_accepted"] = totals.gpu_seconds / totals.accepted
-        if self._price:
-            gauges["cost"] = totals.gpu_seconds / 3600 * self._price
-        if self._price and totals.accepted:
-            gauges["cost_per_accepted"] = gauges["cost"] / totals.accepted
-        now = datetime.now(UTC)
-        if pairs_per_s := pace(self._commits, self._since, now):
-            left = self._run["num_pairs"] - totals.planned
-            gauges["expected_end_seconds"] = now.timestamp() + left / pairs_per_s
-        for name, value in gauges.items():
-            self._record(f"toffee_run_{name}", value)
-
-
-def _outcomes(accepted: int, rejected: Mapping[str, int], failed: int) -> list[tuple[str, str, int]]:
-    """(outcome, reason, pairs); a reason is given for the rejected only."""
-    return [("accepted", "", accepted), *(("rejected", why, n) for why, n in rejected.items()), ("failed", "", failed)]

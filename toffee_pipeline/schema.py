@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import pyarrow as pa
 
-from toffee_pipeline.config import Category
+from toffee_pipeline.config.generate import Category
 
 SCHEMA_VERSION = 1
 Kind = Literal["generation", "edit"]

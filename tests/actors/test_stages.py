@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 
 from actors.base import Shard
+from actors.chain import STAGE_CLASSES, StageChain
 from actors.guard import NoGuard
-from actors.pipeline import STAGE_CLASSES, StageChain
 from actors.write import count
 from toffee_pipeline.images import decode, decode_mask
 from toffee_pipeline.models.model_set import ModelSet
 from toffee_pipeline.nano.renderer import drafted, scene
-from toffee_pipeline.plan import Plan
+from toffee_pipeline.plan.plan import Plan
 from toffee_pipeline.schema import SampleError
 
 COUNT = 24
@@ -26,7 +26,7 @@ def chain(config, names=tuple(STAGE_CLASSES), progress=lambda *figures: None):
 @pytest.fixture(scope="module")
 def finished():
     """One shard of the nano world through every stage, with a filter that lets all pairs pass."""
-    from toffee_pipeline.cli import load_config
+    from toffee_pipeline.console.options import load_config
 
     config = load_config(
         "nano",

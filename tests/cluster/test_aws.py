@@ -3,16 +3,16 @@
 import boto3
 import pytest
 import yaml
-from examples import CLUSTER, load
 from moto import mock_aws
 from moto.core import set_initial_no_auth_action_count
 from ray.autoscaler._private.commands import _bootstrap_config
 from ray.autoscaler._private.util import prepare_config, validate_config
-from s3 import CREDENTIALS
 
-from toffee_pipeline.cli import load_config
-from toffee_pipeline.placement import Cluster, check, plan_pools
-from toffee_pipeline.ray_session import nodes_of_file
+from tests.helpers.examples import CLUSTER, load
+from tests.helpers.s3 import CREDENTIALS
+from toffee_pipeline.console.options import load_config
+from toffee_pipeline.on_ray.placement import Cluster, check, plan_pools
+from toffee_pipeline.on_ray.session import nodes_of_file
 from toffee_pipeline.schema import STAGES
 
 REGION = "us-east-1"

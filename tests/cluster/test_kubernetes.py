@@ -4,9 +4,10 @@ import shlex
 
 import pytest
 from click.testing import CliRunner
-from examples import ROOT, load
-from kubernetes_model import RayCluster, RayJob
 from pydantic import ValidationError
+
+from tests.helpers.examples import ROOT, load
+from tests.helpers.kubernetes_model import RayCluster, RayJob
 
 GIB = 2**30
 
@@ -81,7 +82,7 @@ def test_weights_are_fetched_once_per_node_and_mounted_where_the_job_looks(clust
 
 def test_the_entrypoint_is_a_command_that_the_job_takes(job, tmp_path):
     from jobs.generate import main
-    from toffee_pipeline.cli import load_config
+    from toffee_pipeline.console.options import load_config
 
     python, flag, module, *arguments = shlex.split(job.entrypoint)
     assert (python, flag, module) == ("python", "-m", "jobs.generate")

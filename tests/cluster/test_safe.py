@@ -5,7 +5,8 @@ import shlex
 
 import pytest
 import yaml
-from examples import CLUSTER, ROOT
+
+from tests.helpers.examples import CLUSTER, ROOT
 
 EXAMPLES = [path for path in sorted(CLUSTER.rglob("*")) if path.is_file()]
 GUIDES = [ROOT / "README.md", ROOT / "Makefile", *sorted((ROOT / "docs").glob("*.md"))]

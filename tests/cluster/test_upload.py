@@ -5,8 +5,9 @@ import subprocess
 from zipfile import ZipFile
 
 import pytest
-from examples import ROOT
 from ray._private.runtime_env.packaging import create_package
+
+from tests.helpers.examples import ROOT
 
 MIB = 2**20
 LITTER = (

@@ -1,9 +1,9 @@
 """A training that tests of several files compare with."""
 
 import pytest
-from training_job import train
 
 from jobs import train_refiner
+from tests.helpers.training_job import train
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from toffee_pipeline.commit import committed_shards, data_files, read_manifests
+from toffee_pipeline.rundir.commit import committed_shards, data_files, read_manifests
 from toffee_pipeline.storage import open_storage
 
 NUM_PAIRS = 32
@@ -28,7 +28,14 @@ class Job:
     def __init__(self, folder: Path, env: dict[str, str], faults: str, *settings: str, sleep_s: float = 0.02) -> None:
         self.output, self.marks = folder / "run", folder / "marks"
         self.marks.mkdir()
-        self.command = [sys.executable, "tests/faulty_driver.py", faults, str(self.output), *SETTINGS, *settings]
+        self.command = [
+            sys.executable,
+            "tests/helpers/faulty_driver.py",
+            faults,
+            str(self.output),
+            *SETTINGS,
+            *settings,
+        ]
         self.env = {**env, "FAULT_MARKS": str(self.marks), "FAULT_SLEEP_S": str(sleep_s)}
 
     def start(self) -> subprocess.Popen:

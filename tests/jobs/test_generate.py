@@ -11,12 +11,12 @@ import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 from PIL import Image
-from s3 import CREDENTIALS, s3_server
 
 from jobs.generate import main
-from toffee_pipeline.commit import committed_shards, data_files, read_manifests
+from tests.helpers.s3 import CREDENTIALS, s3_server
 from toffee_pipeline.images import decode
 from toffee_pipeline.nano.world import View, make_subject, render
+from toffee_pipeline.rundir.commit import committed_shards, data_files, read_manifests
 from toffee_pipeline.storage import open_storage
 
 SMALL = ("placement=inline", "subjects.source=renderer", "pairs.count=8", "pairs.per_subject=2")

@@ -8,13 +8,13 @@ import sys
 
 import pytest
 from click.testing import CliRunner
-from faulty_s3 import Rule, error, faulty_s3, lose_answer
-from s3 import BUCKET, CREDENTIALS, EXTERNAL, make_bucket, s3_server
 
 from jobs import generate, verify
-from toffee_pipeline.commit import committed_shards
+from tests.helpers.faulty_s3 import Rule, error, faulty_s3, lose_answer
+from tests.helpers.s3 import BUCKET, CREDENTIALS, EXTERNAL, make_bucket, s3_server
+from toffee_pipeline.rundir.commit import committed_shards
+from toffee_pipeline.rundir.verify import verify as verify_run
 from toffee_pipeline.storage import open_storage
-from toffee_pipeline.verify import verify as verify_run
 
 SMALL = ("placement=inline", "subjects.source=renderer", "pairs.count=4", "pairs.per_subject=2", "subjects_per_shard=1")
 SECRETS = {

@@ -10,9 +10,9 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 import yaml
-from one_node import ADDRESS, ROOT, free_ports, one_node, with_ray
 
-from toffee_pipeline.commit import data_files
+from tests.helpers.one_node import ADDRESS, ROOT, free_ports, one_node, with_ray
+from toffee_pipeline.rundir.commit import data_files
 from toffee_pipeline.storage import open_storage
 
 NUM_PAIRS = 400
@@ -23,13 +23,13 @@ pytestmark = pytest.mark.slow
 
 
 def drive(folder, env, what, *settings):
-    """Runs tests/nodes_driver.py; (what it saw, its output)."""
+    """Runs tests/helpers/nodes_driver.py; (what it saw, its output)."""
     marks = folder / "marks"
     marks.mkdir()
     code = None
     with (folder / "output").open("w") as stream, suppress(subprocess.TimeoutExpired):
         code = subprocess.run(
-            [sys.executable, "tests/nodes_driver.py", what, str(folder / "run"), *SETTINGS, *settings],
+            [sys.executable, "tests/helpers/nodes_driver.py", what, str(folder / "run"), *SETTINGS, *settings],
             cwd=ROOT,
             env={**env, "FAULT_MARKS": str(marks), "FAULT_SLEEP_S": "0.4"},
             stdout=stream,

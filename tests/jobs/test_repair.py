@@ -7,8 +7,8 @@ import pyarrow.parquet as pq
 from click.testing import CliRunner
 
 from jobs import generate, verify
-from toffee_pipeline.commit import read_manifest
-from toffee_pipeline.lease import Lease
+from toffee_pipeline.rundir.commit import read_manifest
+from toffee_pipeline.rundir.lease import Lease
 from toffee_pipeline.schema import IMAGE_COLUMNS
 from toffee_pipeline.storage import Storage, open_storage
 

@@ -12,17 +12,17 @@ from datetime import UTC, datetime, timedelta
 import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
-from faulty_s3 import faulty_s3
-from s3 import BUCKET, CREDENTIALS, make_bucket, s3_server
 
 from jobs.generate import main as generate_main
 from jobs.status import main
-from toffee_pipeline.commit import commit_shard, data_files, manifest_key
-from toffee_pipeline.evaluation.live_report import LiveReport
+from tests.helpers.faulty_s3 import faulty_s3
+from tests.helpers.s3 import BUCKET, CREDENTIALS, make_bucket, s3_server
+from toffee_pipeline.report.live import LiveReport
+from toffee_pipeline.rundir.commit import commit_shard, data_files, manifest_key
+from toffee_pipeline.rundir.status import WINDOW, Follower, end_after, pace
+from toffee_pipeline.rundir.totals import Totals
 from toffee_pipeline.schema import SCHEMA_VERSION, STAGES
-from toffee_pipeline.status import WINDOW, Follower, end_after, pace
 from toffee_pipeline.storage import LocalStorage, Storage, open_storage
-from toffee_pipeline.totals import Totals
 
 SETTINGS = (
     "subjects.source=renderer",

@@ -9,9 +9,9 @@ import urllib.request
 from pathlib import Path
 
 import pytest
-from one_node import ADDRESS, ROOT, free_ports, one_node, with_ray
 
-from toffee_pipeline.commit import committed_shards
+from tests.helpers.one_node import ADDRESS, ROOT, free_ports, one_node, with_ray
+from toffee_pipeline.rundir.commit import committed_shards
 from toffee_pipeline.storage import open_storage
 
 NUM_SHARDS = 12

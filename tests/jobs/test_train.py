@@ -14,14 +14,14 @@ import torch
 from click.testing import CliRunner
 from diffusers import AutoencoderKL, ControlNetModel, StableDiffusionPipeline, UNet2DConditionModel
 from PIL import Image
-from s3 import CREDENTIALS, s3_server
 from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-from training_job import INLINE, UNET, train, weights, words
 
 from jobs import generate, train_refiner, train_toffeenet, train_view_generator
-from toffee_pipeline.models.refiner import RefinerNetwork
-from toffee_pipeline.nano.recipe.adopt import adopt, refiner_psnr_db
+from tests.helpers.s3 import CREDENTIALS, s3_server
+from tests.helpers.training_job import INLINE, UNET, train, weights, words
+from toffee_pipeline.models.networks.refiner import RefinerNetwork
+from toffee_pipeline.recipe.adopt import adopt, refiner_psnr_db
 from toffee_pipeline.storage import open_storage
 from toffee_pipeline.train.checkpoint import load_checkpoint, steps_saved
 

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-from training_job import train, weights, words
 
 from jobs import train_refiner
+from tests.helpers.training_job import train, weights, words
 from toffee_pipeline.storage import open_storage
 from toffee_pipeline.train.checkpoint import steps_saved
 

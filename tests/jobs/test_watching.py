@@ -10,11 +10,11 @@ from types import SimpleNamespace
 
 import pyarrow.parquet as pq
 import pytest
-from monitoring import ask, panel_queries, prometheus_server, scrape
 
-from toffee_pipeline.commit import data_files
+from tests.helpers.monitoring import ask, panel_queries, prometheus_server, scrape
 from toffee_pipeline.metrics import IMAGE_STAGES, METRICS
-from toffee_pipeline.run import total
+from toffee_pipeline.rundir.commit import data_files
+from toffee_pipeline.rundir.description import total
 from toffee_pipeline.schema import STAGES
 from toffee_pipeline.storage import open_storage
 
@@ -46,7 +46,7 @@ LOOK_EVERY_S = 3
 def job(tmp_path_factory, ray_home):
     """A job that was watched to its end: what its endpoints showed, and a Prometheus where there is one."""
     folder = tmp_path_factory.mktemp("metrics")
-    command = [sys.executable, "tests/metrics_driver.py", str(folder / "run"), *SETTINGS]
+    command = [sys.executable, "tests/helpers/metrics_driver.py", str(folder / "run"), *SETTINGS]
     with open(folder / "errors", "wb") as errors:
         process = subprocess.Popen(
             command,

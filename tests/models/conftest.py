@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from toffee_pipeline.config import ModelsConfig, ModelSpec, RunConfig, SamplingConfig, SubjectsConfig
+from toffee_pipeline.config.generate import ModelsConfig, ModelSpec, RunConfig, SamplingConfig, SubjectsConfig
 from toffee_pipeline.schema import Pair, Subject
 
 CLASS_NAMES = ("mug", "toy car", "cat")

@@ -1,7 +1,7 @@
 import numpy as np
 import torch
 
-from toffee_pipeline.config import MaskConfig
+from toffee_pipeline.config.generate import MaskConfig
 from toffee_pipeline.models.blended import composite, dilate, editing_mask, latent_mask
 
 

@@ -3,7 +3,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from toffee_pipeline.config import RunConfig
+from toffee_pipeline.config.generate import RunConfig
 from toffee_pipeline.models.dino import DinoEncoder, mix_tokens, patch_region
 
 

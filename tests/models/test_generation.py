@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from toffee_pipeline.config import RunConfig, SamplingConfig, SubjectsConfig
+from toffee_pipeline.config.generate import RunConfig, SamplingConfig, SubjectsConfig
 from toffee_pipeline.models.depth import DepthEstimator
 from toffee_pipeline.models.draft import ControlNetDraft
 from toffee_pipeline.models.subject import FolderSubject, SDXLSubject

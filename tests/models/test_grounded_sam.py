@@ -14,7 +14,7 @@ from transformers import (
     SwinConfig,
 )
 
-from toffee_pipeline.config import MaskConfig, ModelSpec, RunConfig
+from toffee_pipeline.config.generate import MaskConfig, ModelSpec, RunConfig
 from toffee_pipeline.models.grounded_sam import GroundedSam, detect_boxes, load_sam
 from toffee_pipeline.schema import Subject
 

@@ -6,9 +6,9 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from toffee_pipeline.config import ModelSpec
+from toffee_pipeline.config.generate import ModelSpec
 from toffee_pipeline.models import loading, weights
-from toffee_pipeline.nano import untrained
+from toffee_pipeline.models.tiny import untrained
 
 
 def test_resolve_takes_path_before_id(tmp_path: Path) -> None:

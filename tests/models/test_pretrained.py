@@ -8,15 +8,15 @@ import pytest
 import torch
 from transformers import ViTConfig, ViTModel
 
-from toffee_pipeline.config import ModelSpec, RunConfig
+from toffee_pipeline.config.generate import ModelSpec, RunConfig
 from toffee_pipeline.models import grounded_sam
 from toffee_pipeline.models.depth import DepthEstimator
 from toffee_pipeline.models.draft import ControlNetDraft
 from toffee_pipeline.models.grounded_sam import GroundedSam
 from toffee_pipeline.models.scores import DinoScorer
 from toffee_pipeline.models.subject import SDXLSubject
+from toffee_pipeline.models.tiny import untrained
 from toffee_pipeline.models.view_generator import ViewGenerator
-from toffee_pipeline.nano import untrained
 from toffee_pipeline.schema import Pair, Subject
 
 MakeConfig = Callable[..., RunConfig]

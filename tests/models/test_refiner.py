@@ -6,10 +6,11 @@ import pytest
 import torch
 from diffusers import DDIMScheduler, UNet2DConditionModel
 
-from toffee_pipeline.config import ModelSpec, RefineConfig, RunConfig, SamplingConfig
-from toffee_pipeline.models.refiner import TOKEN_MAP_FILE, Refiner, RefinerNetwork
-from toffee_pipeline.nano import untrained
-from toffee_pipeline.nano.architectures import build_refiner_unet
+from toffee_pipeline.config.generate import ModelSpec, RefineConfig, RunConfig, SamplingConfig
+from toffee_pipeline.models.networks.refiner import TOKEN_MAP_FILE, RefinerNetwork
+from toffee_pipeline.models.refiner import Refiner
+from toffee_pipeline.models.tiny import untrained
+from toffee_pipeline.models.tiny.architectures import build_refiner_unet
 from toffee_pipeline.schema import SampleError
 
 SEEDS = [11, 12, 13]

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from toffee_pipeline.config import ModelSpec, RunConfig, SubjectsConfig
+from toffee_pipeline.config.generate import ModelSpec, RunConfig, SubjectsConfig
 from toffee_pipeline.models import registry, roles
 from toffee_pipeline.models.depth import DepthEstimator
 from toffee_pipeline.models.draft import ControlNetDraft

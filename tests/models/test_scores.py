@@ -9,11 +9,11 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from toffee_pipeline.config import ModelSpec, RunConfig
+from toffee_pipeline.config.generate import ModelSpec, RunConfig
 from toffee_pipeline.models import weights
 from toffee_pipeline.models.scores import ClipScorer, DinoScorer
-from toffee_pipeline.nano import untrained
-from toffee_pipeline.nano.architectures import build_clip_config
+from toffee_pipeline.models.tiny import untrained
+from toffee_pipeline.models.tiny.architectures import build_clip_config
 
 PROMPTS = ["a red mug", "a very long story about a toy car on a beach", "a cat"]
 

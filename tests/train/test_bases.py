@@ -12,12 +12,12 @@ from diffusers import (
     UNet2DConditionModel,
 )
 from PIL import Image
-from training import SMALL, make_config
 
 from jobs import generate, train_refiner, train_toffeenet, train_view_generator
-from toffee_pipeline.models.toffeenet_network import ToffeeNetNetwork
-from toffee_pipeline.nano.untrained import build
-from toffee_pipeline.train.config import ToffeeNetTraining
+from tests.helpers.training import SMALL, make_config
+from toffee_pipeline.config.train import ToffeeNetTraining
+from toffee_pipeline.models.networks.toffeenet import ToffeeNetNetwork
+from toffee_pipeline.models.tiny.untrained import build
 from toffee_pipeline.train.tasks import make_task
 
 pytestmark = pytest.mark.slow

@@ -10,12 +10,12 @@ import torch
 import yaml
 from torch import nn
 
+from toffee_pipeline.config.train import RefinerTraining, ToffeeNetTraining, TrainingConfig, ViewGeneratorTraining
 from toffee_pipeline.models.autoencoder import Autoencoder
-from toffee_pipeline.models.view_generator import ViewGeneratorNetwork
-from toffee_pipeline.nano import untrained
+from toffee_pipeline.models.networks.view_generator import ViewGeneratorNetwork
+from toffee_pipeline.models.tiny import untrained
 from toffee_pipeline.train import card
 from toffee_pipeline.train.card import TASKS, write_card
-from toffee_pipeline.train.config import RefinerTraining, ToffeeNetTraining, TrainingConfig, ViewGeneratorTraining
 
 FACTS = {"steps": 1200, "samples_seen": 38_400, "loss": 0.31234, "lr": 1e-3}
 UNTRAINED = {"base": {"weights": "untrained"}, "dino": {"weights": "nano"}}

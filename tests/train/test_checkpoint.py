@@ -5,7 +5,7 @@ import torch
 
 from toffee_pipeline.storage import MissingKey, open_storage
 from toffee_pipeline.train.checkpoint import load_checkpoint, save_checkpoint, steps_saved
-from toffee_pipeline.train.stream import Position
+from toffee_pipeline.train.data.stream import Position
 
 
 def state(value):

@@ -5,14 +5,14 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
-from training import make_config
 
+from tests.helpers.training import make_config
+from toffee_pipeline.config.train import RefinerTraining, ToffeeNetTraining, ViewGeneratorTraining
 from toffee_pipeline.images import black_out
 from toffee_pipeline.nano.world import BACKGROUNDS, View, make_subject, render
-from toffee_pipeline.train.config import RefinerTraining, ToffeeNetTraining, ViewGeneratorTraining
-from toffee_pipeline.train.examples import Reader
+from toffee_pipeline.train.data.examples import Reader
+from toffee_pipeline.train.data.records import Record
 from toffee_pipeline.train.losses import diffusion_loss
-from toffee_pipeline.train.records import Record
 from toffee_pipeline.train.tasks import make_task
 
 CPU = torch.device("cpu")

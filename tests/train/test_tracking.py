@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 import wandb
 from mlflow import MlflowClient
-from s3 import CREDENTIALS, s3_server
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from wandb.proto.wandb_internal_pb2 import Record
 
+from tests.helpers.s3 import CREDENTIALS, s3_server
+from toffee_pipeline.config.train import TrackingConfig
 from toffee_pipeline.images import decode
 from toffee_pipeline.storage import Storage, open_storage
 from toffee_pipeline.train import tracking
-from toffee_pipeline.train.config import TrackingConfig
 from toffee_pipeline.train.tracking import Tracker, TrackerError
 
 SETTINGS = {"seed": 0, "train": {"max_steps": 60, "name": "ä"}, "sources": [{"format": "world"}], "empty": {}}

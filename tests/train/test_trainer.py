@@ -9,12 +9,12 @@ import pytest
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
-from training import SMALL, encoded_rows
 
-from toffee_pipeline.cli import load_config
+from tests.helpers.training import SMALL, encoded_rows
+from toffee_pipeline.config.train import OptimizationConfig, RefinerTraining
+from toffee_pipeline.console.options import load_config
 from toffee_pipeline.models.loading import computes_bfloat16
-from toffee_pipeline.train.config import OptimizationConfig, RefinerTraining
-from toffee_pipeline.train.examples import select
+from toffee_pipeline.train.data.examples import select
 from toffee_pipeline.train.tasks import make_task
 from toffee_pipeline.train.trainer import NotFinite, Trainer, learning_rate
 

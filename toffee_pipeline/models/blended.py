@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from toffee_pipeline.config import Category, MaskConfig
+from toffee_pipeline.config.generate import Category, MaskConfig
 
 FEATHER_FRACTION = 1 / 256
 

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from diffusers import ControlNetModel, StableDiffusionXLControlNetPipeline
 
-from toffee_pipeline.config import RunConfig
+from toffee_pipeline.config.generate import RunConfig
 from toffee_pipeline.models.loading import load_model
 from toffee_pipeline.models.sampling import generators, make_scheduler
 from toffee_pipeline.models.sdxl import load_sdxl

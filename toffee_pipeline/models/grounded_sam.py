@@ -21,7 +21,7 @@ from transformers import (
     PreTrainedModel,
 )
 
-from toffee_pipeline.config import MaskConfig, ModelSpec
+from toffee_pipeline.config.generate import MaskConfig, ModelSpec
 from toffee_pipeline.models.loading import build_untrained, hub_options, load_model
 from toffee_pipeline.models.weights import resolve
 from toffee_pipeline.schema import Subject
@@ -144,7 +144,7 @@ def load_sam(models: _Models) -> Sam:
         return build_untrained("segmenter")
     source = resolve(spec, "segmenter")
     if spec.weights == "nano":
-        from toffee_pipeline.nano.perception import load_segmenter
+        from toffee_pipeline.models.tiny.perception import load_segmenter
 
         return load_segmenter(Path(source))
     if spec.path is None and spec.variant is None:

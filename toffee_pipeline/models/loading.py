@@ -8,7 +8,7 @@ from typing import Any, Literal
 import torch
 from huggingface_hub import snapshot_download
 
-from toffee_pipeline.config import ModelSpec
+from toffee_pipeline.config.generate import ModelSpec
 from toffee_pipeline.models.weights import resolve
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -85,6 +85,6 @@ def build_untrained(network: str) -> Any:
 
     Its random weights are seeded: the same in every process.
     """
-    from toffee_pipeline.nano import untrained
+    from toffee_pipeline.models.tiny import untrained
 
     return untrained.build(network)

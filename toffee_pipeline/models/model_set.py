@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from huggingface_hub.utils import disable_progress_bars
 
-from toffee_pipeline.config import RunConfig
+from toffee_pipeline.config.generate import RunConfig
 from toffee_pipeline.models import registry
 from toffee_pipeline.models.loading import pick_device
 

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from toffee_pipeline.config import RunConfig
+from toffee_pipeline.config.generate import RunConfig
 from toffee_pipeline.nano.renderer import (
     RendererDepth,
     RendererDraft,

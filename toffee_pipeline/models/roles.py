@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from toffee_pipeline.config import ModelsConfig, ModelSpec, Role, RunConfig
+from toffee_pipeline.config.generate import ModelsConfig, ModelSpec, Role, RunConfig
 from toffee_pipeline.models.weights import describe_weights
 
 STAND_IN = "renderer (stand-in)"

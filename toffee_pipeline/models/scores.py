@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from torchvision.transforms import Compose
 from transformers import AutoModel, Dinov2Model
 
-from toffee_pipeline.config import ModelsConfig, RunConfig
+from toffee_pipeline.config.generate import ModelsConfig, RunConfig
 from toffee_pipeline.models.loading import build_untrained, dtype_of, load_model
 from toffee_pipeline.models.tensors import (
     HALF,

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from diffusers import StableDiffusionXLPipeline
 
-from toffee_pipeline.config import ModelSpec
+from toffee_pipeline.config.generate import ModelSpec
 from toffee_pipeline.models.autoencoder import Autoencoder
 from toffee_pipeline.models.loading import build_untrained, dtype_of, hub_options
 from toffee_pipeline.models.weights import resolve
@@ -20,7 +20,7 @@ def load_sdxl(spec: ModelSpec, device: torch.device) -> tuple[dict[str, Any], Au
     if spec.weights == "untrained":
         pipeline = build_untrained("sdxl")
     elif spec.weights == "nano":
-        from toffee_pipeline.nano.sdxl import load_sdxl as load_nano_sdxl
+        from toffee_pipeline.models.tiny.sdxl import load_sdxl as load_nano_sdxl
 
         pipeline = load_nano_sdxl()
     else:

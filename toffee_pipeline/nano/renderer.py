@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from toffee_pipeline.config import RunConfig
+from toffee_pipeline.config.generate import RunConfig
 from toffee_pipeline.nano import world
 from toffee_pipeline.nano.world.palette import MAIN, jittered
 from toffee_pipeline.schema import Pair, Subject

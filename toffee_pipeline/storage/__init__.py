@@ -1,7 +1,7 @@
 """The run directory on local disk or S3, through one interface.
 
 Keys are relative POSIX paths such as ``data/shard-000007-1f2e.parquet``. They are checked on every call, so a key that
-comes from data cannot leave the run directory. How a shard is committed lies in `toffee_pipeline.commit`.
+comes from data cannot leave the run directory. How a shard is committed lies in `toffee_pipeline.rundir.commit`.
 """
 
 from __future__ import annotations

@@ -13,8 +13,8 @@ from typing import Any
 import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from toffee_pipeline.config import ModelSpec
-from toffee_pipeline.train.config import SourceConfig, TrainingConfig
+from toffee_pipeline.config.generate import ModelSpec
+from toffee_pipeline.config.train import SourceConfig, TrainingConfig
 
 CARD = "README.md"
 NANO_VAE_SCALE_FACTOR = 4
@@ -40,7 +40,7 @@ TASKS = {
         "A UNet that draws an image from its DINO tokens, without text. The data pipeline uses it to bring a\n"
         "subject's details back into a draft: it noises the draft and denoises it under the mixed tokens of both.",
         "from pathlib import Path\n"
-        "from toffee_pipeline.models.refiner import RefinerNetwork\n"
+        "from toffee_pipeline.models.networks.refiner import RefinerNetwork\n"
         'network = RefinerNetwork.load(Path("{folder}"){scale})',
         "The VAE is not in this folder: it is the base's, or `models.vae` below. For `jobs/generate.py`:\n"
         "`--set models.refiner.path=FOLDER`.",
@@ -63,7 +63,7 @@ TASKS = {
         "Stable Diffusion with a DINO cross-attention, an editing mask and a depth ControlNet: it draws the subject\n"
         "of one image as a text asks, or edits a region of it, without tuning per subject.",
         "from pathlib import Path\n"
-        "from toffee_pipeline.models.toffeenet_network import ToffeeNetNetwork\n"
+        "from toffee_pipeline.models.networks.toffeenet import ToffeeNetNetwork\n"
         'network = ToffeeNetNetwork.load(Path("{folder}"))',
         "Not in this folder: the VAE, which is the base's or `models.vae` below, and the base's text encoder and\n"
         "tokenizer.",

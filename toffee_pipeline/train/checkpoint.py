@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from toffee_pipeline.storage import Storage, StorageError
-from toffee_pipeline.train.stream import Position
+from toffee_pipeline.train.data.stream import Position
 
 FOLDER = "checkpoints"
 PARTS = ("network", "average", "optimizer")

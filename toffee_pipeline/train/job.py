@@ -11,21 +11,21 @@ from typing import Any
 
 import click
 
-from toffee_pipeline.cli import UserError, stop_politely
+from toffee_pipeline.config.train import TrainingConfig
+from toffee_pipeline.console.options import UserError, stop_politely
+from toffee_pipeline.console.training import PLAIN_EVERY_S, ProgressLine
 from toffee_pipeline.models.weights import describe_weights
-from toffee_pipeline.placement import PlacementError
-from toffee_pipeline.run import RunMismatch, claim, differing_keys
+from toffee_pipeline.on_ray.placement import PlacementError
+from toffee_pipeline.rundir.description import RunMismatch, claim, differing_keys
 from toffee_pipeline.storage import Storage, open_storage
-from toffee_pipeline.train.cache import Cache, CachedSource
 from toffee_pipeline.train.checkpoint import steps_saved
-from toffee_pipeline.train.config import TrainingConfig
-from toffee_pipeline.train.examples import Reader
+from toffee_pipeline.train.data.cache import Cache, CachedSource
+from toffee_pipeline.train.data.examples import Reader
+from toffee_pipeline.train.data.records import DataError, Source
+from toffee_pipeline.train.data.sources import make_source
 from toffee_pipeline.train.launch import Stopped, TrainingFailed, launch
-from toffee_pipeline.train.progress import PLAIN_EVERY_S, ProgressLine
 from toffee_pipeline.train.ray_data import fill_cache
-from toffee_pipeline.train.records import DataError, Source
 from toffee_pipeline.train.result import FOLDER
-from toffee_pipeline.train.sources import make_source
 from toffee_pipeline.train.tasks import make_task
 from toffee_pipeline.train.tracking_services import TrackerError, check_installed
 

@@ -13,17 +13,17 @@ from typing import Any
 
 import torch
 
+from toffee_pipeline.config.train import TrainingConfig
+from toffee_pipeline.console.training import ProgressLine
 from toffee_pipeline.models.loading import pick_device
-from toffee_pipeline.placement import Cluster, check_room
-from toffee_pipeline.ray_session import ray_session, read_cluster
+from toffee_pipeline.on_ray.placement import Cluster, check_room
+from toffee_pipeline.on_ray.session import ray_session, read_cluster
 from toffee_pipeline.storage import Storage
 from toffee_pipeline.train.board import Board
-from toffee_pipeline.train.config import TrainingConfig
-from toffee_pipeline.train.examples import Reader
+from toffee_pipeline.train.data.examples import Reader
+from toffee_pipeline.train.data.stream import read_here
 from toffee_pipeline.train.loop import Worker, work
-from toffee_pipeline.train.progress import ProgressLine
 from toffee_pipeline.train.ray_data import READ_CPUS, logical_cpus, ray_blocks
-from toffee_pipeline.train.stream import read_here
 
 
 class TrainingFailed(RuntimeError):

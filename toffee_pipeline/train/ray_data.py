@@ -8,14 +8,14 @@ from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import Any
 
+from toffee_pipeline.config.train import TrainingConfig
 from toffee_pipeline.models.loading import pick_device
-from toffee_pipeline.ray_session import StepCallback, num_cores, quiet_data_context, ray_session
-from toffee_pipeline.train.cache import Cache, fill
-from toffee_pipeline.train.config import TrainingConfig
-from toffee_pipeline.train.encode import FrozenEncoders
-from toffee_pipeline.train.examples import Block, Reader
-from toffee_pipeline.train.records import Source
-from toffee_pipeline.train.stream import Blocks
+from toffee_pipeline.on_ray.session import StepCallback, num_cores, quiet_data_context, ray_session
+from toffee_pipeline.train.data.cache import Cache, fill
+from toffee_pipeline.train.data.encode import FrozenEncoders
+from toffee_pipeline.train.data.examples import Block, Reader
+from toffee_pipeline.train.data.records import Source
+from toffee_pipeline.train.data.stream import Blocks
 
 READS_PER_DATASET = 1000
 READ_CPUS = 1.0

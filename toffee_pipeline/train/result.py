@@ -6,9 +6,9 @@ import json
 import tempfile
 from pathlib import Path
 
+from toffee_pipeline.config.train import TrainingConfig
 from toffee_pipeline.storage import Storage
 from toffee_pipeline.train.card import write_card
-from toffee_pipeline.train.config import TrainingConfig
 from toffee_pipeline.train.tasks import Task
 from toffee_pipeline.train.trainer import Trainer
 

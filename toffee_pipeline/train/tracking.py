@@ -12,9 +12,9 @@ import numpy as np
 import yaml
 from torch.utils.tensorboard import SummaryWriter
 
+from toffee_pipeline.config.train import TrackingConfig
 from toffee_pipeline.images import encode_png
 from toffee_pipeline.storage import MissingKey, Storage
-from toffee_pipeline.train.config import TrackingConfig
 from toffee_pipeline.train.tracking_services import SERVICES, Service, TrackerError
 
 __all__ = ["Tracker", "TrackerError"]

@@ -13,8 +13,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from toffee_pipeline.run import flatten
-from toffee_pipeline.train.config import TrackingConfig
+from toffee_pipeline.config.train import TrackingConfig
+from toffee_pipeline.rundir.description import flatten
 
 logger = logging.getLogger(__name__)
 MLFLOW_BATCH = 100

@@ -26,9 +26,9 @@ from torch.distributed.checkpoint.state_dict import (
 from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
 from torch.nn.parallel import DistributedDataParallel
 
+from toffee_pipeline.config.train import OptimizationConfig, TrainingConfig
 from toffee_pipeline.models.loading import computes_bfloat16
-from toffee_pipeline.train.config import OptimizationConfig, TrainingConfig
-from toffee_pipeline.train.examples import Block
+from toffee_pipeline.train.data.examples import Block
 from toffee_pipeline.train.tasks import Task
 
 GATHER = StateDictOptions(full_state_dict=True, cpu_offload=True)

@@ -1,6 +1,6 @@
 """What the three jobs train: one `Task` each."""
 
-from toffee_pipeline.train.config import (
+from toffee_pipeline.config.train import (
     RefinerTraining,
     ToffeeNetTraining,
     TrainingConfig,

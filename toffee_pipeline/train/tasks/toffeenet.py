@@ -10,17 +10,17 @@ import torch
 from torch import Tensor, nn
 from transformers import CLIPTextModel, CLIPTokenizer
 
+from toffee_pipeline.config.train import ToffeeNetTraining
 from toffee_pipeline.models.blended import latent_mask
 from toffee_pipeline.models.dino import token_dim
 from toffee_pipeline.models.loading import build_untrained, config_options, load_model
+from toffee_pipeline.models.networks.toffeenet import CONSTANT_DEPTH, ToffeeNetNetwork
+from toffee_pipeline.models.tiny.text_encoder import build_text_encoder
 from toffee_pipeline.models.toffeenet import ToffeeNet, encode_prompts
-from toffee_pipeline.models.toffeenet_network import CONSTANT_DEPTH, ToffeeNetNetwork
 from toffee_pipeline.models.weights import resolve
-from toffee_pipeline.nano.text_encoder import build_text_encoder
-from toffee_pipeline.train.config import ToffeeNetTraining
-from toffee_pipeline.train.examples import Block, Columns, Example
+from toffee_pipeline.train.data.examples import Block, Columns, Example
+from toffee_pipeline.train.data.records import LazyArray, Record
 from toffee_pipeline.train.losses import diffusion_loss, drop
-from toffee_pipeline.train.records import LazyArray, Record
 from toffee_pipeline.train.tasks.base import Task, grid_seeds
 
 

@@ -11,11 +11,11 @@ from torch import Tensor, nn
 
 from toffee_pipeline.models.dino import token_dim
 from toffee_pipeline.models.loading import build_untrained
+from toffee_pipeline.models.networks.view_generator import ViewGeneratorNetwork
 from toffee_pipeline.models.sampling import guided
-from toffee_pipeline.models.view_generator import ViewGeneratorNetwork
-from toffee_pipeline.nano.sdxl import load_unet, take_over
-from toffee_pipeline.train.examples import Block, Example
-from toffee_pipeline.train.records import Record
+from toffee_pipeline.models.tiny.sdxl import load_unet, take_over
+from toffee_pipeline.train.data.examples import Block, Example
+from toffee_pipeline.train.data.records import Record
 from toffee_pipeline.train.tasks.base import Task, grid_seeds
 
 

@@ -1,0 +1,103 @@
+"""Config: profiles load, wrong values get one line that names key, value and what is allowed."""
+
+import json
+
+import pytest
+import yaml
+from click.testing import CliRunner
+
+from jobs.generate import main
+from toffee_pipeline.console.options import PROFILES, UserError, load_config, profile_names
+
+
+def test_every_profile_is_valid_and_spells_only_known_keys():
+    assert profile_names() == ["nano", "sdxl"]
+    for name in profile_names():
+        assert (
+            load_config(name).size_px == yaml.safe_load((PROFILES / "generate" / f"{name}.yaml").read_text())["size_px"]
+        )
+
+
+def test_sdxl_names_the_models_of_the_paper():
+    models = load_config("sdxl").models
+    assert "stable-diffusion-xl-base" in models.sdxl.id
+    assert models.dino.id == "facebook/dinov2-giant"
+    assert models.filter_dino.id == "facebook/dino-vits16"
+    assert models.segmenter_type == "vit_h"
+    assert models.clip_architecture.startswith("ViT-B-32")
+    for spec in (models.sdxl, models.controlnet, models.depth, models.dino, models.detector, models.filter_dino):
+        assert spec.revision
+
+
+def test_overrides_change_only_what_they_name(tmp_path):
+    config = load_config("nano", ("pairs.count=7", "seed=3", "subjects.source=folder", f"subjects.path={tmp_path}"))
+    assert (config.pairs.count, config.seed, config.subjects.source, config.subjects.path) == (7, 3, "folder", tmp_path)
+    assert config.pairs.per_subject == load_config("nano").pairs.per_subject
+
+
+def test_local_path_overrides_a_hub_id():
+    config = load_config("sdxl", ("models.sdxl.path=/weights/sdxl",))
+    assert str(config.models.sdxl.path) == "/weights/sdxl"
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("subjects.source=foldr", ["subjects.source", "foldr", "synthesis", "folder", "renderer"]),
+        ("subjects.source=folder", ["subjects.path"]),
+        ("pairs.count=0", ["pairs.count", "0", "greater than 0"]),
+        ("pairs.count=many", ["pairs.count", "many", "integer"]),
+        ("pairs.cuont=3", ["pairs.cuont", "count", "per_subject"]),
+        ("sede=3", ["sede", "seed", "placement"]),
+        ("placement=magic", ["placement", "magic", "fused", "pools", "inline"]),
+        ("refine.a=1.5", ["refine.a", "1.5", "less than or equal to 1"]),
+        ("noequals", ["noequals", "key=value"]),
+        ("pairs.edit_categories={sparkle: 1}", ["sparkle", "style", "background"]),
+    ],
+)
+def test_a_wrong_value_is_one_line_and_exit_code_2(override, words, tmp_path):
+    result = CliRunner().invoke(main, ["--output", str(tmp_path / "run"), "--set", override])
+    assert result.exit_code == 2
+    assert result.stderr.count("\n") == 1
+    for word in words:
+        assert word in result.stderr
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_unknown_profile_names_the_known_ones():
+    with pytest.raises(UserError, match="nano, sdxl"):
+        load_config("nanoo")
+
+
+def test_yaml_is_safe_and_the_environment_stays_out(tmp_path, monkeypatch):
+    monkeypatch.setenv("SECRET", "hunter2")
+    config = load_config("nano", ("subjects.source=synthesis", "subjects.catalog=${oc.env:SECRET}"))
+    assert "hunter2" not in config.model_dump_json()
+    evil = tmp_path / "evil.yaml"
+    evil.write_text("seed: !!python/object/apply:os.getpid []\n")
+    with pytest.raises(UserError):
+        load_config(str(evil))
+
+
+def test_dry_run_writes_nothing(tmp_path):
+    result = CliRunner().invoke(main, ["--output", str(tmp_path / "run"), "--dry-run"])
+    assert result.exit_code == 0, result.output
+    assert "64 pairs of 16 subjects" in result.output
+    assert "view: nano weights" in result.output
+    assert not (tmp_path / "run").exists()
+
+
+def test_yaml_runs_no_code(tmp_path):
+    path = tmp_path / "config.yaml"
+    path.write_text(f"seed: !!python/object/apply:os.mkdir ['{tmp_path}/made']")
+    for name, overrides in ((str(path), ()), ("nano", (f"seed=!!python/object/apply:os.mkdir ['{tmp_path}/made']",))):
+        with pytest.raises(UserError):
+            load_config(name, overrides)
+    assert not (tmp_path / "made").exists()
+
+
+def test_the_config_of_a_run_is_read_from_its_run_json(tmp_path):
+    config = load_config("nano", ("seed=3",))
+    path = tmp_path / "run.json"
+    path.write_text(json.dumps({"plan_hash": "x", "config": config.model_dump(mode="json")}))
+    assert load_config(str(path)) == config

@@ -1,0 +1,160 @@
+"""`python tests/helpers/nodes_driver.py WHAT OUTPUT [KEY=VALUE ...]`: the main job while nodes come and go,
+with the stage of `faulty_driver`. Prints what it saw as JSON, last of all.
+
+    pools   three nodes with a GPU each; after the first commit a fourth one joins; once it has worked, the node of the
+            first stage dies, and then the node that this stage has gone to: two are left, and had to hold three actors
+    scale   the cluster of RAY_ADDRESS, whose autoscaler adds nodes; one of them dies after it has worked
+"""
+
+from __future__ import annotations
+
+import atexit
+import json
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from actors import chain
+from actors.base import PairState, Shard, Stage
+from actors.executors import on_ray
+from jobs.generate import main as generate
+from tests.helpers import faulty_driver
+from toffee_pipeline.rundir.commit import committed_shards
+from toffee_pipeline.storage import open_storage
+
+MARKS = Path(os.environ["FAULT_MARKS"])
+SEEN: dict[str, Any] = {}
+
+
+class Pass(Stage):
+    """A stage before `Faulty`, about as fast as two of those, and without a result."""
+
+    name = "segment"
+
+    def process(self, shard: Shard) -> None:
+        def compute(batch: list[PairState]) -> list[None]:
+            time.sleep(0.5 * float(os.environ["FAULT_SLEEP_S"]) * len(batch))
+            return [None] * len(batch)
+
+        self.run(shard.open_pairs(), compute, lambda state, nothing: None)
+
+
+class NotedChain(on_ray.RayChain):
+    """Leaves a mark of each stage and the node that it worked on. Once the play is over, its stages hurry."""
+
+    def __init__(self, *args: Any) -> None:
+        install()
+        super().__init__(*args)
+
+    def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
+        if (MARKS / "over").exists():
+            os.environ["FAULT_SLEEP_S"] = "0"
+        done = super().__call__(row)
+        for name in self.names:
+            (MARKS / f"{name} {ray.get_runtime_context().get_node_id()}").touch()
+        return done
+
+
+def install() -> None:
+    faulty_driver.install()
+    both = {Pass.name: Pass, faulty_driver.Faulty.name: faulty_driver.Faulty}
+    chain.STAGE_CLASSES.clear()
+    chain.STAGE_CLASSES.update(both)
+
+
+def worked(stage: str) -> list[str]:
+    """Nodes on which this stage has worked, the latest last."""
+    marks = sorted(MARKS.glob(f"{stage} *"), key=lambda mark: mark.stat().st_mtime)
+    return [mark.name.split()[1] for mark in marks]
+
+
+class Job(threading.Thread):
+    """The job, in a thread: Ray starts nodes in the main thread only."""
+
+    def __init__(self, output: str, settings: list[str]) -> None:
+        super().__init__(daemon=True)
+        sets = ["stages.score.timeout_s=60", "stages.score.batch_size=4", *settings]
+        self.words = ["--output", output, *(word for item in sets for word in ("--set", item))]
+        self.error: BaseException | None = None
+
+    def run(self) -> None:
+        try:
+            generate(self.words, standalone_mode=False)
+        except BaseException as error:  # which the main thread raises
+            self.error = error
+
+    def wait_for(self, what: Callable[[], object]) -> None:
+        while not what():
+            if not self.is_alive():
+                raise RuntimeError("the job ended before its time") from self.error
+            time.sleep(0.2)
+
+
+def pools(output: str, settings: list[str]) -> Job:
+    from ray.cluster_utils import Cluster
+
+    # as for tests of Ray's own: a node counts as dead after a second or two, not half a minute
+    system = {"health_check_period_ms": 500, "health_check_failure_threshold": 4}
+    cluster = Cluster(
+        initialize_head=True, head_node_args={"num_cpus": 2, "include_dashboard": False, "_system_config": system}
+    )
+    ray.init(address=cluster.address, logging_level="WARNING")  # before the others come, so that it is the driver's
+    atexit.register(cluster.shutdown)
+    nodes = {node.node_id: node for node in (cluster.add_node(num_cpus=3, num_gpus=1) for _ in range(3))}
+    job = Job(output, settings)
+    job.start()
+    job.wait_for(lambda: committed_shards(open_storage(output)))
+    joined = cluster.add_node(num_cpus=3, num_gpus=1)
+    nodes[joined.node_id] = joined
+    job.wait_for(lambda: joined.node_id in worked("score"))
+    for loss in ("first", "second"):
+        SEEN[loss] = len(committed_shards(open_storage(output)))
+        lost = worked("segment")[-1]
+        nodes.pop(lost).kill_raylet(check_alive=False)
+        job.wait_for(lambda lost=lost: worked("segment")[-1] != lost)
+    return job
+
+
+@ray.remote(num_cpus=0, max_retries=0)
+def end_this_node() -> None:
+    os.kill(os.getppid(), signal.SIGKILL)  # the raylet is every worker's parent
+
+
+def scale(output: str, settings: list[str]) -> Job:
+    ray.init(logging_level="WARNING")
+    SEEN["before"] = [node["Resources"].get("GPU", 0) for node in ray.nodes() if node["Alive"]]
+    job = Job(output, settings)
+    job.start()
+    job.wait_for(lambda: len(worked("score")) == 2)
+    SEEN["committed"] = len(committed_shards(open_storage(output)))
+    lost = min(worked("score"))
+    end_this_node.options(scheduling_strategy=NodeAffinitySchedulingStrategy(lost, soft=False)).remote()
+    job.wait_for(lambda: len(worked("score")) == 3)
+    return job
+
+
+def main() -> None:
+    what, output, *settings = sys.argv[1:]
+    install()
+    on_ray.RayChain = NotedChain  # type: ignore[misc]
+    try:
+        job = {"pools": pools, "scale": scale}[what](output, settings)
+        (MARKS / "over").touch()
+        job.join()
+        if job.error:
+            raise job.error
+        print(json.dumps({**SEEN, "worked": len(worked("score"))}), flush=True)
+    finally:
+        ray.shutdown()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,66 @@
+"""Starts cluster/one_node.sh on free ports, and stops that Ray and no other."""
+
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import ray.util
+
+from benchmarks.chaos import kill_session
+
+ROOT = Path(__file__).parents[2]
+ADDRESS = ray.util.get_node_ip_address()
+NAMES = ("port", "dashboard-port", "ray-client-server-port", "dashboard-agent-listen-port")
+TRIES = 3
+"""Ray gives a node 30 s to come up, which a busy machine may miss."""
+
+
+def free_ports() -> dict[str, int]:
+    probes = [socket.create_server((ADDRESS, 0)) for _ in NAMES]
+    ports = [probe.getsockname()[1] for probe in probes]
+    for probe in probes:
+        probe.close()
+    return dict(zip(NAMES, ports, strict=True))
+
+
+def with_ray(ray_home: Mapping[str, str]) -> dict[str, str]:
+    """The environment of `ray_home` as a user's shell has it: `ray` on the path, no path of ours for Python."""
+    environment = {name: value for name, value in ray_home.items() if name not in ("PYTHONPATH", "RAY_ADDRESS")}
+    environment["RAY_agent_register_timeout_ms"] = "120000"  # at Ray's 30 s a busy machine's raylet gives up and dies
+    environment["PATH"] = f"{Path(sys.executable).parent}:{environment['PATH']}"
+    return environment
+
+
+@contextmanager
+def one_node(environment: Mapping[str, str], log: Path, ports: Mapping[str, int], *flags: str) -> Iterator[None]:
+    """Runs the script until the context ends."""
+    words = [f"--{name}={port}" for name, port in ports.items()]
+    for left in reversed(range(TRIES)):
+        with log.open("w") as stream:
+            head = subprocess.Popen(
+                [ROOT / "cluster/one_node.sh", *words, "--object-store-memory=200000000", *flags],
+                env=environment,
+                stdout=stream,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        while head.poll() is None and "runtime started" not in log.read_text():
+            time.sleep(0.5)
+        if head.poll() is None:
+            break
+        kill_session(head.pid)  # what is left of it would hold the ports, and answer there
+        if not left:
+            raise RuntimeError(log.read_text())
+    try:
+        yield
+    finally:
+        head.terminate()  # --block ends the processes that it started, and no other Ray
+        try:
+            head.wait(10)
+        except subprocess.TimeoutExpired:  # an autoscaler's nodes keep it
+            kill_session(head.pid)
+            head.wait()

@@ -1,0 +1,45 @@
+"""Small nano trainings for tests."""
+
+import numpy as np
+
+from toffee_pipeline.config.train import RefinerTraining
+from toffee_pipeline.console.options import load_config
+from toffee_pipeline.train.data.examples import Reader
+from toffee_pipeline.train.data.sources import make_source
+from toffee_pipeline.train.tasks import make_task
+
+SMALL = (
+    "workers.placement=inline",
+    "data.sources=[{format: world, num_subjects: 232}]",
+    "data.files_per_read=1",
+    "train.batch_size=4",
+    "train.micro_batch_size=4",
+    "train.warmup_steps=2",
+    "tracking.num_samples=2",
+    "tracking.log_every_steps=1",
+    "sampling.num_inference_steps=2",
+)
+
+
+def make_config(config_class=RefinerTraining, *overrides):
+    """The nano profile of a job, made small."""
+    return load_config("nano", (*SMALL, *overrides), config_class)
+
+
+def make_reader(config, task=None):
+    """What a job's workers would read, without a cache."""
+    task = task or make_task(config)
+    sources = tuple(make_source(source) for source in config.data.sources)
+    files = tuple((index, file) for index, source in enumerate(sources) for file in source.files())
+    return Reader(
+        sources, files, config.data.files_per_read, task.examples, task.columns(None), config.size_px, config.seed
+    )
+
+
+def encoded_rows(count, seed=0):
+    """Rows of a nano Refiner as a cache gives them, of random numbers."""
+    rng = np.random.default_rng(seed)
+    return {
+        "target_latents": rng.standard_normal((count, 8, 16, 16)).astype(np.float16),
+        "target_tokens": rng.standard_normal((count, 257, 128)).astype(np.float16),
+    }

@@ -1,0 +1,55 @@
+"""The trained nano text to image draws what its prompt says; a depth map moves the subject to where it is."""
+
+import numpy as np
+import pytest
+import torch
+
+from toffee_pipeline.config.generate import RunConfig
+from toffee_pipeline.console.options import load_config
+from toffee_pipeline.models.draft import ControlNetDraft
+from toffee_pipeline.models.scores import ClipScorer
+from toffee_pipeline.models.subject import SDXLSubject
+from toffee_pipeline.nano import world
+from toffee_pipeline.schema import Pair, Subject
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def config() -> RunConfig:
+    return load_config("nano")
+
+
+def draw(config: RunConfig, prompts: list[str]) -> list[np.ndarray]:
+    return SDXLSubject(config, CPU).create([Subject(str(i), "", prompt, i) for i, prompt in enumerate(prompts)])
+
+
+def test_places_have_their_colours(config: RunConfig) -> None:
+    prompts = [f"a photo of a white vase {place}" for place in ("under a night sky", "in the snow", "on the grass")]
+    night, snow, grass = (image[:8].astype(float).mean((0, 1)) for image in draw(config, prompts))
+    assert night.sum() + 150 < snow.sum()
+    ground = draw(config, prompts)[2][-6:].astype(float).mean((0, 1))
+    assert ground[1] > ground[0] + 20 and ground[1] > ground[2] + 20  # green
+    assert grass[2] > 120  # sky
+
+
+def test_clip_finds_the_class_that_the_prompt_named(config: RunConfig) -> None:
+    names = ["mug", "boat", "rocket", "house", "teddy bear", "toy duck", "mushroom", "chair"]
+    images = draw(config, [f"a photo of a {name} on a white table" for name in names])
+    clip = ClipScorer(config, CPU)
+    scores = np.array(
+        [clip.score([image] * len(names), [f"a photo of a {name}" for name in names]) for image in images]
+    )
+    assert (scores.argmax(1) == np.arange(len(names))).mean() >= 0.6  # chance is 1 in 8
+
+
+def test_a_draft_keeps_the_layout_that_it_is_given(config: RunConfig) -> None:
+    subject = world.make_subject("boat", 5)
+    picture = world.render(subject, world.View(0.4, 0.2), "on a white table")
+    pairs = [Pair(str(i), "", "generation", "background", "", "a photo of a boat in the desert", i) for i in range(4)]
+    drafts = ControlNetDraft(config, CPU).draft(pairs, [], [picture.inverse_depth] * 4)
+    mask = picture.mask
+    for draft in drafts:  # unlike the sand around it
+        ring = draft.astype(float)
+        inside, outside = ring[mask].mean(0), np.median(ring[-10:].reshape(-1, 3), 0)
+        assert np.abs(inside - outside).sum() > 30

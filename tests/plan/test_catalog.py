@@ -1,0 +1,251 @@
+"""The catalogues: what they hold, how prompts read, and what a bad file says."""
+
+import hashlib
+import pickle
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from toffee_pipeline.config.generate import CATEGORIES
+from toffee_pipeline.nano import world
+from toffee_pipeline.plan import catalog as catalog_module
+from toffee_pipeline.plan.catalog import PACKAGED, Catalog, CatalogError, load_catalog, with_article
+
+FOLDER = Path(catalog_module.__file__).parent
+BY_CHANGE = ("style", "background", "color", "texture", "addition")
+NANO_STYLES = [style for style in world.STYLES if style != "photo"]
+NANO_PATTERNS = [pattern for pattern in world.PATTERNS if pattern != "plain"]
+SMALL = """
+prompts: {style: "{change} of a(n) {class}", background: "a photo of a(n) {class} {change}", color: "{change} {class}",
+          texture: "{class} {change}", addition: "{class} with {change}", removal: "{class} without {change}"}
+changes: {all: {background: [on a beach]}}
+groups:
+  things: {prompts: ["a photo of a(n) {size} {class}"], descriptions: {size: [small]}, classes: [teapot: [a lid], cup]}
+"""
+
+
+@pytest.fixture(scope="module", params=PACKAGED)
+def packaged(request: pytest.FixtureRequest) -> Catalog:
+    return load_catalog(request.param)
+
+
+@pytest.fixture(scope="module")
+def toffee() -> Catalog:
+    return load_catalog("toffee")
+
+
+@pytest.fixture(scope="module")
+def nano() -> Catalog:
+    return load_catalog("nano")
+
+
+def all_prompts(catalog: Catalog) -> list[str]:
+    return [
+        catalog.prompt(entry.name, category, change)
+        for entry in catalog.classes
+        for category in CATEGORIES
+        for change in catalog.choices(entry.name, category)
+    ]
+
+
+def test_packaged_names() -> None:
+    assert PACKAGED == ("nano", "toffee")
+
+
+def test_toffee_holds_enough(toffee: Catalog) -> None:
+    assert 190 <= len(toffee.classes) <= 230
+    assert 50 <= sum(entry.live for entry in toffee.classes) <= 100
+    least = {"style": 20, "background": 60, "color": 12, "texture": 20, "addition": 25}
+    for nature in ("live", "object"):
+        assert {c: len(toffee.changes[nature][c]) >= least[c] for c in BY_CHANGE} == dict.fromkeys(BY_CHANGE, True)
+    assert np.mean([bool(entry.removable) for entry in toffee.classes if not entry.live]) > 0.8
+
+
+def test_two_million_subject_prompts_are_possible(toffee: Catalog) -> None:
+    def possible(entry: catalog_module.SubjectClass, template: str) -> int:
+        slots = re.findall(r"{(\w+)}", template)
+        return int(np.prod([len(entry.descriptions[slot]) for slot in slots if slot != "class"]))
+
+    counts = [max(possible(entry, template) for template in entry.subject_prompts) for entry in toffee.classes]
+    assert sum(counts) > 2_000_000
+    assert min(counts) > 500
+
+
+def test_every_class_has_changes(packaged: Catalog) -> None:
+    for entry in packaged.classes:
+        assert all(packaged.choices(entry.name, category) for category in BY_CHANGE), entry.name
+        assert packaged.choices(entry.name, "removal") == entry.removable
+
+
+def test_natures_differ(toffee: Catalog) -> None:
+    assert "sunglasses" in toffee.choices("cat", "addition")
+    assert not set(toffee.choices("teapot", "addition")) & {"a raincoat", "a bow tie"}
+    assert toffee.choices("cat", "style") == toffee.choices("teapot", "style")
+
+
+@pytest.mark.parametrize(
+    ("class_name", "category", "change", "prompt"),
+    [
+        ("teapot", "style", "a watercolor painting", "a watercolor painting of a teapot"),
+        ("owl", "style", "an oil painting", "an oil painting of an owl"),
+        ("teapot", "background", "on a sandy beach", "a photo of a teapot on a sandy beach"),
+        ("umbrella", "color", "red", "a photo of a red umbrella"),
+        ("teapot", "color", "orange", "a photo of an orange teapot"),
+        ("elephant", "texture", "made of marble", "a photo of an elephant made of marble"),
+        ("ukulele", "addition", "a red ribbon", "a photo of a ukulele with a red ribbon"),
+        ("hourglass", "addition", "a red ribbon", "a photo of an hourglass with a red ribbon"),
+        ("teapot", "removal", "a handle", "a photo of a teapot without a handle"),
+        ("old {boot}", "removal", "{laces}", "a photo of an old {boot} without {laces}"),
+    ],
+)
+def test_prompts_of_each_category(toffee: Catalog, class_name: str, category: str, change: str, prompt: str) -> None:
+    assert toffee.prompt(class_name, category, change) == prompt
+
+
+def test_articles() -> None:
+    vowel = ("apple", "orange cup", "egg", "umbrella", "hourglass", "unimpressed cat", "Eiffel Tower")
+    consonant = ("unicycle", "uniform", "ukulele", "eucalyptus tree", "used car", "one-eyed toy", "cat", "hat", "unit")
+    assert {with_article(words).split()[0] for words in vowel} == {"an"}
+    assert {with_article(words).split()[0] for words in consonant} == {"a"}
+
+
+def test_no_prompt_has_a_loose_article_or_space(packaged: Catalog) -> None:
+    rng = np.random.default_rng(0)
+    prompts = [packaged.subject_prompt(entry.name, rng) for entry in packaged.classes for _ in range(5)]
+    for prompt in [*prompts, *all_prompts(packaged)]:
+        assert not re.search(r"[(){}]|  |\ba [aeio]|\ban (?![aeiou]|hour)", prompt), prompt
+        assert len(prompt.split()) < 40
+
+
+def test_unknown_class_counts_as_object(toffee: Catalog) -> None:
+    assert toffee.choices("fancy boot", "removal") == ()
+    assert all(toffee.choices("fancy boot", c) == toffee.choices("teapot", c) for c in BY_CHANGE)
+    assert toffee.subject_prompt("oily boot", np.random.default_rng(0)) == "a photo of an oily boot"
+
+
+def test_subject_prompts_are_drawn_by_seed(packaged: Catalog) -> None:
+    def draw(seed: int) -> list[str]:
+        rng = np.random.default_rng(seed)
+        return [packaged.subject_prompt(packaged.classes[0].name, rng) for _ in range(20)]
+
+    assert draw(1) == draw(1) != draw(2)
+    assert len(set(draw(1))) > 10
+    assert all(re.search(rf"\b{packaged.classes[0].name}\b", prompt) for prompt in draw(1))
+
+
+def test_no_word_twice_in_a_subject_prompt(nano: Catalog) -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(300):
+        colors = re.search(r"an? (\w+) and (\w+) ", nano.subject_prompt("mug", rng))
+        assert colors is None or colors[1] != colors[2]
+
+
+def test_nano_has_the_words_of_the_world(nano: Catalog) -> None:
+    assert [entry.name for entry in nano.classes] == list(world.CLASS_NAMES)
+    assert {entry.name: entry.removable for entry in nano.classes} == {n: (p,) for n, p in world.REMOVABLE.items()}
+    expected = {
+        "style": NANO_STYLES,
+        "background": list(world.BACKGROUNDS),
+        "color": list(world.COLORS),
+        "texture": NANO_PATTERNS,
+        "addition": list(world.ADDITIONS),
+    }
+    for nature in ("live", "object"):
+        assert {category: list(changes) for category, changes in nano.changes[nature].items()} == expected
+
+
+@pytest.mark.parametrize("class_name", world.CLASS_NAMES)
+def test_nano_prompts_are_captions_of_the_world(nano: Catalog, class_name: str) -> None:
+    toy = world.make_subject(class_name, 0)
+    part = world.REMOVABLE[class_name]
+    for style in NANO_STYLES:
+        assert nano.prompt(class_name, "style", style) == world.caption(toy, None, style, detail=False)
+    for place in world.BACKGROUNDS:
+        assert nano.prompt(class_name, "background", place) == world.caption(toy, place, "photo", detail=False)
+    for color in world.COLORS:
+        plain = world.recolored(world.with_pattern(toy, "plain"), color)
+        assert nano.prompt(class_name, "color", color) == world.caption(plain, None, "photo")
+    for addition in world.ADDITIONS:
+        expected = world.caption(toy, None, "photo", detail=False, addition=addition)
+        assert nano.prompt(class_name, "addition", addition) == expected
+    for pattern in NANO_PATTERNS:
+        expected = f"a photo of {world.with_article(f'{pattern} {class_name}')}"
+        assert nano.prompt(class_name, "texture", pattern) == expected
+    assert nano.prompt(class_name, "removal", part) == world.caption(toy, None, "photo", detail=False, removed=part)
+
+
+def test_nano_subject_prompts_are_captions_of_the_world(nano: Catalog) -> None:
+    colors, patterns, places = ("|".join(words) for words in (world.COLORS, NANO_PATTERNS, world.BACKGROUNDS))
+    names = "|".join(world.CLASS_NAMES)
+    grammar = re.compile(rf"a photo of an? ({colors}) (and ({colors}) ({patterns}) )?({names}) ({places})")
+    rng = np.random.default_rng(0)
+    for entry in nano.classes * 10:
+        prompt = nano.subject_prompt(entry.name, rng)
+        assert grammar.fullmatch(prompt), prompt
+
+
+def test_own_file_and_digest(tmp_path: Path) -> None:
+    path = tmp_path / "own.yaml"
+    path.write_text(SMALL)
+    catalog = load_catalog(str(path))
+    assert [(entry.name, entry.removable) for entry in catalog.classes] == [("teapot", ("a lid",)), ("cup", ())]
+    assert catalog.choices("cup", "style") == ()
+    assert catalog.digest == hashlib.sha256(SMALL.encode()).hexdigest()
+    assert load_catalog("nano").digest == hashlib.sha256((FOLDER / "catalogs" / "nano.yaml").read_bytes()).hexdigest()
+    assert pickle.loads(pickle.dumps(catalog)).prompt("cup", "background", "on a hill") == "a photo of a cup on a hill"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("changes:", "colours: 1\nchanges:", "colours: unknown key"),
+        ("size: [small]", "size: [small, small]", "groups.things.descriptions.size: 'small' is there twice"),
+        ("cup]", "teapot]", "groups.things.classes: 'teapot' is there twice"),
+        ("cup]", "cup: a lid]", "groups.things.classes.cup"),
+        ("cup]", "{cup: [], pan: []}]", "allowed is a name in words, or one name and its value"),
+        ("cup]", "12]", "12: allowed is a name in words"),
+        ("cup]", "' cup']", "' cup': allowed is a phrase without braces and without spare spaces"),
+        ("[on a beach]", "[]", "changes.all.background"),
+        ("background: [on", "weather: [on", "changes.all.weather"),
+        ("background: [on a beach]", "removal: [a lid]", "removal: what can be removed belongs to each class"),
+        ("{size} {class}", "{size} {size} {class}", "each at most once; needs {class}"),
+        ("{size} {class}", "{class.__class__}", "allowed are the slots {class}, {size}"),
+        ("{size} {class}", "{class}", "descriptions.size: no prompt of the group has this slot"),
+        ("{size} {class}", "{class", "template"),
+        ("{class} with {change}", "{class}", "needs {change} and {class}"),
+        ('style: "{change} of a(n) {class}", ', "", "prompts.style: missing"),
+        ("groups:", "groups: [", "no valid YAML"),
+        ("groups:", "groups: !!python/object:os.system", "no valid YAML"),
+    ],
+)
+def test_bad_file_is_one_clear_line(tmp_path: Path, old: str, new: str, message: str) -> None:
+    path = tmp_path / "own.yaml"
+    assert old in SMALL
+    path.write_text(SMALL.replace(old, new, 1))
+    with pytest.raises(CatalogError) as caught:
+        load_catalog(str(path))
+    assert message in str(caught.value)
+    assert str(caught.value).startswith(f"catalog {path}: ")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [(b"", "the keys prompts, changes, groups"), (b"- a list", "the keys prompts"), (b"\xff\xfe\x00", "no valid YAML")],
+)
+def test_no_catalog_at_all(tmp_path: Path, content: bytes, message: str) -> None:
+    path = tmp_path / "own.yaml"
+    path.write_bytes(content)
+    with pytest.raises(CatalogError, match=f"own.yaml: .*{message}"):
+        load_catalog(str(path))
+
+
+def test_unknown_names_say_what_is_allowed(nano: Catalog) -> None:
+    with pytest.raises(CatalogError, match="catalog 'tofee': No such file.*; allowed are nano, toffee and the path"):
+        load_catalog("tofee")
+    with pytest.raises(CatalogError, match="category 'pose': allowed are style, background, color"):
+        nano.choices("mug", "pose")
+    with pytest.raises(CatalogError, match="category 'pose'"):
+        nano.prompt("mug", "pose", "sitting")

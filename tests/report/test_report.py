@@ -1,0 +1,342 @@
+"""The report of a small fake run: what a reader sees in the page."""
+
+import base64
+import io
+import json
+import re
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+from toffee_pipeline.config.generate import CATEGORIES
+from toffee_pipeline.images import encode, encode_depth, encode_mask, encode_png
+from toffee_pipeline.nano import world
+from toffee_pipeline.plan.catalog import load_catalog
+from toffee_pipeline.report.cards import MAX_SHARDS, THUMBNAIL_PX, collect_cards
+from toffee_pipeline.report.contact_sheet import contact_sheet
+from toffee_pipeline.report.page import REPORT, write_report
+from toffee_pipeline.rundir.commit import commit_shard
+from toffee_pipeline.schema import DATA, IMAGE_COLUMNS, LEDGER, STAGES
+from toffee_pipeline.storage import LocalStorage, Storage
+
+HOSTILE = '<script>alert("x")</script>\'"><img src=x onerror=alert(1)>'
+RUN: dict[str, Any] = {
+    "config": {"seed": 7, "size_px": 64, "placement": "fused", "filter": {"min_dino": 0.55, "min_clip": 0.25}},
+    "plan_hash": "0123456789abcdef",
+    "code_version": "0.1.0",
+    "created": "2026-01-02T03:04:05+00:00",
+    "roles": {"subject": "renderer (stand-in)", "refiner": "nano weights 77", "view": "untrained (random weights)"},
+}
+
+
+def picture(
+    class_name: str,
+    seed: int,
+    turn: float = 0.0,
+    place: str = "on a white table",
+    style: str = "photo",
+    size_px: int = 64,
+) -> world.Rendering:
+    return world.render(world.make_subject(class_name, seed), world.View(0.4 + turn, 0.2), place, style, size_px, seed)
+
+
+def fake_pair(number: int, kind: str, status: str = "accepted", size_px: int = 64, **changes: Any) -> dict[str, Any]:
+    """One row with the columns of DATA and LEDGER, and pictures of the small world."""
+    catalog = load_catalog("nano")
+    class_name = world.CLASS_NAMES[number % len(world.CLASS_NAMES)]
+    category = CATEGORIES[number % 6] if kind == "edit" else CATEGORIES[number % 2]
+    options = catalog.choices(class_name, category)
+    change = options[number % len(options)]
+    subject, other = picture(class_name, number, size_px=size_px), picture(class_name, number, 0.9, size_px=size_px)
+    shown = {"place": "on a beach", "size_px": size_px}
+    shown |= {"background": {"place": change}, "style": {"style": change}}.get(category, {})
+    target, draft = picture(class_name, number, **shown), picture(class_name, number + 1, **shown)
+    save = encode_png if size_px <= 64 else lambda rgb: encode(rgb, "jpeg")
+    images = {
+        "input_image": save(subject.rgb if kind == "edit" else other.rgb),
+        "target_image": save(target.rgb),
+        "mask": encode_mask(subject.mask),
+        "depth": encode_depth(subject.inverse_depth),
+        "subject_image": save(subject.rgb),
+        "draft_image": save(draft.rgb),
+    }
+    return {
+        **{name: {"bytes": data, "path": None} for name, data in images.items()},
+        "pair_id": f"p{number:09d}",
+        "subject_id": f"s{number // 4:08d}",
+        "kind": kind,
+        "category": category,
+        "class_name": class_name,
+        "subject_prompt": f"a photo of a {class_name}",
+        "prompt": catalog.prompt(class_name, category, change),
+        "change": change,
+        "subject_seed": number,
+        "pair_seed": number,
+        "source_path": None,
+        "status": status,
+        "reason": {"rejected": "low_dino"}.get(status),
+        "error": {"failed": "the image is broken"}.get(status),
+        "dino_score": 0.81 - 0.4 * (status == "rejected"),
+        "clip_score": 0.33,
+        "stage_s": dict.fromkeys(STAGES, 0.1),
+        **changes,
+    }
+
+
+def commit(storage: Storage, shard: int, rows: list[dict[str, Any]], keep_rejected: bool = True) -> None:
+    def parquet(chosen: list[dict[str, Any]], schema: pa.Schema) -> tuple[bytes, int]:
+        buffer = io.BytesIO()
+        columns = [{name: row[name] for name in schema.names} for row in chosen]
+        pq.write_table(pa.Table.from_pylist(columns, schema=schema), buffer, row_group_size=3)
+        return buffer.getvalue(), len(chosen)
+
+    files = {
+        "data": parquet([row for row in rows if row["status"] == "accepted"], DATA),
+        "rejected": parquet([row for row in rows if row["status"] == "rejected" and keep_rejected], DATA),
+        "ledger": parquet(rows, LEDGER),
+    }
+    assert commit_shard(storage, shard, files, {"failed": sum(row["status"] == "failed" for row in rows)})
+
+
+def summary_of(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    def groups(key: str) -> dict[str, dict[str, int]]:
+        found: dict[str, Counter[str]] = {}
+        for row in rows:
+            found.setdefault(row[key], Counter()).update(["planned", row["status"]])
+        return {name: dict(counts) for name, counts in found.items()}
+
+    return {
+        "planned": len(rows),
+        "accepted": sum(row["status"] == "accepted" for row in rows),
+        "rejected": dict(Counter(row["reason"] for row in rows if row["status"] == "rejected")),
+        "failed": sum(row["status"] == "failed" for row in rows),
+        "errors": dict(Counter(row["error"] for row in rows if row["status"] == "failed")),
+        "by_kind": groups("kind"),
+        "by_category": groups("category"),
+        "stages": {stage: {"rows": len(rows), "seconds": 2.0 * len(rows)} for stage in STAGES},
+        "elapsed_s": 90.0,
+        "pairs_per_s": 0.5,
+    }
+
+
+def write(folder: Path, shards: list[list[dict[str, Any]]], **options: Any) -> str:
+    storage = LocalStorage(str(folder))
+    for shard, rows in enumerate(shards):
+        commit(storage, shard, rows)
+    assert write_report(storage, summary_of([row for rows in shards for row in rows]), RUN, **options) == REPORT
+    return (folder / REPORT).read_text()
+
+
+def text_of(page: str) -> str:
+    """What a reader sees, in one line."""
+    body = page[page.index("<body>") :]
+    return " ".join(re.sub(r"<[^>]*>", " ", body).replace("&#34;", '"').split())
+
+
+@pytest.fixture(scope="module")
+def shards() -> list[list[dict[str, Any]]]:
+    rows = [fake_pair(number, "generation" if number % 2 else "edit") for number in range(8)]
+    rows += [fake_pair(8, "edit", "rejected"), fake_pair(9, "generation", "rejected"), fake_pair(10, "edit", "failed")]
+    return [rows[:6], rows[6:]]
+
+
+@pytest.fixture(scope="module")
+def page(shards: list[list[dict[str, Any]]], tmp_path_factory: pytest.TempPathFactory) -> str:
+    return write(tmp_path_factory.mktemp("run"), shards)
+
+
+def test_numbers_equal_the_summary(page: str) -> None:
+    text = text_of(page)
+    assert "8 accepted pairs 72.7 % of 11 planned" in text
+    assert "accepted 8 72.7 %" in text
+    assert "rejected: low_dino 2 18.2 %" in text
+    assert "failed 1 9.1 %" in text
+    assert "different subjects: DINO below 0.55" in text
+    assert "generation 4 5 80.0 %" in text
+    assert "edit 4 6 66.7 %" in text
+    assert "not accounted for" not in text
+    assert "draft 11 22 s 2 s" in text
+    assert f"{len(STAGES) * 22 / 8:.3g} s model time per accepted pair" in text
+
+
+def test_run_facts_and_marked_roles(page: str) -> None:
+    text = text_of(page)
+    for fact in ("Seed 7", "64 × 64 px", "fused", "0123456789abcdef", "0.1.0", "2026-01-02T03:04:05+00:00"):
+        assert fact in text
+    marked = re.findall(r'<span class="tag mark">(.*?)</span>', page)
+    assert marked == ["renderer (stand-in)", "untrained (random weights)"]
+    assert "refiner nano weights 77" in text
+
+
+def test_every_picture_decodes_and_nothing_is_fetched(page: str) -> None:
+    uris = re.findall(r'<img src="data:image/(?:png|webp);base64,([^"]+)"', page)
+    assert len(uris) == len(re.findall("<img", page)) == 4 * 10
+    for uri in uris:
+        image = Image.open(io.BytesIO(base64.b64decode(uri, validate=True)))
+        image.load()
+        assert image.size == (64, 64)
+    assert page.count('class="pixelated"') == 4 * 10
+    assert not re.search(r"https?:|<script|<link|<iframe|@import|url\(", page)
+
+
+def test_edit_cards_show_the_mask_over_the_input(page: str, shards: list[list[dict[str, Any]]]) -> None:
+    row = shards[0][0]
+    card = page[page.rindex("<article", 0, page.index(row["pair_id"])) : page.index(row["pair_id"])]
+    shown = [
+        np.array(Image.open(io.BytesIO(base64.b64decode(uri))).convert("RGB"))
+        for uri in re.findall(r'base64,([^"]+)"', card)
+    ]
+    labels = re.findall("<figcaption>(.*?)</figcaption>", card)
+    assert labels == ["input = subject", "editing mask", "draft", "target"]
+    mask = np.array(Image.open(io.BytesIO(row["mask"]["bytes"]))) > 0
+    assert (shown[0][~mask] == shown[1][~mask]).all()
+    assert (shown[0][mask] != shown[1][mask]).any(-1).mean() > 0.9
+    assert row["prompt"] in card and "0.81" in card and "0.33" in card
+
+
+def test_generation_cards_tell_the_story(page: str) -> None:
+    section = page[page.index("Accepted generation pairs") : page.index("Accepted edit pairs")]
+    labels = re.findall("<figcaption>(.*?)</figcaption>", section)
+    assert labels == ["subject", "draft", "target, refined", "input, other view"] * 4
+
+
+def test_rejected_and_failed_are_told(page: str) -> None:
+    text = text_of(page)
+    assert "2 of 2, with the reason and the scores" in text
+    assert '<span class="tag bad">low_dino</span>' in page
+    assert "1 the image is broken" in text
+    assert "p000000010 edit" in text
+
+
+def test_hostile_text_is_escaped(tmp_path: Path) -> None:
+    texts = dict.fromkeys(("prompt", "subject_prompt", "change", "class_name", "pair_id", "subject_id"), HOSTILE)
+    rows = [fake_pair(0, "edit", **texts), fake_pair(1, "edit", "failed", **texts, error=HOSTILE)]
+    page = write(tmp_path, [rows])
+    assert "<script" not in page
+    assert "onerror=alert(1)&gt;" in page
+    assert all(src.startswith("data:") for src in re.findall(r'<img[^>]*src="([^"]*)"', page))
+    assert len(re.findall("<img", page)) == 4
+
+
+def test_large_pictures_become_thumbnails(tmp_path: Path) -> None:
+    page = write(tmp_path, [[fake_pair(0, "generation", size_px=512)]])
+    uris = re.findall(r"data:image/webp;base64,([^\"]+)", page)
+    assert [Image.open(io.BytesIO(base64.b64decode(uri))).size for uri in uris] == [(THUMBNAIL_PX, THUMBNAIL_PX)] * 4
+    assert "pixelated" not in page[page.index("<body>") :]
+
+
+def test_many_pairs_stay_bounded_and_varied(tmp_path: Path) -> None:
+    template = [fake_pair(number, "edit") for number in range(24)]
+    shards = [
+        [
+            {**row, "pair_id": f"p{24 * shard + k:09d}", "subject_id": f"s{6 * shard + k // 4:08d}"}
+            for k, row in enumerate(template)
+        ]
+        for shard in range(10)
+    ]
+    page = write(tmp_path, shards, max_pairs=12)
+    ids = re.findall(r"p\d{9}", page)
+    assert len(ids) == len(set(ids)) == 12
+    assert ids == sorted(ids)
+    assert len({int(pair_id[1:]) // 24 for pair_id in ids}) >= 6
+    assert len(set(re.findall(r'<span class="tag">(\w+): ', page))) == 6
+    assert len(page) < 1_000_000
+
+
+def test_only_some_shards_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    storage = LocalStorage(str(tmp_path))
+    row = fake_pair(0, "edit")
+    for shard in range(MAX_SHARDS + 10):
+        commit(storage, shard, [{**row, "pair_id": f"p{shard:09d}"}])
+    read: list[str] = []
+    get = LocalStorage.get
+    monkeypatch.setattr(LocalStorage, "get", lambda self, key: read.append(key) or get(self, key))
+    assert len(collect_cards(storage, "data", {"edit": 4}, "category")["edit"]) == 4
+    assert len(read) == 8
+    read.clear()
+    assert collect_cards(storage, "data", {"generation": 4}, "category") == {"generation": []}
+    assert len(read) == 2 * MAX_SHARDS
+
+
+def test_one_kind_fills_what_the_other_lacks(tmp_path: Path) -> None:
+    rows = [fake_pair(number, "edit" if number else "generation") for number in range(8)]
+    page = write(tmp_path, [rows], max_pairs=6)
+    assert page.count("<article") == 6
+    assert "1 examples" not in text_of(page)
+
+
+def test_empty_run_says_so(tmp_path: Path) -> None:
+    page = write(tmp_path, [[fake_pair(0, "edit", "rejected")]])
+    assert "No pair was accepted" in text_of(page)
+    assert page.count("<article") == 1
+    storage = LocalStorage(str(tmp_path / "nothing"))
+    write_report(storage, {"planned": 0, "accepted": 0, "rejected": {}, "failed": 0}, {})
+    assert "No pair was accepted" in text_of((tmp_path / "nothing" / REPORT).read_text())
+
+
+def test_images_of_rejected_pairs_not_kept(tmp_path: Path) -> None:
+    storage, rows = LocalStorage(str(tmp_path)), [fake_pair(0, "edit", "rejected")]
+    commit(storage, 0, rows, keep_rejected=False)
+    write_report(storage, summary_of(rows), RUN)
+    assert "output.keep_rejected" in (tmp_path / REPORT).read_text()
+
+
+def test_uncommitted_files_are_not_read(tmp_path: Path) -> None:
+    storage = LocalStorage(str(tmp_path))
+    commit(storage, 0, [fake_pair(0, "edit")])
+    storage.delete("_manifests/shard-000000.json")
+    write_report(storage, summary_of([fake_pair(0, "edit")]), RUN)
+    assert "<article" not in (tmp_path / REPORT).read_text()
+
+
+def test_missing_and_broken_pictures_leave_the_page_whole(tmp_path: Path) -> None:
+    broken = {"bytes": b"not an image", "path": None}
+    page = write(
+        tmp_path, [[fake_pair(0, "edit", "rejected", target_image=None, draft_image=broken, reason="no_mask")]]
+    )
+    assert "not made" in page
+    assert "draft_image: not an image" in page
+    assert page.count("<img") == 2
+
+
+def test_counts_that_do_not_add_up_are_shown(tmp_path: Path) -> None:
+    storage = LocalStorage(str(tmp_path))
+    write_report(storage, {"planned": 10, "accepted": 4, "rejected": {"low_clip": 1}, "failed": 2}, {})
+    assert "not accounted for 3 30.0 %" in text_of((tmp_path / REPORT).read_text())
+
+
+def test_fake_rows_have_every_column() -> None:
+    assert set(fake_pair(0, "edit")) == {*IMAGE_COLUMNS, *DATA.names, *LEDGER.names}
+    assert json.dumps(summary_of([fake_pair(0, "edit")]))
+
+
+def test_contact_sheet_places_the_pictures() -> None:
+    red, blue = (np.full((8, 8, 3), color, np.uint8) for color in ((255, 0, 0), (0, 0, 255)))
+    sheet = np.array(
+        contact_sheet([[red, blue], [blue, red]], ["one", "two"], ["a red mug", ""], scale=10, num_columns=1)
+    )
+    for color in ((255, 0, 0), (0, 0, 255)):
+        assert (sheet == color).all(-1).sum() == 2 * 80 * 80
+    assert (sheet[0] == 255).all()
+    wide = contact_sheet([[red], [red], [red]], ["one"], ["x"] * 3, scale=10, num_columns=2)
+    tall = contact_sheet([[red], [red], [red]], ["one"], ["x"] * 3, scale=10)
+    assert wide.width > tall.width and wide.height < tall.height
+
+
+@pytest.mark.parametrize(
+    ("rows", "headers", "captions", "message"),
+    [
+        ([], ["one"], [], "0 rows, 0 captions"),
+        ([[np.zeros((8, 8, 3), np.uint8)]], ["one", "two"], ["x"], "one image per header"),
+        ([[np.zeros((8, 8, 3), np.uint8), np.zeros((9, 8, 3), np.uint8)]], ["one", "two"], ["x"], "one size"),
+    ],
+)
+def test_contact_sheet_refuses(rows: list[Any], headers: list[str], captions: list[str], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        contact_sheet(rows, headers, captions)

@@ -1,0 +1,36 @@
+"""The limit on failed pairs."""
+
+import pytest
+
+from toffee_pipeline.rundir.failures import FailureLimit, TooManyFailures
+
+
+def counts(planned: int, **errors: int) -> dict:
+    return {"planned": planned, "failed": sum(errors.values()), "errors": errors}
+
+
+def test_it_waits_for_fifty_pairs_then_names_the_most_frequent_error_first():
+    limit = FailureLimit(0.05)
+    limit.add(counts(49, rare=1, common=30))
+    with pytest.raises(TooManyFailures, match=r"32 of 50 pairs failed.*=0.05 .*: 30 x common; 2 x rare$"):
+        limit.add(counts(1, rare=1))
+
+
+def test_as_many_as_allowed_pass():
+    limit = FailureLimit(0.05)
+    for _ in range(10):
+        limit.add(counts(100, broken=5))
+    with pytest.raises(TooManyFailures):
+        limit.add(counts(1, broken=1))
+    FailureLimit(1).add(counts(100, broken=100))
+    FailureLimit(0).add(counts(100))
+    with pytest.raises(TooManyFailures):
+        FailureLimit(0).add(counts(100, broken=1))
+
+
+def test_memory_stays_bounded_when_every_error_names_its_file():
+    limit = FailureLimit(1)
+    limit.add(counts(3, common=3))
+    for number in range(5000):
+        limit.add(counts(1, **{f"file {number}": 1}))
+    assert len(limit._errors) <= 2001 and limit._errors["common"] == 3

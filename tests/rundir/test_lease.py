@@ -1,0 +1,147 @@
+"""One driver per run directory: refused, released, expired, taken over; on local disk and S3."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from threading import Barrier
+
+import pytest
+
+from tests.helpers.s3 import BUCKET, CREDENTIALS, make_bucket, s3_server
+from toffee_pipeline.rundir.lease import KEY, Lease, LeaseHeld, current_holder
+from toffee_pipeline.storage import Storage, StorageError, open_storage
+
+HOLD = """
+import sys, time
+from toffee_pipeline.rundir.lease import Lease
+from toffee_pipeline.storage import open_storage
+with Lease(open_storage(sys.argv[1])):
+    print("held", flush=True)
+    time.sleep(600)
+"""
+
+
+@pytest.fixture(scope="module")
+def endpoint():
+    with s3_server() as url, pytest.MonkeyPatch.context() as monkeypatch:
+        for name, value in CREDENTIALS.items():
+            monkeypatch.setenv(name, value)
+        make_bucket(url)
+        yield url
+
+
+@pytest.fixture(params=["local", "s3"])
+def storage(request, tmp_path) -> Storage:
+    if request.param == "local":
+        return open_storage(str(tmp_path / "run"))
+    return open_storage(f"s3://{BUCKET}/{tmp_path.name}", request.getfixturevalue("endpoint"))
+
+
+def foreign(storage: Storage, left_s: float, **changes: object) -> None:
+    """The lease of a driver on another machine."""
+    now = datetime.now(UTC)
+    record = {"host": "elsewhere", "pid": 7, "machine": "other", "token": "theirs", "lease_s": 60.0, "released": False}
+    record |= {"since": now.isoformat(), "until": (now + timedelta(seconds=left_s)).isoformat()} | changes
+    storage.put(KEY, json.dumps(record).encode())
+
+
+def holder(storage: Storage) -> dict:
+    return json.loads(storage.get(KEY))
+
+
+def test_a_second_driver_is_refused_while_the_first_is_alive(storage):
+    said: list[str] = []
+    with Lease(storage, renew_s=0.2) as first:
+        with pytest.raises(LeaseHeld) as caught, Lease(storage, say=said.append):
+            pass
+        first.check()
+        assert f"process {os.getpid()} on " in current_holder(storage)
+    message = str(caught.value)
+    assert f"{storage.uri} is in use by process {os.getpid()} on " in message and "\n" not in message
+    assert "since 20" in message and "lease until 20" in message and "stop it first" in message
+    assert len(said) == 1 and "waiting up to" in said[0]
+
+
+def test_a_released_lease_is_taken_at_once_and_in_silence(storage):
+    said: list[str] = []
+    for _ in range(2):
+        with Lease(storage, say=said.append):
+            assert current_holder(storage)
+        assert current_holder(storage) is None
+    with pytest.raises(ZeroDivisionError), Lease(storage, say=said.append):
+        raise ZeroDivisionError
+    with Lease(storage, say=said.append):
+        pass
+    assert said == []
+
+
+def test_no_lease_leaves_no_trace(storage):
+    with Lease(storage, 0) as lease:
+        lease.check()
+        assert list(storage.list()) == []
+
+
+def test_a_driver_killed_on_this_machine_holds_nobody_up(tmp_path):
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(tmp_path)], env=environment, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout.readline() == "held\n"
+        process.send_signal(signal.SIGKILL)
+    said: list[str] = []
+    storage = open_storage(str(tmp_path))
+    with Lease(storage, say=said.append):
+        assert holder(storage)["pid"] == os.getpid()
+    assert len(said) == 1 and f"taking over from process {process.pid}" in said[0] and "runs no more" in said[0]
+
+
+@pytest.mark.parametrize(("left_s", "message"), [(600, "waiting up to 1 s"), (-5, "its lease has ended")])
+def test_the_lease_of_a_dead_machine_ends(storage, left_s, message):
+    foreign(storage, left_s, lease_s=1.0)  # also a clock that is far ahead blocks no longer than that
+    said: list[str] = []
+    with Lease(storage, say=said.append):
+        assert holder(storage)["token"] != "theirs"
+    assert len(said) == 1 and "process 7 on elsewhere" in said[0] and message in said[0]
+
+
+def test_of_many_that_find_an_ended_lease_one_takes_it(storage):
+    foreign(storage, -1)
+    barrier, leases = Barrier(6), [Lease(storage, say=str, renew_s=0.2) for _ in range(6)]
+
+    def race(lease: Lease) -> bool:
+        barrier.wait()
+        try:
+            lease.__enter__()
+        except LeaseHeld:
+            return False
+        return True
+
+    with ThreadPoolExecutor(6) as pool:
+        won = list(pool.map(race, leases))
+    assert won.count(True) == 1
+    leases[won.index(True)].__exit__(None, None, None)
+    assert holder(storage)["released"]
+
+
+def test_a_driver_that_was_overtaken_is_told_and_leaves_the_lease_alone(storage):
+    with Lease(storage, renew_s=0.1) as lease:
+        lease.check()
+        foreign(storage, 60)
+        with pytest.raises(LeaseHeld, match="another driver took over, process 7 on elsewhere"):
+            for _ in range(600):
+                lease.check()
+                time.sleep(0.1)
+    assert holder(storage)["token"] == "theirs"
+
+
+@pytest.mark.parametrize("data", [b"", b"[]", b'{"until": "now"}', b'{"until": "2024-01-01", "lease_s": 1, "pid": 1}'])
+def test_a_damaged_lease_is_one_clear_line(storage, data):
+    storage.put(KEY, data)
+    with pytest.raises(StorageError, match=f"{KEY}: damaged.*delete it if no run writes here"), Lease(storage):
+        pass

@@ -1,0 +1,173 @@
+"""The S3 storage behind a server that fails: what passes is ridden out, what does not pass is one clear line."""
+
+import hashlib
+import random
+
+import pytest
+
+from tests.helpers.faulty_s3 import FaultyS3, Rule, cut_answer, error, faulty_s3, lose_answer, reset, slow
+from tests.helpers.s3 import BUCKET, CREDENTIALS, EXTERNAL, make_bucket, s3_server
+from toffee_pipeline.rundir.commit import commit_shard, committed_shards, read_manifest
+from toffee_pipeline.rundir.lease import KEY, Lease
+from toffee_pipeline.storage import MissingKey, Storage, StorageError, open_storage
+
+FILES = {"data": (b"rows" * 1000, 3), "ledger": (b"more rows" * 1000, 4)}
+CLIENTS: dict[int, object] = {}
+TRANSIENT = {
+    "500": error(500, "InternalError"),
+    "503": error(503, "SlowDown"),
+    "reset": reset,
+    "answer lost": lose_answer,
+    "slow": slow,
+}
+
+
+@pytest.fixture(scope="module")
+def proxy():
+    with s3_server() as url, faulty_s3(url) as proxy, pytest.MonkeyPatch.context() as monkeypatch:
+        for name, value in CREDENTIALS.items():
+            monkeypatch.setenv(name, value)
+        make_bucket(url)
+        yield proxy
+
+
+@pytest.fixture
+def storage(proxy: FaultyS3, tmp_path) -> Storage:
+    proxy.rules.clear()
+    proxy.requests.clear()
+    storage = open_storage(f"s3://{BUCKET}/{tmp_path.name}", proxy.endpoint)
+    storage._clients = CLIENTS  # making a client takes a while; one is enough for all tests
+    return storage
+
+
+def check_committed_once(storage: Storage, shard: int) -> None:
+    assert committed_shards(storage) == {shard}
+    entries = read_manifest(storage, shard)["files"]
+    assert [key for key, _ in storage.list()] == [
+        f"_manifests/shard-{shard:06d}.json",
+        *(entry["key"] for entry in entries),
+    ]
+    for entry in entries:
+        assert hashlib.sha256(storage.get(entry["key"])).hexdigest() == entry["sha256"]
+
+
+@pytest.mark.parametrize("what", ["data/", "_manifests/"])
+@pytest.mark.parametrize("name", TRANSIENT)
+def test_a_commit_rides_out_what_passes(proxy, storage, name, what):
+    proxy.rules.append(Rule(f"^PUT .*{what}", TRANSIENT[name]))
+    assert commit_shard(storage, 3, FILES, {})
+    assert proxy.rules[0].times == 0
+    check_committed_once(storage, 3)
+
+
+def test_repeated_requests_are_counted(proxy, storage):
+    counted = open_storage(storage.uri, proxy.endpoint)  # with a client of its own
+    counted.put("data/a", b"1")
+    assert counted.num_retries == 0
+    proxy.rules += [Rule("^PUT .*data", TRANSIENT["503"], times=2), Rule("^GET .*data", TRANSIENT["500"])]
+    counted.put("data/b", b"2")
+    assert counted.num_retries == 2
+    assert counted.get("data/b") == b"2"
+    assert counted.num_retries == 3
+
+
+@pytest.mark.parametrize("name", [*TRANSIENT, "cut"])
+def test_reads_ride_out_what_passes(proxy, storage, name):
+    commit_shard(storage, 3, FILES, {})
+    proxy.rules += [Rule(f"^GET .*{what}", (TRANSIENT | {"cut": cut_answer})[name]) for what in ("data", "_mani")]
+    check_committed_once(storage, 3)
+    assert [rule.times for rule in proxy.rules] == [0, 0]
+
+
+def test_a_commit_that_lost_its_answer_and_the_race_deletes_its_own_files_only(proxy, storage):
+    assert commit_shard(storage, 3, FILES, {"try": 1})
+    proxy.rules.append(Rule("^PUT .*_manifests", lose_answer))
+    assert not commit_shard(storage, 3, FILES, {"try": 2})
+    assert read_manifest(storage, 3)["info"] == {"try": 1}
+    check_committed_once(storage, 3)
+
+
+def test_the_lease_rides_out_lost_answers(proxy, storage):
+    proxy.rules.append(Rule(f"^PUT .*{KEY}", lose_answer, times=1))
+    with Lease(storage, 60) as lease:
+        proxy.rules.append(Rule(f"^PUT .*{KEY}", lose_answer, times=1))
+        assert lease._renew()
+        lease.check()
+    assert [rule.times for rule in proxy.rules] == [0, 0]
+
+
+def test_large_data_goes_in_parts_of_which_one_may_break(proxy, storage):
+    data = random.Random(0).randbytes(20 * 2**20)
+    proxy.rules.append(Rule("^PUT .*partNumber=2", reset))
+    proxy.rules.append(Rule("^PUT .*partNumber=3", error(503, "SlowDown")))
+    storage.put("data/large", data)
+    assert storage.get("data/large") == data
+    assert proxy.count("^PUT .*partNumber") == 5
+    assert [rule.times for rule in proxy.rules] == [0, 0]
+
+
+PERMANENT = {
+    "expired": (400, "ExpiredToken", "credentials have expired; renew them"),
+    "no bucket": (404, "NoSuchBucket", "no such bucket; check its name"),
+    "no permission": (403, "AccessDenied", "no permission; check that the policy allows"),
+    "unknown key": (403, "InvalidAccessKeyId", "access key is unknown; check AWS_PROFILE"),
+    "wrong secret": (403, "SignatureDoesNotMatch", "secret key or this machine's clock is wrong"),
+}
+
+
+@pytest.mark.parametrize("name", PERMANENT)
+def test_what_does_not_pass_is_one_line_without_credentials(proxy, storage, tmp_path, name):
+    status, code, advice = PERMANENT[name]
+    proxy.rules.append(Rule(".", error(status, code), times=-1))
+    calls = [
+        lambda: storage.put("a", b"1"),
+        lambda: storage.put("a", b"1" * 9 * 2**20),
+        lambda: storage.put_if_absent("a", b"1"),
+        lambda: storage.swap("a", b"1", b"2"),
+        lambda: storage.get("a"),
+        lambda: storage.get_file("a", tmp_path / "a"),
+        lambda: storage.delete("a"),
+        lambda: list(storage.list("a")),
+        lambda: commit_shard(storage, 0, FILES, {}),
+    ]
+    for call in calls:
+        with pytest.raises(StorageError) as caught:
+            call()
+        message = str(caught.value)
+        assert not isinstance(caught.value, MissingKey)
+        assert message.startswith(f"{storage.uri}/") and "\n" not in message
+        assert "Credential" not in message
+        assert not any(value in message for value in CREDENTIALS.values())
+        if "HeadObject" not in message:  # its answer has no body, so the code is all there is
+            assert code in message and advice in message
+    assert len(proxy.requests) <= 2 * len(calls)  # nothing of this is tried again
+
+
+def test_no_credentials_is_one_line(proxy, storage, monkeypatch):
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    with pytest.raises(StorageError, match="/a: no credentials found: check AWS_PROFILE"):
+        open_storage(storage.uri, proxy.endpoint).get("a")
+
+
+@pytest.mark.skipif(EXTERNAL is not None, reason="fills the test server's memory directly")
+def test_listing_2500_markers_takes_three_requests(monkeypatch):
+    from moto.s3.models import s3_backends
+    from moto.server import ThreadedMotoServer
+
+    for name, value in CREDENTIALS.items():
+        monkeypatch.setenv(name, value)
+    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    server.start()
+    try:
+        url = "http://{}:{}".format(*server.get_host_and_port())
+        make_bucket(url)
+        backend = s3_backends["123456789012"]["aws"]
+        for shard in range(2500):
+            backend.put_object(BUCKET, f"run/_manifests/shard-{shard:06d}.json", b"{}")
+        with faulty_s3(url) as proxy:
+            assert committed_shards(open_storage(f"s3://{BUCKET}/run", proxy.endpoint)) == set(range(2500))
+            assert len(proxy.requests) == 3
+    finally:
+        server.stop()

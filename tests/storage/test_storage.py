@@ -1,0 +1,436 @@
+"""Storage and shard commits, on local disk and on a real S3 server process."""
+
+import hashlib
+import json
+import os
+import pickle
+import random
+import signal
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from threading import Barrier
+
+import pytest
+from botocore.exceptions import ClientError, ResponseStreamingError
+
+from tests.helpers.s3 import BUCKET, CREDENTIALS, make_bucket, s3_server
+from toffee_pipeline.rundir.commit import (
+    commit_shard,
+    committed_shards,
+    data_files,
+    delete_orphans,
+    manifest_key,
+    read_manifest,
+    read_manifests,
+)
+from toffee_pipeline.storage import LocalStorage, MissingKey, S3Storage, Storage, StorageError, open_storage
+
+FILES = {"data": (b"rows", 3), "rejected": (b"", 0), "ledger": (b"more rows", 4)}
+BAD_KEYS = ["", "/etc/passwd", "../x", "a/../../x", "a//b", "a/", "./a", ".", "a\\b", "a\0b", "a\nb", "data/.tmp-1"]
+
+CLIENTS: dict[int, object] = {}
+
+RACE = """
+import pickle, sys
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+from toffee_pipeline.rundir.commit import commit_shard
+storage, barrier = pickle.loads(bytes.fromhex(sys.argv[1])), Barrier(4)
+print("ready", flush=True)
+sys.stdin.readline()
+def race(_):
+    barrier.wait()
+    return commit_shard(storage, 5, {"data": (b"rows", 1), "ledger": (b"rows", 1)}, {})
+with ThreadPoolExecutor(4) as pool:
+    print(sum(pool.map(race, range(4))))
+"""
+KILLED = """
+import os, pickle, signal, sys
+from toffee_pipeline.rundir.commit import commit_shard
+storage = pickle.loads(bytes.fromhex(sys.argv[1]))
+type(storage).put_if_absent = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+commit_shard(storage, 7, {"data": (b"rows", 1), "rejected": (b"rows", 1)}, {})
+"""
+
+
+def start(code: str, storage: Storage) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", code, pickle.dumps(storage).hex()]
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)
+
+
+def keys(storage: Storage) -> list[str]:
+    return [key for key, _ in storage.list()]
+
+
+@pytest.fixture(scope="module")
+def endpoint():
+    with s3_server() as url, pytest.MonkeyPatch.context() as monkeypatch:
+        for name, value in CREDENTIALS.items():
+            monkeypatch.setenv(name, value)
+        make_bucket(url)
+        yield url
+
+
+@pytest.fixture(params=["local", "s3"])
+def storage(request, tmp_path) -> Storage:
+    if request.param == "local":
+        return open_storage(str(tmp_path / "deep" / "run"))
+    storage = open_storage(f"s3://{BUCKET}/{tmp_path.name}/run", request.getfixturevalue("endpoint"))
+    storage._clients = CLIENTS  # making a client takes a while; one is enough for all tests
+    return storage
+
+
+class TestStorage:
+    def test_put_get_replace_delete(self, storage):
+        assert not storage.exists("a/b.bin")
+        storage.put("a/b.bin", b"one")
+        storage.put("a/b.bin", b"two")
+        assert storage.get("a/b.bin") == b"two" and storage.exists("a/b.bin")
+        assert not storage.exists("a")
+        storage.delete("a/b.bin")
+        storage.delete("a/b.bin")
+        assert keys(storage) == []
+
+    @pytest.mark.parametrize("key", ["none", "a", "a/b/c"])
+    def test_missing_key(self, storage, key):
+        storage.put("a/b", b"1")
+        with pytest.raises(MissingKey, match=f"/{key}: no such key$"):
+            storage.get(key)
+        with pytest.raises(KeyError):
+            storage.get(key)
+
+    def test_put_if_absent_keeps_the_first(self, storage):
+        assert storage.put_if_absent("m/x", b"one")
+        assert not storage.put_if_absent("m/x", b"two")
+        assert storage.get("m/x") == b"one"
+
+    def test_swap_replaces_only_what_was_seen(self, storage):
+        assert not storage.swap("m/x", b"", b"one") and not storage.exists("m/x")
+        storage.put("m/x", b"one")
+        assert storage.swap("m/x", b"one", b"two")
+        assert not storage.swap("m/x", b"one", b"three")
+        assert storage.get("m/x") == b"two"
+
+    def test_of_eight_that_swap_one_does(self, storage):
+        storage.put("m/x", b"old")
+        barrier = Barrier(8)
+
+        def race(number: int) -> bool:
+            barrier.wait()
+            return storage.swap("m/x", b"old", str(number).encode())
+
+        with ThreadPoolExecutor(8) as pool:
+            wins = list(pool.map(race, range(8)))
+        assert wins.count(True) == 1 and storage.get("m/x") == str(wins.index(True)).encode()
+        assert keys(storage) == ["m/x"]
+
+    @pytest.mark.parametrize("num_bytes", [0, 20 * 2**20], ids=["empty", "several parts"])
+    def test_files_come_back_as_they_were(self, storage, tmp_path, num_bytes):
+        data = random.Random(0).randbytes(num_bytes)
+        (tmp_path / "weights.bin").write_bytes(data)
+        storage.put("a/weights", b"old")
+        storage.put_file("a/weights", tmp_path / "weights.bin")
+        assert list(storage.list()) == [("a/weights", num_bytes)] and storage.get("a/weights") == data
+        storage.put("b", data)
+        assert storage.get("b") == data
+        storage.delete("b")
+        storage.get_file("a/weights", tmp_path / "new folder" / "back.bin")
+        assert (tmp_path / "new folder" / "back.bin").read_bytes() == data
+        assert [path.name for path in (tmp_path / "new folder").iterdir()] == ["back.bin"]
+
+    @pytest.mark.parametrize("key", ["none", "a", "a/b/c"])
+    def test_get_file_of_a_missing_key_leaves_the_old_file(self, storage, tmp_path, key):
+        storage.put("a/b", b"1")
+        path = tmp_path / "own.bin"
+        path.write_bytes(b"old")
+        with pytest.raises(MissingKey, match=f"/{key}: no such key$"):
+            storage.get_file(key, path)
+        assert path.read_bytes() == b"old"
+
+    def test_put_file_that_is_not_there_writes_nothing(self, storage, tmp_path):
+        with pytest.raises(FileNotFoundError, match="weights.bin"):
+            storage.put_file("a", tmp_path / "weights.bin")
+        assert keys(storage) == []
+
+    def test_list_is_sorted_by_string_prefix_and_skips_what_is_no_key(self, storage):
+        assert list(storage.list("data/")) == []
+        for key in ("data/b", "data/a/z", "data/a.b", "database/x", "log"):
+            storage.put(key, key.encode())
+        if isinstance(storage, LocalStorage):
+            Path(storage.path_for("data/a"), ".tmp-dead").write_bytes(b"left by a killed writer")
+        else:
+            storage._client().put_object(Bucket=BUCKET, Key=f"{storage._prefix}data/", Body=b"")
+        assert list(storage.list("data/")) == [("data/a.b", 8), ("data/a/z", 8), ("data/b", 6)]
+        assert [key for key, _ in storage.list("data")] == ["data/a.b", "data/a/z", "data/b", "database/x"]
+        assert [key for key, _ in storage.list("data/a")] == ["data/a.b", "data/a/z"]
+        assert len(keys(storage)) == 5
+
+    def test_keys_that_could_leave_the_run_are_refused(self, storage):
+        calls = [storage.get, storage.exists, storage.delete, storage.path_for, storage.list]
+        calls += [lambda key: storage.put(key, b""), lambda key: storage.put_if_absent(key, b"")]
+        calls += [lambda key: storage.put_file(key, Path(__file__)), lambda key: storage.get_file(key, Path("never"))]
+        for key in BAD_KEYS:
+            for call in calls:
+                if call != storage.list or key not in ("", "a/"):  # prefixes may be these
+                    with pytest.raises(StorageError, match="allowed is a relative path"):
+                        call(key)
+
+    def test_pickle_keeps_address_only(self, storage):
+        storage.put("x", b"1")
+        pickled = pickle.dumps(storage)
+        assert CREDENTIALS["AWS_SECRET_ACCESS_KEY"].encode() not in pickled
+        assert pickle.loads(pickled).get("x") == b"1"
+
+    def test_path_for(self, storage):
+        storage.put("data/x", b"1")
+        path = storage.path_for("data/x")
+        assert path == f"{storage.uri}/data/x"
+        assert path.startswith(f"s3://{BUCKET}/") or Path(path).read_bytes() == b"1"
+
+
+class TestCommit:
+    def test_commit_and_read_back(self, storage):
+        assert commit_shard(storage, 3, FILES, {"accepted": 3, "stage_s": {"score": 0.5}})
+        manifest = read_manifest(storage, 3)
+        assert (manifest["version"], manifest["shard"]) == (1, 3)
+        assert manifest["info"] == {"accepted": 3, "stage_s": {"score": 0.5}}
+        data, ledger = manifest["files"]
+        assert (data["folder"], data["size_bytes"], data["num_rows"]) == ("data", 4, 3)
+        assert data["sha256"] == hashlib.sha256(storage.get(data["key"])).hexdigest()
+        assert keys(storage) == ["_manifests/shard-000003.json", data["key"], ledger["key"]]
+        assert data_files(storage) == [storage.path_for(data["key"])]
+        assert data_files(storage, "rejected") == []
+
+    def test_shard_without_rows_is_committed(self, storage):
+        assert commit_shard(storage, 0, {"data": (b"empty table", 0)}, {"accepted": 0})
+        assert keys(storage) == ["_manifests/shard-000000.json"]
+        assert committed_shards(storage) == {0} and data_files(storage) == []
+
+    def test_manifests_come_in_shard_order(self, storage):
+        assert committed_shards(storage) == set()
+        for shard in (1_000_000, 12, 999_999):
+            commit_shard(storage, shard, FILES, {})
+        assert committed_shards(storage) == {12, 999_999, 1_000_000}
+        assert [manifest["shard"] for manifest in read_manifests(storage)] == [12, 999_999, 1_000_000]
+        assert [path.rpartition("shard-")[2][:7] for path in data_files(storage)] == ["000012-", "999999-", "1000000"]
+
+    def test_second_commit_loses_and_leaves_nothing(self, storage):
+        assert commit_shard(storage, 3, FILES, {"try": 1})
+        before = keys(storage)
+        assert not commit_shard(storage, 3, FILES, {"try": 2})
+        assert keys(storage) == before and read_manifest(storage, 3)["info"] == {"try": 1}
+
+    def test_eight_racers_one_wins(self, storage):
+        racers = [start(RACE, storage) for _ in range(2)]
+        assert [racer.stdout.readline() for racer in racers] == ["ready\n"] * 2
+        for racer in racers:
+            racer.stdin.write("go\n")
+            racer.stdin.flush()
+        wins = [int(racer.communicate(timeout=60)[0]) for racer in racers]
+        assert sum(wins) == 1
+        named = [entry["key"] for entry in read_manifest(storage, 5)["files"]]
+        assert keys(storage) == [manifest_key(5), *named]
+        assert {storage.get(key) for key in named} == {b"rows"}
+
+    def test_racing_threads_on_the_conditional_put(self, storage):
+        barrier = Barrier(8)
+
+        def race(number: int) -> bool:
+            barrier.wait()
+            return storage.put_if_absent("_manifests/x", str(number).encode())
+
+        with ThreadPoolExecutor(8) as pool:
+            wins = list(pool.map(race, range(8)))
+        assert wins.count(True) == 1 and storage.get("_manifests/x") == str(wins.index(True)).encode()
+
+    def test_killed_before_the_manifest(self, storage):
+        commit_shard(storage, 6, FILES, {})
+        storage.put("data/README.md", b"the user's own")
+        before = keys(storage)
+        with start(KILLED, storage) as process:
+            assert process.wait(timeout=60) == -signal.SIGKILL
+        assert committed_shards(storage) == {6} and len(data_files(storage)) == 1
+        left = sorted(set(keys(storage)) - set(before))
+        assert [key.partition("-")[0] for key in left] == ["data/shard", "rejected/shard"]
+        assert delete_orphans(storage) == left
+        assert keys(storage) == before
+        assert delete_orphans(storage) == []
+
+    def test_own_manifest_behind_a_lost_answer_is_a_win(self, storage, monkeypatch):
+        put_if_absent = type(storage).put_if_absent
+
+        def answer_lost(self: Storage, key: str, data: bytes) -> bool:
+            put_if_absent(self, key, data)
+            return put_if_absent(self, key, data)  # what a retry of the client sees
+
+        monkeypatch.setattr(type(storage), "put_if_absent", answer_lost)
+        assert commit_shard(storage, 3, FILES, {})
+        assert all(storage.exists(entry["key"]) for entry in read_manifest(storage, 3)["files"])
+
+    @pytest.mark.parametrize(
+        ("shard", "files", "info", "message"),
+        [
+            (-1, FILES, {}, "shard -1: allowed is an integer of at least 0"),
+            ("../1", FILES, {}, "allowed is an integer"),
+            (1, {"../x": (b"1", 1)}, {}, "shard 1: folder '../x': allowed are data, rejected, ledger"),
+            (1, {"data": (b"", 1)}, {}, "shard 1: data: a file needs bytes"),
+            (1, FILES, {"loss": float("nan")}, "shard 1: info is not JSON"),
+            (1, FILES, {"path": Path()}, "shard 1: info is not JSON"),
+        ],
+    )
+    def test_bad_input_writes_nothing(self, storage, shard, files, info, message):
+        with pytest.raises(StorageError, match=message):
+            commit_shard(storage, shard, files, info)
+        assert keys(storage) == []
+
+    def test_manifest_that_points_elsewhere_is_refused(self, storage):
+        commit_shard(storage, 3, FILES, {})
+        good = read_manifest(storage, 3)
+        for change, message in [
+            ({"files": [good["files"][0] | {"key": "../../secret.parquet"}]}, "damaged"),
+            ({"files": [good["files"][0] | {"key": "data/shard-000004-aa.parquet"}]}, "damaged"),
+            ({"files": [good["files"][0] | {"key": 1}]}, "damaged"),
+            ({"files": None}, "damaged"),
+            ({"shard": 4}, "damaged"),
+            ({"version": 2}, "manifest version 2, this code reads 1"),
+        ]:
+            storage.put(manifest_key(3), json.dumps(good | change).encode())
+            for call in (data_files, delete_orphans):
+                with pytest.raises(StorageError, match=f"shard-000003.json: .*{message}"):
+                    call(storage)
+        storage.put(manifest_key(3), b'{"version": 1, "sha')
+        with pytest.raises(StorageError, match="damaged"):
+            data_files(storage)
+
+
+class TestOpen:
+    def test_local_forms(self, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        for uri in ("run x", "./run x", str(tmp_path / "run x"), f"file://{tmp_path}/run%20x"):
+            assert open_storage(uri).uri == str(tmp_path / "run x")
+        assert list(tmp_path.iterdir()) == []
+
+    def test_s3_forms(self):
+        assert open_storage("s3://bucket").path_for("a/b") == "s3://bucket/a/b"
+        assert open_storage("S3://bucket/p/q/").uri == "s3://bucket/p/q"
+
+    @pytest.mark.parametrize(
+        "uri", ["gs://bucket/x", "s3:/bucket/x", "http://user:hunter2@host/x", "file://host/x", "", "a\0b"]
+    )
+    def test_unknown_scheme(self, uri):
+        with pytest.raises(StorageError, match="allowed.* s3://bucket/prefix") as caught:
+            open_storage(uri)
+        assert "hunter2" not in str(caught.value) and "\n" not in str(caught.value)
+
+    @pytest.mark.parametrize(
+        "uri",
+        ["s3://key:hunter2@bucket/x", "s3://", "s3://B/x", "s3://bucket/../x", "s3://bucket/x?secret_key=hunter2"],
+    )
+    def test_bad_s3_address_is_not_repeated(self, uri):
+        with pytest.raises(StorageError, match="^run directory 's3://") as caught:
+            open_storage(uri)
+        assert "hunter2" not in str(caught.value)
+
+    @pytest.mark.parametrize("url", ["http://me:hunter2@host:1", "host:9000", "ftp://host", "http://h?hunter2", ""])
+    def test_bad_endpoint_is_not_repeated(self, url):
+        with pytest.raises(StorageError, match="S3 endpoint: allowed is http") as caught:
+            open_storage("s3://bucket/x", url)
+        assert "hunter2" not in str(caught.value)
+
+
+class TestLocal:
+    def test_failed_write_keeps_the_old_file_and_no_temporary(self, tmp_path, monkeypatch):
+        storage = open_storage(str(tmp_path))
+        storage.put("a", b"old")
+
+        def full(_: int) -> None:
+            raise OSError(28, "No space left on device")
+
+        monkeypatch.setattr(os, "fsync", full)
+
+        def put_file(key: str, data: bytes) -> None:
+            (source := tmp_path / "source").write_bytes(data)
+            try:
+                storage.put_file(key, source)
+            finally:
+                source.unlink()
+
+        for put in (storage.put, storage.put_if_absent, put_file):
+            with pytest.raises(OSError, match="No space left"):
+                put("a", b"new")
+        assert [path.name for path in tmp_path.iterdir()] == ["a"] and storage.get("a") == b"old"
+
+    def test_delete_orphans_clears_temporary_files(self, tmp_path):
+        commit_shard(storage := open_storage(str(tmp_path)), 1, FILES, {})
+        (tmp_path / "data" / ".tmp-dead").write_bytes(b"half")
+        assert delete_orphans(storage) == []
+        assert [path.name[:5] for path in (tmp_path / "data").iterdir()] == ["shard"]
+
+    def test_unreadable_folder_is_an_error_not_an_empty_list(self, tmp_path, monkeypatch):
+        storage = open_storage(str(tmp_path))
+
+        def refuse(path: object) -> None:
+            raise PermissionError(13, "Permission denied", str(path))
+
+        monkeypatch.setattr(os, "scandir", refuse)  # tests may run as root, whom no mode stops
+        with pytest.raises(PermissionError):
+            list(storage.list())
+
+
+class TestS3:
+    def test_list_reads_every_page(self, endpoint, tmp_path):
+        storage = open_storage(f"s3://{BUCKET}/{tmp_path.name}", endpoint)
+        requests = []
+
+        def small_pages(params: dict, **_: object) -> dict:
+            requests.append(params)
+            return params | {"MaxKeys": 3}
+
+        storage._client().meta.events.register("provide-client-params.s3.ListObjectsV2", small_pages)
+        for number in range(7):
+            storage.put(f"p/{number}", b"x")
+        assert keys(storage) == [f"p/{number}" for number in range(7)] and len(requests) == 3
+
+    def test_missing_bucket_is_one_clear_line(self, endpoint):
+        storage = open_storage("s3://no-such-bucket/run", endpoint)
+        with pytest.raises(StorageError, match="^s3://no-such-bucket/run/a: .*NoSuchBucket") as caught:
+            storage.get("a")
+        assert not isinstance(caught.value, MissingKey)
+        with pytest.raises(StorageError, match="NoSuchBucket"):
+            committed_shards(storage)
+
+    def test_files_to_and_from_a_missing_bucket(self, endpoint, tmp_path):
+        storage = open_storage("s3://no-such-bucket/run", endpoint)
+        with pytest.raises(StorageError, match="^s3://no-such-bucket/run/a: .*NoSuchBucket"):
+            storage.put_file("a", Path(__file__))
+        with pytest.raises(StorageError, match="^s3://no-such-bucket/run/a: .*NoSuchBucket") as caught:
+            storage.get_file("a", tmp_path / "a")
+        assert not isinstance(caught.value, MissingKey) and list(tmp_path.iterdir()) == []
+
+    def test_conflict_is_tried_again_and_body_cut_short_is_read_again(self, endpoint, monkeypatch):
+        class Body:
+            def read(self) -> bytes:
+                raise ResponseStreamingError(error="cut")
+
+        conflict = {"Error": {"Code": "ConditionalRequestConflict"}, "ResponseMetadata": {"HTTPStatusCode": 409}}
+
+        class Client:
+            calls = 0
+
+            def put_object(self, **_: object) -> None:
+                self.calls += 1
+                if self.calls < 3:
+                    raise ClientError(conflict, "PutObject")
+
+            def get_object(self, **_: object) -> dict[str, object]:
+                return {"Body": Body()}
+
+        client = Client()
+        monkeypatch.setattr(S3Storage, "_client", lambda self: client)
+        storage = open_storage("s3://bucket/run", endpoint)
+        assert storage.put_if_absent("a", b"1") and client.calls == 3
+        with pytest.raises(StorageError, match="^s3://bucket/run/a: .*cut"):
+            storage.get("a")

@@ -1,0 +1,117 @@
+"""The order of training data: every file once per epoch, the same order every time, and a place that is found again."""
+
+import dataclasses
+import io
+import tarfile
+
+import numpy as np
+import pytest
+
+from tests.helpers.training import make_config, make_reader
+from toffee_pipeline.config.train import RefinerTraining, ViewGeneratorTraining
+from toffee_pipeline.images import encode_png
+from toffee_pipeline.train.data.examples import first_rows
+from toffee_pipeline.train.data.records import DataError
+from toffee_pipeline.train.data.stream import Batches, Position, read_here, resume
+
+START = Position(0, 0)
+
+
+def batches(reader, position=START, world=1, size=10, max_broken_fraction=0.5):
+    return Batches(read_here(reader), position, world, size, max_broken_fraction)
+
+
+@pytest.fixture(scope="module")
+def reader():
+    return make_reader(make_config(RefinerTraining, "data.files_per_read=2"))
+
+
+def test_an_epoch_visits_every_file_once_and_the_next_in_another_order(reader):
+    epochs = [
+        [file for read in range(n * reader.reads_per_epoch, (n + 1) * reader.reads_per_epoch)
+         for file in reader.files_of(read)]
+        for n in range(2)
+    ]  # fmt: skip
+    assert sorted(epochs[0]) == sorted(epochs[1]) == sorted(reader.files)
+    assert epochs[0] != epochs[1]
+    other = dataclasses.replace(reader, seed=1)
+    assert [other.files_of(0), other.files_of(1)] != [reader.files_of(0), reader.files_of(1)]
+
+
+def test_a_read_mixes_its_files(reader):
+    (block, *_) = reader.blocks(0)
+    rows = np.concatenate([part["target"] for part in reader.blocks(0)])
+    assert len(rows) == 2 * 8 * 4
+    again = np.concatenate([part["target"] for part in reader.blocks(0)])
+    assert np.array_equal(rows, again)
+    per_file = dataclasses.replace(reader, files_per_read=1)
+    first = {row.tobytes() for part in per_file.blocks(0) for row in part["target"]}
+    from_first = [row.tobytes() in first for row in block["target"]]
+    assert 0 < sum(from_first) < len(from_first)
+
+
+@pytest.mark.parametrize("taken", [0, 1, 6, 7])
+def test_a_stream_goes_on_where_it_was_left(reader, taken):
+    whole, left = batches(reader), batches(reader)
+    expected = [whole.next()["target"] for _ in range(taken + 3)]
+    for _ in range(taken):
+        left.next()
+    again = batches(reader, left.position)
+    for batch in expected[taken:]:
+        assert np.array_equal(again.next()["target"], batch)
+
+
+def test_workers_share_the_reads(reader):
+    seen = [batches(reader, resume([], rank, 2), world=2, size=64).next() for rank in range(2)]
+    assert {int(number) for number in seen[0]["read"]} == {0}
+    assert {int(number) for number in seen[1]["read"]} == {1}
+
+
+def test_another_number_of_workers_starts_at_the_first_unfinished_read():
+    positions = [Position(6, 3), Position(9, 1)]
+    assert [resume(positions, rank, 2) for rank in range(2)] == positions
+    assert [resume(positions, rank, 3) for rank in range(3)] == [Position(6, 0), Position(7, 0), Position(8, 0)]
+    assert resume(positions, 0, 1) == Position(6, 0)
+
+
+def test_views_of_one_object_are_paired_with_another_view():
+    config = make_config(ViewGeneratorTraining)
+    reader = make_reader(config)
+    rows = first_rows(reader, 32)
+    assert len({row.tobytes() for row in rows["target"]}) == 32  # every view is a target once
+    assert {row.tobytes() for row in rows["input"]} <= {row.tobytes() for row in rows["target"]}
+    assert not any(np.array_equal(a, b) for a, b in zip(rows["input"], rows["target"], strict=True))
+    later = next(reader.blocks(reader.reads_per_epoch))  # other partners in the next epoch
+    assert len(later["target"]) == 16
+
+
+def photo_tar(folder, broken, count=60):
+    photo = np.full((64, 64, 3), 200, np.uint8)
+    with tarfile.open(folder / "0.tar", "w") as file:
+        for number in range(count):
+            photo[0, 0] = number
+            data = b"no picture" if number % 10 < broken else encode_png(photo)
+            for name, content in ((f"{number:03d}.png", data), (f"{number:03d}.txt", b"a photo")):
+                info = tarfile.TarInfo(name)
+                info.size = len(content)
+                file.addfile(info, io.BytesIO(content))
+    return make_reader(make_config(RefinerTraining, f"data.sources=[{{format: webdataset, path: '{folder}'}}]"))
+
+
+def test_broken_samples_are_counted_and_skipped(tmp_path):
+    stream = batches(photo_tar(tmp_path, broken=1), size=27)
+    seen = [int(row[0, 0, 0]) for _ in range(2) for row in stream.next()["target"]]
+    assert sorted(seen) == [number for number in range(60) if number % 10]
+    assert (stream.seen, stream.broken) == (60, 6) or (stream.seen, stream.broken) == (59, 5)
+    assert "not an image" in stream.first_error
+
+
+def test_too_many_broken_samples_end_the_training(tmp_path):
+    stream = batches(photo_tar(tmp_path, broken=2), size=24, max_broken_fraction=0.1)
+    with pytest.raises(DataError, match=r"of \d+ training samples are broken.*max_broken_fraction.*not an image"):
+        for _ in range(10):
+            stream.next()
+
+
+def test_no_usable_sample_gives_no_rows(tmp_path):
+    assert first_rows(photo_tar(tmp_path, broken=10), 4) == {}

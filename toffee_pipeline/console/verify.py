@@ -1,0 +1,62 @@
+"""What `jobs/verify.py` prints."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.table import Table
+
+from toffee_pipeline.rundir.verify import Report
+
+KINDS = {
+    "missing": "shards committed",
+    "manifest": "manifests",
+    "file": "files: size, SHA-256",
+    "rows": "pairs: schema, plan, ledger, data",
+    "image": "images decoded",
+    "orphan": "files for orphans",
+    "summary": "summary.json against the ledger",
+}
+"""Kind of problem -> what was checked."""
+MAX_LINES = 100
+
+
+def print_report(report: Report, uri: str) -> None:
+    """A table of what was checked, a line per problem (the first `MAX_LINES`), and what to do."""
+    console = Console()
+    console.out(f"{uri}: {report.tally.num_bytes / 1e6:,.1f} MB read", highlight=False)
+    table = Table()
+    for column in ("checked", "number", "problems"):
+        table.add_column(column, justify="left" if column == "checked" else "right")
+    for kind, name in KINDS.items():
+        table.add_row(name, f"{report.tally.checked[kind]:,}", f"{report.count(kind):,}")
+    console.print(table)
+    for problem in report.problems[:MAX_LINES]:
+        console.out(f"{problem.key}: {problem.message}", highlight=False)
+    if len(report.problems) > MAX_LINES:
+        console.out(f"... and {len(report.problems) - MAX_LINES} more problems")
+    for line in _advice(report, uri):
+        console.out(line, highlight=False)
+
+
+def _advice(report: Report, uri: str) -> list[str]:
+    if not report.problems:
+        return ["no problems"]
+    lines = []
+    if report.holder:
+        lines.append(f"a run is under way, {report.holder}: missing shards and orphans may be its work")
+    damaged, orphans = report.damaged, report.count("orphan")
+    if report.repaired:
+        lines.append(f"repaired: {orphans} orphans deleted, {len(damaged)} damaged shards taken back")
+    elif damaged or orphans:
+        lines.append(f"--repair deletes {orphans} orphans and takes {len(damaged)} damaged shards back")
+    if unfinished := len(damaged) + len(report.missing):
+        lines.append(f"then {unfinished} shards are to compute: {_command(uri)}")
+    elif report.count("summary"):
+        lines.append(f"then finish the run: {_command(uri)}")
+    return lines
+
+
+def _command(uri: str) -> str:
+    if uri.startswith("s3://"):
+        return f"python jobs/generate.py --config COPY_OF_ITS_run.json --output {uri}"
+    return f"python jobs/generate.py --config '{uri}/run.json' --output '{uri}'"

@@ -1,0 +1,175 @@
+"""A connection to Ray: the cluster of RAY_ADDRESS, or a Ray of our own on this machine; and what the cluster holds."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from toffee_pipeline.on_ray.placement import Cluster, Node
+
+BOOTSTRAP = Path("~/ray_bootstrap_config.yaml")
+"""The cluster's file on the head node of a cluster that `ray up` made; its autoscaler goes by it."""
+MANY = 1000
+PROBE_S = 60.0
+
+
+def num_cores() -> int:
+    """CPU cores that this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
+@contextmanager
+def ray_session(num_cpus: int) -> Iterator[None]:
+    """A connection to Ray that ends with the context, unless it was there before.
+
+    Args:
+        num_cpus: logical CPUs of a Ray that is started here; they only schedule, so there may be more than cores.
+    """
+    os.environ.setdefault("RAY_AUTH_MODE", "token")
+    import ray
+
+    if ray.is_initialized():
+        yield
+        return
+    if os.environ.get("RAY_ADDRESS"):
+        ray.init(logging_level="WARNING")
+    else:
+        # a dataset whose process was killed holds its claim on the CPUs until it expires, by default for three minutes
+        os.environ.setdefault("RAY_DATA_AUTOSCALING_REQUEST_EXPIRE_TIME_S", "30")
+        # workers' logs lie in Ray's session folder; what goes wrong there is raised here with its traceback
+        ray.init(
+            address="local",
+            num_cpus=num_cpus,
+            include_dashboard=False,
+            log_to_driver=False,
+            logging_level="WARNING",
+            _node_ip_address="127.0.0.1",  # its HTTP agents; Ray binds gRPC ports to every interface, behind the token
+        )
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def read_cluster(with_gpu_memory: bool = False) -> Cluster:
+    """The cluster that this process is connected to.
+
+    Args:
+        with_gpu_memory: ask each node that has GPUs how much memory they have.
+    """
+    import ray
+
+    alive = [node for node in ray.nodes() if node["Alive"]]
+    memory = _gpu_memory([node["NodeID"] for node in alive if node["Resources"].get("GPU")]) if with_gpu_memory else {}
+    nodes = tuple(
+        Node(node["Resources"].get("CPU", 0.0), node["Resources"].get("GPU", 0.0), memory.get(node["NodeID"]))
+        for node in alive
+    )
+    possible = _possible_nodes()
+    if possible is None:
+        return Cluster(nodes)
+    kinds = {(node.num_cpus, node.num_gpus) for node in possible}
+    others = [node for node in nodes if (node.num_cpus, node.num_gpus) not in kinds]
+    return Cluster(nodes, (*possible, *others), open_ended=not possible)
+
+
+def cluster_size() -> tuple[float, float]:
+    """CPUs and GPUs of the nodes that are up."""
+    import ray
+
+    resources = ray.cluster_resources()
+    return resources.get("CPU", 0.0), resources.get("GPU", 0.0)
+
+
+def _possible_nodes() -> list[Node] | None:
+    """What an autoscaler may have up at once. None: there is no autoscaler; empty: it does not say.
+
+    Ray has no public call for it. It stands in the head node's file of `ray up`, and in Ray's store where an autoscaler
+    reports it; KubeRay's does neither.
+    """
+    import ray
+
+    if config := ray._private.state.state.get_cluster_config():
+        return [
+            Node(group.resources.get("CPU", 0), group.resources.get("GPU", 0))
+            for group in config.node_group_configs
+            for _ in range(MANY if group.max_count < 0 else group.max_count)
+        ]
+    if (path := BOOTSTRAP.expanduser()).is_file():
+        return nodes_of_file(path)
+    # KubeRay starts a head so where its own autoscaler takes the place of Ray's monitor
+    return [] if "--no-monitor" in os.environ.get("KUBERAY_GEN_RAY_START_CMD", "") else None
+
+
+def nodes_of_file(path: Path) -> list[Node]:
+    """The nodes that a cluster file of `ray up` allows at once: the head, and of the workers those with most GPUs."""
+    described = yaml.safe_load(path.read_text())
+    types, most = dict(described["available_node_types"]), described["max_workers"]
+
+    def node(kind: dict[str, Any]) -> Node:
+        offers = kind.get("resources", {})
+        return Node(float(offers.get("CPU", 0)), float(offers.get("GPU", 0)))
+
+    head = node(types.pop(described["head_node_type"]))
+    workers = [node(kind) for kind in types.values() for _ in range(min(most, kind.get("max_workers", most)))]
+    return [head, *sorted(workers, key=lambda worker: (-worker.num_gpus, -worker.num_cpus))[:most]]
+
+
+def _gpu_memory(node_ids: list[str]) -> dict[str, float]:
+    """Node -> GiB of its smallest GPU, of the nodes that answer and know."""
+    import ray
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    asked = {
+        ray.remote(num_cpus=0, scheduling_strategy=NodeAffinitySchedulingStrategy(node_id, soft=False))(
+            smallest_gpu_gib
+        ).remote(): node_id
+        for node_id in node_ids
+    }
+    answered, _ = ray.wait(list(asked), num_returns=len(asked), timeout=PROBE_S) if asked else ([], [])
+    return {asked[answer]: gib for answer in answered if (gib := ray.get(answer)) is not None}
+
+
+def smallest_gpu_gib() -> float | None:
+    """Memory of this machine's smallest GPU; None where NVIDIA's driver is not there to say it."""
+    if shutil.which("nvidia-smi") is None:
+        return None
+    command = ["nvidia-smi", "--query-gpu=memory.total", "--format=csv,noheader,nounits"]
+    listed = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    sizes = [float(line) for line in listed.stdout.split() if line.replace(".", "").isdigit()]
+    return min(sizes) / 1024 if sizes else None
+
+
+class StepCallback:
+    """Ray Data's `ExecutionCallback`, taken by its methods: a subclass says what happens in each step of its scheduling
+    loop. For `DataContext.custom_execution_callback_classes`."""
+
+    def on_execution_step(self, executor: Any) -> None: ...
+
+    def before_execution_starts(self, executor: Any) -> None: ...
+
+    def after_execution_succeeds(self, executor: Any) -> None: ...
+
+    def after_execution_fails(self, executor: Any, error: Exception) -> None: ...
+
+
+def quiet_data_context() -> Any:
+    """Ray Data's `DataContext` of this process, without its own bars and notes."""
+    from ray.data import DataContext
+
+    logging.getLogger("ray.data").setLevel(logging.WARNING)
+    logging.getLogger("ray.data._internal.progress").setLevel(logging.ERROR)  # that its own bars are off
+    # that actors which hold both CPUs and GPUs are experimental
+    logging.getLogger("ray.data._internal.execution.operators.map_operator").setLevel(logging.ERROR)
+    context = DataContext.get_current()
+    context.print_on_execution_start = False
+    context.enable_progress_bars = False
+    return context

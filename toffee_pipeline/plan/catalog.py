@@ -1,0 +1,147 @@
+"""Classes and prompts of a run: a YAML file of words and templates, checked when it is loaded.
+
+A template names its slots in braces and writes "a(n)" where the article depends on the next word:
+"a photo of a(n) {change} {class}" gives "a photo of an orange teapot".
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import yaml
+from pydantic import ValidationError
+
+from toffee_pipeline.config.generate import CATEGORIES, Category
+from toffee_pipeline.plan.catalog_file import CatalogFile, slots
+
+__all__ = ["PACKAGED", "Catalog", "CatalogError", "SubjectClass", "load_catalog", "with_article"]
+
+PACKAGED: tuple[str, ...] = tuple(sorted(path.stem for path in (Path(__file__).parent / "catalogs").glob("*.yaml")))
+"""Names of the catalogues that come with the package."""
+ARTICLE = re.compile(r"\ba\(n\) (?=(\S+))")
+# By sound, not by letter: "a unicycle", "a ukulele", "an hourglass".
+SPOKEN_VOWEL = re.compile(r"[aeiou]|hour|heir|honest", re.IGNORECASE)
+SPOKEN_CONSONANT = re.compile(r"uni(?![dmn])|uk|eu|ewe|us[aeu]|ut[eio]|one\b", re.IGNORECASE)
+
+
+class CatalogError(ValueError):
+    """A catalogue that cannot be used; one line that names the file, the place in it and what is wrong."""
+
+
+def with_article(words: str) -> str:
+    """The words after "a" or "an", by the sound of the first one: "an orange cup", "a ukulele"."""
+    vowel = SPOKEN_VOWEL.match(words) and not SPOKEN_CONSONANT.match(words)
+    return f"{'an' if vowel else 'a'} {words}"
+
+
+@dataclass(frozen=True)
+class SubjectClass:
+    """One class. name: as in a prompt ("golden retriever"). removable: phrases that follow "without" ("a handle").
+
+    subject_prompts: templates of prompts for subject synthesis; descriptions: the words for each of their slots.
+    """
+
+    name: str
+    live: bool = False
+    removable: tuple[str, ...] = ()
+    subject_prompts: tuple[str, ...] = ("a photo of a(n) {class}",)
+    descriptions: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Catalog:
+    """Classes, changes and prompts. A class name that is not in it counts as an object without removable parts.
+
+    changes: for "live" and "object", for each category but removal: change -> how a prompt words it.
+    prompts: the template of each category. digest: sha256 of the file.
+    """
+
+    classes: tuple[SubjectClass, ...]
+    changes: Mapping[str, Mapping[Category, Mapping[str, str]]]
+    prompts: Mapping[Category, str]
+    digest: str
+
+    @cached_property
+    def _by_name(self) -> dict[str, SubjectClass]:
+        return {entry.name: entry for entry in self.classes}
+
+    def entry(self, class_name: str) -> SubjectClass:
+        """The class of this name; for a name that is not in the catalogue a plain object."""
+        return self._by_name.get(class_name) or SubjectClass(class_name)
+
+    def subject_prompt(self, class_name: str, rng: np.random.Generator) -> str:
+        """Draw the prompt of one subject: "a photo of a small red ceramic teapot on a wooden table".
+
+        Two slots get different words where the lists allow it, and the same state of `rng` gives the same prompt.
+        """
+        entry = self.entry(class_name)
+        template = entry.subject_prompts[int(rng.integers(len(entry.subject_prompts)))]
+        words = {"class": class_name}
+        for slot in slots(template):
+            if slot != "class":
+                listed = entry.descriptions[slot]
+                free = [word for word in listed if word not in words.values()] or listed
+                words[slot] = free[int(rng.integers(len(free)))]
+        return _fill(template, words)
+
+    def choices(self, class_name: str, category: Category) -> tuple[str, ...]:
+        """The changes of `category` that suit the class; empty where there is none."""
+        entry = self.entry(class_name)
+        return entry.removable if _checked(category) == "removal" else tuple(self._wordings(entry, category))
+
+    def prompt(self, class_name: str, category: Category, change: str) -> str:
+        """The target's prompt: "a photo of a teapot on a beach". `change` may be one that is not in the catalogue."""
+        wording = self._wordings(self.entry(class_name), _checked(category)).get(change, change)
+        return _fill(self.prompts[category], {"class": class_name, "change": wording})
+
+    def _wordings(self, entry: SubjectClass, category: Category) -> Mapping[str, str]:
+        return self.changes["live" if entry.live else "object"].get(category, {})
+
+
+def load_catalog(name_or_path: str) -> Catalog:
+    """Load a catalogue of the package (one of `PACKAGED`) or a YAML file of your own. Raises CatalogError."""
+    packaged = name_or_path in PACKAGED
+    path = Path(__file__).parent / "catalogs" / f"{name_or_path}.yaml" if packaged else Path(name_or_path)
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        allowed = f"allowed are {', '.join(PACKAGED)} and the path of a YAML file"
+        raise CatalogError(f"catalog {name_or_path!r}: {error.strerror}; {allowed}") from error
+    try:
+        content = yaml.safe_load(data)
+        if not isinstance(content, dict):
+            raise CatalogError(f"catalog {path}: allowed are the keys {', '.join(CatalogFile.model_fields)}")
+        file = CatalogFile.model_validate(content)
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise CatalogError(f"catalog {path}: no valid YAML: {' '.join(str(error).split())}") from error
+    except ValidationError as error:
+        raise CatalogError(f"catalog {path}: {_first_line(error)}") from error
+    classes = tuple(
+        SubjectClass(name, group.live, removable, group.prompts, group.descriptions)
+        for group in file.groups.values()
+        for name, removable in group.classes.items()
+    )
+    return Catalog(classes, file.changes.by_nature(), file.prompts, hashlib.sha256(data).hexdigest())
+
+
+def _checked(category: Category) -> Category:
+    if category not in CATEGORIES:
+        raise CatalogError(f"category {category!r}: allowed are {', '.join(CATEGORIES)}")
+    return category
+
+
+def _fill(template: str, words: Mapping[str, str]) -> str:
+    return ARTICLE.sub(lambda found: with_article(found[1]).removesuffix(found[1]), template.format_map(words))
+
+
+def _first_line(error: ValidationError) -> str:
+    first = error.errors()[0]
+    place = ".".join(str(part) for part in first["loc"])
+    problem = "unknown key" if first["type"] == "extra_forbidden" else first["msg"].removeprefix("Value error, ")
+    return f"{place}: {problem}" if place else problem

@@ -1,0 +1,96 @@
+"""Trains the nano depth ControlNet on the frozen nano text to image."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from diffusers import ControlNetModel
+from torch import Tensor
+
+from toffee_pipeline.models.tiny.architectures import SIZE_PX, build_controlnet
+from toffee_pipeline.models.tiny.sdxl import build_scheduler, load_sdxl, take_over
+from toffee_pipeline.nano import world
+from toffee_pipeline.nano.world_samples import draw_photo
+from toffee_pipeline.recipe.data import load_data
+from toffee_pipeline.recipe.loop import fit
+from toffee_pipeline.recipe.text_to_image import BATCH, UNCONDITIONAL, Latents, conditions
+from toffee_pipeline.train.losses import diffusion_loss
+from toffee_pipeline.train.trainer import use_unfused_attention
+
+OTHER_PLACE = 0.5
+"""Share of samples whose layout shows the subject in another place than the picture: a draft keeps the subject's layout
+and changes its place."""
+
+
+def stretched(inverse_depth: Tensor) -> Tensor:
+    """(b, 64, 64) to 0..1 in each image, as `DepthEstimator` gives it."""
+    low, high = inverse_depth.amin((1, 2), keepdim=True), inverse_depth.amax((1, 2), keepdim=True)
+    return (inverse_depth - low) / (high - low).clamp(min=1e-6)
+
+
+def other_places(work_dir: Path, inverse_depth: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """The layouts of the photos with each subject moved to another place: float16 (n, 64, 64)."""
+    path = work_dir / "photos" / "other_places.npy"
+    if not path.exists():
+        layouts = np.array(inverse_depth)
+        for index, layout in enumerate(layouts):
+            photo = draw_photo(index)
+            place = str(np.random.default_rng(index).choice(world.BACKGROUNDS))
+            empty = world.place_inverse_depth(photo.subject, photo.view, place, SIZE_PX)
+            layouts[index] = np.where(mask[index], layout, empty)
+        np.save(path, layouts)
+    return np.load(path)
+
+
+def train_controlnet(work_dir: Path, weights_dir: Path, steps: int) -> None:
+    """Writes `weights_dir/controlnet`, half precision, for the text to image in `weights_dir/sdxl`."""
+    pipeline = load_sdxl(weights_dir / "sdxl")
+    unet = pipeline.unet.requires_grad_(False)
+    use_unfused_attention(unet)
+    controlnet = build_controlnet()
+    take_over(controlnet, unet)
+    photos = load_data(work_dir, "photos")
+    layouts = (photos.inverse_depth[:, 0], other_places(work_dir, photos.inverse_depth[:, 0], photos.mask[:, 0]))
+    data = Latents(work_dir, pipeline)
+
+    def loss_of(model: ControlNetModel, ids: np.ndarray, rng: np.random.Generator, dropped: float) -> Tensor:
+        latents, states, pooled = data.batch(ids)
+        kept = torch.from_numpy((rng.random(len(ids)) >= dropped).astype(np.float32))
+        states, added = states * kept[:, None, None], conditions(pooled * kept[:, None])
+        moved = rng.random(len(ids)) < OTHER_PLACE
+        layout = np.where(moved[:, None, None], layouts[1][ids], layouts[0][ids]).astype(np.float32)
+        condition = stretched(torch.from_numpy(layout))[:, None].expand(-1, 3, -1, -1)
+
+        def predict(noisy: Tensor, timesteps: Tensor) -> Tensor:
+            shared = {"encoder_hidden_states": states, "added_cond_kwargs": added, "return_dict": False}
+            down, mid = model(noisy, timesteps, controlnet_cond=condition, **shared)
+            return unet(
+                noisy, timesteps, down_block_additional_residuals=down, mid_block_additional_residual=mid, **shared
+            )[0]
+
+        generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
+        return diffusion_loss(predict, build_scheduler(), latents, generator, region_weight=data.region_weight(ids))
+
+    def loss_fn(step: int, rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]:
+        return loss_of(controlnet, rng.integers(data.num_train, size=BATCH), rng, UNCONDITIONAL), {}
+
+    def evaluate(model: ControlNetModel) -> dict[str, float]:
+        held_out = np.arange(data.num_train, len(data.latents))[: 6 * BATCH]
+        parts = np.split(held_out, 6)
+        losses = [loss_of(model, part, np.random.default_rng(seed), 0.0) for seed, part in enumerate(parts)]
+        return {"held_out_loss": torch.stack(losses).mean().item()}
+
+    average = fit(
+        "controlnet",
+        controlnet,
+        loss_fn,
+        steps=steps,
+        peak_lr=1e-3,
+        work_dir=work_dir,
+        ema_decay=0.999,
+        evaluate=evaluate,
+        evaluate_every=500,
+    )
+    average.half().save_pretrained(weights_dir / "controlnet")

@@ -1,0 +1,218 @@
+"""Checks of one committed shard: bytes against the manifest, rows against the plan, data against the ledger."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from toffee_pipeline.config.generate import RunConfig
+from toffee_pipeline.images import ImageError, decode, decode_depth, decode_mask
+from toffee_pipeline.rundir.commit import DamagedManifest, manifest_key, read_manifest
+from toffee_pipeline.schema import DATA, IMAGE_COLUMNS, LEDGER, REASONS, Pair, Subject, planned_row
+from toffee_pipeline.storage import MissingKey, Storage
+
+Rows = dict[str, dict[str, Any]]
+"""Rows by pair_id."""
+STATUS = {"data": "accepted", "rejected": "rejected"}
+DECODE = {"mask": decode_mask, "depth": decode_depth}
+UNREADABLE = (pa.ArrowException, OSError, UnicodeDecodeError)
+"""What pyarrow raises for damaged bytes in memory."""
+
+
+class Problem(NamedTuple):
+    """kind: what was checked (verify_report.KINDS); shard: set where computing this shard again mends it."""
+
+    kind: str
+    key: str
+    message: str
+    shard: int | None = None
+
+
+@dataclass
+class Tally:
+    """Counts over all shards. checked: per kind; outcomes: pairs per status, and per reason of rejection;
+    named: keys of all files that sound manifests name."""
+
+    checked: Counter[str] = field(default_factory=Counter)
+    outcomes: Counter[str] = field(default_factory=Counter)
+    num_bytes: int = 0
+    named: set[str] = field(default_factory=set)
+
+
+class _Damaged(Exception):
+    """A file of which nothing more can be said. kind: as in `Problem`."""
+
+    def __init__(self, kind: str, message: str) -> None:
+        super().__init__(message)
+        self.kind = kind
+
+
+class ShardCheck:
+    """Checks shard after shard. Holds one file in memory; `pool` decodes its images."""
+
+    def __init__(self, storage: Storage, config: RunConfig, pool: ThreadPoolExecutor, tally: Tally) -> None:
+        self.storage, self.config, self.pool, self.tally = storage, config, pool, tally
+
+    def __call__(self, shard: int, subjects: list[Subject], pairs: list[Pair]) -> list[Problem]:
+        """The problems of committed shard `shard`, whose plan is `subjects` and `pairs`."""
+        subject_of = {subject.subject_id: subject for subject in subjects}
+        planned = {pair.pair_id: planned_row(pair, subject_of[pair.subject_id]) for pair in pairs}
+        return [Problem(kind, key, message, shard) for kind, key, message in self._check(shard, planned)]
+
+    def _check(self, shard: int, planned: Rows) -> Iterator[tuple[str, str, str]]:
+        manifest_at = manifest_key(shard)
+        self.tally.checked["manifest"] += 1
+        try:
+            manifest = read_manifest(self.storage, shard)
+        except (DamagedManifest, MissingKey) as error:
+            yield "manifest", manifest_at, str(error).removeprefix(f"{self.storage.path_for(manifest_at)}: ")
+            return
+        self.tally.named.update(entry["key"] for entry in manifest["files"])
+        entries = {entry["folder"]: entry for entry in manifest["files"]}
+        if len(entries) < len(manifest["files"]) or "ledger" not in entries:
+            yield "manifest", manifest_at, "it must name one ledger, and at most one file of each other folder"
+            return
+        ledger: Rows | None = None
+        for folder in ("ledger", *STATUS):
+            key = entries[folder]["key"] if folder in entries else manifest_at
+            wanted = self._wanted(ledger, folder)
+            if folder not in entries:
+                if wanted:
+                    yield "rows", key, f"the ledger has {len(wanted)} {STATUS[folder]} pairs, but {folder} has no file"
+                continue
+            try:
+                file = self._open(entries[folder], LEDGER if folder == "ledger" else DATA)
+                if folder == "ledger":
+                    rows = [row for group in _groups(file) for row in group]
+                    ledger = {row["pair_id"]: row for row in rows}
+                    yield from _lines("rows", key, self._ledger_problems(rows, planned, manifest["info"]))
+                elif ledger is not None:
+                    wrong, broken = self._data_problems(file, wanted, folder)
+                    yield from _lines("rows", key, wrong)
+                    yield from _lines("image", key, broken)
+            except _Damaged as error:
+                yield error.kind, key, str(error)
+
+    def _wanted(self, ledger: Rows | None, folder: str) -> Rows:
+        """The ledger's rows that must lie in `folder`."""
+        if ledger is None or folder == "ledger" or (folder == "rejected" and not self.config.output.keep_rejected):
+            return {}
+        return {pair_id: row for pair_id, row in ledger.items() if row["status"] == STATUS[folder]}
+
+    def _open(self, entry: dict[str, Any], schema: pa.Schema) -> pq.ParquetFile:
+        self.tally.checked["file"] += 1
+        try:
+            data = self.storage.get(entry["key"])
+        except MissingKey as error:
+            raise _Damaged("file", "the manifest names it, but it is not there") from error
+        self.tally.num_bytes += len(data)
+        if len(data) != entry["size_bytes"]:
+            raise _Damaged("file", f"{len(data)} bytes, the manifest says {entry['size_bytes']}")
+        if hashlib.sha256(data).hexdigest() != entry["sha256"]:
+            raise _Damaged("file", "its bytes have changed: the SHA-256 is not the manifest's")
+        try:
+            file = pq.ParquetFile(pa.BufferReader(data))
+        except UNREADABLE as error:
+            raise _Damaged("rows", f"not a sound Parquet file: {' '.join(str(error).split())}") from error
+        if not file.schema_arrow.equals(schema):
+            raise _Damaged("rows", "columns or their types are not those of the schema")
+        if file.metadata.num_rows != entry["num_rows"]:
+            raise _Damaged("rows", f"{file.metadata.num_rows} rows, the manifest says {entry['num_rows']}")
+        return file
+
+    def _ledger_problems(self, rows: list[dict[str, Any]], planned: Rows, info: dict[str, Any]) -> Iterator[str]:
+        """The ledger against the plan and the manifest's counts."""
+        self.tally.checked["rows"] += len(rows)
+        yield from _id_problems(Counter(row["pair_id"] for row in rows), planned)
+        outcomes = Counter({"planned": len(rows), "accepted": 0, "failed": 0})
+        for row in rows:
+            status, reason = row["status"], row["reason"]
+            if different := _different(row, planned.get(row["pair_id"], {})):
+                yield f"{row['pair_id']}: not as planned: {', '.join(different)}"
+            sound = (reason in REASONS) == (status == "rejected") and (row["error"] is None) == (status != "failed")
+            if status not in ("accepted", "rejected", "failed") or not sound:
+                yield f"{row['pair_id']}: status {status!r} with reason {reason!r} and error {row['error']!r}"
+            outcomes[f"rejected: {reason}" if status == "rejected" else status] += 1
+        self.tally.outcomes.update(outcomes)
+        rejected = info.get("rejected")
+        said = {key: info.get(key) for key in ("planned", "accepted", "failed")}
+        said |= {f"rejected: {key}": number for key, number in rejected.items()} if isinstance(rejected, dict) else {}
+        if said != dict(outcomes):
+            yield f"the manifest counts {said}, the ledger {dict(outcomes)}"
+
+    def _data_problems(self, file: pq.ParquetFile, wanted: Rows, folder: str) -> tuple[list[str], list[str]]:
+        """What is wrong with the rows, against the ledger's, and with their images."""
+        ids: Counter[str] = Counter()
+        wrong: list[str] = []
+        broken: list[str] = []
+        for rows in _groups(file):
+            for row in rows:
+                ids[row["pair_id"]] += 1
+                expected = wanted.get(row["pair_id"], {})
+                shared = {name: value for name, value in expected.items() if name not in ("error", "stage_s")}
+                if different := _different(row, shared):
+                    wrong.append(f"{row['pair_id']}: not as in the ledger: {', '.join(different)}")
+            for found in self.pool.map(lambda row: self._image_problems(row, folder), rows):
+                broken += found
+            self.tally.checked["image"] += sum(row[name] is not None for row in rows for name in IMAGE_COLUMNS)
+        return [*_id_problems(ids, wanted), *wrong], broken
+
+    def _image_problems(self, row: dict[str, Any], folder: str) -> list[str]:
+        needed = {"input_image", "target_image"} | ({"mask"} if row["kind"] == "edit" else set())
+        size_px, problems = self.config.size_px, []
+        for name in IMAGE_COLUMNS:
+            data = (row[name] or {}).get("bytes")
+            if data is None:
+                if folder == "data" and name in needed:
+                    problems.append(f"{row['pair_id']} {name}: there is none")
+                continue
+            try:
+                shape = DECODE.get(name, decode)(data, f"{row['pair_id']} {name}").shape
+                if shape[:2] != (size_px, size_px):
+                    problems.append(f"{row['pair_id']} {name}: {shape[1]} x {shape[0]} px, the config says {size_px}")
+            except ImageError as error:
+                problems.append(str(error))
+        return problems
+
+
+def _groups(file: pq.ParquetFile) -> Iterator[list[dict[str, Any]]]:
+    for number in range(file.num_row_groups):
+        try:
+            rows: list[dict[str, Any]] = file.read_row_group(number, use_threads=False).to_pylist()
+        except UNREADABLE as error:
+            raise _Damaged("rows", f"not a sound Parquet file: {' '.join(str(error).split())}") from error
+        yield rows
+
+
+def _id_problems(ids: Counter[str], wanted: Rows) -> Iterator[str]:
+    for what, found in (
+        ("missing", [key for key in wanted if key not in ids]),
+        ("more than once", [key for key, number in ids.items() if number > 1]),
+        ("not expected here", [key for key in ids if key not in wanted]),
+    ):
+        if found:
+            yield f"pairs {what}: {_few(sorted(found))}"
+
+
+def _different(row: dict[str, Any], expected: dict[str, Any]) -> list[str]:
+    both_nan = [name for name, value in expected.items() if row[name] != row[name] and value != value]
+    return [name for name, value in expected.items() if row[name] != value and name not in both_nan]
+
+
+def _few(names: list[str]) -> str:
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+
+
+def _lines(kind: str, key: str, messages: Iterable[str]) -> Iterator[tuple[str, str, str]]:
+    """All that is wrong with one file as one line."""
+    found = list(messages)
+    if found:
+        more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
+        yield kind, key, found[0] + more

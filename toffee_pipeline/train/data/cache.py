@@ -1,0 +1,222 @@
+"""Precomputed latents and DINO tokens: each file of a source becomes one Arrow file of encoded images."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from toffee_pipeline.config.train import ToffeeNetTraining, TrainingConfig
+from toffee_pipeline.images import ImageError, decode_depth, decode_mask, encode_depth, encode_mask, fit_square
+from toffee_pipeline.models.weights import describe_weights
+from toffee_pipeline.storage import Storage, open_storage
+from toffee_pipeline.train.data.encode import FrozenEncoders
+from toffee_pipeline.train.data.examples import fit_array
+from toffee_pipeline.train.data.records import BrokenFile, DataError, Encoded, LazyArray, Record, Source
+
+IMAGES_AT_ONCE = 32
+_TEXTS = ("key", "text", "class_name", "kind", "name", "error", "broken_file")
+_BYTES = ("mask", "depth", "latents", "tokens")
+SCHEMA = pa.schema(
+    [pa.field(name, pa.string()) for name in _TEXTS]
+    + [pa.field(name, pa.binary()) for name in _BYTES]
+    + [pa.field(f"{name}_shape", pa.list_(pa.int32())) for name in ("latents", "tokens")]
+)
+"""One row per image; the rows of a record follow each other. latents and tokens: float16 in C order. broken_file: why
+the source's file could not be read to its end, in a last row of its own."""
+Shapes = tuple[tuple[int, ...], tuple[int, ...]]
+"""Of the latents and the tokens of one image."""
+
+
+def cache_key(config: TrainingConfig) -> str:
+    """Names what decides the cached numbers: networks, image size and what DINO is shown."""
+    models = config.models
+    parts: list[Any] = [config.size_px, describe_weights(models.dino, "dino")]
+    parts.append(describe_weights(models.vae or models.base, "vae"))
+    if isinstance(config, ToffeeNetTraining):
+        parts += [config.dino_input, models.model_dump(mode="json", include={"depth", "detector", "segmenter"})]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class Cache:
+    """The cache of one job. Picklable."""
+
+    storage: Storage
+    key: str
+
+    @classmethod
+    def open(cls, config: TrainingConfig) -> Cache:
+        assert config.data.cache is not None
+        return cls(open_storage(config.data.cache, config.data.cache_endpoint_url), cache_key(config))
+
+    def key_of(self, source: str, file: str) -> str:
+        """Where a file of a source lies; `source` tells sources with equal file names apart."""
+        name = hashlib.sha256("\0".join((source, file)).encode()).hexdigest()[:24]
+        return f"{self.key}/{name}.arrow"
+
+    def known(self) -> set[str]:
+        """Keys that are there, by one listing."""
+        return {key for key, _ in self.storage.list(f"{self.key}/")}
+
+    @contextmanager
+    def open_file(self, key: str) -> Iterator[pa.ipc.RecordBatchFileReader]:
+        """The Arrow file under `key`, mapped into memory: only what is looked at is read."""
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "cached.arrow"
+            self.storage.get_file(key, path)
+            with pa.memory_map(str(path)) as file:  # the mapping outlives the name
+                yield pa.ipc.open_file(file)
+
+    def shapes(self, keys: Iterable[str]) -> Shapes:
+        """Shapes in the first of these files that holds an image. Raises DataError where none does."""
+        for key in keys:
+            with self.open_file(key) as file:
+                for number in range(file.num_record_batches):
+                    for row in file.get_batch(number).select(["latents_shape", "tokens_shape"]).to_pylist():
+                        if row["latents_shape"]:
+                            return tuple(row["latents_shape"]), tuple(row["tokens_shape"])
+        raise DataError("no image of data.sources can be decoded")
+
+
+@dataclass(frozen=True)
+class CachedSource:
+    """A source whose images come encoded."""
+
+    name: str
+    source: Source
+    cache: Cache
+
+    def files(self) -> list[str]:
+        return self.source.files()
+
+    def read(self, file: str) -> Iterator[Record]:
+        with self.cache.open_file(self.cache.key_of(self.name, file)) as table:
+            for number in range(table.num_record_batches):
+                batch = table.get_batch(number)
+                rows = batch.select([*_TEXTS, "latents_shape", "tokens_shape"]).to_pylist()
+                for _, group in groupby(range(len(rows)), key=lambda index: rows[index]["key"]):
+                    indices = list(group)
+                    first = rows[indices[0]]
+                    if first["broken_file"]:
+                        raise BrokenFile(first["broken_file"])
+                    yield Record(
+                        key=first["key"],
+                        images={rows[i]["name"]: partial(_load, batch, i, rows[i]) for i in indices},
+                        text=first["text"],
+                        mask=_later(decode_mask, batch["mask"][indices[0]]),
+                        depth=_later(decode_depth, batch["depth"][indices[0]]),
+                        class_name=first["class_name"],
+                        kind=first["kind"],
+                    )
+
+
+def fill(cache: Cache, source_name: str, source: Source, file: str, encoders: FrozenEncoders, size_px: int) -> None:
+    """Encodes one file of a source. Put at once at the end: a killed try leaves nothing.
+
+    Raises StorageError where the storage fails; broken images and files are recorded as such.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "cached.arrow"
+        with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, SCHEMA) as writer:
+            for rows in _encoded(source, file, encoders, size_px):
+                writer.write_batch(pa.RecordBatch.from_pylist(rows, schema=SCHEMA))
+        cache.storage.put_file(cache.key_of(source_name, file), path)
+
+
+def _encoded(source: Source, file: str, encoders: FrozenEncoders, size_px: int) -> Iterator[list[dict[str, Any]]]:
+    """Rows of whole records, about `IMAGES_AT_ONCE` at a time."""
+    rows: list[dict[str, Any]] = []
+    broken = ""
+    records = source.read(file)
+    while True:
+        try:
+            record = next(records, None)
+        except BrokenFile as error:
+            record, broken = None, str(error)
+        if record is not None:
+            rows += _rows(record, encoders, size_px)
+        if rows and (record is None or len(rows) >= IMAGES_AT_ONCE):
+            for start in range(0, len(rows), IMAGES_AT_ONCE):
+                _encode(rows[start : start + IMAGES_AT_ONCE], encoders)
+            yield rows
+            rows = []
+        if record is None:
+            break
+    if broken:
+        yield [{"key": "", "broken_file": broken}]
+
+
+def _rows(record: Record, encoders: FrozenEncoders, size_px: int) -> list[dict[str, Any]]:
+    """One row per image of a record, with its pixels in place of what they will be encoded to."""
+    shared = {"key": record.key, "text": record.text, "class_name": record.class_name, "kind": record.kind}
+    rows: list[dict[str, Any]] = []
+    for name, image in record.images.items():
+        row: dict[str, Any] = {**shared, "name": name}
+        try:
+            decoded = image()
+            assert isinstance(decoded, np.ndarray)
+            row["pixels"] = fit_square(decoded, size_px)
+        except ImageError as error:
+            row["error"] = str(error)
+        rows.append(row)
+    depth = record.depth
+    target = next((row["pixels"] for row in rows if row["name"] == "target" and "pixels" in row), None)
+    if encoders.depth_estimator is not None and target is not None:
+        estimated = encoders.depths([target])[0].astype(np.float32)
+        depth = lambda: estimated  # noqa: E731
+    if rows:
+        rows[0]["mask"] = _stored(record.mask, encode_mask, size_px)
+        rows[0]["depth"] = _stored(depth, encode_depth, size_px)
+    return rows
+
+
+def _encode(rows: list[dict[str, Any]], encoders: FrozenEncoders) -> None:
+    """Replaces the pixels of rows by latents and tokens."""
+    whole = [row for row in rows if "pixels" in row]
+    if not whole:
+        return
+    images = [row.pop("pixels") for row in whole]
+    latents = encoders.latents(images).cpu().numpy().astype(np.float16)
+    tokens = encoders.tokens(images, [row["class_name"] for row in whole]).cpu().numpy().astype(np.float16)
+    for index, row in enumerate(whole):
+        for name, arrays in (("latents", latents), ("tokens", tokens)):
+            row[name], row[f"{name}_shape"] = arrays[index].tobytes(), list(arrays.shape[1:])
+
+
+def _stored(decode: LazyArray | None, encode: Callable[[np.ndarray], bytes], size_px: int) -> bytes | None:
+    """A mask or depth map at training size; a broken one is stored as bytes that will not decode either."""
+    if decode is None:
+        return None
+    try:
+        return encode(fit_array(decode(), size_px))
+    except ImageError as error:
+        return f"broken: {error}".encode()
+
+
+def _later(decode: Callable[[bytes], np.ndarray], value: pa.Scalar) -> LazyArray | None:
+    return partial(_decoded, decode, value) if value.is_valid else None
+
+
+def _decoded(decode: Callable[[bytes], np.ndarray], value: pa.Scalar) -> np.ndarray:
+    return decode(value.as_py())
+
+
+def _load(batch: pa.RecordBatch, index: int, row: Mapping[str, Any]) -> Encoded:
+    if row["error"]:
+        raise ImageError(row["error"])
+    latents, tokens = (
+        np.frombuffer(batch[name][index].as_buffer(), np.float16).reshape(row[f"{name}_shape"])
+        for name in ("latents", "tokens")
+    )
+    return Encoded(latents, tokens)
