@@ -40,6 +40,7 @@ class SubjectState:
 
     subject: Subject
     error: str | None = None
+    rejected_as: Reason | None = None
     image: bytes | None = None
     mask: bytes | None = None
     mask_reason: Reason | None = None
@@ -51,8 +52,8 @@ class SubjectState:
     def id(self) -> str:
         return self.subject.subject_id
 
-    def fail(self, message: str) -> None:
-        self.error = message
+    def fail(self, message: str, reason: Reason | None = None) -> None:
+        self.error, self.rejected_as = message, reason
 
     def rgb(self) -> np.ndarray:
         """The subject's image, uint8 (H, W, 3)."""
@@ -87,8 +88,9 @@ class PairState:
     def id(self) -> str:
         return self.pair.pair_id
 
-    def fail(self, message: str) -> None:
-        self.status, self.error = "failed", message
+    def fail(self, message: str, reason: Reason | None = None) -> None:
+        """Failed; or rejected where there is a reason, with the message beside it."""
+        self.status, self.reason, self.error = "rejected" if reason else "failed", reason, message
 
     def draft_rgb(self) -> np.ndarray:
         return decode(present(self.draft))
@@ -128,9 +130,9 @@ class Shard:
 
     def fail_pairs_of_failed_subjects(self) -> None:
         for state in self.open_pairs():
-            error = self.subject_of(state).error
-            if error is not None:
-                state.fail(error)
+            subject = self.subject_of(state)
+            if subject.error is not None:
+                state.fail(subject.error, subject.rejected_as)
 
 
 class Timed(Protocol):
@@ -141,7 +143,7 @@ class Timed(Protocol):
     @property
     def id(self) -> str: ...
 
-    def fail(self, message: str) -> None: ...
+    def fail(self, message: str, reason: Reason | None = None) -> None: ...
 
 
 Item = TypeVar("Item", bound=Timed)
@@ -204,7 +206,7 @@ class Stage(ABC):
                 results = halving(compute, padded)
             for item, result in zip(batch, results, strict=False):
                 if isinstance(result, SampleError):
-                    item.fail(f"{self.name}: {result}")
+                    item.fail(f"{self.name}: {result}", result.reason)
                 else:
                     store(item, result)
             elapsed = time.perf_counter() - began

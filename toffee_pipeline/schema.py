@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import pyarrow as pa
 
@@ -14,14 +14,22 @@ SCHEMA_VERSION = 1
 Kind = Literal["generation", "edit"]
 Status = Literal["ok", "accepted", "rejected", "failed"]
 """`ok` while a pair is on its way; every planned pair ends as one of the other three."""
-Reason = Literal["no_mask", "mask_too_small", "mask_too_large", "low_dino", "high_dino", "low_clip"]
-REASONS: tuple[Reason, ...] = ("no_mask", "mask_too_small", "mask_too_large", "low_dino", "high_dino", "low_clip")
+Reason = Literal["unreadable", "no_mask", "mask_too_small", "mask_too_large", "low_dino", "high_dino", "low_clip"]
+REASONS: tuple[Reason, ...] = get_args(Reason)
 STAGES: tuple[str, ...] = ("synthesize", "segment", "draft", "refine", "edit", "view", "score")
 """The model stages in their order; planning comes before them and writing after."""
 
 
 class SampleError(ValueError):
-    """One subject or pair that fails on its own: it is marked failed with this message, its neighbours go on."""
+    """One subject or pair that fails on its own: it is marked failed with this message, its neighbours go on.
+
+    reason: set where the user's material is at fault and not the run; its pairs are then rejected, and do not count
+    towards `max_failed_fraction`.
+    """
+
+    def __init__(self, message: str, reason: Reason | None = None) -> None:
+        super().__init__(message)
+        self.reason = reason
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from actors.base import Shard
 from actors.chain import STAGE_CLASSES, StageChain
 from actors.guard import NoGuard
 from actors.write import count
-from toffee_pipeline.images import decode, decode_mask
+from toffee_pipeline.images import decode, decode_mask, encode_png
 from toffee_pipeline.models.model_set import ModelSet
 from toffee_pipeline.nano.renderer import drafted, scene
 from toffee_pipeline.plan.plan import Plan
@@ -148,6 +148,17 @@ def test_one_bad_subject_fails_its_pairs_and_nobody_elses(nano, monkeypatch):
     STAGE_CLASSES["synthesize"](config, models, lambda *_: None, NoGuard())(shard)
     assert [state.status for state in shard.pairs] == ["ok"] * 4 + ["failed"] * 4 + ["ok"] * 4
     assert shard.pairs[4].error == "synthesize: unreadable"
+
+
+def test_pairs_of_an_unreadable_file_are_rejected_with_its_message(nano, tmp_path):
+    (tmp_path / "0.png").write_bytes(b"no image")
+    (tmp_path / "1.png").write_bytes(encode_png(np.zeros((64, 64, 3), np.uint8)))
+    config = nano("subjects.source=folder", f"subjects.path={tmp_path}", "pairs.count=4", "pairs.per_subject=2")
+    shard = chain(config, ["synthesize"])(Shard.from_plan(Plan(config), 0))
+    assert [(state.status, state.reason) for state in shard.pairs] == [("rejected", "unreadable")] * 2 + [
+        ("ok", None)
+    ] * 2
+    assert shard.pairs[0].error.startswith(f"synthesize: {tmp_path / '0.png'}: not an image")
 
 
 def test_a_broken_assumption_crashes_the_stage(nano):

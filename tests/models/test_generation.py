@@ -90,4 +90,13 @@ def test_folder_reads_squares_and_reports_what_it_cannot_read(
     fine, *errors = model.create([Subject(f"s{i}", "mug", "a mug", i, path) for i, path in enumerate(paths)])
     assert isinstance(fine, np.ndarray) and fine.shape == (64, 64, 3) and (fine == (10, 200, 30)).all()
     assert all(isinstance(error, SampleError) for error in errors)
+    assert [error.reason for error in errors] == ["unreadable", "unreadable", None]
     assert "broken.jpg" in str(errors[0]) and "missing.png" in str(errors[1]) and "s3" in str(errors[2])
+
+
+def test_a_folder_that_is_gone_is_no_fault_of_its_images(
+    make_config: Callable[..., RunConfig], device: torch.device, tmp_path: Path
+) -> None:
+    model = FolderSubject(make_config(subjects=SubjectsConfig(source="folder", path=tmp_path / "gone")), device)
+    with pytest.raises(FileNotFoundError, match="subjects.path: .*gone is not a folder"):
+        model.create([Subject("s0", "mug", "a mug", 0, "fine.png")])

@@ -47,7 +47,10 @@ def finished(tmp_path_factory):
             state.status, state.input, state.target, state.edit_mask = "accepted", PNG, PNG, subject.mask
             state.dino_score = state.clip_score = 0.9
         shard.pairs[2].target = None
-        shard.pairs[2].reject("low_dino")
+        if index == 0:
+            shard.pairs[2].reject("low_dino")
+        else:
+            shard.pairs[2].fail("dog/0.jpg: truncated", "unreadable")
         Write(config, output)(shard)
     storage.put("summary.json", json.dumps(total(storage).as_dict()).encode())
     return output
@@ -115,6 +118,10 @@ DAMAGE = {
     "other verdict": (
         rewrite("data", lambda rows: rows[0].update(clip_score=9)),
         "data/.*as in the ledger: clip_score",
+    ),
+    "unreadable, but not why": (
+        rewrite("ledger", lambda rows: rows[2].update(error=None)),
+        "ledger/.*p000000005: status 'rejected' with reason 'unreadable' and error None",
     ),
     "counts": (rewrite("ledger", lambda rows: rows[0].update(status="failed", error="x")), "the manifest counts"),
 }

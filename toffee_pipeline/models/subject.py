@@ -50,7 +50,10 @@ class FolderSubject:
         self.folder, self.size_px = config.subjects.path, config.size_px
 
     def create(self, subjects: Sequence[Subject]) -> list[np.ndarray | SampleError]:
-        """The image at each subject's `path`: uint8 (size_px, size_px, 3), or a SampleError if it cannot be read."""
+        """The image at each subject's `path`: uint8 (size_px, size_px, 3), or a SampleError if it cannot be read.
+
+        Raises FileNotFoundError where the whole folder is gone: that is no fault of its images.
+        """
         return [self._read(subject) for subject in subjects]
 
     def _read(self, subject: Subject) -> np.ndarray | SampleError:
@@ -59,4 +62,6 @@ class FolderSubject:
         try:
             return fit_square(read_file(self.folder / subject.path), self.size_px)
         except ImageError as error:
-            return SampleError(str(error))
+            if not self.folder.is_dir():
+                raise FileNotFoundError(f"subjects.path: {self.folder} is not a folder on this machine") from error
+            return SampleError(str(error), reason="unreadable")

@@ -151,6 +151,7 @@ def _explain(reason: str, config: Mapping[str, Any]) -> str:
         "no_mask": ("the subject was not found in its image", None),
         "mask_too_small": ("the subject fills too little of its image: below", "min_fraction"),
         "mask_too_large": ("the subject fills too much of its image: above", "max_fraction"),
+        "unreadable": ("your file cannot be read; the ledger's column `error` says why", None),
         "low_dino": ("input and target show different subjects: DINO below", "min_dino"),
         "high_dino": ("input and target are too much alike: DINO above", "max_dino"),
         "low_clip": ("the target does not follow its prompt: CLIP below", "min_clip"),

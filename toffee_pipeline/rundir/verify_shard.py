@@ -136,7 +136,8 @@ class ShardCheck:
             status, reason = row["status"], row["reason"]
             if different := _different(row, planned.get(row["pair_id"], {})):
                 yield f"{row['pair_id']}: not as planned: {', '.join(different)}"
-            sound = (reason in REASONS) == (status == "rejected") and (row["error"] is None) == (status != "failed")
+            explained = status == "failed" or reason == "unreadable"
+            sound = (reason in REASONS) == (status == "rejected") and (row["error"] is not None) == explained
             if status not in ("accepted", "rejected", "failed") or not sound:
                 yield f"{row['pair_id']}: status {status!r} with reason {reason!r} and error {row['error']!r}"
             outcomes[f"rejected: {reason}" if status == "rejected" else status] += 1
