@@ -206,6 +206,11 @@ def test_own_file_and_digest(tmp_path: Path) -> None:
         ("cup]", "cup: a lid]", "groups.things.classes.cup"),
         ("cup]", "{cup: [], pan: []}]", "allowed is a name in words, or one name and its value"),
         ("cup]", "12]", "12: allowed is a name in words"),
+        ("cup]", "no]", "groups.things.classes.0.[key]: a bare no, off or false is no word in YAML: quote it"),
+        ("cup]", "yes: [a lid]]", "groups.things.classes.1.[key]: a bare yes, on or true is no word"),
+        ("size: [small]", "size: [on]", "groups.things.descriptions.size.0: a bare yes, on or true is no word"),
+        ("  things:", "  off:", "groups.0.[key]: a bare no, off or false is no word"),
+        ("changes:", "changes: {}\nchanges:", "line 5: the key 'changes' stands twice"),
         ("cup]", "' cup']", "' cup': allowed is a phrase without braces and without spare spaces"),
         ("[on a beach]", "[]", "changes.all.background"),
         ("background: [on", "weather: [on", "changes.all.weather"),
@@ -233,7 +238,7 @@ def test_bad_file_is_one_clear_line(tmp_path: Path, old: str, new: str, message:
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [(b"", "the keys prompts, changes, groups"), (b"- a list", "the keys prompts"), (b"\xff\xfe\x00", "no valid YAML")],
+    [(b"", "the keys prompts, changes, groups"), (b"- a list", "the keys prompts"), (b"\xff\xfe\x00", "not UTF-8")],
 )
 def test_no_catalog_at_all(tmp_path: Path, content: bytes, message: str) -> None:
     path = tmp_path / "own.yaml"

@@ -14,10 +14,10 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-import yaml
 from pydantic import ValidationError
 
 from toffee_pipeline.config.generate import CATEGORIES, Category
+from toffee_pipeline.config.yaml_file import YamlError, read_yaml
 from toffee_pipeline.plan.catalog_file import CatalogFile, slots
 
 __all__ = ["PACKAGED", "Catalog", "CatalogError", "SubjectClass", "load_catalog", "with_article"]
@@ -114,12 +114,12 @@ def load_catalog(name_or_path: str) -> Catalog:
         allowed = f"allowed are {', '.join(PACKAGED)} and the path of a YAML file"
         raise CatalogError(f"catalog {name_or_path!r}: {error.strerror}; {allowed}") from error
     try:
-        content = yaml.safe_load(data)
+        content = read_yaml(data, f"catalog {path}")
         if not isinstance(content, dict):
             raise CatalogError(f"catalog {path}: allowed are the keys {', '.join(CatalogFile.model_fields)}")
         file = CatalogFile.model_validate(content)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise CatalogError(f"catalog {path}: no valid YAML: {' '.join(str(error).split())}") from error
+    except YamlError as error:
+        raise CatalogError(str(error)) from error
     except ValidationError as error:
         raise CatalogError(f"catalog {path}: {_first_line(error)}") from error
     classes = tuple(

@@ -16,6 +16,14 @@ def slots(template: str) -> list[str]:
     return [name for _, name, _, _ in Formatter().parse(template) if name is not None]
 
 
+def _check_quoted(value: object) -> object:
+    """YAML 1.1 reads a bare `no` as false: a class of that name would be lost."""
+    if isinstance(value, bool):
+        bare, quoted = ("yes, on or true", '"yes"') if value else ("no, off or false", '"no"')
+        raise ValueError(f"a bare {bare} is no word in YAML: quote it, as {quoted}")
+    return value
+
+
 def _check_phrase(phrase: str) -> str:
     if not phrase or phrase != " ".join(phrase.split()) or not phrase.isprintable() or set(phrase) & set("{}"):
         raise ValueError(f"{phrase!r}: allowed is a phrase without braces and without spare spaces")
@@ -44,7 +52,7 @@ def _check_unique(phrases: tuple[str, ...]) -> tuple[str, ...]:
     return phrases
 
 
-def _named(default: Callable[[str], Any]) -> BeforeValidator:
+def _named(default: Callable[[Any], Any]) -> BeforeValidator:
     """A YAML list of names, or of `name: value` where the value differs from the default, as a dict."""
 
     def to_dict(items: object) -> object:
@@ -52,7 +60,7 @@ def _named(default: Callable[[str], Any]) -> BeforeValidator:
             raise ValueError("allowed is a list")
         pairs: list[tuple[Any, Any]] = []
         for item in items:
-            if isinstance(item, str):
+            if isinstance(item, str | bool):
                 pairs.append((item, default(item)))
             elif isinstance(item, dict) and len(item) == 1:
                 pairs.extend(item.items())
@@ -64,7 +72,8 @@ def _named(default: Callable[[str], Any]) -> BeforeValidator:
     return BeforeValidator(to_dict)
 
 
-Phrase = Annotated[str, AfterValidator(_check_phrase)]
+Name = Annotated[str, BeforeValidator(_check_quoted)]
+Phrase = Annotated[Name, AfterValidator(_check_phrase)]
 Phrases = Annotated[tuple[Phrase, ...], AfterValidator(_check_unique)]
 Words = Annotated[Phrases, Field(min_length=1)]
 Wordings = Annotated[dict[Phrase, Phrase], _named(lambda name: name), Field(min_length=1)]
@@ -76,7 +85,7 @@ class Group(Model):
 
     live: bool = False
     prompts: Annotated[tuple[str, ...], AfterValidator(_check_unique), Field(min_length=1)]
-    descriptions: dict[str, Words] = {}
+    descriptions: dict[Name, Words] = {}
     classes: Classes
 
     @model_validator(mode="after")
@@ -112,7 +121,7 @@ class CatalogFile(Model):
 
     prompts: dict[Category, str]
     changes: Changes
-    groups: Annotated[dict[str, Group], Field(min_length=1)]
+    groups: Annotated[dict[Name, Group], Field(min_length=1)]
 
     @model_validator(mode="after")
     def _complete(self) -> Self:

@@ -1,0 +1,56 @@
+"""YAML as users save it: in which encodings it is read, and what is said of what is wrong."""
+
+import codecs
+
+import pytest
+
+from toffee_pipeline.config.yaml_file import YamlError, read_yaml
+
+TEXT = "a: 1\nb: {c: größe}\n"
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        TEXT.encode(),
+        codecs.BOM_UTF8 + TEXT.encode(),
+        codecs.BOM_UTF16_LE + TEXT.encode("utf-16-le"),
+        codecs.BOM_UTF16_BE + TEXT.encode("utf-16-be"),
+        TEXT.replace("\n", "\r\n").encode(),
+    ],
+    ids=["plain", "utf-8 with mark", "utf-16 little", "utf-16 big", "windows line ends"],
+)
+def test_encodings(data):
+    assert read_yaml(data, "x.yaml") == {"a": 1, "b": {"c": "größe"}}
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (TEXT.encode("latin-1"), r"x\.yaml: not UTF-8 \(byte 14 on\): save it as UTF-8"),
+        (TEXT.encode("utf-16-le"), "x.yaml: not UTF-8"),
+        (codecs.BOM_UTF16_LE + b"\x00", "x.yaml: not UTF-8"),
+        (b"a: 1\nb: 2\na: 3\n", "x.yaml: no valid YAML: line 3: the key 'a' stands twice"),
+        (b"a:\n  b: {c: 1,\n    'c': 2}\n", "x.yaml: no valid YAML: line 3: the key 'c' stands twice"),
+        (b"a: [1\n", "x.yaml: no valid YAML: line 2: "),
+        (b"a: b: c\n", "x.yaml: no valid YAML: line 1: mapping values are not allowed here"),
+        (b"a: !!python/object/apply:os.getpid []\n", "line 1: could not determine a constructor for the tag"),
+        (b"a: *b\n", "line 1: .*found undefined alias 'b'"),
+        (b"{[1]: 2}", "line 1: .*found unhashable key"),
+        (b"a: 2026-99-99", "no valid YAML: month must be in 1..12"),
+        (b"a: \x07", "no valid YAML: unacceptable character"),
+        (b"[" * 5000, "no valid YAML: maximum recursion depth"),
+        (b"a: 1\n---\nb: 2\n", "line 2: expected a single document in the stream but found another document"),
+    ],
+)
+def test_what_cannot_be_read_is_one_line(data, message):
+    with pytest.raises(YamlError, match=message) as caught:
+        read_yaml(data, "x.yaml")
+    assert str(caught.value).startswith("x.yaml: ")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_key_may_stand_again_in_another_mapping_and_over_a_merged_one():
+    text = b"z: &z {a: 1, b: 2}\ny: {<<: *z, b: 3}\nx: [{a: 1}, {a: 1}]\n"
+    assert read_yaml(text, "x.yaml")["y"] == {"a": 1, "b": 3}
+    assert read_yaml(b"", "x.yaml") is None
