@@ -32,9 +32,11 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 
 import click
+import psutil
 import pyarrow.parquet as pq
 
 from benchmarks.chaos_log import Try, read_tries, work
@@ -64,18 +66,11 @@ def kind_of(args: str) -> str:
 
 def processes(driver: int) -> dict[str, list[int]]:
     """Kind -> the job's living processes: the driver's descendants."""
-    listed = subprocess.run(["ps", "-eo", "pid=,ppid=,args="], capture_output=True, text=True, check=True)
-    rows = [line.split(None, 2) for line in listed.stdout.splitlines()]
-    found: dict[str, list[int]] = {"driver": [driver]}
-    family = {driver}
-    grown = True
-    while grown:
-        grown = False
-        for pid, parent, args in ((int(row[0]), int(row[1]), row[2]) for row in rows if len(row) == 3):
-            if parent in family and pid not in family:
-                family.add(pid)
-                found.setdefault(kind_of(args), []).append(pid)
-                grown = True
+    found = {"driver": [driver]}
+    with suppress(psutil.NoSuchProcess):
+        for process in psutil.Process(driver).children(recursive=True):
+            with suppress(psutil.NoSuchProcess):  # it ended since
+                found.setdefault(kind_of(" ".join(process.cmdline()).strip()), []).append(process.pid)
     return found
 
 
@@ -144,10 +139,10 @@ class Job:
 
 def kill_session(leader: int) -> None:
     """Ends every process of a job's session: what outlives its driver for a moment would disturb the next start."""
-    listed = subprocess.run(["ps", "-eo", "pid=,sess="], capture_output=True, text=True, check=True)
-    for pid, session in (map(int, line.split()) for line in listed.stdout.splitlines()):
-        if session == leader:
-            kill(pid)
+    for pid in psutil.pids():
+        with suppress(ProcessLookupError):
+            if os.getsid(pid) == leader:
+                os.kill(pid, signal.SIGKILL)
 
 
 def kill(pid: int) -> bool:

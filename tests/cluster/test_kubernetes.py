@@ -1,25 +1,50 @@
-"""The Kubernetes files against a strict model, and what must hold between their parts."""
+"""The Kubernetes files against KubeRay's own schemas, and what must hold in them and between their parts."""
 
+import json
+import re
 import shlex
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from pydantic import ValidationError
+from jsonschema import Draft202012Validator, ValidationError
 
 from tests.helpers.examples import ROOT, load
-from tests.helpers.kubernetes_model import RayCluster, RayJob
 
 GIB = 2**30
+SCHEMAS = json.loads((Path(__file__).parent / "data/kuberay.json").read_text())
+
+
+def checked(name):
+    """The file's object, which KubeRay's schema of its kind takes, every key known."""
+    document = load(name)
+    check(document)
+    return document
+
+
+def check(document):
+    Draft202012Validator(SCHEMAS | {"$ref": f"#/$defs/{document['kind']}"}).validate(document)
 
 
 @pytest.fixture(scope="module")
 def cluster():
-    return RayCluster.model_validate(load("kubernetes/ray-cluster.yaml")).spec
+    return checked("kubernetes/ray-cluster.yaml")["spec"]
 
 
 @pytest.fixture(scope="module")
 def job():
-    return RayJob.model_validate(load("kubernetes/ray-job.yaml")).spec
+    return checked("kubernetes/ray-job.yaml")["spec"]
+
+
+@pytest.fixture(scope="module")
+def groups(cluster):
+    """Head and workers."""
+    return [cluster["headGroupSpec"], *cluster["workerGroupSpecs"]]
+
+
+@pytest.fixture(scope="module")
+def pods(groups):
+    return [group["template"]["spec"] for group in groups]
 
 
 def gib(quantity):
@@ -27,56 +52,121 @@ def gib(quantity):
     return int(quantity.removesuffix("Gi"))
 
 
+def mounts(container):
+    return {mount["name"]: mount["mountPath"] for mount in container["volumeMounts"]}
+
+
 def test_the_job_makes_the_cluster_that_the_other_file_describes(cluster, job):
-    assert job.ray_cluster_spec == cluster
+    assert job["rayClusterSpec"] == cluster
 
 
-def test_the_model_is_strict():
+def test_the_schemas_are_sound():
+    for schema in SCHEMAS["$defs"].values():
+        Draft202012Validator.check_schema(schema)
+
+
+@pytest.mark.parametrize(
+    ("place", "key", "value", "said"),
+    [
+        ("workerGroupSpecs/0", "maxReplica", 4, "'maxReplica' was unexpected"),
+        ("workerGroupSpecs/0/template/spec/containers/0", "volumeMount", [], "'volumeMount' was unexpected"),
+        ("headGroupSpec/rayStartParams", "num-cpus", 0, "0 is not of type 'string'"),
+        ("headGroupSpec/template/spec/containers/0/env/0", "value", 1, "1 is not of type 'string'"),
+        ("headGroupSpec/template/spec/securityContext", "runAsNonRoot", "yes", "'yes' is not of type 'boolean'"),
+        ("headGroupSpec/template/spec/containers/0/resources/limits", "memory", "24 GB", "'24 GB' does not match"),
+        ("autoscalerOptions", "version", "v3", "'v3' is not one of"),
+        ("authOptions", "mode", "password", "'password' is not one of"),
+    ],
+)
+def test_unknown_keys_and_wrong_values_are_found(place, key, value, said):
     document = load("kubernetes/ray-cluster.yaml")
-    document["spec"]["headGroupSpec"]["rayStartParams"]["num-cpus"] = 0  # Kubernetes wants a string
-    with pytest.raises(ValidationError, match="num-cpus"):
-        RayCluster.model_validate(document)
-    document = load("kubernetes/ray-cluster.yaml")
-    document["spec"]["workerGroupSpecs"][0]["maxReplica"] = 4
-    with pytest.raises(ValidationError, match="maxReplica"):
-        RayCluster.model_validate(document)
+    part = document["spec"]
+    for step in place.split("/"):
+        part = part[int(step) if step.isdigit() else step]
+    part[key] = value
+    with pytest.raises(ValidationError, match=said):
+        check(document)
+
+
+@pytest.mark.parametrize("name", ["ray-cluster", "ray-job"])
+def test_names_are_names(name):
+    assert re.fullmatch("[a-z0-9]([-a-z0-9]*[a-z0-9])?", load(f"kubernetes/{name}.yaml")["metadata"]["name"])
 
 
 def test_rays_version_is_the_pinned_one(cluster):
-    assert f"ray=={cluster.ray_version}\n" in (ROOT / "constraints.txt").read_text()
+    assert f"ray=={cluster['rayVersion']}\n" in (ROOT / "constraints.txt").read_text()
+
+
+def test_the_cluster_asks_for_the_token_and_scales_to_nothing(cluster):
+    assert cluster["authOptions"] == {"mode": "token"}
+    assert cluster["enableInTreeAutoscaling"] is True
+    assert cluster["autoscalerOptions"]["version"] == "v2"
+    assert cluster["autoscalerOptions"]["idleTimeoutSeconds"] > 0
+    assert {"requests", "limits"} <= set(cluster["autoscalerOptions"]["resources"])
+    for group in cluster["workerGroupSpecs"]:
+        assert group["minReplicas"] == group["replicas"] == 0 < group["maxReplicas"]
+        assert isinstance(group["priority"], int)
+
+
+def test_pods_are_one_ray_node_each_and_run_as_a_user_without_rights(pods):
+    for pod in pods:
+        assert pod["restartPolicy"] == "Never"
+        assert pod["serviceAccountName"] == "toffee"
+        user = pod["securityContext"]
+        assert user["runAsNonRoot"] is True
+        assert min(user["runAsUser"], user["runAsGroup"], user["fsGroup"]) > 0
+        for container in (*pod["initContainers"], *pod["containers"]):
+            assert container["securityContext"] == {
+                "allowPrivilegeEscalation": False,
+                "capabilities": {"drop": ["ALL"]},
+            }
+            assert {"requests", "limits"} <= set(container["resources"])
+            assert all(path.startswith("/") for path in mounts(container).values())
+            assert set(mounts(container)) <= {volume["name"] for volume in pod["volumes"]}
+        assert all(volume["emptyDir"]["sizeLimit"] for volume in pod["volumes"])
+
+
+def test_a_failed_try_is_followed_by_one_on_a_new_cluster(job):
+    assert job["backoffLimit"] > 0
+    assert job["submitterConfig"] == {"backoffLimit": 0}  # a second submission would be refused by the run's lease
+    assert job["shutdownAfterJobFinishes"] is True
+    assert job["ttlSecondsAfterFinished"] > 0
 
 
 def test_the_head_runs_no_stage_and_workers_take_whole_gpu_nodes(cluster):
-    assert cluster.head_group_spec.ray_start_params["num-cpus"] == "0"
-    head = cluster.head_group_spec.template.spec
-    assert not any("gpu" in name for container in head.containers for name in container.resources.limits)
-    for group in cluster.worker_group_specs:
-        (container,) = group.template.spec.containers
-        assert container.resources.limits["nvidia.com/gpu"] == "8"
-        assert "nvidia.com/gpu.product" in group.template.spec.node_selector
+    head = cluster["headGroupSpec"]
+    assert head["rayStartParams"]["num-cpus"] == "0"
+    limits = [container["resources"]["limits"] for container in head["template"]["spec"]["containers"]]
+    assert not any("gpu" in name for names in limits for name in names)
+    for group in cluster["workerGroupSpecs"]:
+        pod = group["template"]["spec"]
+        (container,) = pod["containers"]
+        assert container["resources"]["limits"]["nvidia.com/gpu"] == "8"
+        assert "nvidia.com/gpu.product" in pod["nodeSelector"]
+        assert pod["tolerations"] == [{"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}]
 
 
-def test_object_store_shared_memory_and_memory_fit_into_each_other(cluster):
-    for group in (cluster.head_group_spec, *cluster.worker_group_specs):
-        pod = group.template.spec
-        shm = next(volume.empty_dir for volume in pod.volumes if volume.name == "shm")
-        assert shm.medium == "Memory"
-        assert int(group.ray_start_params["object-store-memory"]) < gib(shm.size_limit) * GIB
-        for container in pod.containers:
-            assert {mount.name: mount.mount_path for mount in container.volume_mounts}["shm"] == "/dev/shm"
-            assert gib(shm.size_limit) < gib(container.resources.limits["memory"])  # shared memory counts as memory
+def test_object_store_shared_memory_and_memory_fit_into_each_other(groups):
+    for group in groups:
+        pod = group["template"]["spec"]
+        shm = next(volume["emptyDir"] for volume in pod["volumes"] if volume["name"] == "shm")
+        assert shm["medium"] == "Memory"
+        assert int(group["rayStartParams"]["object-store-memory"]) < gib(shm["sizeLimit"]) * GIB
+        for container in pod["containers"]:
+            assert mounts(container)["shm"] == "/dev/shm"
+            # shared memory counts as memory
+            assert gib(shm["sizeLimit"]) < gib(container["resources"]["limits"]["memory"])
 
 
-def test_weights_are_fetched_once_per_node_and_mounted_where_the_job_looks(cluster, job):
-    for group in (cluster.head_group_spec, *cluster.worker_group_specs):
-        pod = group.template.spec
-        (fetch,) = pod.init_containers
-        (target,) = {mount.mount_path for mount in fetch.volume_mounts}
-        assert fetch.args[-1] == target == "/weights"
-        for container in pod.containers:
-            assert {mount.name: mount.mount_path for mount in container.volume_mounts}["weights"] == target
-            assert {variable.name: variable.value for variable in container.env}["HF_HUB_OFFLINE"] == "1"
-    paths = [word.split("=")[1] for word in shlex.split(job.entrypoint) if ".path=" in word]
+def test_weights_are_fetched_once_per_node_and_mounted_where_the_job_looks(pods, job):
+    for pod in pods:
+        (fetch,) = pod["initContainers"]
+        (target,) = mounts(fetch).values()
+        assert fetch["args"][-1] == target == "/weights"
+        for container in pod["containers"]:
+            assert mounts(container)["weights"] == target
+            assert {variable["name"]: variable["value"] for variable in container["env"]}["HF_HUB_OFFLINE"] == "1"
+    paths = [word.split("=")[1] for word in shlex.split(job["entrypoint"]) if ".path=" in word]
     assert len(paths) == 3 and all(path.startswith("/weights/") for path in paths)
 
 
@@ -84,7 +174,7 @@ def test_the_entrypoint_is_a_command_that_the_job_takes(job, tmp_path):
     from jobs.generate import main
     from toffee_pipeline.console.options import load_config
 
-    python, flag, module, *arguments = shlex.split(job.entrypoint)
+    python, flag, module, *arguments = shlex.split(job["entrypoint"])
     assert (python, flag, module) == ("python", "-m", "jobs.generate")
     overrides = [word for word in arguments if "=" in word]
     config = load_config(arguments[arguments.index("--config") + 1], tuple(overrides))

@@ -1,13 +1,13 @@
 """A training job whose worker and driver are killed, and that is stopped: as if nothing had happened."""
 
-import os
 import re
 import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
+from contextlib import suppress
 
+import psutil
 import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -29,15 +29,12 @@ def wait_for(condition, what, timeout_s=240):
     raise AssertionError(f"no {what} in {timeout_s} s")
 
 
-def worker_of(session):
-    """Process id of the Ray Train worker whose environment is this session's; None while there is none."""
-    for path in Path("/proc").glob("[0-9]*"):
-        try:
-            name = (path / "cmdline").read_bytes()
-            if b"RayTrainWorker" in name and session.encode() in (path / "environ").read_bytes():
-                return int(path.name)
-        except OSError:
-            continue
+def worker_of(home):
+    """The Ray Train worker whose home this is; None while there is none."""
+    for process in psutil.process_iter():
+        with suppress(psutil.NoSuchProcess, psutil.AccessDenied):
+            if "RayTrainWorker" in " ".join(process.cmdline()) and process.environ().get("HOME") == home:
+                return process
     return None
 
 
@@ -49,7 +46,7 @@ def test_killed_and_stopped_it_ends_where_the_uninterrupted_one_does(uninterrupt
     job = subprocess.Popen(command, env=ray_home, stdout=log, stderr=log)
     try:
         wait_for(lambda: steps_saved(storage), "checkpoint")
-        os.kill(wait_for(lambda: worker_of(ray_home["HOME"]), "worker"), signal.SIGKILL)
+        wait_for(lambda: worker_of(ray_home["HOME"]), "worker").kill()
         killed_at = steps_saved(storage)[-1]
         wait_for(lambda: steps_saved(storage)[-1] > killed_at, "checkpoint after the worker's death")
         assert job.poll() is None, (tmp_path / "log").read_text()

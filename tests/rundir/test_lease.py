@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from threading import Barrier
 
+import psutil
 import pytest
 
 from tests.helpers.s3 import BUCKET, CREDENTIALS, make_bucket, s3_server
@@ -99,6 +100,35 @@ def test_a_driver_killed_on_this_machine_holds_nobody_up(tmp_path):
     with Lease(storage, say=said.append):
         assert holder(storage)["pid"] == os.getpid()
     assert len(said) == 1 and f"taking over from process {process.pid}" in said[0] and "runs no more" in said[0]
+
+
+def test_a_process_that_only_took_over_the_number_of_a_dead_driver_holds_nobody_up(tmp_path):
+    storage = open_storage(str(tmp_path))
+    with Lease(storage):
+        ours = holder(storage)
+    # left by a driver of this machine and this number that last renewed its lease a minute before this process began
+    until = datetime.fromtimestamp(psutil.Process().create_time() - 60 + 36000, UTC)
+    foreign(storage, 0, until=until.isoformat(), lease_s=36000.0, pid=ours["pid"], machine=ours["machine"])
+    assert current_holder(storage) is None
+    said: list[str] = []
+    with Lease(storage, say=said.append):
+        assert holder(storage)["token"] != "theirs"
+    assert len(said) == 1 and "runs no more" in said[0]
+
+
+def test_a_driver_that_nobody_reaped_runs_no_more(tmp_path):
+    storage = open_storage(str(tmp_path))
+    with Lease(storage):
+        machine = holder(storage)["machine"]
+    with subprocess.Popen([sys.executable, "-c", ""]) as ended:
+        os.waitid(os.P_PID, ended.pid, os.WEXITED | os.WNOWAIT)  # it has ended, and keeps its number
+        foreign(storage, 60, pid=ended.pid, machine=machine)
+        assert current_holder(storage) is None
+
+
+def test_a_number_means_nothing_on_another_machine(storage):
+    foreign(storage, 60, pid=2**22 + 1)
+    assert "on elsewhere" in current_holder(storage)
 
 
 @pytest.mark.parametrize(("left_s", "message"), [(600, "waiting up to 1 s"), (-5, "its lease has ended")])

@@ -10,6 +10,7 @@ from tests.helpers.s3 import BUCKET, CREDENTIALS, EXTERNAL, make_bucket, s3_serv
 from toffee_pipeline.rundir.commit import commit_shard, committed_shards, read_manifest
 from toffee_pipeline.rundir.lease import KEY, Lease
 from toffee_pipeline.storage import MissingKey, Storage, StorageError, open_storage
+from toffee_pipeline.storage.s3 import ATTEMPTS
 
 FILES = {"data": (b"rows" * 1000, 3), "ledger": (b"more rows" * 1000, 4)}
 CLIENTS: dict[int, object] = {}
@@ -79,6 +80,22 @@ def test_reads_ride_out_what_passes(proxy, storage, name):
     assert [rule.times for rule in proxy.rules] == [0, 0]
 
 
+def test_a_conflict_of_conditional_writes_is_tried_again(proxy, storage):
+    proxy.rules.append(Rule("^PUT", error(409, "ConditionalRequestConflict"), times=2))
+    assert storage.put_if_absent("a", b"1")
+    proxy.rules.append(Rule("^PUT", error(409, "ConditionalRequestConflict")))
+    assert storage.compare_and_swap("a", b"1", b"2")
+    assert storage.get("a") == b"2" and proxy.count("^PUT") == 5
+
+
+def test_a_body_that_is_always_cut_short_is_one_line(proxy, storage):
+    storage.put("a", b"12")
+    proxy.rules.append(Rule("^GET", cut_answer, times=-1))
+    with pytest.raises(StorageError, match=f"^{storage.uri}/a: ") as caught:
+        storage.get("a")
+    assert "\n" not in str(caught.value) and proxy.count("^GET") == ATTEMPTS
+
+
 def test_a_commit_that_lost_its_answer_and_the_race_deletes_its_own_files_only(proxy, storage):
     assert commit_shard(storage, 3, FILES, {"try": 1})
     proxy.rules.append(Rule("^PUT .*_manifests", lose_answer))
@@ -123,7 +140,7 @@ def test_what_does_not_pass_is_one_line_without_credentials(proxy, storage, tmp_
         lambda: storage.put("a", b"1"),
         lambda: storage.put("a", b"1" * 9 * 2**20),
         lambda: storage.put_if_absent("a", b"1"),
-        lambda: storage.swap("a", b"1", b"2"),
+        lambda: storage.compare_and_swap("a", b"1", b"2"),
         lambda: storage.get("a"),
         lambda: storage.get_file("a", tmp_path / "a"),
         lambda: storage.delete("a"),

@@ -13,7 +13,6 @@ from pathlib import Path
 from threading import Barrier
 
 import pytest
-from botocore.exceptions import ClientError, ResponseStreamingError
 
 from tests.helpers.s3 import BUCKET, CREDENTIALS, make_bucket, s3_server
 from toffee_pipeline.rundir.commit import (
@@ -25,7 +24,7 @@ from toffee_pipeline.rundir.commit import (
     read_manifest,
     read_manifests,
 )
-from toffee_pipeline.storage import LocalStorage, MissingKey, S3Storage, Storage, StorageError, open_storage
+from toffee_pipeline.storage import LocalStorage, MissingKey, Storage, StorageError, open_storage
 
 FILES = {"data": (b"rows", 3), "rejected": (b"", 0), "ledger": (b"more rows", 4)}
 BAD_KEYS = ["", "/etc/passwd", "../x", "a/../../x", "a//b", "a/", "./a", ".", "a\\b", "a\0b", "a\nb", "data/.tmp-1"]
@@ -107,11 +106,11 @@ class TestStorage:
         assert not storage.put_if_absent("m/x", b"two")
         assert storage.get("m/x") == b"one"
 
-    def test_swap_replaces_only_what_was_seen(self, storage):
-        assert not storage.swap("m/x", b"", b"one") and not storage.exists("m/x")
+    def test_compare_and_swap_replaces_only_what_was_seen(self, storage):
+        assert not storage.compare_and_swap("m/x", b"", b"one") and not storage.exists("m/x")
         storage.put("m/x", b"one")
-        assert storage.swap("m/x", b"one", b"two")
-        assert not storage.swap("m/x", b"one", b"three")
+        assert storage.compare_and_swap("m/x", b"one", b"two")
+        assert not storage.compare_and_swap("m/x", b"one", b"three")
         assert storage.get("m/x") == b"two"
 
     def test_of_eight_that_swap_one_does(self, storage):
@@ -120,7 +119,7 @@ class TestStorage:
 
         def race(number: int) -> bool:
             barrier.wait()
-            return storage.swap("m/x", b"old", str(number).encode())
+            return storage.compare_and_swap("m/x", b"old", str(number).encode())
 
         with ThreadPoolExecutor(8) as pool:
             wins = list(pool.map(race, range(8)))
@@ -334,6 +333,15 @@ class TestOpen:
             open_storage(uri)
         assert "hunter2" not in str(caught.value)
 
+    @pytest.mark.parametrize("url", ["http://host:9000", "https://host", "http://[::1]:9000/", "http://host/"])
+    def test_endpoint_is_a_host_and_may_end_in_a_slash(self, url):
+        assert open_storage("s3://bucket/x", url).endpoint_url == url
+
+    def test_a_bucket_in_the_endpoint_is_told_where_it_belongs(self):
+        with pytest.raises(StorageError, match="path.* the bucket belongs into s3://bucket/prefix") as caught:
+            open_storage("s3://bucket/x", "http://host:9000/bucket")
+        assert "\n" not in str(caught.value)
+
     @pytest.mark.parametrize("url", ["http://me:hunter2@host:1", "host:9000", "ftp://host", "http://h?hunter2", ""])
     def test_bad_endpoint_is_not_repeated(self, url):
         with pytest.raises(StorageError, match="S3 endpoint: allowed is http") as caught:
@@ -409,28 +417,3 @@ class TestS3:
         with pytest.raises(StorageError, match="^s3://no-such-bucket/run/a: .*NoSuchBucket") as caught:
             storage.get_file("a", tmp_path / "a")
         assert not isinstance(caught.value, MissingKey) and list(tmp_path.iterdir()) == []
-
-    def test_conflict_is_tried_again_and_body_cut_short_is_read_again(self, endpoint, monkeypatch):
-        class Body:
-            def read(self) -> bytes:
-                raise ResponseStreamingError(error="cut")
-
-        conflict = {"Error": {"Code": "ConditionalRequestConflict"}, "ResponseMetadata": {"HTTPStatusCode": 409}}
-
-        class Client:
-            calls = 0
-
-            def put_object(self, **_: object) -> None:
-                self.calls += 1
-                if self.calls < 3:
-                    raise ClientError(conflict, "PutObject")
-
-            def get_object(self, **_: object) -> dict[str, object]:
-                return {"Body": Body()}
-
-        client = Client()
-        monkeypatch.setattr(S3Storage, "_client", lambda self: client)
-        storage = open_storage("s3://bucket/run", endpoint)
-        assert storage.put_if_absent("a", b"1") and client.calls == 3
-        with pytest.raises(StorageError, match="^s3://bucket/run/a: .*cut"):
-            storage.get("a")

@@ -17,6 +17,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from toffee_pipeline.storage import MissingKey, Storage, StorageError
 
 KEY = "_lease.json"
@@ -105,7 +107,7 @@ class Lease:
                     "until it renews its lease or the lease ends"
                 )
                 seen = self._watch(seen, left_s)
-        if not self._storage.swap(KEY, seen, mine):
+        if not self._storage.compare_and_swap(KEY, seen, mine):
             holder = _parse(self._storage, self._storage.get(KEY))
             if holder["token"] != self._token:
                 raise LeaseHeld(self._refusal(holder))
@@ -137,7 +139,8 @@ class Lease:
         seen = self._storage.get(KEY)
         if not self._is_mine(seen):
             return False
-        return self._storage.swap(KEY, seen, self._record(released)) or self._is_mine(self._storage.get(KEY))
+        renewed = self._storage.compare_and_swap(KEY, seen, self._record(released))
+        return renewed or self._is_mine(self._storage.get(KEY))
 
     def _is_mine(self, record: bytes) -> bool:
         return bool(_parse(self._storage, record)["token"] == self._token)
@@ -191,7 +194,7 @@ def _parse(storage: Storage, data: bytes) -> dict[str, Any]:
     try:
         record: dict[str, Any] = json.loads(data)
         _time(record["until"])
-        sound = isinstance(record["lease_s"], (int, float)) and isinstance(record["pid"], int)
+        sound = isinstance(record["lease_s"], (int, float)) and isinstance(record["pid"], int) and record["pid"] > 0
         missing = {"host", "machine", "token", "since", "released"} - set(record)
     except (ValueError, KeyError, TypeError) as error:
         raise StorageError(f"{storage.path_for(KEY)}: damaged ({error!r}); delete it if no run writes here") from error
@@ -222,10 +225,12 @@ def _died_here(holder: dict[str, Any]) -> bool:
     """Whether the holder ran on this machine and runs no more."""
     if holder["machine"] is None or holder["machine"] != _machine():
         return False
+    renewed = _time(holder["until"]).timestamp() - holder["lease_s"]
     try:
-        os.kill(holder["pid"], 0)
-    except ProcessLookupError:
+        process = psutil.Process(holder["pid"])
+        # a process that began after the lease was last renewed has only taken over the number
+        return process.status() == psutil.STATUS_ZOMBIE or process.create_time() > renewed
+    except psutil.NoSuchProcess:
         return True
-    except PermissionError:  # it runs, as another user
+    except psutil.AccessDenied:  # it runs, as another user
         return False
-    return False

@@ -58,7 +58,7 @@ class Storage(ABC):
         """
 
     @abstractmethod
-    def swap(self, key: str, old: bytes, new: bytes) -> bool:
+    def compare_and_swap(self, key: str, old: bytes, new: bytes) -> bool:
         """Replace `old` by `new` under `key`; of many writers that saw the same `old` exactly one does. Durable.
 
         False means that something else lies there, or nothing; after a lost answer, as in `put_if_absent`, it may be

@@ -16,7 +16,7 @@ from toffee_pipeline.storage.base import TEMPORARY, MissingKey, Storage, check_k
 
 
 class LocalStorage(Storage):
-    """A folder. The file system must know hard links (nearly all do; FAT does not) and, for `swap`, flock."""
+    """A folder. The file system must know hard links (FAT does not) and, for `compare_and_swap`, flock."""
 
     def __init__(self, path: str) -> None:
         self._root = Path(os.path.abspath(os.path.expanduser(path)))
@@ -47,7 +47,7 @@ class LocalStorage(Storage):
         _sync_directory(path.parent)
         return True
 
-    def swap(self, key: str, old: bytes, new: bytes) -> bool:
+    def compare_and_swap(self, key: str, old: bytes, new: bytes) -> bool:
         # A rename cannot be conditional, so those who would replace one file take turns at its lock, and who comes
         # later finds another file under the name. The kernel frees the lock of a killed process. NFS wants "r+".
         path = self._path(key)

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import io
 import os
-import random
 import re
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,10 +20,12 @@ from botocore.exceptions import (
     IncompleteReadError,
     NoCredentialsError,
 )
+from tenacity import Retrying, retry, retry_if_exception, retry_if_exception_type, stop_after_attempt
+from tenacity.wait import wait_random_exponential
 
 from toffee_pipeline.storage.base import MissingKey, Storage, StorageError, check_key, is_key
 
-ENDPOINT = re.compile(r"https?://([A-Za-z0-9._-]+|\[[0-9A-Fa-f:]+])(:\d{1,5})?(/[^\s@?#]*)?")
+ENDPOINT = re.compile(r"https?://([A-Za-z0-9._-]+|\[[0-9A-Fa-f:]+])(:\d{1,5})?/?")
 ATTEMPTS = 8
 S3_CONFIG = Config(
     retries={"mode": "standard", "max_attempts": ATTEMPTS}, connect_timeout=10, read_timeout=60, max_pool_connections=32
@@ -47,6 +47,20 @@ ADVICE = {
 """Error code -> what to check. The server's own words are left out: some servers repeat the request in them."""
 
 
+CUT_SHORT = retry_if_exception_type((HTTPClientError, IncompleteReadError))
+"""botocore repeats a request, but not the reading of its body."""
+
+
+def _status(error: ClientError) -> int:
+    status: int = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    return status
+
+
+def _is_conflict(error: BaseException) -> bool:
+    """Whether another conditional write is under way: S3 asks to try again."""
+    return isinstance(error, ClientError) and _status(error) == 409
+
+
 class S3Storage(Storage):
     """A prefix of an S3 bucket, `address` is ``bucket/prefix``. The store must honour ``If-None-Match`` in puts."""
 
@@ -62,7 +76,10 @@ class S3Storage(Storage):
                 f"run directory 's3://{self._bucket}/...': the prefix is no plain path (no '?', '#', '..', '//')"
             )
         if endpoint_url is not None and not ENDPOINT.fullmatch(endpoint_url):
-            raise StorageError("S3 endpoint: allowed is http(s)://host[:port], without user, password or query")
+            raise StorageError(
+                "S3 endpoint: allowed is http(s)://host[:port], without user, password, path or query; "
+                "the bucket belongs into s3://bucket/prefix"
+            )
         self._prefix = f"{prefix}/" if prefix else ""
         self.endpoint_url = endpoint_url
         self.uri = f"s3://{self._bucket}/{prefix}".rstrip("/")
@@ -108,7 +125,7 @@ class S3Storage(Storage):
         with _one_line(self.path_for(key)):
             return self._put_if(key, data, IfNoneMatch="*")
 
-    def swap(self, key: str, old: bytes, new: bytes) -> bool:
+    def compare_and_swap(self, key: str, old: bytes, new: bytes) -> bool:
         with _one_line(self.path_for(key)):
             try:
                 body, etag = self._read(key)
@@ -118,19 +135,20 @@ class S3Storage(Storage):
                     return False
                 raise
 
+    @retry(
+        retry=retry_if_exception(_is_conflict),
+        wait=wait_random_exponential(0.1, max=5),
+        stop=stop_after_attempt(ATTEMPTS),
+        reraise=True,
+    )
     def _put_if(self, key: str, data: bytes, **condition: str) -> bool:
-        for attempt in range(ATTEMPTS):
-            try:
-                self._client().put_object(**self._object(key), Body=data, **condition)
-                return True
-            except ClientError as error:
-                if _status(error) == 412:
-                    return False
-                # 409: another conditional write is under way; S3 asks to try again.
-                if _status(error) != 409 or attempt == ATTEMPTS - 1:
-                    raise
-            time.sleep(random.uniform(0.5, 1) * min(0.1 * 2**attempt, 5))
-        raise AssertionError("unreachable")
+        try:
+            self._client().put_object(**self._object(key), Body=data, **condition)
+        except ClientError as error:
+            if _status(error) == 412:
+                return False
+            raise
+        return True
 
     def get(self, key: str) -> bytes:
         with _one_line(self.path_for(key)):
@@ -138,13 +156,10 @@ class S3Storage(Storage):
 
     def _read(self, key: str) -> tuple[bytes, str]:
         """The bytes under `key` and their ETag."""
-        for attempt in range(ATTEMPTS):
+        for attempt in Retrying(retry=CUT_SHORT, stop=stop_after_attempt(ATTEMPTS), reraise=True):
             response = self._client().get_object(**self._object(key))
-            try:
+            with attempt:
                 return response["Body"].read(), response["ETag"]
-            except (HTTPClientError, IncompleteReadError):  # botocore retries the request, not a body cut short
-                if attempt == ATTEMPTS - 1:
-                    raise
         raise AssertionError("unreachable")
 
     def get_file(self, key: str, path: Path) -> None:
@@ -181,11 +196,6 @@ class S3Storage(Storage):
             for page in pages:
                 for entry in page.get("Contents", []):
                     yield entry["Key"].removeprefix(self._prefix), entry["Size"]
-
-
-def _status(error: ClientError) -> int:
-    status: int = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-    return status
 
 
 def _code(error: ClientError) -> str:
