@@ -42,8 +42,26 @@ def test_the_micro_batch_divides_a_workers_share(workers, micro, expected):
     [
         (RefinerTraining, "workers.num_workers=3", ["batch_size=64", "num_workers=3"]),
         (RefinerTraining, "data.sources=[{format: tar, path: x}]", ["data.sources.0.format", "webdataset", "mvimgnet"]),
+        (RefinerTraining, "data.sources=[{path: x}]", ["data.sources.0.format: field required", "run", "world"]),
+        (RefinerTraining, "data.sources=[x]", ["data.sources.0"]),
         (RefinerTraining, "data.sources=[{format: run, pth: x}]", ["data.sources.0.pth", "path", "endpoint_url"]),
-        (RefinerTraining, "data.sources=[{format: run}]", ["format=run needs a path"]),
+        (RefinerTraining, "data.sources=[{format: run}]", ["data.sources.0.path: Field required"]),
+        (RefinerTraining, "data.sources=[{format: run, path: [1]}]", ["data.sources.0.path: [1] is not allowed"]),
+        (
+            RefinerTraining,
+            "data.sources=[{format: mvimgnet, path: x, num_subjects: 9}]",
+            ["data.sources.0.num_subjects: no such key; allowed: path, endpoint_url, format"],
+        ),
+        (
+            RefinerTraining,
+            "data.sources=[{format: world, path: x}]",
+            ["data.sources.0.path: no such key; allowed: format, num_subjects"],
+        ),
+        (
+            RefinerTraining,
+            "data.sources=[{format: world}, {format: world, views_per_subject: 1}]",
+            ["data.sources.1.views_per_subject: 1 is not allowed"],
+        ),
         (RefinerTraining, "data.sources=[]", ["data.sources"]),
         (RefinerTraining, "train.lr=1", ["train.lr", "learning_rate"]),
         (RefinerTraining, "pairs=edit", ["pairs: no such key"]),

@@ -11,29 +11,47 @@ from toffee_pipeline.config.generate import Fraction, MaskConfig, Model, ModelSp
 Steps = Annotated[int, Field(ge=0)]
 
 
-class SourceConfig(Model):
-    """One source of training images."""
+class _StoredSource(Model):
+    """A source whose files lie somewhere."""
 
-    format: Literal["webdataset", "run", "mvimgnet", "world"]
-    """webdataset: a folder of tar shards of image + text files, such as CC3M; run: a run directory of
-    `jobs/generate.py`; mvimgnet: `category/object/images/*.jpg`; world: the small world, rendered on the fly."""
-    path: str | None = None
-    """A local folder or s3://bucket/prefix; not for world."""
+    path: str
+    """A local folder or s3://bucket/prefix."""
     endpoint_url: str | None = None
     """S3-compatible storage other than AWS."""
-    num_subjects: Positive = 12_000
-    """world: how many subjects there are."""
-    views_per_subject: Annotated[int, Field(ge=2)] = 4
-    """world: renders of each subject, each before another background."""
-    only_photos: bool = False
-    """world: no other styles, and nothing added to or missing from the subjects."""
 
-    @model_validator(mode="after")
-    def _path_where_needed(self) -> Self:
-        if (self.format == "world") == (self.path is not None):
-            needed = "takes no path: it is rendered" if self.format == "world" else "needs a path"
-            raise ValueError(f"data.sources: format={self.format} {needed}")
-        return self
+
+class WebDatasetSource(_StoredSource):
+    """Tar shards of image + text files, such as CC3M."""
+
+    format: Literal["webdataset"]
+
+
+class RunSource(_StoredSource):
+    """A run directory of `jobs/generate.py`."""
+
+    format: Literal["run"]
+
+
+class MVImgNetSource(_StoredSource):
+    """Objects from many sides: `category/object/images/*.jpg`."""
+
+    format: Literal["mvimgnet"]
+
+
+class WorldSource(Model):
+    """The small world, rendered on the fly."""
+
+    format: Literal["world"]
+    num_subjects: Positive = 12_000
+    """How many subjects there are."""
+    views_per_subject: Annotated[int, Field(ge=2)] = 4
+    """Renders of each subject, each before another background."""
+    only_photos: bool = False
+    """No other styles, and nothing added to or missing from the subjects."""
+
+
+SourceConfig = Annotated[WebDatasetSource | RunSource | MVImgNetSource | WorldSource, Field(discriminator="format")]
+"""One source of training images; `format` says of which kind, and with it which other keys there are."""
 
 
 class DataConfig(Model):

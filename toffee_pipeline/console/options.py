@@ -49,24 +49,51 @@ def read_profile(job: str, name_or_path: str) -> str:
 
 def explain(error: ValidationError, config_class: type[BaseModel] = RunConfig) -> str:
     """Pydantic's first complaint as one line: key, value, what is allowed."""
-    first = error.errors()[0]
-    key = ".".join(str(part) for part in first["loc"])
+    errors = error.errors()
+    # a misspelt key explains a missing one
+    first = next((each for each in errors if each["type"] == "extra_forbidden"), errors[0])
+    keys, owner, tags = _place(first["loc"], config_class)
+    key = ".".join(keys)
     if first["type"] == "extra_forbidden":
-        owner = config_class
-        for part in first["loc"][:-1]:
-            if isinstance(part, int):  # an element of a list: the list's annotation names its class
-                continue
-            annotation = owner.model_fields[str(part)].annotation
-            owner = next(
-                a for a in (annotation, *get_args(annotation)) if isinstance(a, type) and issubclass(a, BaseModel)
-            )
         return f"{key}: no such key; allowed: {', '.join(owner.model_fields)}"
+    if first["type"].startswith("union_tag_"):
+        name = first["ctx"]["discriminator"].strip("'")
+        found = f"{first['ctx']['tag']!r} is not allowed" if "tag" in first["ctx"] else "field required"
+        return f"{key}.{name}: {found}; allowed: {', '.join(tags)}"
     message = first["msg"].removeprefix("Value error, ")
     if first["type"] in ("value_error", "missing"):
         return f"{key}: {message}" if key and not message.startswith(key.split(".")[0]) else message
     shown = repr(first["input"])
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
     return f"{key}: {shown[:80]} is not allowed: {message[0].lower()}{message[1:]}{more}"
+
+
+def _place(
+    location: tuple[int | str, ...], config_class: type[BaseModel]
+) -> tuple[list[str], type[BaseModel], dict[str, type[BaseModel]]]:
+    """The keys of pydantic's location as a user writes them, the settings that hold the last, and its classes by tag.
+
+    Where settings are one of several classes, pydantic puts the tag of the class between two keys.
+    """
+    keys: list[str] = []
+    owner, tags = config_class, {"": config_class}
+    for part in location:
+        if len(tags) > 1 and isinstance(part, str):
+            tags = {part: tags[part]}
+            continue
+        keys.append(str(part))
+        if isinstance(part, str) and tags:  # an element of a list is of the class that the list's annotation names
+            (owner,) = tags.values()
+            tags = _by_tag(owner.model_fields[part].annotation) if part in owner.model_fields else {}
+    return keys, owner, tags
+
+
+def _by_tag(annotation: Any) -> dict[str, type[BaseModel]]:
+    """The settings classes within an annotation, by the tag that tells those of a union apart."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        literals = (get_args(field.annotation) for field in annotation.model_fields.values())
+        return {next((words[0] for words in literals if len(words) == 1), annotation.__name__): annotation}
+    return {tag: found for part in get_args(annotation) for tag, found in _by_tag(part).items()}
 
 
 @overload

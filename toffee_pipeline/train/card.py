@@ -14,7 +14,7 @@ import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from toffee_pipeline.config.generate import ModelSpec
-from toffee_pipeline.config.train import SourceConfig, TrainingConfig
+from toffee_pipeline.config.train import SourceConfig, TrainingConfig, WorldSource
 
 CARD = "README.md"
 NANO_VAE_SCALE_FACTOR = 4
@@ -149,7 +149,7 @@ def _name(spec: ModelSpec) -> str:
 
 
 def _source(source: SourceConfig) -> str:
-    if source.format == "world":
+    if isinstance(source, WorldSource):
         return f"world: {source.num_subjects:,} subjects of the small world, {source.views_per_subject} views each"
     return f"{source.format}: `{source.path}`"
 

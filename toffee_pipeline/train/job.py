@@ -19,7 +19,7 @@ from toffee_pipeline.on_ray.placement import PlacementError
 from toffee_pipeline.rundir.description import RunMismatch, claim, differing_keys
 from toffee_pipeline.storage import Storage, open_storage
 from toffee_pipeline.train.checkpoint import steps_saved
-from toffee_pipeline.train.data.cache import Cache, CachedSource
+from toffee_pipeline.train.data.cache import Cache, CachedSource, source_name
 from toffee_pipeline.train.data.examples import Reader
 from toffee_pipeline.train.data.records import DataError, Source
 from toffee_pipeline.train.data.sources import make_source
@@ -140,7 +140,7 @@ def build_reader(config: TrainingConfig, sources: list[Source], files: list[tupl
     encoded = None
     if config.data.cache is not None:
         cache = Cache.open(config)
-        names = [json.dumps(source.model_dump(mode="json")) for source in config.data.sources]
+        names = [source_name(source) for source in config.data.sources]
         known = cache.known()
         missing = [
             (names[index], sources[index], file)

@@ -8,10 +8,16 @@ import pytest
 import torch
 
 from tests.helpers.training import make_config
-from toffee_pipeline.config.train import RefinerTraining, ToffeeNetTraining, ViewGeneratorTraining
+from toffee_pipeline.config.train import (
+    RefinerTraining,
+    RunSource,
+    ToffeeNetTraining,
+    ViewGeneratorTraining,
+    WorldSource,
+)
 from toffee_pipeline.images import ImageError, encode_depth, encode_mask, encode_png
 from toffee_pipeline.nano.world import BACKGROUNDS, View, make_subject, render
-from toffee_pipeline.train.data.cache import Cache, CachedSource, cache_key, fill
+from toffee_pipeline.train.data.cache import Cache, CachedSource, cache_key, fill, source_name
 from toffee_pipeline.train.data.encode import FrozenEncoders
 from toffee_pipeline.train.data.examples import first_rows
 from toffee_pipeline.train.data.records import BrokenFile, Record
@@ -107,3 +113,18 @@ def test_the_key_changes_with_what_decides_the_numbers():
     }
     assert len(keys) == 4
     assert cache_key(make_config(RefinerTraining)) == cache_key(make_config(ViewGeneratorTraining))
+
+
+def test_an_option_that_comes_later_leaves_what_is_cached():
+    class LaterWorld(WorldSource):
+        fog: bool = False
+
+    known = WorldSource(format="world", views_per_subject=3)
+    assert source_name(LaterWorld(format="world", views_per_subject=3, fog=False)) == source_name(known)
+    others = [
+        LaterWorld(format="world", views_per_subject=3, fog=True),
+        WorldSource(format="world"),
+        RunSource(format="run", path="a"),
+        RunSource(format="run", path="b"),
+    ]
+    assert len({source_name(source) for source in (known, *others)}) == 5

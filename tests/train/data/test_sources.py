@@ -16,7 +16,7 @@ from click.testing import CliRunner
 
 from jobs.generate import main
 from tests.helpers.s3 import CREDENTIALS, s3_server
-from toffee_pipeline.config.train import SourceConfig
+from toffee_pipeline.config.train import DataConfig
 from toffee_pipeline.images import MAX_BYTES, ImageError, decode, decode_depth, decode_mask, encode, encode_png
 from toffee_pipeline.nano.world import BACKGROUNDS, View, make_subject, render
 from toffee_pipeline.nano.world_samples import NUM_HELD_OUT, draw_views
@@ -30,7 +30,9 @@ PNGS = [encode_png(photo) for photo in PHOTOS]
 
 
 def source(format, path=None, **settings):
-    return make_source(SourceConfig(format=format, path=None if path is None else str(path), **settings))
+    where = {} if path is None else {"path": str(path)}
+    (config,) = DataConfig(sources=[{"format": format, **where, **settings}]).sources
+    return make_source(config)
 
 
 def records(source):

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from toffee_pipeline.config.train import ToffeeNetTraining, TrainingConfig
+from toffee_pipeline.config.train import SourceConfig, ToffeeNetTraining, TrainingConfig
 from toffee_pipeline.images import ImageError, decode_depth, decode_mask, encode_depth, encode_mask, fit_square
 from toffee_pipeline.models.weights import describe_weights
 from toffee_pipeline.storage import Storage, open_storage
@@ -44,8 +44,17 @@ def cache_key(config: TrainingConfig) -> str:
     parts: list[Any] = [config.size_px, describe_weights(models.dino, "dino")]
     parts.append(describe_weights(models.vae or models.base, "vae"))
     if isinstance(config, ToffeeNetTraining):
-        parts += [config.dino_input, models.model_dump(mode="json", include={"depth", "detector", "segmenter"})]
+        parts += [
+            config.dino_input,
+            models.model_dump(mode="json", include={"depth", "detector", "segmenter"}, exclude_defaults=True),
+        ]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
+
+
+def source_name(config: SourceConfig) -> str:
+    """Tells sources with equal file names apart. Settings at their default do not count: one that is added later leaves
+    what is cached under its name."""
+    return json.dumps(config.model_dump(mode="json", exclude_defaults=True), sort_keys=True)
 
 
 @dataclass(frozen=True)
@@ -61,7 +70,7 @@ class Cache:
         return cls(open_storage(config.data.cache, config.data.cache_endpoint_url), cache_key(config))
 
     def key_of(self, source: str, file: str) -> str:
-        """Where a file of a source lies; `source` tells sources with equal file names apart."""
+        """Where a file of a source lies; `source` is its `source_name`."""
         name = hashlib.sha256("\0".join((source, file)).encode()).hexdigest()[:24]
         return f"{self.key}/{name}.arrow"
 

@@ -9,7 +9,7 @@ from itertools import groupby
 
 import numpy as np
 
-from toffee_pipeline.config.train import SourceConfig
+from toffee_pipeline.config.train import MVImgNetSource
 from toffee_pipeline.images import MAX_BYTES, ImageError, decode
 from toffee_pipeline.storage import Storage, open_storage
 from toffee_pipeline.train.data.records import BrokenFile, DataError, Record
@@ -21,8 +21,8 @@ VIEW = re.compile(r"(?P<object>[^/]+/[^/]+)/images/(?P<name>[^/.][^/]*\.(?i:jpe?
 class MVImgNet:
     """One file of this source is one object, and its record holds every view; other folders and files are left out."""
 
-    def __init__(self, config: SourceConfig) -> None:
-        self._storage = open_storage(config.path or "", config.endpoint_url)
+    def __init__(self, config: MVImgNetSource) -> None:
+        self._storage = open_storage(config.path, config.endpoint_url)
 
     def files(self) -> list[str]:
         """`category/object` of each object with 2 or more views, in the order of a listing, which is all it costs."""

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from toffee_pipeline.config.train import SourceConfig
+from toffee_pipeline.config.train import RunSource
 from toffee_pipeline.images import ImageError, black_out, decode, decode_depth, decode_mask
 from toffee_pipeline.rundir.commit import read_manifests
 from toffee_pipeline.schema import DATA
@@ -24,8 +24,8 @@ COLUMNS = (*IMAGES, "pair_id", "subject_id", "kind", "class_name", "prompt")
 class RunPairs:
     """The pairs in the folder `data` of a run directory, committed shards only; a run under way may be read."""
 
-    def __init__(self, config: SourceConfig) -> None:
-        self._storage = open_storage(config.path or "", config.endpoint_url)
+    def __init__(self, config: RunSource) -> None:
+        self._storage = open_storage(config.path, config.endpoint_url)
 
     def files(self) -> list[str]:
         """Keys of the Parquet files, by shard number. Raises StorageError also for a damaged manifest."""

@@ -11,7 +11,7 @@ from functools import partial
 
 import numpy as np
 
-from toffee_pipeline.config.train import SourceConfig
+from toffee_pipeline.config.train import WebDatasetSource
 from toffee_pipeline.images import MAX_BYTES, ImageError, decode
 from toffee_pipeline.storage import open_storage
 from toffee_pipeline.train.data.records import BrokenFile, DataError, Record
@@ -37,8 +37,8 @@ class WebDataset:
     ImageError. Records share the memory of their tar, which lies there as long as one of them does.
     """
 
-    def __init__(self, config: SourceConfig) -> None:
-        self._storage = open_storage(config.path or "", config.endpoint_url)
+    def __init__(self, config: WebDatasetSource) -> None:
+        self._storage = open_storage(config.path, config.endpoint_url)
 
     def files(self) -> list[str]:
         """Keys of the shards, sorted."""

@@ -8,7 +8,7 @@ from itertools import islice
 
 import numpy as np
 
-from toffee_pipeline.config.train import SourceConfig
+from toffee_pipeline.config.train import WorldSource
 from toffee_pipeline.nano.world_samples import NUM_HELD_OUT, ViewSample, draw_views
 from toffee_pipeline.train.data.records import DataError, Record
 
@@ -18,7 +18,7 @@ SUBJECTS_PER_FILE = 8
 class World:
     """The subjects that the nano networks learn from, but for the last NUM_HELD_OUT. One file is a block of them."""
 
-    def __init__(self, config: SourceConfig) -> None:
+    def __init__(self, config: WorldSource) -> None:
         self._num_subjects, self._num_views = config.num_subjects, config.views_per_subject
         self._only_photos = config.only_photos
 
