@@ -8,6 +8,7 @@ from typing import Any
 
 from actors.base import Progress, Shard, Stage
 from actors.guard import Guard, NoGuard
+from actors.stage_counts import StageCounts
 from actors.stages.draft import Draft
 from actors.stages.edit import Edit
 from actors.stages.refine import Refine
@@ -17,7 +18,7 @@ from actors.stages.synthesize import Synthesize
 from actors.stages.view import View
 from actors.write import Write
 from toffee_pipeline.config.generate import RunConfig
-from toffee_pipeline.console.generation import Board, Display
+from toffee_pipeline.console.generation import GenerationDisplay
 from toffee_pipeline.metrics import Record, no_record
 from toffee_pipeline.on_ray.metrics import RayRecord
 from toffee_pipeline.plan.plan import Plan
@@ -58,7 +59,7 @@ def run(
     config: RunConfig,
     output: str,
     shards: list[int],
-    display: Display,
+    display: GenerationDisplay,
     totals: Totals,
     record: RayRecord | None = None,
     say: Callable[[str], None] = lambda line: None,
@@ -80,15 +81,17 @@ def run(
         yield from run_on_ray(config, output, shards, display, totals, record or RayRecord(output), say)
 
 
-def _run_inline(config: RunConfig, output: str, shards: list[int], display: Display) -> Iterator[dict[str, Any]]:
+def _run_inline(
+    config: RunConfig, output: str, shards: list[int], display: GenerationDisplay
+) -> Iterator[dict[str, Any]]:
     import torch
 
     torch.set_num_threads(max(1, int(config.fused.num_cpus)))  # as in an actor: the same bits, and faster on tiny nets
-    plan, board, write = Plan(config), Board(), Write(config, output)
+    plan, stage_counts, write = Plan(config), StageCounts(), Write(config, output)
 
     def progress(stage: str, rows: int, seconds: float) -> None:
-        board.add(stage, rows, seconds)
-        display.update(board.snapshot())
+        stage_counts.add(stage, rows, seconds)
+        display.update(stage_counts.snapshot())
 
     chain = StageChain(config, STAGE_CLASSES, progress, NoGuard())
     for index in shards:

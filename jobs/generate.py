@@ -11,7 +11,8 @@ import click
 
 from actors.chain import run
 from toffee_pipeline.config.generate import RunConfig
-from toffee_pipeline.console.generation import Display, clock
+from toffee_pipeline.console.clock import clock
+from toffee_pipeline.console.generation import GenerationDisplay
 from toffee_pipeline.console.options import UserError, job_options, stop_politely
 from toffee_pipeline.models.roles import describe_roles
 from toffee_pipeline.on_ray.metrics import RayRecord
@@ -80,7 +81,7 @@ def _compute(storage: Storage, config: RunConfig, plan: Plan, known: dict[str, A
     computed = sum(plan.num_pairs_of(index) for index in missing)
     limit = FailureLimit(config.max_failed_fraction)
     with (
-        Display(plan.num_pairs, plan.num_pairs - computed) as display,
+        GenerationDisplay(plan.num_pairs, plan.num_pairs - computed) as display,
         # closed also when the loop ends by an error, so that the actors end before the lease does
         closing(run(config, storage.uri, missing, display, totals, record, click.echo)) as shards,
     ):

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import time
-
 import click
-from rich.console import Console
-from rich.live import Live
 
 from toffee_pipeline.console.options import UserError, stop_politely
-from toffee_pipeline.console.status import render
+from toffee_pipeline.console.status import follow
 from toffee_pipeline.rundir.description import NoRun
-from toffee_pipeline.rundir.status import Follower, Status
+from toffee_pipeline.rundir.status import Follower
 from toffee_pipeline.storage import open_storage
 
 
@@ -39,34 +34,6 @@ def main(
         raise UserError(str(error)) from error
     except KeyboardInterrupt:
         stop_politely("no longer watching; the run goes on")
-
-
-def follow(follower: Follower, interval: float | None, as_json: bool) -> None:
-    """Prints one look, or one every `interval` seconds until the run has finished."""
-    console = Console()
-    status = follower.look()
-    if interval is None or status.state == "finished":
-        _print(console, status, as_json)
-        return
-    if as_json or not console.is_terminal:
-        while True:
-            _print(console, status, as_json)
-            if status.state == "finished":
-                return
-            time.sleep(interval)
-            status = follower.look()
-    with Live(render(status), console=console, auto_refresh=False) as live:
-        while status.state != "finished":
-            time.sleep(interval)
-            status = follower.look()
-            live.update(render(status), refresh=True)
-
-
-def _print(console: Console, status: Status, as_json: bool) -> None:
-    if as_json:
-        click.echo(json.dumps(status.as_dict()))
-    else:
-        console.print(render(status), highlight=False, soft_wrap=True)
 
 
 if __name__ == "__main__":

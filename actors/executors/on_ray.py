@@ -16,9 +16,10 @@ from typing import Any
 from actors import chain
 from actors.base import Shard
 from actors.guard import Casebook, CasebookGuard
+from actors.stage_counts import StageCounts
 from actors.write import write_row
 from toffee_pipeline.config.generate import RunConfig
-from toffee_pipeline.console.generation import Board, Display
+from toffee_pipeline.console.generation import GenerationDisplay
 from toffee_pipeline.metrics import IMAGE_STAGES
 from toffee_pipeline.on_ray.metrics import RayRecord
 from toffee_pipeline.on_ray.placement import SPARE_CPUS, Pool, check, choose, describe, least_pools, plan_pools
@@ -40,7 +41,7 @@ class RayChain:
 
     names: tuple[str, ...] = ()
 
-    def __init__(self, config: RunConfig, output: str, board: Any, casebook: Any, num_threads: int) -> None:
+    def __init__(self, config: RunConfig, output: str, stage_counts: Any, casebook: Any, num_threads: int) -> None:
         import ray
         import torch
 
@@ -53,7 +54,7 @@ class RayChain:
         self._gpu = ",".join(map(str, ray.get_gpu_ids()))
 
         def progress(stage: str, rows: int, seconds: float) -> None:
-            board.add.remote(stage, rows, seconds)
+            stage_counts.add.remote(stage, rows, seconds)
             self._measure(stage, rows, seconds)
 
         self._chain = chain.StageChain(config, self.names, progress, self._guard, self._record)
@@ -128,16 +129,16 @@ def run_on_ray(
     config: RunConfig,
     output: str,
     shards: list[int],
-    display: Display,
+    display: GenerationDisplay,
     totals: Totals,
     record: RayRecord,
     say: Callable[[str], None],
 ) -> Iterator[dict[str, Any]]:
     """As `chain.run`. Pools are planned anew for each Dataset, and where nodes are lost that do not come back."""
     with ray_session(logical_cpus(config)):
-        board, casebook = (_beside_the_driver(kind) for kind in (Board, Casebook))
+        stage_counts, casebook = (_beside_the_driver(kind) for kind in (StageCounts, Casebook))
         watch, left, said = StallWatch(config.stall_s), set(shards), ""
-        with _watching(board, casebook, display, record, watch):
+        with _watching(stage_counts, casebook, display, record, watch):
             while left:
                 chosen, pools, plan = plan_now(config, totals)
                 if plan != said:
@@ -145,7 +146,7 @@ def run_on_ray(
                 watch.restart()
                 some = sorted(left)[:SHARDS_PER_DATASET]
                 try:
-                    for row in _dataset(chosen, output, some, pools, board, casebook, watch).iter_rows():
+                    for row in _dataset(chosen, output, some, pools, stage_counts, casebook, watch).iter_rows():
                         left.discard(row["shard"])
                         yield json.loads(row["counts"])
                 except Stalled as stalled:
@@ -157,7 +158,9 @@ def run_on_ray(
 
 
 @contextmanager
-def _watching(board: Any, casebook: Any, display: Display, record: RayRecord, watch: StallWatch) -> Iterator[None]:
+def _watching(
+    stage_counts: Any, casebook: Any, display: GenerationDisplay, record: RayRecord, watch: StallWatch
+) -> Iterator[None]:
     """Once a second brings the stages' figures to whom they concern, from a thread."""
     import ray
 
@@ -165,7 +168,7 @@ def _watching(board: Any, casebook: Any, display: Display, record: RayRecord, wa
 
     def look() -> None:
         nonlocal known_retries
-        stages, retries = ray.get([board.snapshot.remote(), casebook.retries.remote()])
+        stages, retries = ray.get([stage_counts.snapshot.remote(), casebook.retries.remote()])
         display.update(stages)
         watch.note(stages)
         record("toffee_retries", retries - known_retries)  # a casebook that was replaced counts anew
@@ -197,7 +200,13 @@ def _beside_the_driver(kind: type[Any]) -> Any:
 
 
 def _dataset(
-    config: RunConfig, output: str, shards: list[int], pools: list[Pool], board: Any, casebook: Any, watch: StallWatch
+    config: RunConfig,
+    output: str,
+    shards: list[int],
+    pools: list[Pool],
+    stage_counts: Any,
+    casebook: Any,
+    watch: StallWatch,
 ) -> Any:
     """The Ray Dataset whose rows are the shards' counts: iterating over it computes and commits them."""
     import ray
@@ -216,7 +225,7 @@ def _dataset(
             warnings.simplefilter("ignore", DeprecationWarning)
             dataset = dataset.map(
                 type(pool.label, (RayChain,), {"names": pool.stages}),  # the class name is the dashboard's label
-                fn_constructor_args=(config, output, board, casebook, max(1, int(pool.num_cpus))),
+                fn_constructor_args=(config, output, stage_counts, casebook, max(1, int(pool.num_cpus))),
                 compute=_strategy(pool, len(shards)),
                 num_cpus=pool.num_cpus,
                 num_gpus=pool.num_gpus,

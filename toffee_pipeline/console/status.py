@@ -2,21 +2,46 @@
 
 from __future__ import annotations
 
-from rich.console import Group, RenderableType
+import json
+import time
+from collections.abc import Iterator
+
+import click
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from toffee_pipeline.rundir.status import Status
+from toffee_pipeline.console.clock import clock
+from toffee_pipeline.rundir.status import Follower, Status
 from toffee_pipeline.schema import STAGES
 
 
-def duration(seconds: float) -> str:
-    """Days, and h:mm:ss."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    days, hours = divmod(hours, 24)
-    clock = f"{hours}:{minutes:02d}:{rest:02d}"
-    return f"{days} d {clock}" if days else clock
+def follow(follower: Follower, interval_s: float | None, as_json: bool) -> None:
+    """Prints one look, or one every `interval_s` seconds until the run has finished; a terminal keeps the last."""
+    console = Console()
+    if as_json or interval_s is None or not console.is_terminal:
+        for status in _looks(follower, interval_s):
+            _print(console, status, as_json)
+        return
+    with Live(console=console, auto_refresh=False) as live:
+        for status in _looks(follower, interval_s):
+            live.update(render(status), refresh=True)
+
+
+def _looks(follower: Follower, interval_s: float | None) -> Iterator[Status]:
+    while True:
+        yield (status := follower.look())
+        if interval_s is None or status.state == "finished":
+            return
+        time.sleep(interval_s)
+
+
+def _print(console: Console, status: Status, as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps(status.as_dict()))
+    else:
+        console.print(render(status), highlight=False, soft_wrap=True)
 
 
 def render(status: Status) -> RenderableType:
@@ -38,7 +63,7 @@ def _headlines(status: Status) -> list[str]:
     speed = f", {status.pairs_per_s:.3g} pairs/s" if status.pairs_per_s else ""
     lines.append(f"{status.totals['shards']:,} of {status.planned_shards:,} shards committed{speed}")
     if status.state in ("running", "stopped"):
-        left = "not known yet" if status.left_s is None else duration(status.left_s)
+        left = "not known yet" if status.left_s is None else clock(status.left_s)
         when = {"running": f", until {status.expected_end}" if status.expected_end else "", "stopped": " once it runs"}
         lines.append(f"time left: {left}{when[status.state]}")
     cost = f"cost: {status.gpu_hours:,.2f} GPU hours of computing"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import time
 from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Any
@@ -13,7 +12,7 @@ import click
 
 from toffee_pipeline.config.train import TrainingConfig
 from toffee_pipeline.console.options import UserError, stop_politely
-from toffee_pipeline.console.training import PLAIN_EVERY_S, ProgressLine
+from toffee_pipeline.console.training import CacheDisplay, TrainingDisplay
 from toffee_pipeline.models.weights import describe_weights
 from toffee_pipeline.on_ray.placement import PlacementError
 from toffee_pipeline.rundir.description import RunMismatch, claim, differing_keys
@@ -74,8 +73,8 @@ def train(config: TrainingConfig, output: str, dry_run: bool) -> None:
         click.echo(f"resuming at step {steps[-1]}")
     try:
         reader = build_reader(config, sources, files)
-        with ProgressLine(config.train.max_steps) as line:
-            launch(config, storage, reader, line)
+        with TrainingDisplay(config.train.max_steps) as display:
+            launch(config, storage, reader, display)
     except (KeyboardInterrupt, Stopped):
         if not _is_done(storage, config):
             steps = steps_saved(storage)
@@ -148,7 +147,8 @@ def build_reader(config: TrainingConfig, sources: list[Source], files: list[tupl
             if cache.key_of(names[index], file) not in known
         ]
         if missing:
-            fill_cache(config, cache, missing, _CacheLine(len(missing)))
+            with CacheDisplay(len(missing)) as display:
+                fill_cache(config, cache, missing, display)
         encoded = cache.shapes(cache.key_of(names[index], file) for index, file in files)
         sources = [CachedSource(name, source, cache) for name, source in zip(names, sources, strict=True)]
     return Reader(
@@ -160,19 +160,3 @@ def build_reader(config: TrainingConfig, sources: list[Source], files: list[tupl
         size_px=config.size_px,
         seed=config.seed,
     )
-
-
-class _CacheLine:
-    """Says every ten seconds how far filling the cache has come; called after each file."""
-
-    def __init__(self, total: int) -> None:
-        self.total, self.done, self.began = total, 0, time.monotonic()
-        self.said = self.began
-
-    def __call__(self) -> None:
-        self.done += 1
-        now = time.monotonic()
-        if now - self.said >= PLAIN_EVERY_S or self.done == self.total:
-            self.said = now
-            left_s = (now - self.began) / self.done * (self.total - self.done)
-            click.echo(f"cache: {self.done}/{self.total} files, {left_s:.0f} s left", err=True)

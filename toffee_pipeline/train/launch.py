@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from toffee_pipeline.config.train import TrainingConfig
-from toffee_pipeline.console.training import ProgressLine
+from toffee_pipeline.console.training import TrainingDisplay
 from toffee_pipeline.models.loading import pick_device
 from toffee_pipeline.on_ray.placement import Cluster, check_room
 from toffee_pipeline.on_ray.session import ray_session, read_cluster
@@ -76,7 +76,7 @@ def _train_worker(job: dict[str, Any]) -> None:
     work(config, job["storage"], reader, blocks, RayHost(job["board"]), worker)
 
 
-def launch(config: TrainingConfig, storage: Storage, reader: Reader, line: ProgressLine) -> None:
+def launch(config: TrainingConfig, storage: Storage, reader: Reader, display: TrainingDisplay) -> None:
     """Trains to the end.
 
     Raises:
@@ -88,7 +88,7 @@ def launch(config: TrainingConfig, storage: Storage, reader: Reader, line: Progr
         board = Board()
         with _stop_signals(board.stop):
             worker = Worker(pick_device(config.device))
-            work(config, storage, reader, read_here(reader), _InlineHost(board, line), worker)
+            work(config, storage, reader, read_here(reader), _InlineHost(board, display), worker)
         _conclude(board.failure, board.stop_asked)
         return
     with ray_session(logical_cpus(config)):
@@ -110,9 +110,9 @@ def launch(config: TrainingConfig, storage: Storage, reader: Reader, line: Progr
                     told = True
                 figures, notes = ray.get([board_actor.progress.remote(), board_actor.take_notes.remote()])
                 for note in notes:
-                    line.say(note)
+                    display.say(note)
                 if figures:
-                    line.update(figures)
+                    display.update(figures)
         failure = ray.get(board_actor.why_failed.remote()) or outcome.get("error", "")
         _conclude(failure, asked.is_set())
 
@@ -171,12 +171,12 @@ def _why(failures: dict[int, Exception]) -> str:
 
 
 class _InlineHost:
-    def __init__(self, board: Board, line: ProgressLine) -> None:
-        self.board, self.line = board, line
+    def __init__(self, board: Board, display: TrainingDisplay) -> None:
+        self.board, self.display = board, display
 
     def post(self, figures: dict[str, Any]) -> None:
         self.board.post(figures)
-        self.line.update(figures)
+        self.display.update(figures)
 
     def fail(self, message: str) -> None:
         self.board.fail(message)
