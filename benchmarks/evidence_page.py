@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from benchmarks.evidence_charts import Chart, Series
 from benchmarks.evidence_refiner import Example
@@ -16,22 +15,17 @@ from benchmarks.evidence_tables import LABELS, REFINING, SYMBOLS, Evidence, bars
 from toffee_pipeline.evaluation.estimate import Estimate
 from toffee_pipeline.evaluation.judge import METRICS, PICTURES
 from toffee_pipeline.images import encode_png
+from toffee_pipeline.templates import load_template
 
+TEMPLATE = Path(__file__).parent / "templates" / "evidence.html"
 STYLES = ("first", "second", "third")
 FIFTHS = [(place / 5, f"{place / 5:.1f}") for place in range(6)]
 
 
 def render_page(evidence: Evidence, examples: Sequence[Example]) -> str:
     """The page as HTML."""
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent / "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     main, sweep, overlap, joint, yields = tables(evidence)
-    return environment.get_template("evidence.html").render(
+    return load_template(TEMPLATE).render(
         evidence=evidence,
         bars=bars(evidence),
         draft_by=evidence.roles[REFINING]["draft"],

@@ -9,7 +9,6 @@ from actors.guard import NoGuard
 from actors.write import count
 from benchmarks import chaos, evidence, overhead, plan_scale, stub_stage
 from benchmarks.chaos_log import Try, read_tries, work
-from toffee_pipeline.evaluation.estimate import ratio
 from toffee_pipeline.models.model_set import ModelSet
 from toffee_pipeline.plan.plan import Plan
 
@@ -56,11 +55,6 @@ def test_the_evidence_shows_refined_nearer_to_the_subject_than_the_draft_and_tha
     assert "://" not in page
     assert json.loads((tmp_path / "evidence.json").read_text())["sweeps"]["a"].keys() == {"0.0", "1.0"}
     assert "| draft |" in (tmp_path / "evidence.md").read_text()
-
-
-def test_an_error_bar_of_a_mean_is_its_standard_error_and_a_seed_without_pairs_does_not_count():
-    estimate = ratio([2.0, 6.0, 0.0], [2, 2, 0])
-    assert (estimate.value, estimate.error, estimate.seeds) == (2.0, pytest.approx(1.0), (1.0, 3.0, None))
 
 
 def test_a_try_is_lost_to_a_kill_only_if_it_was_under_way_or_uncommitted_then():

@@ -19,7 +19,6 @@ from toffee_pipeline.images import encode, encode_depth, encode_mask, encode_png
 from toffee_pipeline.nano import world
 from toffee_pipeline.plan.catalog import load_catalog
 from toffee_pipeline.report.cards import MAX_SHARDS, THUMBNAIL_PX, collect_cards
-from toffee_pipeline.report.contact_sheet import contact_sheet
 from toffee_pipeline.report.page import REPORT, write_report
 from toffee_pipeline.rundir.commit import commit_shard
 from toffee_pipeline.schema import DATA, IMAGE_COLUMNS, LEDGER, STAGES
@@ -314,29 +313,3 @@ def test_counts_that_do_not_add_up_are_shown(tmp_path: Path) -> None:
 def test_fake_rows_have_every_column() -> None:
     assert set(fake_pair(0, "edit")) == {*IMAGE_COLUMNS, *DATA.names, *LEDGER.names}
     assert json.dumps(summary_of([fake_pair(0, "edit")]))
-
-
-def test_contact_sheet_places_the_pictures() -> None:
-    red, blue = (np.full((8, 8, 3), color, np.uint8) for color in ((255, 0, 0), (0, 0, 255)))
-    sheet = np.array(
-        contact_sheet([[red, blue], [blue, red]], ["one", "two"], ["a red mug", ""], scale=10, num_columns=1)
-    )
-    for color in ((255, 0, 0), (0, 0, 255)):
-        assert (sheet == color).all(-1).sum() == 2 * 80 * 80
-    assert (sheet[0] == 255).all()
-    wide = contact_sheet([[red], [red], [red]], ["one"], ["x"] * 3, scale=10, num_columns=2)
-    tall = contact_sheet([[red], [red], [red]], ["one"], ["x"] * 3, scale=10)
-    assert wide.width > tall.width and wide.height < tall.height
-
-
-@pytest.mark.parametrize(
-    ("rows", "headers", "captions", "message"),
-    [
-        ([], ["one"], [], "0 rows, 0 captions"),
-        ([[np.zeros((8, 8, 3), np.uint8)]], ["one", "two"], ["x"], "one image per header"),
-        ([[np.zeros((8, 8, 3), np.uint8), np.zeros((9, 8, 3), np.uint8)]], ["one", "two"], ["x"], "one size"),
-    ],
-)
-def test_contact_sheet_refuses(rows: list[Any], headers: list[str], captions: list[str], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        contact_sheet(rows, headers, captions)

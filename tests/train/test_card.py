@@ -8,14 +8,15 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from huggingface_hub import ModelCard
 from torch import nn
 
 from toffee_pipeline.config.train import RefinerTraining, ToffeeNetTraining, TrainingConfig, ViewGeneratorTraining
 from toffee_pipeline.models.autoencoder import Autoencoder
 from toffee_pipeline.models.networks.view_generator import ViewGeneratorNetwork
 from toffee_pipeline.models.tiny import untrained
-from toffee_pipeline.train import card
-from toffee_pipeline.train.card import TASKS, write_card
+from toffee_pipeline.train.about import ABOUT
+from toffee_pipeline.train.card import code_version, write_card
 
 FACTS = {"steps": 1200, "samples_seen": 38_400, "loss": 0.31234, "lr": 1e-3}
 UNTRAINED = {"base": {"weights": "untrained"}, "dino": {"weights": "nano"}}
@@ -59,15 +60,16 @@ def weights(tmp_path):
 
 
 def split(folder: Path) -> tuple[dict, str]:
-    _, header, text = (folder / "README.md").read_text().split("---\n", 2)
-    return yaml.safe_load(header), text
+    """Metadata and text, as the hub's own library reads them."""
+    card = ModelCard.load(folder / "README.md")
+    return card.data.to_dict(), card.text
 
 
 class TestText:
     def test_every_job_has_a_card(self):
-        assert TASKS.keys() == CLASSES.keys()
+        assert ABOUT.keys() == CLASSES.keys()
 
-    @pytest.mark.parametrize("task", TASKS)
+    @pytest.mark.parametrize("task", ABOUT)
     def test_published_base(self, weights, task):
         config = config_of(task, PUBLISHED)
         write_card(weights, task, config, FACTS)
@@ -103,7 +105,7 @@ class TestText:
 
 
 class TestLoad:
-    @pytest.mark.parametrize("task", TASKS)
+    @pytest.mark.parametrize("task", ABOUT)
     def test_the_three_lines_load_the_weights(self, tmp_path, task):
         network = save_network(task, tmp_path)
         write_card(tmp_path, task, config_of(task, UNTRAINED), FACTS)
@@ -127,7 +129,7 @@ class TestLoad:
 class TestErrors:
     def test_one_line_each(self, weights, tmp_path):
         config = config_of("train_refiner", UNTRAINED)
-        with pytest.raises(ValueError, match="^model card: task 'x': allowed are train_refiner, "):
+        with pytest.raises(ValueError, match="^model card: job 'x': allowed are train_refiner, "):
             write_card(weights, "x", config, FACTS)
         with pytest.raises(ValueError, match="^model card: facts lack samples_seen, steps$"):
             write_card(weights, "train_refiner", config, {})
@@ -143,15 +145,14 @@ class TestCode:
         write_card(weights, "train_refiner", config_of("train_refiner", UNTRAINED), FACTS)
         assert re.search(r"\| code \| toffee-pipeline [\d.]+ \|", split(weights)[1])
 
-    def test_commit_of_a_checkout_that_holds_the_code_and_no_other(self, weights, tmp_path, monkeypatch):
+    def test_commit_of_a_checkout_that_holds_the_code_and_no_other(self, tmp_path):
         identity = ["-c", "user.name=x", "-c", "user.email=x@example.org"]
         copy = tmp_path / "card.py"
         copy.write_text("")
         subprocess.run(["git", "init", "-q", tmp_path], check=True)
-        monkeypatch.setattr(card, "__file__", str(copy))
-        assert "commit" not in card._code_version()
+        assert "commit" not in code_version(copy)
         subprocess.run(["git", "-C", tmp_path, "add", "card.py"], check=True)
         subprocess.run(["git", "-C", tmp_path, *identity, "commit", "-qm", "x"], check=True)
-        assert re.search(r", commit [0-9a-f]{40}$", card._code_version())
+        assert re.search(r", commit [0-9a-f]{40}$", code_version(copy))
         copy.write_text("changed")
-        assert card._code_version().endswith("-dirty")
+        assert code_version(copy).endswith("-dirty")

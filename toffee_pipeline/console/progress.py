@@ -18,7 +18,7 @@ PLAIN_EVERY_S = 10.0
 
 
 class ProgressDisplay(ABC):
-    """A context manager; a subclass says what is shown, and calls `refresh` after each change.
+    """A context manager. A subclass says what is shown, and calls `refresh` after each change.
 
     Args:
         stream: stderr by default.
@@ -30,8 +30,6 @@ class ProgressDisplay(ABC):
         self._began = self._last_line = now()
         self._console = Console(file=stream or sys.stderr)
         self._live: Live | None = None
-        if self._console.is_terminal:
-            self._live = Live(console=self._console, refresh_per_second=4, get_renderable=self.picture)
 
     @abstractmethod
     def line(self) -> str:
@@ -42,7 +40,8 @@ class ProgressDisplay(ABC):
         return Text(self.line())
 
     def __enter__(self) -> Self:
-        if self._live:
+        if self._console.is_terminal:
+            self._live = Live(console=self._console, refresh_per_second=4, get_renderable=self.picture)
             self._live.start()
         return self
 
@@ -54,7 +53,7 @@ class ProgressDisplay(ABC):
 
     def refresh(self) -> None:
         """Prints the plain line where one is due. Call it as often as you like; a terminal is drawn by itself."""
-        if self._live is None and self.now() - self._last_line >= PLAIN_EVERY_S:
+        if not self._live and self.now() - self._last_line >= PLAIN_EVERY_S:
             self._last_line = self.now()
             self.say(self.line())
 

@@ -1,1 +1,1 @@
-"""Scores and reports of finished runs."""
+"""Judges of images, and figures with error bars."""

@@ -23,10 +23,16 @@ class Estimate:
 
 
 def ratio(numerators: Sequence[float] | np.ndarray, denominators: Sequence[float] | np.ndarray) -> Estimate:
-    """The ratio of two sums, one term of each per seed, with the linearised error of a ratio estimator.
+    """The ratio of two sums, with the linearised error of a ratio estimator (Cochran, Sampling Techniques, chapter 6).
 
     A mean is the ratio of a sum and a count. A ratio of sums, and not the mean of the seeds' ratios: a seed with few
     pairs then counts for as little as it knows.
+
+    Args:
+        numerators, denominators: one term of each per seed; a seed whose denominator is 0 has nothing to say.
+
+    Raises:
+        ValueError: not as many of the one as of the other.
     """
     top, bottom = np.asarray(numerators, float), np.asarray(denominators, float)
     seeds = tuple(float(a / b) if b else None for a, b in zip(top, bottom, strict=True))

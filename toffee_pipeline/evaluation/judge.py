@@ -1,4 +1,8 @@
-"""What the pictures of a pair are held against, and the figures of many pairs."""
+"""Scores that judge the pictures of a pair, and the figures of many pairs.
+
+DINO, CLIP-I and CLIP-T are DreamBooth's (section 4.1 of its paper), here with one image of the subject; Seg-CLIP-I is
+CLIP-I of cut-outs. Where the truth is known, they also tell how far a picture is from it.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +19,9 @@ from toffee_pipeline.images import black_out
 from toffee_pipeline.models.model_set import ModelSet
 
 METRICS = ("dino", "clip_i", "seg_clip_i", "error", "clip_t")
+"""See `Judge.scores`. Of "error" less is better, of the others more."""
 PICTURES = ("draft", "refined", "oracle")
+"""oracle: what a perfect Refiner would paint."""
 Images = Sequence[np.ndarray]
 """uint8 (H, W, 3) in RGB, each."""
 
@@ -50,7 +56,11 @@ class Judge:
     """Scores the pictures of some pairs; the arguments' elements belong to one pair each.
 
     Args:
-        masks: bool (H, W) each, the subject's.
+        models: its scorers are used: `dino_scorer` and `clip_scorer`.
+        subjects: images of the subjects; uint8 (H, W, 3) as all others.
+        oracles: in the place of the pictures, so that pixels can be compared.
+        masks: bool (H, W) each, the subject's in its image and in every picture.
+        prompts: of the pictures.
     """
 
     def __init__(
@@ -61,8 +71,12 @@ class Judge:
         self.subjects = self._encode(subjects)
 
     def scores(self, pictures: Images) -> list[dict[str, float]]:
-        """By METRICS: the cosines to the subject by DINO, by CLIP, and by CLIP of both cut-outs (black fill); the mean
-        absolute error inside the mask against the oracle in grey levels, 0..255; the cosine to the prompt by CLIP."""
+        """Per picture a score for each of METRICS.
+
+        dino, clip_i: cosine to the subject's image. seg_clip_i: the same of both cut-outs, black outside the mask.
+        error: mean absolute difference to the oracle inside the mask, in grey levels, 0..255. clip_t: cosine of the
+        picture and its prompt.
+        """
         cosines = [
             F.cosine_similarity(subject, picture, dim=-1).tolist()
             for subject, picture in zip(self.subjects, self._encode(pictures), strict=True)
@@ -80,7 +94,12 @@ class Judge:
 
 
 def group(rows: Sequence[Scored], refined: str = "refined") -> Group:
-    """Figures of the pairs of `rows`. refined: the picture that is compared with draft and oracle."""
+    """Figures of the pairs of `rows`, with error bars over their seeds.
+
+    Args:
+        rows: of each pair its draft, its oracle and the picture named `refined`; others are ignored.
+        refined: the picture that is compared with draft and oracle.
+    """
     seeds = sorted({row.seed for row in rows})
     names = {"draft": "draft", "refined": refined, "oracle": "oracle"}
     by_seed = [

@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
 from toffee_pipeline.config.generate import CATEGORIES
 from toffee_pipeline.report.cards import Card, collect_cards, collect_failed
 from toffee_pipeline.schema import REASONS
 from toffee_pipeline.storage import Storage
+from toffee_pipeline.templates import load_template
 
 REPORT = "report/index.html"
+TEMPLATE = Path(__file__).parent / "templates" / "report.html"
 MAX_REJECTED = 12
 MAX_FAILED = 12
 KINDS = ("generation", "edit")
@@ -56,15 +56,8 @@ def render_page(
     failed: list[dict[str, Any]],
 ) -> str:
     """The page as HTML; every text from a run is escaped."""
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent / "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(thousands=_thousands, share=_share, score=_score, seconds=_seconds)
-    return environment.get_template("report.html").render(
+    template = load_template(TEMPLATE, thousands=_thousands, share=_share, score=_score, seconds=_seconds)
+    return template.render(
         summary={"planned": 0, "accepted": 0, "failed": 0, "errors": {}, "left": 0, **summary},
         facts=_facts(run),
         figures=_figures(summary),

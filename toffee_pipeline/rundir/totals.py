@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
+from toffee_pipeline.rundir.frequent_errors import FrequentErrors
 from toffee_pipeline.schema import STAGES
 
 MAX_ERRORS = 20
@@ -22,7 +23,7 @@ class Totals:
         self.stages: dict[str, dict[str, float]] = {
             stage: {"rows": 0, "seconds": 0.0, "gpu_seconds": 0.0} for stage in STAGES
         }
-        self._errors: Counter[str] = Counter()
+        self._errors = FrequentErrors()
         self._groups: dict[str, dict[str, Counter[str]]] = {"by_kind": {}, "by_category": {}}
 
     def add(self, counts: Mapping[str, Any]) -> None:
@@ -32,15 +33,13 @@ class Totals:
         self.failed += counts["failed"]
         self.num_bytes += counts.get("num_bytes", 0)  # manifests of older versions lack it, and gpu_seconds
         self.rejected.update(counts["rejected"])
-        self._errors.update(counts["errors"])
+        self._errors.add(counts["errors"])
         for group, known in self._groups.items():
             for key, numbers in counts[group].items():
                 known.setdefault(key, Counter()).update(numbers)
         for stage, figures in counts["stages"].items():
             for name, number in figures.items():
                 self.stages[stage][name] += number
-        if len(self._errors) > 4 * MAX_ERRORS:  # messages may name files: keep the frequent ones only
-            self._errors = Counter(dict(self._errors.most_common(MAX_ERRORS)))
 
     @property
     def gpu_seconds(self) -> float:
@@ -55,7 +54,7 @@ class Totals:
             "accepted": self.accepted,
             "rejected": dict(self.rejected.most_common()),
             "failed": self.failed,
-            "errors": dict(self._errors.most_common(MAX_ERRORS)),
+            "errors": self._errors.most(MAX_ERRORS),
             **{
                 group: {key: dict(numbers) for key, numbers in sorted(known.items())}
                 for group, known in self._groups.items()

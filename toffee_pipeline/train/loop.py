@@ -11,12 +11,12 @@ import torch
 import torch.distributed as dist
 
 from toffee_pipeline.config.train import TrainingConfig
+from toffee_pipeline.image_grid import image_grid
 from toffee_pipeline.storage import Storage
 from toffee_pipeline.train.checkpoint import load_checkpoint, save_checkpoint, steps_saved
 from toffee_pipeline.train.data.examples import Block, Reader, first_rows
 from toffee_pipeline.train.data.records import DataError
 from toffee_pipeline.train.data.stream import Batches, Blocks, Position, resume
-from toffee_pipeline.train.grid import grid
 from toffee_pipeline.train.result import write_result
 from toffee_pipeline.train.tasks import Task, make_task
 from toffee_pipeline.train.tracking import Tracker, TrackerError
@@ -186,7 +186,7 @@ class _Session:
         with self.trainer.averaged(), torch.no_grad(), self.trainer.autocast():
             columns, rows = self.task.sample(self.trainer.network, self.shown)
         if self.tracker:
-            self.tracker.images(step, "samples", grid(rows, columns))
+            self.tracker.images(step, "samples", image_grid(rows, columns))
 
     def _save(self) -> None:
         state = self.trainer.state()

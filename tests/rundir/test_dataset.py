@@ -1,0 +1,57 @@
+"""A run directory opened as a dataset."""
+
+import numpy as np
+import pytest
+
+from actors.base import Shard
+from actors.write import Write
+from toffee_pipeline.console.options import load_config
+from toffee_pipeline.images import encode_depth, encode_mask, encode_png
+from toffee_pipeline.plan.plan import Plan
+from toffee_pipeline.rundir.dataset import load_pairs
+from toffee_pipeline.rundir.description import NoRun, open_run
+from toffee_pipeline.schema import DATA, IMAGE_COLUMNS
+from toffee_pipeline.storage import open_storage
+
+datasets = pytest.importorskip("datasets")
+GREY = np.full((64, 64, 3), 128, np.uint8)
+
+
+def run(output: str, num_accepted: int) -> str:
+    """A run of one shard of four pairs, without models; the others are rejected."""
+    config = load_config("nano", ("pairs.count=4", "pairs.per_subject=4", "subjects_per_shard=1"))
+    plan = Plan(config)
+    open_run(open_storage(output), config, plan, {})
+    shard = Shard.from_plan(plan, 0)
+    for subject in shard.subjects.values():
+        subject.image, subject.mask = encode_png(GREY), encode_mask(np.ones((64, 64), np.bool_))
+        subject.depth = encode_depth(np.zeros((64, 64), np.float32))
+    for number, state in enumerate(shard.pairs):
+        state.input = state.target = subject.image
+        state.edit_mask, state.dino_score, state.clip_score = subject.mask, 0.9, 0.9
+        if number < num_accepted:
+            state.status = "accepted"
+        else:
+            state.reject("low_dino")
+    Write(config, output)(shard)
+    return output
+
+
+def test_accepted_pairs_are_rows_with_decoded_images(tmp_path):
+    pairs = load_pairs(run(str(tmp_path / "run"), 3), cache_dir=str(tmp_path / "cache"))
+    assert len(pairs) == 3 and set(pairs["status"]) == {"accepted"}
+    assert (np.asarray(pairs[0]["target_image"]) == GREY).all()
+
+
+def test_a_run_without_accepted_pairs_opens_with_the_columns_of_any_other(tmp_path):
+    none = load_pairs(run(str(tmp_path / "none"), 0), cache_dir=str(tmp_path / "cache"))
+    some = load_pairs(run(str(tmp_path / "some"), 1), cache_dir=str(tmp_path / "cache"))
+    assert len(none) == 0 and none.column_names == DATA.names
+    assert none.features == some.features
+    assert all(isinstance(none.features[column], datasets.Image) for column in IMAGE_COLUMNS)
+    assert len(datasets.concatenate_datasets([none, some])) == 1
+
+
+def test_a_mistyped_place_is_no_empty_dataset(tmp_path):
+    with pytest.raises(NoRun, match="no such file"):
+        load_pairs(str(tmp_path / "nothing"))
