@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, ClassVar, Protocol, TypeVar
 import numpy as np
 
 from actors.guard import Guard, halving
-from toffee_pipeline.config.generate import RunConfig, StageConfig
+from toffee_pipeline.config.generate import RunConfig
+from toffee_pipeline.config.stages import StageConfig
+from toffee_pipeline.errors import SampleError
 from toffee_pipeline.images import decode, decode_depth, decode_mask
 from toffee_pipeline.plan.plan import Plan
-from toffee_pipeline.schema import Pair, Reason, SampleError, Status, Subject
+from toffee_pipeline.schema import Pair, Reason, Status, Subject
 
 if TYPE_CHECKING:  # a writer unpickles shards and should not load torch for it
     from toffee_pipeline.models.model_set import ModelSet

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
-from toffee_pipeline.schema import SampleError
+from toffee_pipeline.errors import SampleError
 
 T = TypeVar("T")
 R = TypeVar("R")

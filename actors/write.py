@@ -13,10 +13,11 @@ import pyarrow.parquet as pq
 
 from actors.base import PairState, Shard
 from toffee_pipeline.config.generate import RunConfig
+from toffee_pipeline.config.stages import MODEL_STAGES
 from toffee_pipeline.images import decode, encode
 from toffee_pipeline.on_ray.metrics import RayRecord
 from toffee_pipeline.rundir.commit import commit_shard
-from toffee_pipeline.schema import DATA, LEDGER, STAGES, planned_row
+from toffee_pipeline.schema import DATA, LEDGER, planned_row
 from toffee_pipeline.storage import open_storage
 
 _storage = functools.cache(open_storage)
@@ -89,7 +90,7 @@ def count(shard: Shard) -> dict[str, Any]:
             groups.setdefault(key, Counter()).update(["planned", state.status])
     stages = {}
     timings = [state.stage_s for state in shard.subjects.values()] + [state.stage_s for state in shard.pairs]
-    for stage in STAGES:
+    for stage in MODEL_STAGES:
         seconds = [stage_s[stage] for stage_s in timings if stage in stage_s]
         stages[stage] = {"rows": len(seconds), "seconds": sum(seconds)}
     return {
@@ -124,7 +125,7 @@ def _ledger_rows(shard: Shard) -> list[dict[str, Any]]:
         shared = shard.subject_of(state).stage_s
         seconds = {
             stage: state.stage_s.get(stage, 0.0) + shared.get(stage, 0.0) / pairs_of[state.pair.subject_id]
-            for stage in STAGES
+            for stage in MODEL_STAGES
         }
         rows.append({**_planned(shard, state), **_verdict(state), "error": state.error, "stage_s": seconds})
     return rows

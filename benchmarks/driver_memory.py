@@ -23,7 +23,7 @@ import click
 from benchmarks import stub_stage
 from benchmarks.fresh import MIB, in_fresh_process, peak_rss_bytes
 from jobs.generate import generate
-from toffee_pipeline.console.options import load_config
+from toffee_pipeline.config.load import load_config
 from toffee_pipeline.on_ray.placement import SPARE_CPUS
 
 BAR = 1.10

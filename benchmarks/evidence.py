@@ -34,7 +34,7 @@ from benchmarks import evidence_refiner, evidence_yield
 from benchmarks.evidence_page import render_page
 from benchmarks.evidence_refiner import SWEEPS, Example
 from benchmarks.evidence_tables import REFINING, RUN, Evidence, Table, bars, main_table, markdown, to_json
-from toffee_pipeline.console.options import load_config
+from toffee_pipeline.config.load import load_config
 from toffee_pipeline.evaluation.judge import group
 from toffee_pipeline.models.roles import describe_roles
 
@@ -57,8 +57,8 @@ def collect(
     evidence = Evidence(
         num_seeds=num_seeds,
         num_pairs=num_pairs,
-        refine=rendered.refine,
-        filter=profile.filter,
+        refine=rendered.stages.refine,
+        filter=profile.stages.judge,
         roles={REFINING: describe_roles(rendered), RUN: describe_roles(profile)},
         groups={part: group(rows) for part, rows in parts.items()},
         sweeps={
@@ -67,8 +67,8 @@ def collect(
         },
         thresholds=evidence_yield.THRESHOLDS,
         curves=evidence_yield.curves(judged),
-        overlap=evidence_yield.overlap(judged, profile.filter),
-        joint=evidence_yield.joint(judged, profile.filter),
+        overlap=evidence_yield.overlap(judged, profile.stages.judge),
+        joint=evidence_yield.joint(judged, profile.stages.judge),
         yields=evidence_yield.yields(judged),
         elapsed_s=time.monotonic() - began,
     )

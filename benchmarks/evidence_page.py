@@ -12,6 +12,7 @@ import numpy as np
 from benchmarks.evidence_charts import Chart, Series
 from benchmarks.evidence_refiner import Example
 from benchmarks.evidence_tables import LABELS, REFINING, SYMBOLS, Evidence, bars, tables
+from benchmarks.evidence_yield import bounds
 from toffee_pipeline.evaluation.estimate import Estimate
 from toffee_pipeline.evaluation.judge import METRICS, PICTURES
 from toffee_pipeline.images import encode_png
@@ -80,7 +81,7 @@ def _sweep_charts(evidence: Evidence, key: str) -> list[Chart]:
 
 def _yield_charts(evidence: Evidence) -> list[Chart]:
     """Share kept over the threshold, one chart per filter."""
-    own = {"dino": evidence.filter.min_dino, "clip": evidence.filter.min_clip}
+    own = dict(zip(("dino", "clip"), bounds(evidence.filter), strict=True))
     charts = []
     for name, groups in evidence.curves.items():
         series = []

@@ -18,8 +18,9 @@ import torch
 from actors.base import Shard, present
 from actors.chain import StageChain
 from actors.guard import NoGuard
-from toffee_pipeline.config.generate import Category, RunConfig
-from toffee_pipeline.console.options import load_config
+from toffee_pipeline.config.base import Category
+from toffee_pipeline.config.generate import RunConfig
+from toffee_pipeline.config.load import load_config
 from toffee_pipeline.evaluation.judge import PICTURES, Judge, Scored
 from toffee_pipeline.images import decode
 from toffee_pipeline.models.model_set import ModelSet
@@ -67,13 +68,13 @@ def renderer_config(num_pairs: int, overrides: tuple[str, ...] = ()) -> RunConfi
 
 def counted_categories(config: RunConfig) -> tuple[Category, ...]:
     """Those with an oracle whose mix takes anything from the subject."""
-    refine = config.refine
+    refine = config.stages.refine
     return tuple(name for name in ORACLE_CATEGORIES if refine.a_by_category.get(name, refine.a) > 0)
 
 
 def settings(config: RunConfig, sweeps: Mapping[str, tuple[float, ...]]) -> dict[str, dict[float, str]]:
     """Key of `refine` -> value -> name of its picture, which is "refined" for the profile's own value."""
-    own = {key: float(getattr(config.refine, key)) for key in sweeps}
+    own = {key: float(getattr(config.stages.refine, key)) for key in sweeps}
     return {
         key: {value: "refined" if value == own[key] else f"{key}={value}" for value in sorted({*values, own[key]})}
         for key, values in sweeps.items()
@@ -94,7 +95,7 @@ def measure(
     """
     torch.set_num_threads(1)  # as in an actor
     configs = {"refined": config} | {
-        name: config.model_copy(update={"refine": config.refine.model_copy(update={key: value})})
+        name: config.with_stage("refine", **{key: value})
         for key, names in settings(config, sweeps).items()
         for value, name in names.items()
         if name != "refined"

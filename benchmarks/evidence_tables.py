@@ -8,8 +8,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from benchmarks.evidence_yield import OFF, Yield
-from toffee_pipeline.config.generate import FilterConfig, RefineConfig
+from benchmarks.evidence_yield import OFF, Yield, bounds
+from toffee_pipeline.config.stages import JudgeConfig, RefineConfig
 from toffee_pipeline.evaluation.estimate import Estimate
 from toffee_pipeline.evaluation.judge import METRICS, PICTURES, Group
 
@@ -39,7 +39,7 @@ class Evidence:
     num_seeds: int
     num_pairs: int
     refine: RefineConfig
-    filter: FilterConfig
+    filter: JudgeConfig
     roles: dict[str, dict[str, str]]
     groups: dict[str, Group]
     sweeps: dict[str, dict[float, dict[str, Group]]]
@@ -141,9 +141,10 @@ def _overlap_table(evidence: Evidence) -> Table:
 
 def _joint_table(evidence: Evidence) -> Table:
     columns = next(iter(evidence.joint.values()))
-    header = ("min_dino \\ min_clip", *(_threshold(value, evidence.filter.min_clip) for value in columns))
+    own_dino, own_clip = bounds(evidence.filter)
+    header = ("min_dino \\ min_clip", *(_threshold(value, own_clip) for value in columns))
     rows = [
-        (_threshold(min_dino, evidence.filter.min_dino), *(percent(estimate) for estimate in row.values()))
+        (_threshold(min_dino, own_dino), *(percent(estimate) for estimate in row.values()))
         for min_dino, row in evidence.joint.items()
     ]
     return Table("Share of the planned pairs that both filters keep", header, rows, num_names=1)

@@ -12,7 +12,9 @@ from dataclasses import dataclass
 import pyarrow.parquet as pq
 
 from jobs.generate import generate
-from toffee_pipeline.config.generate import CATEGORIES, FilterConfig, RunConfig
+from toffee_pipeline.config.base import CATEGORIES
+from toffee_pipeline.config.generate import RunConfig
+from toffee_pipeline.config.stages import JudgeConfig
 from toffee_pipeline.evaluation.estimate import Estimate, ratio
 from toffee_pipeline.filters import decide
 from toffee_pipeline.rundir.commit import data_files
@@ -73,12 +75,17 @@ def share(rows: Iterable[Judged], keeps: Callable[[Judged], bool]) -> Estimate:
 
 def kept(rows: Iterable[Judged], min_dino: float = OFF, min_clip: float = OFF) -> Estimate:
     """The share of `rows` that the pipeline's filter would keep with these thresholds."""
-    thresholds = FilterConfig(min_dino=min_dino, min_clip=min_clip)
+    thresholds = JudgeConfig(min_dino=min_dino, min_clip=min_clip)
 
     def keeps(row: Judged) -> bool:
         return row.dino is not None and row.clip is not None and decide(row.dino, row.clip, thresholds) is None
 
     return share(rows, keeps)
+
+
+def bounds(own: JudgeConfig) -> tuple[float, float]:
+    """min_dino and min_clip; `OFF` where one is switched off."""
+    return (OFF if own.min_dino is None else own.min_dino), (OFF if own.min_clip is None else own.min_clip)
 
 
 def curves(rows: Sequence[Judged]) -> dict[str, dict[str, list[Estimate]]]:
@@ -92,19 +99,20 @@ def curves(rows: Sequence[Judged]) -> dict[str, dict[str, list[Estimate]]]:
     }
 
 
-def joint(rows: Sequence[Judged], own: FilterConfig) -> dict[float, dict[float, Estimate]]:
+def joint(rows: Sequence[Judged], own: JudgeConfig) -> dict[float, dict[float, Estimate]]:
     """min_dino -> min_clip -> share kept by both, around the profile's own thresholds."""
-    dino, clip = ([OFF, *(round(value + step, 3) for step in JOINT_OFFSETS)] for value in (own.min_dino, own.min_clip))
+    dino, clip = ([OFF, *(round(value + step, 3) for step in JOINT_OFFSETS)] for value in bounds(own))
     return {min_dino: {min_clip: kept(rows, min_dino, min_clip) for min_clip in clip} for min_dino in dino}
 
 
-def overlap(rows: Sequence[Judged], own: FilterConfig) -> dict[str, Estimate]:
+def overlap(rows: Sequence[Judged], own: JudgeConfig) -> dict[str, Estimate]:
     """Share of all planned pairs by which of the two filters, each on its own, would keep them; "none": unscored."""
 
     def verdict(row: Judged) -> str:
         if row.dino is None or row.clip is None:
             return "none"
-        by_dino, by_clip = row.dino >= own.min_dino, row.clip >= own.min_clip
+        min_dino, min_clip = bounds(own)
+        by_dino, by_clip = row.dino >= min_dino, row.clip >= min_clip
         return {(True, True): "both", (True, False): "dino", (False, True): "clip"}.get((by_dino, by_clip), "neither")
 
     names = ("both", "dino", "clip", "neither", "none")

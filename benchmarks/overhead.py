@@ -39,7 +39,7 @@ from actors.write import count
 from benchmarks.fresh import in_fresh_process
 from jobs.generate import generate
 from toffee_pipeline.config.generate import RunConfig
-from toffee_pipeline.console.options import load_config
+from toffee_pipeline.config.load import load_config
 from toffee_pipeline.on_ray.session import ray_session
 from toffee_pipeline.plan.plan import Plan
 from toffee_pipeline.rundir.commit import committed_shards, manifest_key, read_manifest

@@ -21,7 +21,7 @@ import click
 import numpy as np
 
 from benchmarks.fresh import MIB, in_fresh_process, peak_rss_bytes
-from toffee_pipeline.console.options import load_config
+from toffee_pipeline.config.load import load_config
 from toffee_pipeline.plan.plan import Plan
 
 NUM_SHARDS = 50

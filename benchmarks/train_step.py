@@ -33,8 +33,8 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.fresh import in_fresh_process
+from toffee_pipeline.config.load import load_config
 from toffee_pipeline.config.train import RefinerTraining, ToffeeNetTraining, TrainingConfig, ViewGeneratorTraining
-from toffee_pipeline.console.options import load_config
 from toffee_pipeline.models.loading import computes_bfloat16
 from toffee_pipeline.models.networks import published
 from toffee_pipeline.models.networks.refiner import RefinerNetwork

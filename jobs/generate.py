@@ -13,30 +13,25 @@ from actors.chain import run
 from toffee_pipeline.config.generate import RunConfig
 from toffee_pipeline.console.clock import clock
 from toffee_pipeline.console.generation import GenerationDisplay
-from toffee_pipeline.console.options import UserError, job_options, stop_politely
+from toffee_pipeline.console.options import Job, job_options, stop_politely
 from toffee_pipeline.models.roles import describe_roles
 from toffee_pipeline.on_ray.metrics import RayRecord
-from toffee_pipeline.on_ray.placement import PlacementError
-from toffee_pipeline.plan.catalog import CatalogError
-from toffee_pipeline.plan.plan import Plan, PlanError
+from toffee_pipeline.plan.plan import Plan
 from toffee_pipeline.report.live import LiveReport
 from toffee_pipeline.report.page import REPORT, write_report
 from toffee_pipeline.rundir.commit import committed_shards, delete_orphans
-from toffee_pipeline.rundir.description import RunMismatch, check_counts, open_run, total
-from toffee_pipeline.rundir.failures import FailureLimit, TooManyFailures
+from toffee_pipeline.rundir.description import check_counts, open_run, total
+from toffee_pipeline.rundir.failures import FailureLimit
 from toffee_pipeline.rundir.lease import Lease
 from toffee_pipeline.rundir.publish import RunMetrics
 from toffee_pipeline.rundir.totals import Totals
 from toffee_pipeline.storage import Storage, open_storage
 
 
-@click.command(help=__doc__)
+@click.command(cls=Job, help=__doc__)
 @job_options(default_config="nano")
 def main(config: RunConfig, output: str, dry_run: bool) -> None:
-    try:
-        generate(config, output, dry_run)
-    except (PlanError, CatalogError, RunMismatch, PlacementError, TooManyFailures, OSError) as error:
-        raise UserError(str(error)) from error  # StorageError is an OSError, and so is a full disk
+    generate(config, output, dry_run)
 
 
 def generate(config: RunConfig, output: str, dry_run: bool = False) -> dict[str, Any] | None:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import click
 
-from toffee_pipeline.console.options import UserError, stop_politely
+from toffee_pipeline.console.options import Job, stop_politely
 from toffee_pipeline.console.status import follow
-from toffee_pipeline.rundir.description import NoRun
 from toffee_pipeline.rundir.status import Follower
 from toffee_pipeline.storage import open_storage
 
 
-@click.command(help=__doc__)
+@click.command(cls=Job, help=__doc__)
 @click.argument("run")
 @click.option("--watch", is_flag=True, help="Go on until the run has finished, or Ctrl-C.")
 @click.option(
@@ -30,8 +29,6 @@ def main(
             open_storage(run, endpoint_url), price_per_gpu_hour, lambda line: click.echo(line, err=True)
         )
         follow(follower, interval if watch else None, as_json)
-    except (NoRun, OSError) as error:  # StorageError is an OSError
-        raise UserError(str(error)) from error
     except KeyboardInterrupt:
         stop_politely("no longer watching; the run goes on")
 

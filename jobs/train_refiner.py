@@ -3,14 +3,14 @@
 import click
 
 from toffee_pipeline.config.train import RefinerTraining
-from toffee_pipeline.console.options import job_options
-from toffee_pipeline.train.job import run_job
+from toffee_pipeline.console.options import Job, job_options
+from toffee_pipeline.train.job import train
 
 
-@click.command(help=__doc__)
+@click.command(cls=Job, help=__doc__)
 @job_options(default_config="nano", config_class=RefinerTraining)
 def main(config: RefinerTraining, output: str, dry_run: bool) -> None:
-    run_job(config, output, dry_run)
+    train(config, output, dry_run)
 
 
 if __name__ == "__main__":

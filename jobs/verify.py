@@ -6,15 +6,13 @@ import sys
 
 import click
 
-from toffee_pipeline.console.options import UserError
+from toffee_pipeline.console.options import Job
 from toffee_pipeline.console.verify import print_report
-from toffee_pipeline.plan.catalog import CatalogError
-from toffee_pipeline.plan.plan import PlanError
-from toffee_pipeline.rundir.verify import NoRun, repair, verify
+from toffee_pipeline.rundir.verify import repair, verify
 from toffee_pipeline.storage import open_storage
 
 
-@click.command(help=__doc__)
+@click.command(cls=Job, help=__doc__)
 @click.argument("run")
 @click.option("--endpoint-url", help="S3-compatible storage other than AWS.")
 @click.option(
@@ -24,11 +22,8 @@ from toffee_pipeline.storage import open_storage
     help="Delete orphans and take damaged shards back, so that jobs/generate.py computes just those again.",
 )
 def main(run: str, endpoint_url: str | None, do_repair: bool) -> None:
-    try:
-        storage = open_storage(run, endpoint_url)
-        report = repair(storage, click.echo) if do_repair else verify(storage)
-    except (NoRun, PlanError, CatalogError, OSError) as error:  # StorageError is an OSError
-        raise UserError(str(error)) from error
+    storage = open_storage(run, endpoint_url)
+    report = repair(storage, click.echo) if do_repair else verify(storage)
     print_report(report, storage.uri)
     sys.exit(1 if report.problems else 0)
 

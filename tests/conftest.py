@@ -11,7 +11,7 @@ import pytest
 import torch
 from xdist.scheduler import LoadFileScheduling
 
-from toffee_pipeline.console.options import load_config
+from toffee_pipeline.config.load import load_config
 
 torch.set_num_threads(1)
 

@@ -34,7 +34,7 @@ def test_the_steady_time_starts_when_every_actor_is_warm():
 
 
 def test_the_evidence_shows_refined_nearer_to_the_subject_than_the_draft_and_that_the_mix_did_it(tmp_path):
-    found, examples = evidence.collect(2, 4, ("refine_sampling.num_inference_steps=8",), sweeps={"a": (0.0,)})
+    found, examples = evidence.collect(2, 4, ("stages.refine.sampling.num_inference_steps=8",), sweeps={"a": (0.0,)})
     means = found.groups["all"].means
     for metric in ("dino", "clip_i", "seg_clip_i"):
         assert means["refined"][metric].value > means["draft"][metric].value, metric

@@ -11,7 +11,8 @@ import pytest
 from PIL import Image, ImageFile
 
 from toffee_pipeline import images
-from toffee_pipeline.images import ImageError, decode, read_file
+from toffee_pipeline.errors import ImageError
+from toffee_pipeline.images import decode, read_file
 
 
 def scene(height: int = 48, width: int = 64) -> np.ndarray:

@@ -12,6 +12,8 @@ from typing import Literal
 import numpy as np
 from PIL import Image, ImageFile, UnidentifiedImageError
 
+from toffee_pipeline.errors import ImageError
+
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
 MAX_PIXELS = 64_000_000
 MAX_BYTES = 64 * 1024 * 1024
@@ -25,10 +27,6 @@ UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-
-
-class ImageError(ValueError):
-    """One image cannot be read or written; one line that names it. A failure of its row, not of the run."""
 
 
 def decode(data: bytes, name: str = "image", max_pixels: int = MAX_PIXELS, max_bytes: int = MAX_BYTES) -> np.ndarray:

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 SECONDS = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0)
-IMAGE_STAGES = ("synthesize", "draft", "refine", "edit", "view")
 
 
 @dataclass(frozen=True)

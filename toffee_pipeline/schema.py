@@ -4,32 +4,28 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import pyarrow as pa
 
-from toffee_pipeline.config.generate import Category
+from toffee_pipeline.config.base import Category
+from toffee_pipeline.config.stages import MODEL_STAGES
 
 SCHEMA_VERSION = 1
 Kind = Literal["generation", "edit"]
 Status = Literal["ok", "accepted", "rejected", "failed"]
 """`ok` while a pair is on its way; every planned pair ends as one of the other three."""
-Reason = Literal["unreadable", "no_mask", "mask_too_small", "mask_too_large", "low_dino", "high_dino", "low_clip"]
-REASONS: tuple[Reason, ...] = get_args(Reason)
-STAGES: tuple[str, ...] = ("synthesize", "segment", "draft", "refine", "edit", "view", "score")
-"""The model stages in their order; planning comes before them and writing after."""
-
-
-class SampleError(ValueError):
-    """One subject or pair that fails on its own: it is marked failed with this message, its neighbours go on.
-
-    reason: set where the user's material is at fault and not the run; its pairs are then rejected, and do not count
-    towards `max_failed_fraction`.
-    """
-
-    def __init__(self, message: str, reason: Reason | None = None) -> None:
-        super().__init__(message)
-        self.reason = reason
+Reason = str
+"""One of `REASONS`."""
+REASONS: tuple[Reason, ...] = (
+    "unreadable",
+    "no_mask",
+    "mask_too_small",
+    "mask_too_large",
+    "low_dino",
+    "high_dino",
+    "low_clip",
+)
 
 
 @dataclass(frozen=True)
@@ -102,7 +98,7 @@ LEDGER = pa.schema(
         pa.field("reason", pa.string()),
         pa.field("error", pa.string()),
         *_SCORES,
-        pa.field("stage_s", pa.struct([pa.field(stage, pa.float32()) for stage in STAGES])),
+        pa.field("stage_s", pa.struct([pa.field(stage, pa.float32()) for stage in MODEL_STAGES])),
     ]
 )
 """One row for every planned pair. stage_s: seconds per stage, a subject's share split over its pairs."""

@@ -19,8 +19,8 @@ from actors.guard import Casebook, CasebookGuard
 from actors.stage_counts import StageCounts
 from actors.write import write_row
 from toffee_pipeline.config.generate import RunConfig
+from toffee_pipeline.config.stages import IMAGE_STAGES
 from toffee_pipeline.console.generation import GenerationDisplay
-from toffee_pipeline.metrics import IMAGE_STAGES
 from toffee_pipeline.on_ray.metrics import RayRecord
 from toffee_pipeline.on_ray.placement import SPARE_CPUS, Pool, check, choose, describe, least_pools, plan_pools
 from toffee_pipeline.on_ray.session import num_cores, quiet_data_context, ray_session, read_cluster

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from actors.base import PairState, Shard, Stage, SubjectState
+from toffee_pipeline.errors import SampleError
 from toffee_pipeline.images import encode_depth, encode_png
-from toffee_pipeline.schema import SampleError
 
 
 class Draft(Stage):

@@ -8,8 +8,8 @@ import numpy as np
 
 from actors.base import PairState, Shard, present
 from actors.stages.refine import MixingStage
+from toffee_pipeline.errors import SampleError
 from toffee_pipeline.images import decode_mask, encode_mask, encode_png
-from toffee_pipeline.schema import SampleError
 
 
 class Edit(MixingStage):
@@ -37,5 +37,5 @@ class Edit(MixingStage):
         pairs = shard.open_pairs("edit")
         for state in pairs:
             mask = present(shard.subject_of(state).bool_mask())
-            state.edit_mask = encode_mask(editing_mask(mask, state.pair.category, self.config.mask))
+            state.edit_mask = encode_mask(editing_mask(mask, state.pair.category, self.config.stages.edit))
         self.run(pairs, edit, store)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from actors.base import PairState, Shard, Stage, SubjectState, present
+from toffee_pipeline.errors import SampleError
 from toffee_pipeline.images import encode_png
-from toffee_pipeline.schema import SampleError
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -31,7 +31,7 @@ class MixingStage(Stage):
 
     def mixed_tokens(self, shard: Shard, batch: list[PairState], drafts: list[np.ndarray]) -> Tensor:
         """(b, 1 + n, c): the draft's tokens, refined towards the subject's."""
-        config = self.config.refine
+        config = self.config.stages.refine
         subjects = [shard.subject_of(state) for state in batch]
         masks = None
         if config.region == "subject":  # the draft keeps the subject's layout, so that one mask serves both

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 
 from actors.base import PairState, Shard, Stage, present
+from toffee_pipeline.errors import SampleError
 from toffee_pipeline.filters import decide
 from toffee_pipeline.images import decode
-from toffee_pipeline.schema import SampleError
 
 
 class Score(Stage):
@@ -27,7 +27,7 @@ class Score(Stage):
 
         def store(state: PairState, scores: tuple[float, float]) -> None:
             state.dino_score, state.clip_score = scores
-            reason = decide(*scores, self.config.filter)
+            reason = decide(*scores, self.config.stages.judge)
             if reason is None:
                 state.status = "accepted"
             else:

@@ -15,7 +15,7 @@ class Segment(Stage):
 
     def process(self, shard: Shard) -> None:
         def store(state: SubjectState, mask: np.ndarray | None) -> None:
-            state.mask_reason = decide_mask(None if mask is None else float(mask.mean()), self.config.mask)
+            state.mask_reason = decide_mask(None if mask is None else float(mask.mean()), self.config.stages.segment)
             if mask is not None:
                 state.mask = encode_mask(mask)
 
@@ -29,6 +29,6 @@ class Segment(Stage):
         shard.fail_pairs_of_failed_subjects()
         for pair in shard.open_pairs():
             reason = shard.subject_of(pair).mask_reason
-            needed = pair.pair.kind == "edit" or (self.config.refine.region == "subject" and reason == "no_mask")
+            needed = pair.pair.kind == "edit" or (self.config.stages.refine.region == "subject" and reason == "no_mask")
             if reason is not None and needed:
                 pair.reject(reason)

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from actors.base import PairState, Shard, Stage, present
+from toffee_pipeline.errors import SampleError
 from toffee_pipeline.images import encode_png
 from toffee_pipeline.plan.plan import seed_for
-from toffee_pipeline.schema import SampleError
 
 
 class View(Stage):

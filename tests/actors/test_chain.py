@@ -11,7 +11,7 @@ from toffee_pipeline.rundir.commit import data_files
 from toffee_pipeline.schema import IMAGE_COLUMNS
 from toffee_pipeline.storage import open_storage
 
-FEW_STEPS = [f"{role}_sampling.num_inference_steps=4" for role in ("draft", "refine")]
+FEW_STEPS = [f"stages.{role}.sampling.num_inference_steps=4" for role in ("draft", "refine")]
 SETTINGS = ["subjects.source=renderer", "pairs.count=6", "pairs.per_subject=2", *FEW_STEPS]
 JOB = [sys.executable, "jobs/generate.py", *(word for item in SETTINGS for word in ("--set", item))]
 

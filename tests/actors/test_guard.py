@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from actors.guard import Casebook, CasebookGuard, halving
-from toffee_pipeline.schema import SampleError
+from toffee_pipeline.errors import SampleError
 
 
 class Memory:

@@ -10,11 +10,11 @@ from actors.base import Shard
 from actors.chain import STAGE_CLASSES, StageChain
 from actors.guard import NoGuard
 from actors.write import count
+from toffee_pipeline.errors import SampleError
 from toffee_pipeline.images import decode, decode_mask, encode_png
 from toffee_pipeline.models.model_set import ModelSet
 from toffee_pipeline.nano.renderer import drafted, scene
 from toffee_pipeline.plan.plan import Plan
-from toffee_pipeline.schema import SampleError
 
 COUNT = 24
 
@@ -26,7 +26,7 @@ def chain(config, names=tuple(STAGE_CLASSES), progress=lambda *figures: None):
 @pytest.fixture(scope="module")
 def finished():
     """One shard of the nano world through every stage, with a filter that lets all pairs pass."""
-    from toffee_pipeline.console.options import load_config
+    from toffee_pipeline.config.load import load_config
 
     config = load_config(
         "nano",
@@ -35,8 +35,8 @@ def finished():
             "subjects.source=renderer",
             f"pairs.count={COUNT}",
             "subjects_per_shard=6",
-            "filter.min_dino=-1",
-            "filter.min_clip=-1",
+            "stages.judge.min_dino=-1",
+            "stages.judge.min_clip=-1",
             "renderer_plays=[subject, mask, depth, draft, view]",  # then the truth of a draft's scene is known
         ),
     )
@@ -100,8 +100,9 @@ def test_the_refiner_brings_the_subjects_look_back(finished):
     assert np.mean(pixels) > 0.2
     assert np.mean(pixels > 0) > 0.9
     assert np.mean(colors) > 0.3
-    unmixed = config.model_copy(update={"refine": config.refine.model_copy(update={"a": 0.0})})
-    control = chain(unmixed, ["synthesize", "segment", "draft", "refine"])(Shard.from_plan(Plan(config), 0))
+    control = chain(config.with_stage("refine", a=0.0), ["synthesize", "segment", "draft", "refine"])(
+        Shard.from_plan(Plan(config), 0)
+    )
     assert np.mean(gains(control)[0]) < 0.05
 
 
@@ -115,7 +116,9 @@ def test_the_drafts_background_survives_the_refiner(finished):
 
 
 def test_subjects_are_computed_once_and_rejected_pairs_cost_nothing(nano):
-    config = nano("pairs.count=16", "subjects_per_shard=4", "mask.max_fraction=0.01")  # every mask is too large
+    config = nano(
+        "pairs.count=16", "subjects_per_shard=4", "stages.segment.max_fraction=0.01"
+    )  # every mask is too large
     rows = Counter()
     shard = chain(config, progress=lambda stage, n, _: rows.update({stage: n}))(Shard.from_plan(Plan(config), 0))
     edits = sum(state.pair.kind == "edit" for state in shard.pairs)

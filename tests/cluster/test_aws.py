@@ -10,10 +10,10 @@ from ray.autoscaler._private.util import prepare_config, validate_config
 
 from tests.helpers.examples import CLUSTER, load
 from tests.helpers.s3 import CREDENTIALS
-from toffee_pipeline.console.options import load_config
+from toffee_pipeline.config.load import load_config
+from toffee_pipeline.config.stages import MODEL_STAGES
 from toffee_pipeline.on_ray.placement import Cluster, check, plan_pools
 from toffee_pipeline.on_ray.session import nodes_of_file
-from toffee_pipeline.schema import STAGES
 
 REGION = "us-east-1"
 BUCKET, PREFIX = "datasets", "team/toffee"
@@ -113,7 +113,7 @@ def test_the_job_knows_from_this_file_what_may_be_added(resolved, tmp_path):
     assert nodes[0].num_cpus == 0
     config = load_config("sdxl", ("placement=fused",))
     up = Cluster(tuple(nodes[:1]), tuple(nodes))
-    pools = plan_pools(config, "fused", STAGES, up.most, dict.fromkeys(STAGES, 1.0))
+    pools = plan_pools(config, "fused", MODEL_STAGES, up.most, dict.fromkeys(MODEL_STAGES, 1.0))
     check(config, pools, up)
     assert pools[0].num_actors == 8 * resolved["max_workers"]
 

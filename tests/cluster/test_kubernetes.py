@@ -172,7 +172,7 @@ def test_weights_are_fetched_once_per_node_and_mounted_where_the_job_looks(pods,
 
 def test_the_entrypoint_is_a_command_that_the_job_takes(job, tmp_path):
     from jobs.generate import main
-    from toffee_pipeline.console.options import load_config
+    from toffee_pipeline.config.load import load_config
 
     python, flag, module, *arguments = shlex.split(job["entrypoint"])
     assert (python, flag, module) == ("python", "-m", "jobs.generate")

@@ -7,7 +7,8 @@ import yaml
 from click.testing import CliRunner
 
 from jobs.generate import main
-from toffee_pipeline.console.options import PROFILES, UserError, load_config, profile_names
+from toffee_pipeline.config.load import PROFILES, load_config, profile_names
+from toffee_pipeline.errors import ToffeeError
 
 
 def test_every_profile_is_valid_and_spells_only_known_keys():
@@ -23,8 +24,8 @@ def test_sdxl_names_the_models_of_the_paper():
     assert "stable-diffusion-xl-base" in models.sdxl.id
     assert models.dino.id == "facebook/dinov2-giant"
     assert models.filter_dino.id == "facebook/dino-vits16"
-    assert models.segmenter_type == "vit_h"
-    assert models.clip_architecture.startswith("ViT-B-32")
+    assert models.segmenter.type == "vit_h"
+    assert models.clip.architecture.startswith("ViT-B-32")
     for spec in (models.sdxl, models.controlnet, models.depth, models.dino, models.detector, models.filter_dino):
         assert spec.revision
 
@@ -50,7 +51,7 @@ def test_local_path_overrides_a_hub_id():
         ("pairs.cuont=3", ["pairs.cuont", "count", "per_subject"]),
         ("sede=3", ["sede", "seed", "placement"]),
         ("placement=magic", ["placement", "magic", "fused", "pools", "inline"]),
-        ("refine.a=1.5", ["refine.a", "1.5", "less than or equal to 1"]),
+        ("stages.refine.a=1.5", ["stages.refine.a", "1.5", "less than or equal to 1"]),
         ("noequals", ["noequals", "key=value"]),
         ("pairs.edit_categories={sparkle: 1}", ["sparkle", "style", "background"]),
     ],
@@ -65,7 +66,7 @@ def test_a_wrong_value_is_one_line_and_exit_code_2(override, words, tmp_path):
 
 
 def test_an_unknown_profile_names_the_known_ones():
-    with pytest.raises(UserError, match="nano, sdxl"):
+    with pytest.raises(ToffeeError, match="nano, sdxl"):
         load_config("nanoo")
 
 
@@ -75,7 +76,7 @@ def test_yaml_is_safe_and_the_environment_stays_out(tmp_path, monkeypatch):
     assert "hunter2" not in config.model_dump_json()
     evil = tmp_path / "evil.yaml"
     evil.write_text("seed: !!python/object/apply:os.getpid []\n")
-    with pytest.raises(UserError):
+    with pytest.raises(ToffeeError):
         load_config(str(evil))
 
 
@@ -91,7 +92,7 @@ def test_yaml_runs_no_code(tmp_path):
     path = tmp_path / "config.yaml"
     path.write_text(f"seed: !!python/object/apply:os.mkdir ['{tmp_path}/made']")
     for name, overrides in ((str(path), ()), ("nano", (f"seed=!!python/object/apply:os.mkdir ['{tmp_path}/made']",))):
-        with pytest.raises(UserError):
+        with pytest.raises(ToffeeError):
             load_config(name, overrides)
     assert not (tmp_path / "made").exists()
 

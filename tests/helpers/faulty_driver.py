@@ -20,9 +20,9 @@ import torch
 from actors import chain
 from actors.base import PairState, Shard, Stage
 from actors.executors import on_ray
+from toffee_pipeline.errors import SampleError
 from toffee_pipeline.images import encode_depth, encode_mask, encode_png
 from toffee_pipeline.rundir.commit import committed_shards
-from toffee_pipeline.schema import SampleError
 from toffee_pipeline.storage import open_storage
 
 if TYPE_CHECKING:

@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from toffee_pipeline.config.load import load_config
 from toffee_pipeline.config.train import RefinerTraining
-from toffee_pipeline.console.options import load_config
 from toffee_pipeline.train.data.examples import Reader
 from toffee_pipeline.train.data.sources import make_source
 from toffee_pipeline.train.tasks import make_task

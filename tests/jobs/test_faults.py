@@ -17,7 +17,7 @@ from toffee_pipeline.storage import open_storage
 
 NUM_PAIRS = 32
 NUM_SHARDS = 8
-SETTINGS = (f"pairs.count={NUM_PAIRS}", "subjects_per_shard=1", "fused.num_actors=2", "filter.min_clip=0")
+SETTINGS = (f"pairs.count={NUM_PAIRS}", "subjects_per_shard=1", "fused.num_actors=2", "stages.judge.min_clip=0")
 
 pytestmark = pytest.mark.slow
 

@@ -68,10 +68,10 @@ def test_running_it_again_does_nothing_and_says_so(run_dir):
 
 
 def test_another_config_is_refused_with_the_keys_that_differ(run_dir):
-    result = generate(run_dir, NETWORKS, "refine.g=0.123", "filter.min_clip=0.9")
+    result = generate(run_dir, NETWORKS, "stages.refine.g=0.123", "stages.judge.min_clip=0.9")
     assert result.exit_code == 2
-    assert "refine.g" in result.output
-    assert "filter.min_clip" in result.output
+    assert "stages.refine.g" in result.output
+    assert "stages.judge.min_clip" in result.output
     assert generate(run_dir, NETWORKS, "fused.num_actors=3").exit_code == 0  # where work is done is free to change
 
 

@@ -16,7 +16,7 @@ from toffee_pipeline.rundir.commit import data_files
 from toffee_pipeline.storage import open_storage
 
 NUM_PAIRS = 400
-SETTINGS = (f"pairs.count={NUM_PAIRS}", "subjects_per_shard=1", "filter.min_clip=0")
+SETTINGS = (f"pairs.count={NUM_PAIRS}", "subjects_per_shard=1", "stages.judge.min_clip=0")
 """GPUs are of the cluster's, which has none in truth."""
 
 pytestmark = pytest.mark.slow

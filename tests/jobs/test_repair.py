@@ -18,8 +18,8 @@ SMALL = (
     "pairs.count=4",
     "pairs.per_subject=2",
     "subjects_per_shard=1",
-    "filter.min_dino=0",
-    "filter.min_clip=0",
+    "stages.judge.min_dino=0",
+    "stages.judge.min_clip=0",
 )
 
 

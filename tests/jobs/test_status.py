@@ -17,11 +17,12 @@ from jobs.generate import main as generate_main
 from jobs.status import main
 from tests.helpers.faulty_s3 import faulty_s3
 from tests.helpers.s3 import BUCKET, CREDENTIALS, make_bucket, s3_server
+from toffee_pipeline.config.stages import MODEL_STAGES
 from toffee_pipeline.report.live import LiveReport
 from toffee_pipeline.rundir.commit import commit_shard, data_files, manifest_key
 from toffee_pipeline.rundir.status import WINDOW, Follower, end_after, pace
 from toffee_pipeline.rundir.totals import Totals
-from toffee_pipeline.schema import SCHEMA_VERSION, STAGES
+from toffee_pipeline.schema import SCHEMA_VERSION
 from toffee_pipeline.storage import LocalStorage, Storage, open_storage
 
 SETTINGS = (
@@ -76,7 +77,7 @@ def assert_equals_the_ledger(shown, storage):
     assert totals["planned"] == len(rows) == shown["planned"] - shown["left"]
     assert (totals["accepted"], totals["failed"]) == (verdicts["accepted"], verdicts["failed"])
     assert totals["rejected"] == Counter(row["reason"] for row in rows if row["status"] == "rejected")
-    for stage in STAGES:
+    for stage in MODEL_STAGES:
         seconds = sum(row["stage_s"][stage] for row in rows)
         assert totals["stages"][stage]["seconds"] == pytest.approx(seconds, rel=1e-4, abs=1e-6)
     assert totals["stages"]["score"]["rows"] == len(rows)

@@ -15,7 +15,7 @@ from toffee_pipeline.rundir.commit import committed_shards
 from toffee_pipeline.storage import open_storage
 
 NUM_SHARDS = 12
-FEW_STEPS = [f"{role}_sampling.num_inference_steps=4" for role in ("draft", "refine")]
+FEW_STEPS = [f"stages.{role}.sampling.num_inference_steps=4" for role in ("draft", "refine")]
 SETTINGS = (
     "subjects.source=renderer",
     *FEW_STEPS,

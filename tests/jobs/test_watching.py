@@ -12,10 +12,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.helpers.monitoring import ask, panel_queries, prometheus_server, scrape
-from toffee_pipeline.metrics import IMAGE_STAGES, METRICS
+from toffee_pipeline.config.stages import IMAGE_STAGES, MODEL_STAGES
+from toffee_pipeline.metrics import METRICS
 from toffee_pipeline.rundir.commit import data_files
 from toffee_pipeline.rundir.description import total
-from toffee_pipeline.schema import STAGES
 from toffee_pipeline.storage import open_storage
 
 pytestmark = pytest.mark.slow
@@ -26,8 +26,8 @@ NUM_PAIRS, NUM_SHARDS = 20, 10
 """Enough for a look between two commits: gauges are gone when the driver is."""
 SETTINGS = (
     "subjects.source=renderer",
-    "draft_sampling.num_inference_steps=4",
-    "refine_sampling.num_inference_steps=4",
+    "stages.draft.sampling.num_inference_steps=4",
+    "stages.refine.sampling.num_inference_steps=4",
     f"pairs.count={NUM_PAIRS}",
     "pairs.per_subject=2",
     "subjects_per_shard=1",
@@ -125,7 +125,9 @@ def test_every_metric_is_published_under_its_name(job):
 
 def test_counters_of_stages_equal_the_ledger(job):
     figures = job.totals.stages
-    assert per_stage(job, "rows_total") == {stage: figures[stage]["rows"] for stage in STAGES if figures[stage]["rows"]}
+    assert per_stage(job, "rows_total") == {
+        stage: figures[stage]["rows"] for stage in MODEL_STAGES if figures[stage]["rows"]
+    }
     assert per_stage(job, "images_total") == {
         stage: figures[stage]["rows"] for stage in IMAGE_STAGES if figures[stage]["rows"]
     }

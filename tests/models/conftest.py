@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from toffee_pipeline.config.generate import ModelsConfig, ModelSpec, RunConfig, SamplingConfig, SubjectsConfig
+from toffee_pipeline.config.base import ModelSpec, SamplingConfig
+from toffee_pipeline.config.generate import ModelsConfig, RunConfig, SubjectsConfig
 from toffee_pipeline.schema import Pair, Subject
 
 CLASS_NAMES = ("mug", "toy car", "cat")
@@ -27,12 +28,16 @@ def device() -> torch.device:
 
 @pytest.fixture
 def make_config() -> Callable[..., RunConfig]:
-    def make(weights: dict[str, ModelSpec] | None = None, **changes: Any) -> RunConfig:
+    def make(
+        weights: dict[str, ModelSpec] | None = None, stages: dict[str, dict[str, Any]] | None = None, **changes: Any
+    ) -> RunConfig:
         sampling = SamplingConfig(scheduler="ddim", num_inference_steps=4, guidance_scale=2.0)
-        roles = [name for name, field in ModelsConfig.model_fields.items() if field.annotation is ModelSpec]
-        models = dict.fromkeys(roles, ModelSpec(weights="untrained")) | (weights or {})
-        samplings = {f"{stage}_sampling": sampling for stage in ("subject", "draft", "refine", "view")}
-        return RunConfig(size_px=64, models=ModelsConfig(**models), device="cpu", **(samplings | changes))
+        roles = [name for name, field in ModelsConfig.model_fields.items() if field.is_required()]
+        models = dict.fromkeys(roles, {"weights": "untrained"}) | (weights or {})
+        blocks = {stage: {"sampling": sampling} for stage in ("synthesize", "draft", "refine", "view")}
+        for stage, block in (stages or {}).items():
+            blocks[stage] = blocks.get(stage, {}) | block
+        return RunConfig(size_px=64, models=ModelsConfig(**models), device="cpu", stages=blocks, **changes)
 
     return make
 

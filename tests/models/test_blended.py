@@ -1,7 +1,7 @@
 import numpy as np
 import torch
 
-from toffee_pipeline.config.generate import MaskConfig
+from toffee_pipeline.config.stages import EditConfig
 from toffee_pipeline.models.blended import composite, dilate, editing_mask, latent_mask
 
 
@@ -46,7 +46,7 @@ def test_latent_mask_covers_every_pixel_of_the_mask(device: torch.device) -> Non
 
 
 def test_editing_mask_of_each_category() -> None:
-    config = MaskConfig()
+    config = EditConfig()
     assert np.array_equal(editing_mask(square(), "background", config), ~square())
     for category in ("style", "color", "texture", "removal"):
         assert np.array_equal(editing_mask(square(), category, config), dilate(square(), config.dilation_fraction))

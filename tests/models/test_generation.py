@@ -8,12 +8,14 @@ import pytest
 import torch
 from PIL import Image
 
-from toffee_pipeline.config.generate import RunConfig, SamplingConfig, SubjectsConfig
+from toffee_pipeline.config.base import SamplingConfig
+from toffee_pipeline.config.generate import RunConfig, SubjectsConfig
+from toffee_pipeline.errors import SampleError
 from toffee_pipeline.models.depth import DepthEstimator
 from toffee_pipeline.models.draft import ControlNetDraft
 from toffee_pipeline.models.subject import FolderSubject, SDXLSubject
 from toffee_pipeline.models.view_generator import ViewGenerator
-from toffee_pipeline.schema import Pair, SampleError, Subject
+from toffee_pipeline.schema import Pair, Subject
 
 
 @pytest.mark.parametrize("scheduler", ["ddim", "dpm++"])
@@ -25,7 +27,7 @@ def test_synthesised_subjects_are_independent(
     scheduler: str,
 ) -> None:
     sampling = SamplingConfig(scheduler=scheduler, num_inference_steps=4)
-    model = SDXLSubject(make_config(subject_sampling=sampling), device)
+    model = SDXLSubject(make_config(stages={"synthesize": {"sampling": sampling}}), device)
     assert_independent(lambda rows: model.create([subjects[i] for i in rows]))
 
 

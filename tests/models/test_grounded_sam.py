@@ -1,4 +1,3 @@
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -14,15 +13,20 @@ from transformers import (
     SwinConfig,
 )
 
-from toffee_pipeline.config.generate import MaskConfig, ModelSpec, RunConfig
+from toffee_pipeline.config.base import GroundingConfig, SegmenterSpec
+from toffee_pipeline.config.generate import RunConfig
 from toffee_pipeline.models.grounded_sam import GroundedSam, detect_boxes, load_sam
 from toffee_pipeline.schema import Subject
 
 
+def make_model(config: RunConfig, device: torch.device, **thresholds: float) -> GroundedSam:
+    return GroundedSam(config.models.detector, config.models.segmenter, GroundingConfig(**thresholds), device)
+
+
 def test_masks_are_independent(
-    make_config: Callable[..., RunConfig], device: torch.device, subjects: list[Subject], images: list[np.ndarray]
+    config: RunConfig, device: torch.device, subjects: list[Subject], images: list[np.ndarray]
 ) -> None:
-    model = GroundedSam(make_config(mask=MaskConfig(box_threshold=0.0, text_threshold=0.0)), device)
+    model = make_model(config, device, box_threshold=0.0, text_threshold=0.0)
     together = model.segment(images, subjects)
     swapped = model.segment(images[::-1], subjects[::-1])
     alone = model.segment(images[1:2], subjects[1:2])
@@ -32,20 +36,20 @@ def test_masks_are_independent(
 
 
 def test_nothing_found_is_none(
-    make_config: Callable[..., RunConfig], device: torch.device, subjects: list[Subject], images: list[np.ndarray]
+    config: RunConfig, device: torch.device, subjects: list[Subject], images: list[np.ndarray]
 ) -> None:
-    model = GroundedSam(make_config(mask=MaskConfig(box_threshold=1.0)), device)
+    model = make_model(config, device, box_threshold=1.0)
     assert model.segment(images, subjects) == [None, None, None]
 
 
 def test_only_the_found_get_a_mask(
-    make_config: Callable[..., RunConfig],
+    config: RunConfig,
     device: torch.device,
     subjects: list[Subject],
     images: list[np.ndarray],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    model = GroundedSam(make_config(), device)
+    model = make_model(config, device)
     box = torch.tensor([8.0, 8.0, 40.0, 40.0])
     monkeypatch.setattr(model, "detect", lambda images, phrases: [None, box, None])
     masks = model.segment(images, subjects)
@@ -55,25 +59,25 @@ def test_only_the_found_get_a_mask(
 def test_grounding_dino_detects_too(device: torch.device, images: list[np.ndarray]) -> None:
     detector, processor = build_grounding_dino()
     names = ["mug", "toy car", "cat"]
-    found = detect_boxes(detector, processor, images, names, MaskConfig(box_threshold=0.0, text_threshold=0.0))
+    found = detect_boxes(detector, processor, images, names, GroundingConfig(box_threshold=0.0, text_threshold=0.0))
     assert all(box is not None and box.shape == (4,) for box in found)
-    alone = detect_boxes(detector, processor, images[1:2], names[1:2], MaskConfig(box_threshold=0, text_threshold=0))
+    alone = detect_boxes(
+        detector, processor, images[1:2], names[1:2], GroundingConfig(box_threshold=0, text_threshold=0)
+    )
     assert alone[0] is not None and found[1] is not None and torch.allclose(alone[0], found[1], atol=0.01)
-    assert detect_boxes(detector, processor, images, names, MaskConfig(box_threshold=1.0)) == [None] * 3
+    assert detect_boxes(detector, processor, images, names, GroundingConfig(box_threshold=1.0)) == [None] * 3
 
 
 def test_a_hub_segmenter_needs_its_file_name(config: RunConfig) -> None:
-    models = config.models.model_copy(update={"segmenter": ModelSpec(id="a/b")})
     with pytest.raises(ValueError, match="variant"):
-        load_sam(models)
+        load_sam(SegmenterSpec(id="a/b"))
 
 
 def test_a_file_that_is_no_state_dict_is_refused(config: RunConfig, tmp_path: Path) -> None:
     path = tmp_path / "sam.pth"
     torch.save(np.random.default_rng(0), path)  # anything that must be unpickled
-    models = config.models.model_copy(update={"segmenter": ModelSpec(path=path), "segmenter_type": "vit_b"})
     with pytest.raises(Exception, match="[Ww]eights"):
-        load_sam(models)
+        load_sam(SegmenterSpec(path=path, type="vit_b"))
 
 
 def build_grounding_dino() -> tuple[GroundingDinoForObjectDetection, GroundingDinoProcessor]:

@@ -6,7 +6,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from toffee_pipeline.config.generate import ModelSpec
+from toffee_pipeline.config.base import ModelSpec
 from toffee_pipeline.models import loading, weights
 from toffee_pipeline.models.tiny import untrained
 

@@ -8,11 +8,12 @@ import pytest
 import torch
 from transformers import ViTConfig, ViTModel
 
-from toffee_pipeline.config.generate import ModelSpec, RunConfig
+from toffee_pipeline.config.base import ModelSpec, SegmenterSpec
+from toffee_pipeline.config.generate import RunConfig
 from toffee_pipeline.models import grounded_sam
 from toffee_pipeline.models.depth import DepthEstimator
 from toffee_pipeline.models.draft import ControlNetDraft
-from toffee_pipeline.models.grounded_sam import GroundedSam
+from toffee_pipeline.models.registry import make_mask_model
 from toffee_pipeline.models.scores import DinoScorer
 from toffee_pipeline.models.subject import SDXLSubject
 from toffee_pipeline.models.tiny import untrained
@@ -88,10 +89,12 @@ def test_grounded_sam(
         for parameter in sam.parameters():
             parameter.zero_()
     monkeypatch.setitem(grounded_sam.sam_model_registry, "vit_b", lambda checkpoint: sam)
-    weights = {"detector": ModelSpec(path=tmp_path), "segmenter": ModelSpec(path=tmp_path / "sam.pth")}
+    weights = {
+        "detector": ModelSpec(path=tmp_path),
+        "segmenter": SegmenterSpec(path=tmp_path / "sam.pth", type="vit_b"),
+    }
     loaded = make_config(weights)
-    loaded = loaded.model_copy(update={"models": loaded.models.model_copy(update={"segmenter_type": "vit_b"})})
-    assert same(*(GroundedSam(each, device).segment(images, subjects) for each in (config, loaded)))
+    assert same(*(make_mask_model(each, device).segment(images, subjects) for each in (config, loaded)))
 
 
 def test_filter_dino_is_a_vit_of_224_px(

@@ -6,12 +6,13 @@ import pytest
 import torch
 from diffusers import DDIMScheduler, UNet2DConditionModel
 
-from toffee_pipeline.config.generate import ModelSpec, RefineConfig, RunConfig, SamplingConfig
+from toffee_pipeline.config.base import ModelSpec, SamplingConfig
+from toffee_pipeline.config.generate import RunConfig
+from toffee_pipeline.errors import SampleError
 from toffee_pipeline.models.networks.refiner import TOKEN_MAP_FILE, RefinerNetwork
 from toffee_pipeline.models.refiner import Refiner
 from toffee_pipeline.models.tiny import untrained
 from toffee_pipeline.models.tiny.architectures import build_refiner_unet
-from toffee_pipeline.schema import SampleError
 
 SEEDS = [11, 12, 13]
 
@@ -44,7 +45,7 @@ def test_edits_are_independent_and_exact_outside_the_mask(
     scheduler: str,
 ) -> None:
     sampling = SamplingConfig(scheduler=scheduler, num_inference_steps=4)
-    refiner = Refiner(make_config(refine_sampling=sampling), device)
+    refiner = Refiner(make_config(stages={"refine": {"sampling": sampling}}), device)
     drafts = images[::-1]
 
     def edit(rows: list[int]) -> list[np.ndarray]:
@@ -63,7 +64,7 @@ def test_guidance_and_tokens_change_the_image(
     plain = SamplingConfig(scheduler="ddim", num_inference_steps=4, guidance_scale=1.0)
     guided = plain.model_copy(update={"guidance_scale": 4.0})
     results = [
-        Refiner(make_config(refine_sampling=sampling, refine=RefineConfig(strength=1.0)), device).refine(
+        Refiner(make_config(stages={"refine": {"sampling": sampling, "strength": 1.0}}), device).refine(
             images[:1], condition, SEEDS[:1]
         )[0]
         for sampling, condition in ((plain, tokens[:1]), (guided, tokens[:1]), (plain, tokens[1:2]))

@@ -4,7 +4,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from toffee_pipeline.config.generate import ModelSpec, RunConfig, SubjectsConfig
+from toffee_pipeline.config.base import ClipSpec, ModelSpec
+from toffee_pipeline.config.generate import RunConfig, SubjectsConfig
 from toffee_pipeline.models import registry, roles
 from toffee_pipeline.models.depth import DepthEstimator
 from toffee_pipeline.models.draft import ControlNetDraft
@@ -42,7 +43,7 @@ def test_roles_are_called_what_they_are(make_config: Callable[..., RunConfig], r
     named = roles.describe_roles(renderer_config)
     assert named["mask"] == named["subject"] == named["draft"] == "renderer (stand-in)"
     assert "detector" not in named and named["refiner"] == "untrained (random weights)"
-    hub = roles.describe_roles(make_config({"clip": ModelSpec(id="a/b", revision="1234")}))
+    hub = roles.describe_roles(make_config({"clip": ClipSpec(id="a/b", revision="1234")}))
     assert hub["clip"] == "pretrained a/b@1234" and hub["detector"] == "untrained (random weights)"
 
 

@@ -3,11 +3,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from toffee_pipeline.config.generate import SamplingConfig
+from toffee_pipeline.config.base import SamplingConfig
+from toffee_pipeline.errors import SampleError
 from toffee_pipeline.models.sampling import Blend, Scheduler, denoise, guided, initial_noise, make_scheduler
 from toffee_pipeline.models.tensors import center_crop, resize, to_images, to_tensor
 from toffee_pipeline.models.tiny.untrained import epsilon_scheduler, velocity_scheduler
-from toffee_pipeline.schema import SampleError
 
 SHAPE = (8, 16, 16)
 CPU = torch.device("cpu")

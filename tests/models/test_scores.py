@@ -9,7 +9,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from toffee_pipeline.config.generate import ModelSpec, RunConfig
+from toffee_pipeline.config.base import ClipSpec
+from toffee_pipeline.config.generate import RunConfig
 from toffee_pipeline.models import weights
 from toffee_pipeline.models.scores import ClipScorer, DinoScorer
 from toffee_pipeline.models.tiny import untrained
@@ -43,7 +44,7 @@ def test_clip_reads_its_nano_folder(
     save_file(untrained.build("clip").state_dict(), folder / "model.safetensors")
     shutil.copy(open_clip.tokenizer.default_bpe(), folder / "bpe.txt.gz")
     monkeypatch.setattr(weights, "NANO_WEIGHTS", tmp_path)
-    scorer = ClipScorer(make_config({"clip": ModelSpec(weights="nano")}), device)
+    scorer = ClipScorer(make_config({"clip": ClipSpec(weights="nano")}), device)
     assert scorer.score(images, PROMPTS) == ClipScorer(config, device).score(images, PROMPTS)
 
 

@@ -10,7 +10,8 @@ import torch
 from diffusers import ControlNetModel, StableDiffusionControlNetInpaintPipeline, UNet2DConditionModel
 from torch import Tensor, nn
 
-from toffee_pipeline.config.generate import SamplingConfig
+from toffee_pipeline.config.base import SamplingConfig
+from toffee_pipeline.errors import SampleError
 from toffee_pipeline.images import black_out
 from toffee_pipeline.models.autoencoder import Autoencoder
 from toffee_pipeline.models.networks.dino_adapter import adapters
@@ -18,7 +19,6 @@ from toffee_pipeline.models.networks.toffeenet import ADAPTER_FILE
 from toffee_pipeline.models.tiny import untrained
 from toffee_pipeline.models.tiny.architectures import DINO_DIM, build_toffeenet_base_unet
 from toffee_pipeline.models.toffeenet import CONSTANT_DEPTH, ToffeeNet, ToffeeNetNetwork, encode_prompts
-from toffee_pipeline.schema import SampleError
 
 TIMESTEPS = torch.tensor([3, 500, 999])
 PROMPTS = ["a red mug on a beach", "a toy car", "a cartoon of a cat"]

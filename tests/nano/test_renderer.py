@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from toffee_pipeline.config.generate import Category
+from toffee_pipeline.config.base import Category
 from toffee_pipeline.nano import world
 from toffee_pipeline.nano.renderer import Scene, drafted, scene, turned
 from toffee_pipeline.schema import Pair, Subject

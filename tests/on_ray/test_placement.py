@@ -4,11 +4,12 @@ import itertools
 
 import pytest
 
-from toffee_pipeline.console.options import load_config
+from toffee_pipeline.config.load import load_config
+from toffee_pipeline.config.stages import MODEL_STAGES
+from toffee_pipeline.errors import PlacementError
 from toffee_pipeline.on_ray.placement import (
     Cluster,
     Node,
-    PlacementError,
     Pool,
     Room,
     check,
@@ -18,7 +19,6 @@ from toffee_pipeline.on_ray.placement import (
     misfit,
     plan_pools,
 )
-from toffee_pipeline.schema import STAGES
 
 P4D = Node(96, 8, 39.4)
 P4DE = Node(96, 8, 79.1)
@@ -28,7 +28,7 @@ COSTS = {"synthesize": 0.75, "segment": 0.2, "draft": 4.0, "refine": 1.5, "edit"
 
 def pools_of(*nodes, overrides=(), costs=COSTS, placement="pools"):
     config = load_config("sdxl", (f"placement={placement}", *overrides))
-    return config, plan_pools(config, placement, STAGES, nodes, costs)
+    return config, plan_pools(config, placement, MODEL_STAGES, nodes, costs)
 
 
 def numbers(pools):
@@ -58,7 +58,7 @@ def test_fused_takes_every_gpu_and_leaves_cpus_to_read_and_write():
     _, (pool,) = pools_of(HEAD, P4DE, P4DE, placement="fused")
     assert (pool.num_actors, pool.num_gpus) == (16, 1)
     nano = load_config("nano", ("placement=fused",))
-    (pool,) = plan_pools(nano, "fused", STAGES, [Node(16)], COSTS)
+    (pool,) = plan_pools(nano, "fused", MODEL_STAGES, [Node(16)], COSTS)
     assert pool.num_actors == 14
 
 
@@ -146,8 +146,8 @@ def test_without_gpus_auto_is_fused_and_what_is_configured_stays():
 
 def test_free_stages_do_not_make_the_planner_add_for_ever():
     config = load_config("sdxl", ("placement=pools",))
-    pools = plan_pools(config, "pools", STAGES, [P4D], dict.fromkeys(STAGES, 0.0))
-    assert pools == least_pools(config, "pools", STAGES)
+    pools = plan_pools(config, "pools", MODEL_STAGES, [P4D], dict.fromkeys(MODEL_STAGES, 0.0))
+    assert pools == least_pools(config, "pools", MODEL_STAGES)
     assert describe(pools[:2]) == "1 Synthesize, 1 Segment"
     nothing = Pool("Nothing", ("score",), 1, 0, 0)
     assert misfit([nothing], [Node(1)]) is None

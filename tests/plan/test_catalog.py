@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from toffee_pipeline.config.generate import CATEGORIES
+from toffee_pipeline.config.base import CATEGORIES
+from toffee_pipeline.errors import CatalogError
 from toffee_pipeline.nano import world
 from toffee_pipeline.plan import catalog as catalog_module
-from toffee_pipeline.plan.catalog import PACKAGED, Catalog, CatalogError, load_catalog, with_article
+from toffee_pipeline.plan.catalog import PACKAGED, Catalog, load_catalog, with_article
 
 FOLDER = Path(catalog_module.__file__).parent
 BY_CHANGE = ("style", "background", "color", "texture", "addition")

@@ -4,9 +4,10 @@ from collections import Counter
 
 import pytest
 
-from toffee_pipeline.config.generate import CATEGORIES
-from toffee_pipeline.console.options import load_config
-from toffee_pipeline.plan.plan import Plan, PlanError, class_words, seed_for
+from toffee_pipeline.config.base import CATEGORIES
+from toffee_pipeline.config.load import load_config
+from toffee_pipeline.errors import PlanError
+from toffee_pipeline.plan.plan import Plan, class_words, seed_for
 
 
 def plan(*overrides: str, profile: str = "nano") -> Plan:
@@ -37,7 +38,7 @@ def test_the_same_config_gives_the_same_plan_and_another_seed_another_one():
 
 
 def test_what_cannot_change_content_keeps_the_hash():
-    assert plan("placement=inline", "refine.a=0.5").hash == plan().hash
+    assert plan("placement=inline", "stages.refine.a=0.5").hash == plan().hash
 
 
 def test_kinds_and_categories_follow_their_shares():

@@ -14,14 +14,15 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from toffee_pipeline.config.generate import CATEGORIES
+from toffee_pipeline.config.base import CATEGORIES
+from toffee_pipeline.config.stages import MODEL_STAGES
 from toffee_pipeline.images import encode, encode_depth, encode_mask, encode_png
 from toffee_pipeline.nano import world
 from toffee_pipeline.plan.catalog import load_catalog
 from toffee_pipeline.report.cards import MAX_SHARDS, THUMBNAIL_PX, collect_cards
 from toffee_pipeline.report.page import REPORT, write_report
 from toffee_pipeline.rundir.commit import commit_shard
-from toffee_pipeline.schema import DATA, IMAGE_COLUMNS, LEDGER, STAGES
+from toffee_pipeline.schema import DATA, IMAGE_COLUMNS, LEDGER
 from toffee_pipeline.storage import LocalStorage, Storage
 
 HOSTILE = '<script>alert("x")</script>\'"><img src=x onerror=alert(1)>'
@@ -83,7 +84,7 @@ def fake_pair(number: int, kind: str, status: str = "accepted", size_px: int = 6
         "error": {"failed": "the image is broken"}.get(status),
         "dino_score": 0.81 - 0.4 * (status == "rejected"),
         "clip_score": 0.33,
-        "stage_s": dict.fromkeys(STAGES, 0.1),
+        "stage_s": dict.fromkeys(MODEL_STAGES, 0.1),
         **changes,
     }
 
@@ -118,7 +119,7 @@ def summary_of(rows: list[dict[str, Any]]) -> dict[str, Any]:
         "errors": dict(Counter(row["error"] for row in rows if row["status"] == "failed")),
         "by_kind": groups("kind"),
         "by_category": groups("category"),
-        "stages": {stage: {"rows": len(rows), "seconds": 2.0 * len(rows)} for stage in STAGES},
+        "stages": {stage: {"rows": len(rows), "seconds": 2.0 * len(rows)} for stage in MODEL_STAGES},
         "elapsed_s": 90.0,
         "pairs_per_s": 0.5,
     }
@@ -161,7 +162,7 @@ def test_numbers_equal_the_summary(page: str) -> None:
     assert "edit 4 6 66.7 %" in text
     assert "not accounted for" not in text
     assert "draft 11 22 s 2 s" in text
-    assert f"{len(STAGES) * 22 / 8:.3g} s model time per accepted pair" in text
+    assert f"{len(MODEL_STAGES) * 22 / 8:.3g} s model time per accepted pair" in text
 
 
 def test_run_facts_and_marked_roles(page: str) -> None:

@@ -2,7 +2,8 @@
 
 import pytest
 
-from toffee_pipeline.rundir.failures import FailureLimit, TooManyFailures
+from toffee_pipeline.errors import TooManyFailures
+from toffee_pipeline.rundir.failures import FailureLimit
 
 
 def counts(planned: int, **errors: int) -> dict:

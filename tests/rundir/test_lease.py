@@ -15,8 +15,9 @@ import psutil
 import pytest
 
 from tests.helpers.s3 import BUCKET, CREDENTIALS, make_bucket, s3_server
-from toffee_pipeline.rundir.lease import KEY, Lease, LeaseHeld, current_holder
-from toffee_pipeline.storage import Storage, StorageError, open_storage
+from toffee_pipeline.errors import LeaseHeld, StorageError
+from toffee_pipeline.rundir.lease import KEY, Lease, current_holder
+from toffee_pipeline.storage import Storage, open_storage
 
 HOLD = """
 import sys, time

@@ -16,7 +16,7 @@ from click.testing import CliRunner
 from actors.base import Shard
 from actors.write import Write
 from jobs import verify
-from toffee_pipeline.console.options import load_config
+from toffee_pipeline.config.load import load_config
 from toffee_pipeline.images import encode_depth, encode_mask, encode_png
 from toffee_pipeline.plan.plan import Plan
 from toffee_pipeline.rundir.commit import committed_shards, manifest_key, read_manifest

@@ -7,9 +7,10 @@ import pytest
 
 from tests.helpers.faulty_s3 import FaultyS3, Rule, cut_answer, error, faulty_s3, lose_answer, reset, slow
 from tests.helpers.s3 import BUCKET, CREDENTIALS, EXTERNAL, make_bucket, s3_server
+from toffee_pipeline.errors import MissingKey, StorageError
 from toffee_pipeline.rundir.commit import commit_shard, committed_shards, read_manifest
 from toffee_pipeline.rundir.lease import KEY, Lease
-from toffee_pipeline.storage import MissingKey, Storage, StorageError, open_storage
+from toffee_pipeline.storage import Storage, open_storage
 from toffee_pipeline.storage.s3 import ATTEMPTS
 
 FILES = {"data": (b"rows" * 1000, 3), "ledger": (b"more rows" * 1000, 4)}

@@ -15,6 +15,7 @@ from threading import Barrier
 import pytest
 
 from tests.helpers.s3 import BUCKET, CREDENTIALS, make_bucket, s3_server
+from toffee_pipeline.errors import MissingKey, StorageError
 from toffee_pipeline.rundir.commit import (
     commit_shard,
     committed_shards,
@@ -24,7 +25,7 @@ from toffee_pipeline.rundir.commit import (
     read_manifest,
     read_manifests,
 )
-from toffee_pipeline.storage import LocalStorage, MissingKey, Storage, StorageError, open_storage
+from toffee_pipeline.storage import LocalStorage, Storage, open_storage
 
 FILES = {"data": (b"rows", 3), "rejected": (b"", 0), "ledger": (b"more rows", 4)}
 BAD_KEYS = ["", "/etc/passwd", "../x", "a/../../x", "a//b", "a/", "./a", ".", "a\\b", "a\0b", "a\nb", "data/.tmp-1"]

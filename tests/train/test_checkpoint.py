@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from toffee_pipeline.storage import MissingKey, open_storage
+from toffee_pipeline.errors import MissingKey
+from toffee_pipeline.storage import open_storage
 from toffee_pipeline.train.checkpoint import load_checkpoint, save_checkpoint, steps_saved
 from toffee_pipeline.train.data.stream import Position
 

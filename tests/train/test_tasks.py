@@ -123,7 +123,7 @@ def test_a_dropped_condition_makes_no_difference_and_a_kept_one_does(override, c
 
 def test_dino_sees_the_segmented_subject_where_configured():
     whole = toffeenet()
-    segmented = toffeenet("dino_input=segmented", "mask.box_threshold=0", "mask.text_threshold=0")
+    segmented = toffeenet("dino_input=segmented", "grounding.box_threshold=0", "grounding.text_threshold=0")
     rows = rows_of(whole)
     masks = segmented.encoders.segmenter.segment(list(rows["input"]), list(_subjects(rows)))
     expected = [image * mask[..., None] for image, mask in zip(rows["input"], masks, strict=True)]

@@ -16,10 +16,11 @@ from wandb.proto.wandb_internal_pb2 import Record
 
 from tests.helpers.s3 import CREDENTIALS, s3_server
 from toffee_pipeline.config.train import TrackingConfig
+from toffee_pipeline.errors import TrackerError
 from toffee_pipeline.images import decode
 from toffee_pipeline.storage import Storage, open_storage
 from toffee_pipeline.train import tracking
-from toffee_pipeline.train.tracking import Tracker, TrackerError
+from toffee_pipeline.train.tracking import Tracker
 
 SETTINGS = {"seed": 0, "train": {"max_steps": 60, "name": "ä"}, "sources": [{"format": "world"}], "empty": {}}
 PICTURE = np.random.default_rng(0).integers(0, 256, (40, 30, 3), np.uint8)

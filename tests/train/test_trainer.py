@@ -11,12 +11,13 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 
 from tests.helpers.training import SMALL, encoded_rows
+from toffee_pipeline.config.load import load_config
 from toffee_pipeline.config.train import OptimizationConfig, RefinerTraining
-from toffee_pipeline.console.options import load_config
+from toffee_pipeline.errors import NotFinite
 from toffee_pipeline.models.loading import computes_bfloat16
 from toffee_pipeline.train.data.examples import select
 from toffee_pipeline.train.tasks import make_task
-from toffee_pipeline.train.trainer import NotFinite, Trainer, learning_rate
+from toffee_pipeline.train.trainer import Trainer, learning_rate
 
 FP32 = ("train.precision=fp32", "train.learning_rate=1e-3", "train.max_grad_norm=0.1", "train.max_steps=9")
 

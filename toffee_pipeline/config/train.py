@@ -6,9 +6,20 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from toffee_pipeline.config.generate import Fraction, MaskConfig, Model, ModelSpec, Positive, SamplingConfig
-
-Steps = Annotated[int, Field(ge=0)]
+from toffee_pipeline.config.base import (
+    NOT_CONTENT,
+    Amount,
+    Count,
+    Fraction,
+    GroundingConfig,
+    Model,
+    ModelSpec,
+    Positive,
+    SamplingConfig,
+    Seed,
+    SegmenterSpec,
+    Weight,
+)
 
 
 class _StoredSource(Model):
@@ -71,22 +82,22 @@ class DataConfig(Model):
 class OptimizationConfig(Model):
     """How the network is trained; the paper's values where it gives them."""
 
-    max_steps: Positive
+    max_steps: Annotated[Positive, NOT_CONTENT]
     """Optimizer steps."""
     batch_size: Positive
     """Samples of one optimizer step over all workers."""
     micro_batch_size: Positive
     """Most samples that one worker takes at once; the rest of its share is accumulated."""
-    learning_rate: Annotated[float, Field(gt=0)] = 2e-5
+    learning_rate: Annotated[float, Field(gt=0, le=1e30)] = 2e-5
     lr_scheduler: Literal["constant", "cosine"] = "constant"
     """After the warm-up: constant, or a half cosine down to 0 at `max_steps`."""
-    warmup_steps: Steps = 1000
-    weight_decay: Annotated[float, Field(ge=0)] = 0.01
+    warmup_steps: Count = 1000
+    weight_decay: Weight = 0.01
     adam_beta2: Annotated[float, Field(gt=0, lt=1)] = 0.999
-    max_grad_norm: Annotated[float, Field(gt=0)] = 1.0
+    max_grad_norm: Annotated[float, Field(gt=0, le=1e30)] = 1.0
     ema_decay: Annotated[float, Field(ge=0, lt=1)] = 0.9999
     """Of the exponential moving average of the weights, which is sampled and written; warmed up. 0: no average."""
-    min_snr_gamma: Annotated[float, Field(gt=0)] | None = None
+    min_snr_gamma: Annotated[float, Field(gt=0, le=1e6)] | None = None
     """Weight of min-SNR (Hang et al. 2023), 5 in that paper; None weighs all timesteps alike."""
     precision: Literal["auto", "bf16", "fp32"] = "auto"
     """bf16: autocast over float32 weights. auto: bf16 where the device computes in it, else fp32."""
@@ -95,8 +106,8 @@ class OptimizationConfig(Model):
     """torch.compile: minutes at the start (and a C++ compiler on the CPU) for faster steps."""
     dino_dropout: Fraction = 0.1
     """Probability that a sample's DINO tokens are zeros, for classifier-free guidance."""
-    checkpoint_every_steps: Positive = 1000
-    keep_checkpoints: Positive = 2
+    checkpoint_every_steps: Annotated[Positive, NOT_CONTENT] = 1000
+    keep_checkpoints: Annotated[Positive, NOT_CONTENT] = 2
 
 
 class TrackingConfig(Model):
@@ -118,12 +129,12 @@ class WorkersConfig(Model):
     placement: Literal["ray", "inline"] = "ray"
     """inline: in this process without Ray, one worker; the same numbers, for debugging."""
     num_workers: Positive = 1
-    num_cpus: Annotated[float, Field(gt=0)] = 1.0
-    num_gpus: Annotated[float, Field(ge=0)] = 0.0
+    num_cpus: Annotated[float, Field(gt=0, le=1e4)] = 1.0
+    num_gpus: Amount = 0.0
     """Of one worker: 0 or 1."""
     strategy: Literal["ddp", "fsdp"] = "ddp"
     """fsdp shards weights, gradients and optimizer over the workers (FSDP2)."""
-    max_failures: Annotated[int, Field(ge=0)] = 3
+    max_failures: Count = 3
     """How often lost workers are started again from the last checkpoint."""
 
 
@@ -148,8 +159,7 @@ class ToffeeNetModels(TrainModels):
     depth: ModelSpec | None = None
     """Estimates the targets' depth; None: the depth column of the dataset, which is the subject image's."""
     detector: ModelSpec | None = None
-    segmenter: ModelSpec | None = None
-    segmenter_type: Literal["vit_h", "vit_l", "vit_b", "nano"] = "vit_h"
+    segmenter: SegmenterSpec | None = None
 
 
 class TrainingConfig(Model):
@@ -158,16 +168,16 @@ class TrainingConfig(Model):
     job: ClassVar[str]
     """Name of the job, and folder of its profiles."""
 
-    seed: Annotated[int, Field(ge=0)] = 0
-    size_px: Annotated[int, Field(ge=64, multiple_of=64)]
+    seed: Seed = 0
+    size_px: Annotated[int, Field(ge=64, le=4096, multiple_of=64)]
     models: TrainModels
     data: DataConfig
     train: OptimizationConfig
     sampling: SamplingConfig = SamplingConfig()
-    tracking: TrackingConfig = TrackingConfig()
-    workers: WorkersConfig = WorkersConfig()
-    output: TrainingOutputConfig = TrainingOutputConfig()
-    device: Literal["auto", "cpu", "cuda"] = "auto"
+    tracking: Annotated[TrackingConfig, NOT_CONTENT] = TrackingConfig()
+    workers: Annotated[WorkersConfig, NOT_CONTENT] = WorkersConfig()
+    output: Annotated[TrainingOutputConfig, NOT_CONTENT] = TrainingOutputConfig()
+    device: Annotated[Literal["auto", "cpu", "cuda"], NOT_CONTENT] = "auto"
 
     @model_validator(mode="after")
     def _batch_divides(self) -> Self:
@@ -212,7 +222,8 @@ class ToffeeNetTraining(TrainingConfig):
     """How often the depth map is a constant image, which at inference asks for a new view."""
     reconstruction_probability: Fraction = 0.0
     """How often the input image is replaced by the target: 0, 0.25 or 0.5 in the paper."""
-    mask: MaskConfig = MaskConfig()
+    grounding: GroundingConfig = GroundingConfig()
+    """What Grounded-SAM takes for the subject, under dino_input=segmented."""
 
     @model_validator(mode="after")
     def _variant_is_possible(self) -> Self:

@@ -8,8 +8,8 @@ from typing import Any, TextIO
 
 from rich.table import Table
 
+from toffee_pipeline.config.stages import MODEL_STAGES
 from toffee_pipeline.console.progress import ProgressDisplay
-from toffee_pipeline.schema import STAGES
 
 
 class GenerationDisplay(ProgressDisplay):
@@ -43,14 +43,14 @@ class GenerationDisplay(ProgressDisplay):
         )
 
     def line(self) -> str:
-        stages = " ".join(f"{stage}={self.stages[stage][0]}" for stage in STAGES if stage in self.stages)
+        stages = " ".join(f"{stage}={self.stages[stage][0]}" for stage in MODEL_STAGES if stage in self.stages)
         return f"{self.headline()} | {stages}"
 
     def picture(self) -> Table:
         table = Table(title=self.headline(), title_justify="left", box=None, pad_edge=False)
         for column in ("stage", "rows", "rows/s per actor"):
             table.add_column(column, justify="left" if column == "stage" else "right")
-        for stage in STAGES:
+        for stage in MODEL_STAGES:
             rows, seconds = self.stages.get(stage, (0, 0.0))
             table.add_row(stage, str(rows), f"{rows / seconds:.2f}" if seconds else "")
         return table

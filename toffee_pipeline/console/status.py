@@ -12,9 +12,9 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from toffee_pipeline.config.stages import MODEL_STAGES
 from toffee_pipeline.console.clock import clock
 from toffee_pipeline.rundir.status import Follower, Status
-from toffee_pipeline.schema import STAGES
 
 
 def follow(follower: Follower, interval_s: float | None, as_json: bool) -> None:
@@ -97,7 +97,7 @@ def _funnel(status: Status) -> Table:
 
 def _stages(status: Status) -> Table:
     table = _table("stage", "rows", "seconds", "rows/s per actor", "GPU hours")
-    for stage in STAGES:
+    for stage in MODEL_STAGES:
         figures = status.totals["stages"][stage]
         rows, seconds = figures["rows"], figures["seconds"]
         speed = f"{rows / seconds:,.2f}" if seconds else ""

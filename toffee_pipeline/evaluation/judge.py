@@ -13,7 +13,7 @@ import numpy as np
 from torch import Tensor
 from torch.nn import functional as F
 
-from toffee_pipeline.config.generate import Category
+from toffee_pipeline.config.base import Category
 from toffee_pipeline.evaluation.estimate import Estimate, ratio
 from toffee_pipeline.images import black_out
 from toffee_pipeline.models.model_set import ModelSet

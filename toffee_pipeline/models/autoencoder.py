@@ -9,7 +9,8 @@ import torch
 from diffusers import AutoencoderKL
 from torch import Tensor
 
-from toffee_pipeline.config.generate import ModelsConfig, ModelSpec
+from toffee_pipeline.config.base import ModelSpec
+from toffee_pipeline.config.generate import ModelsConfig
 from toffee_pipeline.models.loading import load_model
 from toffee_pipeline.models.roles import refiner_vae
 from toffee_pipeline.models.tensors import to_tensor

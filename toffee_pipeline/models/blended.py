@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from toffee_pipeline.config.generate import Category, MaskConfig
+from toffee_pipeline.config.base import Category
+from toffee_pipeline.config.stages import EditConfig
 
 FEATHER_FRACTION = 1 / 256
 
@@ -22,7 +23,7 @@ def dilate(mask: np.ndarray, fraction: float) -> np.ndarray:
     return _dilate(torch.from_numpy(mask).float()[None], radius)[0].numpy() > 0
 
 
-def editing_mask(mask: np.ndarray, category: Category, config: MaskConfig) -> np.ndarray:
+def editing_mask(mask: np.ndarray, category: Category, config: EditConfig) -> np.ndarray:
     """The region, bool (H, W), that an edit of this category may change, from the subject's mask.
 
     background: all but the subject; addition: the subject's bounding box with a margin, since what is added may stand

@@ -10,10 +10,11 @@ from torch import Tensor
 from torch.nn import functional as F
 from transformers import AutoImageProcessor, AutoModelForDepthEstimation
 
-from toffee_pipeline.config.generate import ModelSpec
+from toffee_pipeline.config.base import ModelSpec
+from toffee_pipeline.errors import SampleError
 from toffee_pipeline.models.loading import build_untrained, hub_options, load_model
 from toffee_pipeline.models.weights import resolve
-from toffee_pipeline.schema import SampleError, Subject
+from toffee_pipeline.schema import Subject
 
 
 class DepthEstimator:

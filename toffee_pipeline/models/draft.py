@@ -9,19 +9,20 @@ import torch
 from diffusers import ControlNetModel, StableDiffusionXLControlNetPipeline
 
 from toffee_pipeline.config.generate import RunConfig
+from toffee_pipeline.errors import SampleError
 from toffee_pipeline.models.loading import load_model
 from toffee_pipeline.models.sampling import generators, make_scheduler
 from toffee_pipeline.models.sdxl import load_sdxl
 from toffee_pipeline.models.tensors import to_images
-from toffee_pipeline.schema import Pair, SampleError, Subject
+from toffee_pipeline.schema import Pair, Subject
 
 
 class ControlNetDraft:
     """SDXL with a depth ControlNet, by the stock pipeline (ours: the paper names no base model)."""
 
     def __init__(self, config: RunConfig, device: torch.device) -> None:
-        self.device, self.sampling, self.size_px = device, config.draft_sampling, config.size_px
-        self.controlnet_conditioning_scale = config.controlnet_conditioning_scale
+        self.device, self.sampling, self.size_px = device, config.stages.draft.sampling, config.size_px
+        self.controlnet_conditioning_scale = config.stages.draft.controlnet_conditioning_scale
         components, self.autoencoder = load_sdxl(config.models.sdxl, device)
         controlnet = load_model(ControlNetModel, config.models.controlnet, "controlnet", device)
         self.pipeline = StableDiffusionXLControlNetPipeline(**components, controlnet=controlnet, add_watermarker=False)

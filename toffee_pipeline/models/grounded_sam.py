@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 import torch
@@ -21,44 +20,26 @@ from transformers import (
     PreTrainedModel,
 )
 
-from toffee_pipeline.config.generate import MaskConfig, ModelSpec
+from toffee_pipeline.config.base import GroundingConfig, ModelSpec, SegmenterSpec
 from toffee_pipeline.models.loading import build_untrained, hub_options, load_model
 from toffee_pipeline.models.weights import resolve
 from toffee_pipeline.schema import Subject
 
 
-class _Models(Protocol):
-    @property
-    def detector(self) -> ModelSpec | None: ...
-    @property
-    def segmenter(self) -> ModelSpec | None: ...
-    @property
-    def segmenter_type(self) -> str: ...
-
-
-class GroundedSamConfig(Protocol):
-    """What it reads of a job's config; `models.detector` and `models.segmenter` must be set."""
-
-    @property
-    def models(self) -> _Models: ...
-    @property
-    def mask(self) -> MaskConfig: ...
-
-
 class GroundedSam:
     """Grounding DINO or OWL-ViT finds the box that a phrase names, Segment Anything its mask."""
 
-    def __init__(self, config: GroundedSamConfig, device: torch.device) -> None:
-        self.device, self.thresholds = device, config.mask
-        spec = config.models.detector
-        assert spec is not None
-        if spec.weights == "untrained":
-            detector, self.processor = build_untrained("detector")
-            self.detector = detector.to(device)
+    def __init__(
+        self, detector: ModelSpec, segmenter: SegmenterSpec, settings: GroundingConfig, device: torch.device
+    ) -> None:
+        self.device, self.settings = device, settings
+        if detector.weights == "untrained":
+            model, self.processor = build_untrained("detector")
+            self.detector = model.to(device)
         else:
-            self.detector = load_model(AutoModelForZeroShotObjectDetection, spec, "detector", device)
-            self.processor = AutoProcessor.from_pretrained(resolve(spec, "detector"), **hub_options(spec))
-        self.sam = load_sam(config.models).to(device)
+            self.detector = load_model(AutoModelForZeroShotObjectDetection, detector, "detector", device)
+            self.processor = AutoProcessor.from_pretrained(resolve(detector, "detector"), **hub_options(detector))
+        self.sam = load_sam(segmenter).to(device)
         self.to_sam = ResizeLongestSide(self.sam.image_encoder.img_size)
 
     @torch.inference_mode()
@@ -69,7 +50,7 @@ class GroundedSam:
             images: uint8 (H, W, 3) each, of one size.
 
         Returns:
-            bool (H, W) each; None where no box reaches the thresholds of `config.mask`.
+            bool (H, W) each; None where no box reaches the thresholds of the settings.
         """
         boxes = self.detect(images, [subject.class_name for subject in subjects])
         found = [index for index, box in enumerate(boxes) if box is not None]
@@ -83,7 +64,7 @@ class GroundedSam:
     @torch.inference_mode()
     def detect(self, images: Sequence[np.ndarray], phrases: Sequence[str]) -> list[Tensor | None]:
         """The best box (4,) in pixels x0, y0, x1, y1 for each phrase, or None."""
-        return detect_boxes(self.detector, self.processor, images, phrases, self.thresholds)
+        return detect_boxes(self.detector, self.processor, images, phrases, self.settings)
 
     def _masks(self, images: Sequence[np.ndarray], boxes: Sequence[Tensor]) -> list[np.ndarray]:
         batch = []
@@ -100,7 +81,7 @@ def detect_boxes(
     processor: GroundingDinoProcessor | OwlViTProcessor,
     images: Sequence[np.ndarray],
     phrases: Sequence[str],
-    thresholds: MaskConfig,
+    thresholds: GroundingConfig,
 ) -> list[Tensor | None]:
     """The best box (4,) in pixels x0, y0, x1, y1 for each phrase in its image, uint8 (H, W, 3) of one size; or None.
 
@@ -132,14 +113,12 @@ def _best_box(result: dict) -> Tensor | None:
     return result["boxes"][max(named, key=lambda index: float(result["scores"][index]))].float()
 
 
-def load_sam(models: _Models) -> Sam:
+def load_sam(spec: SegmenterSpec) -> Sam:
     """Segment Anything on the CPU in eval mode, float32.
 
-    Pretrained weights are Meta's `.pth`: the file at `segmenter.path`, or the file that `segmenter.variant` names in
-    the hub repository `segmenter.id`. `segmenter_type` counts for these alone: the nano one has its own shape.
+    Pretrained weights are Meta's `.pth`: the file at `path`, or the file that `variant` names in the hub repository
+    `id`.
     """
-    spec = models.segmenter
-    assert spec is not None
     if spec.weights == "untrained":
         return build_untrained("segmenter")
     source = resolve(spec, "segmenter")
@@ -150,6 +129,6 @@ def load_sam(models: _Models) -> Sam:
     if spec.path is None and spec.variant is None:
         raise ValueError("models.segmenter: a hub id needs `variant`, the name of the .pth file in its repository")
     path = source if isinstance(source, Path) else Path(hf_hub_download(source, spec.variant, revision=spec.revision))
-    sam = sam_model_registry[models.segmenter_type](checkpoint=None)
+    sam = sam_model_registry[spec.type](checkpoint=None)
     sam.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
     return sam.eval()

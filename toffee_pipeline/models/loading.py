@@ -8,7 +8,7 @@ from typing import Any, Literal
 import torch
 from huggingface_hub import snapshot_download
 
-from toffee_pipeline.config.generate import ModelSpec
+from toffee_pipeline.config.base import ModelSpec
 from toffee_pipeline.models.weights import resolve
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}

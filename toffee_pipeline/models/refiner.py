@@ -9,13 +9,13 @@ import torch
 from torch import Tensor
 
 from toffee_pipeline.config.generate import RunConfig
+from toffee_pipeline.errors import SampleError
 from toffee_pipeline.models.autoencoder import load_refiner_autoencoder
 from toffee_pipeline.models.blended import composite, latent_mask
 from toffee_pipeline.models.loading import build_untrained, dtype_of, local_folder
 from toffee_pipeline.models.networks.refiner import RefinerNetwork
 from toffee_pipeline.models.sampling import Blend, denoise, guided, initial_noise, make_scheduler
 from toffee_pipeline.models.tensors import to_images
-from toffee_pipeline.schema import SampleError
 
 
 class Refiner:
@@ -23,7 +23,7 @@ class Refiner:
 
     def __init__(self, config: RunConfig, device: torch.device) -> None:
         spec = config.models.refiner
-        self.device, self.strength, self.sampling = device, config.refine.strength, config.refine_sampling
+        self.device, self.strength, self.sampling = device, config.stages.refine.strength, config.stages.refine.sampling
         self.autoencoder = load_refiner_autoencoder(config.models, device)
         network: RefinerNetwork
         if spec.weights == "untrained":

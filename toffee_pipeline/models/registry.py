@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from toffee_pipeline.config.generate import RunConfig
+from toffee_pipeline.errors import SampleError
 from toffee_pipeline.nano.renderer import (
     RendererDepth,
     RendererDraft,
@@ -18,7 +19,7 @@ from toffee_pipeline.nano.renderer import (
     RendererSubject,
     RendererView,
 )
-from toffee_pipeline.schema import Pair, SampleError, Subject
+from toffee_pipeline.schema import Pair, Subject
 
 Images = Sequence[np.ndarray]
 """uint8 (size_px, size_px, 3) in RGB, each."""
@@ -71,7 +72,8 @@ def make_mask_model(config: RunConfig, device: torch.device) -> MaskModel:
         return RendererMask(config, device)
     from toffee_pipeline.models.grounded_sam import GroundedSam
 
-    return GroundedSam(config, device)
+    models = config.models
+    return GroundedSam(models.detector, models.segmenter, config.stages.segment, device)
 
 
 def make_depth_model(config: RunConfig, device: torch.device) -> DepthModel:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from toffee_pipeline.config.generate import ModelsConfig, ModelSpec, Role, RunConfig
+from toffee_pipeline.config.base import ModelSpec
+from toffee_pipeline.config.generate import ModelsConfig, RunConfig
 from toffee_pipeline.models.weights import describe_weights
 
 STAND_IN = "renderer (stand-in)"
@@ -23,7 +24,7 @@ def describe_roles(config: RunConfig) -> dict[str, str]:
     models = config.models
     roles: dict[str, str] = {}
 
-    def network(name: str, spec: ModelSpec, folder: str, role: Role | None = None) -> None:
+    def network(name: str, spec: ModelSpec, folder: str, role: str | None = None) -> None:
         roles[name] = STAND_IN if role and config.plays_renderer(role) else describe_weights(spec, folder)
 
     if config.subjects.source == "synthesis":

@@ -10,7 +10,7 @@ import torch
 from diffusers import DDIMScheduler, DPMSolverMultistepScheduler
 from torch import Tensor
 
-from toffee_pipeline.config.generate import SamplingConfig
+from toffee_pipeline.config.base import SamplingConfig
 
 Scheduler: TypeAlias = DDIMScheduler | DPMSolverMultistepScheduler
 Predict = Callable[[Tensor, Tensor], Tensor]

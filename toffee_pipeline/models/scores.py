@@ -92,9 +92,9 @@ def _load_clip(models: ModelsConfig) -> tuple[open_clip.CLIP, Compose, open_clip
         if spec.path is None and "/" in source:
             source = hf_hub_download(source, spec.variant or "open_clip_model.safetensors", revision=spec.revision)
         model, _, preprocess = open_clip.create_model_and_transforms(
-            models.clip_architecture, pretrained=source, precision="fp32"
+            models.clip.architecture, pretrained=source, precision="fp32"
         )
-        return model.to(dtype_of(spec)), preprocess, open_clip.get_tokenizer(models.clip_architecture)
+        return model.to(dtype_of(spec)), preprocess, open_clip.get_tokenizer(models.clip.architecture)
     if spec.weights == "untrained":
         model, bpe = build_untrained("clip"), {}
     else:

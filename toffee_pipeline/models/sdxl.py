@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from diffusers import StableDiffusionXLPipeline
 
-from toffee_pipeline.config.generate import ModelSpec
+from toffee_pipeline.config.base import ModelSpec
 from toffee_pipeline.models.autoencoder import Autoencoder
 from toffee_pipeline.models.loading import build_untrained, dtype_of, hub_options
 from toffee_pipeline.models.weights import resolve

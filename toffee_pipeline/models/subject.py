@@ -9,18 +9,19 @@ import torch
 from diffusers import StableDiffusionXLPipeline
 
 from toffee_pipeline.config.generate import RunConfig
-from toffee_pipeline.images import ImageError, fit_square, read_file
+from toffee_pipeline.errors import ImageError, SampleError
+from toffee_pipeline.images import fit_square, read_file
 from toffee_pipeline.models.sampling import generators, make_scheduler
 from toffee_pipeline.models.sdxl import load_sdxl
 from toffee_pipeline.models.tensors import to_images
-from toffee_pipeline.schema import SampleError, Subject
+from toffee_pipeline.schema import Subject
 
 
 class SDXLSubject:
     """Text to image by the stock SDXL pipeline."""
 
     def __init__(self, config: RunConfig, device: torch.device) -> None:
-        self.sampling, self.size_px = config.subject_sampling, config.size_px
+        self.sampling, self.size_px = config.stages.synthesize.sampling, config.size_px
         components, self.autoencoder = load_sdxl(config.models.sdxl, device)
         self.pipeline = StableDiffusionXLPipeline(**components, add_watermarker=False)
         self.pipeline.set_progress_bar_config(disable=True)

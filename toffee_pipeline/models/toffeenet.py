@@ -9,14 +9,14 @@ import torch
 from torch import Tensor
 from transformers import CLIPTextModel, CLIPTokenizer
 
-from toffee_pipeline.config.generate import SamplingConfig
+from toffee_pipeline.config.base import SamplingConfig
+from toffee_pipeline.errors import SampleError
 from toffee_pipeline.images import black_out
 from toffee_pipeline.models.autoencoder import Autoencoder
 from toffee_pipeline.models.blended import composite, latent_mask
 from toffee_pipeline.models.networks.toffeenet import CONSTANT_DEPTH, ToffeeNetNetwork
 from toffee_pipeline.models.sampling import denoise, guided, initial_noise, make_scheduler
 from toffee_pipeline.models.tensors import to_images
-from toffee_pipeline.schema import SampleError
 
 
 @torch.no_grad()  # not inference_mode: training goes on from these

@@ -9,14 +9,16 @@ import torch
 from diffusers import DDIMScheduler, UNet2DConditionModel
 from torch import Tensor
 
-from toffee_pipeline.config.generate import ModelSpec, RunConfig
+from toffee_pipeline.config.base import ModelSpec
+from toffee_pipeline.config.generate import RunConfig
+from toffee_pipeline.errors import SampleError
 from toffee_pipeline.models.autoencoder import load_autoencoder
 from toffee_pipeline.models.loading import config_options, load_model
 from toffee_pipeline.models.networks.view_generator import ViewGeneratorNetwork
 from toffee_pipeline.models.sampling import denoise, guided, initial_noise, make_scheduler
 from toffee_pipeline.models.tensors import resize, to_images
 from toffee_pipeline.models.weights import resolve
-from toffee_pipeline.schema import SampleError, Subject
+from toffee_pipeline.schema import Subject
 
 
 class ViewGenerator:
@@ -24,7 +26,7 @@ class ViewGenerator:
 
     def __init__(self, config: RunConfig, device: torch.device) -> None:
         spec = config.models.view_generator
-        self.device, self.sampling, self.size_px = device, config.view_sampling, config.size_px
+        self.device, self.sampling, self.size_px = device, config.stages.view.sampling, config.size_px
         unet = load_model(UNet2DConditionModel, spec, "view_generator", device, "unet")
         self.network = ViewGeneratorNetwork(unet, _load_scheduler(spec)).eval()
         self.autoencoder = load_autoencoder(spec, device, "vae")

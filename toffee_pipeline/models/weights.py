@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from toffee_pipeline.config.generate import ModelSpec
+from toffee_pipeline.config.base import ModelSpec
 
 NANO_WEIGHTS = Path(__file__).parent.parent / "nano" / "weights"
 

@@ -11,14 +11,11 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from toffee_pipeline.config.generate import RunConfig
+from toffee_pipeline.errors import PlacementError
 
 SPARE_CPUS = 2
 """Kept free for the read and write tasks: a pool that holds every CPU starves them and the job hangs in silence."""
 EPSILON = 1e-6
-
-
-class PlacementError(ValueError):
-    """The cluster can never hold the actors that the config asks for."""
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,9 @@ from pathlib import Path
 import numpy as np
 from pydantic import ValidationError
 
-from toffee_pipeline.config.generate import CATEGORIES, Category
+from toffee_pipeline.config.base import CATEGORIES, Category
 from toffee_pipeline.config.yaml_file import YamlError, read_yaml
+from toffee_pipeline.errors import CatalogError
 from toffee_pipeline.plan.catalog_file import CatalogFile, slots
 
 __all__ = ["PACKAGED", "Catalog", "CatalogError", "SubjectClass", "load_catalog", "with_article"]
@@ -28,10 +29,6 @@ ARTICLE = re.compile(r"\ba\(n\) (?=(\S+))")
 # By sound, not by letter: "a unicycle", "a ukulele", "an hourglass".
 SPOKEN_VOWEL = re.compile(r"[aeiou]|hour|heir|honest", re.IGNORECASE)
 SPOKEN_CONSONANT = re.compile(r"uni(?![dmn])|uk|eu|ewe|us[aeu]|ut[eio]|one\b", re.IGNORECASE)
-
-
-class CatalogError(ValueError):
-    """A catalogue that cannot be used; one line that names the file, the place in it and what is wrong."""
 
 
 def with_article(words: str) -> str:

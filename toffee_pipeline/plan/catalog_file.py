@@ -8,7 +8,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from toffee_pipeline.config.generate import CATEGORIES, Category, Model
+from toffee_pipeline.config.base import CATEGORIES, Category, Model
 
 
 def slots(template: str) -> list[str]:

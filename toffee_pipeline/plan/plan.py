@@ -11,16 +11,14 @@ from pathlib import Path
 
 import numpy as np
 
-from toffee_pipeline.config.generate import Category, RunConfig
+from toffee_pipeline.config.base import Category
+from toffee_pipeline.config.generate import RunConfig
+from toffee_pipeline.errors import PlanError
 from toffee_pipeline.plan.catalog import Catalog, load_catalog, with_article
 from toffee_pipeline.schema import Pair, Subject
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"})
 PLAN_VERSION = 1
-
-
-class PlanError(ValueError):
-    """The config asks for a plan that cannot be made, such as a folder without images."""
 
 
 def seed_for(name: str, stage: str) -> int:

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from diffusers import DDIMScheduler, UNet2DConditionModel
 
+from toffee_pipeline.config.load import load_config
 from toffee_pipeline.config.train import RefinerTraining
-from toffee_pipeline.console.options import load_config
 from toffee_pipeline.models.networks.refiner import RefinerNetwork
 from toffee_pipeline.models.tiny.architectures import PATCH_PX
 from toffee_pipeline.nano.world_samples import draw_views

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from toffee_pipeline.console.options import load_config
+from toffee_pipeline.config.load import load_config
 from toffee_pipeline.models.scores import ClipScorer, DinoScorer
 from toffee_pipeline.nano import world
 from toffee_pipeline.plan.catalog import load_catalog

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from toffee_pipeline.config.generate import ModelSpec
+from toffee_pipeline.config.base import ModelSpec
 from toffee_pipeline.models.depth import DepthEstimator
 from toffee_pipeline.models.tiny.perception import build_depth
 from toffee_pipeline.recipe.data import WorldData, load_images, to_tensor

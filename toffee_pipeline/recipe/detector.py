@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from torchvision.ops import box_convert, box_iou, generalized_box_iou_loss
 from transformers import CLIPTokenizer, OwlViTForObjectDetection, OwlViTProcessor
 
-from toffee_pipeline.config.generate import MaskConfig
+from toffee_pipeline.config.base import GroundingConfig
 from toffee_pipeline.models.grounded_sam import detect_boxes
 from toffee_pipeline.models.tiny.detector import build_detector
 from toffee_pipeline.nano import world
@@ -69,7 +69,7 @@ def detection_loss(logits: Tensor, boxes: Tensor, truth: Tensor, names: Tensor) 
 
 
 def evaluate_detector(
-    model: OwlViTForObjectDetection, processor: OwlViTProcessor, data: WorldData, thresholds: MaskConfig
+    model: OwlViTForObjectDetection, processor: OwlViTProcessor, data: WorldData, thresholds: GroundingConfig
 ) -> dict[str, float]:
     """On held-out photos: overlap (IoU, 0 where nothing is found) of the box for the subject's name with that of its
     mask, share of subjects found, and share of wrong names refused; each photo is asked for three other classes."""
@@ -121,7 +121,7 @@ def train_detector(work_dir: Path, weights_dir: Path, steps: int) -> None:
         steps=steps,
         peak_lr=1e-3,
         work_dir=work_dir,
-        evaluate=lambda trained: evaluate_detector(trained, processor, data, MaskConfig()),
+        evaluate=lambda trained: evaluate_detector(trained, processor, data, GroundingConfig()),
         evaluate_every=250,
     )
     average.half().save_pretrained(weights_dir / "detector")

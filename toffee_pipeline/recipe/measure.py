@@ -17,7 +17,8 @@ from PIL import Image
 from torch.nn import functional as F
 
 from toffee_pipeline.config.generate import RunConfig
-from toffee_pipeline.console.options import load_config
+from toffee_pipeline.config.load import load_config
+from toffee_pipeline.errors import SampleError
 from toffee_pipeline.models.depth import DepthEstimator
 from toffee_pipeline.models.dino import DinoEncoder
 from toffee_pipeline.models.draft import ControlNetDraft
@@ -30,7 +31,7 @@ from toffee_pipeline.plan.catalog import load_catalog
 from toffee_pipeline.recipe.data import load_data
 from toffee_pipeline.recipe.pose import angle_between, azimuths
 from toffee_pipeline.recipe.probe import HEADS, Probe, judge, train_probe
-from toffee_pipeline.schema import Pair, SampleError, Subject
+from toffee_pipeline.schema import Pair, Subject
 
 CPU = torch.device("cpu")
 BATCH = 16

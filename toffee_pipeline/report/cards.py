@@ -14,7 +14,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
-from toffee_pipeline.images import ImageError, decode, decode_mask, encode, encode_png
+from toffee_pipeline.errors import ImageError
+from toffee_pipeline.images import decode, decode_mask, encode, encode_png
 from toffee_pipeline.rundir.commit import committed_shards, read_manifest, read_manifests
 from toffee_pipeline.schema import DATA, IMAGE_COLUMNS
 from toffee_pipeline.storage import Storage

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from toffee_pipeline.config.generate import CATEGORIES
+from toffee_pipeline.config.base import CATEGORIES
 from toffee_pipeline.report.cards import Card, collect_cards, collect_failed
 from toffee_pipeline.schema import REASONS
 from toffee_pipeline.storage import Storage

@@ -15,16 +15,13 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any
 
-from toffee_pipeline.storage import Storage, StorageError
+from toffee_pipeline.errors import DamagedFile, StorageError
+from toffee_pipeline.storage import Storage
 
 MANIFEST_VERSION = 1
 FOLDERS = ("data", "rejected", "ledger")
 READERS = 16
 SHARD_FILE = re.compile(r"(data|rejected|ledger)/shard-(\d{6,})-[0-9a-f]+\.parquet")
-
-
-class DamagedManifest(StorageError):
-    """A manifest that cannot be understood. Not one of another version, which other code can read."""
 
 
 def commit_shard(storage: Storage, shard: int, files: Mapping[str, tuple[bytes, int]], info: Mapping[str, Any]) -> bool:
@@ -102,7 +99,7 @@ def read_manifest(storage: Storage, shard: int) -> dict[str, Any]:
     """The manifest of `shard`: version, shard, attempt, committed (the writer's clock, ISO 8601; older ones lack it),
     files [{folder, key, size_bytes, num_rows, sha256}], info.
 
-    Raises `MissingKey` when the shard is not committed, `DamagedManifest`, and `StorageError` for another version.
+    Raises `MissingKey` when the shard is not committed, `DamagedFile`, and `StorageError` for another version.
     """
     key = manifest_key(shard)
     text = storage.get(key)
@@ -117,11 +114,11 @@ def read_manifest(storage: Storage, shard: int) -> dict[str, Any]:
             and all(_is_file_of(shard, entry) for entry in manifest["files"])
         )
     except (ValueError, KeyError, TypeError) as error:
-        raise DamagedManifest(f"{storage.path_for(key)}: damaged manifest: {error!r}") from error
+        raise DamagedFile(f"{storage.path_for(key)}: damaged manifest: {error!r}") from error
     if version != MANIFEST_VERSION:
         raise StorageError(f"{storage.path_for(key)}: manifest version {version!r}, this code reads {MANIFEST_VERSION}")
     if not sound:
-        raise DamagedManifest(f"{storage.path_for(key)}: damaged manifest: it does not describe files of shard {shard}")
+        raise DamagedFile(f"{storage.path_for(key)}: damaged manifest: it does not describe files of shard {shard}")
     return manifest
 
 

@@ -9,11 +9,12 @@ from importlib.metadata import version
 from typing import Any
 
 from toffee_pipeline.config.generate import RunConfig
+from toffee_pipeline.errors import MissingKey, NoRun, RunMismatch
 from toffee_pipeline.plan.plan import Plan
 from toffee_pipeline.rundir.commit import read_manifests
 from toffee_pipeline.rundir.totals import Totals
 from toffee_pipeline.schema import SCHEMA_VERSION
-from toffee_pipeline.storage import MissingKey, Storage
+from toffee_pipeline.storage import Storage
 
 NO_CONTENT = {
     "placement",
@@ -28,14 +29,6 @@ NO_CONTENT = {
     "output.report_every_s",
 }
 """Settings that decide where and whether work is done and not what comes out."""
-
-
-class NoRun(ValueError):
-    """There is no run here that this code could read."""
-
-
-class RunMismatch(ValueError):
-    """The run directory belongs to another config."""
 
 
 def flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from toffee_pipeline.errors import TooManyFailures
 from toffee_pipeline.rundir.frequent_errors import FrequentErrors
 
 MIN_PAIRS = 50
 SHOWN = 3
-
-
-class TooManyFailures(RuntimeError):
-    """More pairs failed than the config allows; one line with the most frequent errors."""
 
 
 class FailureLimit:

@@ -19,17 +19,14 @@ from typing import Any
 
 import psutil
 
-from toffee_pipeline.storage import MissingKey, Storage, StorageError
+from toffee_pipeline.errors import LeaseHeld, MissingKey, StorageError
+from toffee_pipeline.storage import Storage
 
 KEY = "_lease.json"
 LEASE_S = 60.0
 RENEWALS = 4
 """Renewals in the time of one lease: three may fail before it ends."""
 POLL_S = 0.5
-
-
-class LeaseHeld(StorageError):
-    """Another driver works on this run directory."""
 
 
 class Lease:

@@ -9,11 +9,12 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from toffee_pipeline.errors import MissingKey
 from toffee_pipeline.rundir.commit import READERS, committed_shards, read_manifest
 from toffee_pipeline.rundir.description import read_run
 from toffee_pipeline.rundir.lease import current_holder, last_start
 from toffee_pipeline.rundir.totals import Totals
-from toffee_pipeline.storage import MissingKey, Storage
+from toffee_pipeline.storage import Storage
 
 WINDOW = 256
 """The pace is that of so many commits, the latest."""
@@ -68,7 +69,7 @@ class Follower:
 
     Raises:
         NoRun: as `read_run`.
-        OSError: the store failed, or a manifest is damaged (`DamagedManifest`).
+        OSError: the store failed, or a manifest is damaged (`DamagedFile`).
     """
 
     def __init__(

@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
+from toffee_pipeline.config.stages import MODEL_STAGES
 from toffee_pipeline.rundir.frequent_errors import FrequentErrors
-from toffee_pipeline.schema import STAGES
 
 MAX_ERRORS = 20
 
@@ -21,7 +21,7 @@ class Totals:
         self.num_bytes = 0
         self.rejected: Counter[str] = Counter()
         self.stages: dict[str, dict[str, float]] = {
-            stage: {"rows": 0, "seconds": 0.0, "gpu_seconds": 0.0} for stage in STAGES
+            stage: {"rows": 0, "seconds": 0.0, "gpu_seconds": 0.0} for stage in MODEL_STAGES
         }
         self._errors = FrequentErrors()
         self._groups: dict[str, dict[str, Counter[str]]] = {"by_kind": {}, "by_category": {}}

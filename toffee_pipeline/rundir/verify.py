@@ -11,13 +11,14 @@ from dataclasses import dataclass, field
 from pydantic import ValidationError
 
 from toffee_pipeline.config.generate import RunConfig
-from toffee_pipeline.console.options import explain
+from toffee_pipeline.config.load import explain
+from toffee_pipeline.errors import MissingKey, NoRun
 from toffee_pipeline.plan.plan import Plan
 from toffee_pipeline.rundir.commit import committed_shards, delete_orphans, manifest_key, shard_files
-from toffee_pipeline.rundir.description import NoRun, read_run
+from toffee_pipeline.rundir.description import read_run
 from toffee_pipeline.rundir.lease import Lease, current_holder
 from toffee_pipeline.rundir.verify_shard import Problem, ShardCheck, Tally
-from toffee_pipeline.storage import MissingKey, Storage
+from toffee_pipeline.storage import Storage
 
 
 @dataclass

@@ -13,10 +13,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from toffee_pipeline.config.generate import RunConfig
-from toffee_pipeline.images import ImageError, decode, decode_depth, decode_mask
-from toffee_pipeline.rundir.commit import DamagedManifest, manifest_key, read_manifest
+from toffee_pipeline.errors import DamagedFile, ImageError, MissingKey
+from toffee_pipeline.images import decode, decode_depth, decode_mask
+from toffee_pipeline.rundir.commit import manifest_key, read_manifest
 from toffee_pipeline.schema import DATA, IMAGE_COLUMNS, LEDGER, REASONS, Pair, Subject, planned_row
-from toffee_pipeline.storage import MissingKey, Storage
+from toffee_pipeline.storage import Storage
 
 Rows = dict[str, dict[str, Any]]
 """Rows by pair_id."""
@@ -71,7 +72,7 @@ class ShardCheck:
         self.tally.checked["manifest"] += 1
         try:
             manifest = read_manifest(self.storage, shard)
-        except (DamagedManifest, MissingKey) as error:
+        except (DamagedFile, MissingKey) as error:
             yield "manifest", manifest_at, str(error).removeprefix(f"{self.storage.path_for(manifest_at)}: ")
             return
         self.tally.named.update(entry["key"] for entry in manifest["files"])

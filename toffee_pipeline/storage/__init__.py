@@ -9,7 +9,8 @@ from __future__ import annotations
 import re
 from urllib.parse import unquote
 
-from toffee_pipeline.storage.base import MissingKey, Storage, StorageError, check_key
+from toffee_pipeline.errors import MissingKey, StorageError
+from toffee_pipeline.storage.base import Storage, check_key
 from toffee_pipeline.storage.local import LocalStorage
 from toffee_pipeline.storage.s3 import S3Storage
 

@@ -6,15 +6,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from pathlib import Path
 
+from toffee_pipeline.errors import StorageError
+
 TEMPORARY = ".tmp-"
-
-
-class StorageError(OSError):
-    """The storage refused or failed; one line that names the key or the URI, never a credential."""
-
-
-class MissingKey(StorageError, KeyError):
-    """Nothing lies under this key."""
 
 
 def check_key(key: str) -> str:

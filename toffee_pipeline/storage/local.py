@@ -12,7 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from toffee_pipeline.storage.base import TEMPORARY, MissingKey, Storage, check_key
+from toffee_pipeline.errors import MissingKey
+from toffee_pipeline.storage.base import TEMPORARY, Storage, check_key
 
 
 class LocalStorage(Storage):

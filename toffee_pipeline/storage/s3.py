@@ -23,7 +23,8 @@ from botocore.exceptions import (
 from tenacity import Retrying, retry, retry_if_exception, retry_if_exception_type, stop_after_attempt
 from tenacity.wait import wait_random_exponential
 
-from toffee_pipeline.storage.base import MissingKey, Storage, StorageError, check_key, is_key
+from toffee_pipeline.errors import MissingKey, StorageError
+from toffee_pipeline.storage.base import Storage, check_key, is_key
 
 ENDPOINT = re.compile(r"https?://([A-Za-z0-9._-]+|\[[0-9A-Fa-f:]+])(:\d{1,5})?/?")
 ATTEMPTS = 8

@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 from huggingface_hub import ModelCard, ModelCardData
 
-from toffee_pipeline.config.generate import ModelSpec
+from toffee_pipeline.config.base import ModelSpec
 from toffee_pipeline.config.train import SourceConfig, TrainingConfig, WorldSource
 from toffee_pipeline.templates import load_template
 from toffee_pipeline.train.about import ABOUT, About

@@ -12,7 +12,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from toffee_pipeline.storage import Storage, StorageError
+from toffee_pipeline.errors import StorageError
+from toffee_pipeline.storage import Storage
 from toffee_pipeline.train.data.stream import Position
 
 FOLDER = "checkpoints"

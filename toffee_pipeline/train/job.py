@@ -11,44 +11,29 @@ from typing import Any
 import click
 
 from toffee_pipeline.config.train import TrainingConfig
-from toffee_pipeline.console.options import UserError, stop_politely
+from toffee_pipeline.console.options import stop_politely
 from toffee_pipeline.console.training import CacheDisplay, TrainingDisplay
+from toffee_pipeline.errors import RunMismatch, TrainingFailed
 from toffee_pipeline.models.weights import describe_weights
-from toffee_pipeline.on_ray.placement import PlacementError
-from toffee_pipeline.rundir.description import RunMismatch, claim, differing_keys
+from toffee_pipeline.rundir.description import claim, differing_keys
 from toffee_pipeline.storage import Storage, open_storage
 from toffee_pipeline.train.checkpoint import steps_saved
 from toffee_pipeline.train.data.cache import Cache, CachedSource, source_name
 from toffee_pipeline.train.data.examples import Reader
-from toffee_pipeline.train.data.records import DataError, Source
+from toffee_pipeline.train.data.records import Source
 from toffee_pipeline.train.data.sources import make_source
-from toffee_pipeline.train.launch import Stopped, TrainingFailed, launch
+from toffee_pipeline.train.launch import Stopped, launch
 from toffee_pipeline.train.ray_data import fill_cache
 from toffee_pipeline.train.result import FOLDER
 from toffee_pipeline.train.tasks import make_task
-from toffee_pipeline.train.tracking_services import TrackerError, check_installed
+from toffee_pipeline.train.tracking_services import check_installed
 
 MAY_CHANGE = ("device", "output", "tracking", "workers")
 """A run goes on under other values of these, and of train.max_steps, checkpoint_every_steps and keep_checkpoints."""
 
 
-def run_job(config: TrainingConfig, output: str, dry_run: bool) -> None:
-    """One training job from its config to its result; whatever the user can mend ends as one line."""
-    try:
-        train(config, output, dry_run)
-    except (
-        DataError,
-        PlacementError,
-        RunMismatch,
-        TrackerError,
-        TrainingFailed,
-        OSError,
-    ) as error:  # StorageError is an OSError
-        raise UserError(str(error)) from error
-
-
 def train(config: TrainingConfig, output: str, dry_run: bool) -> None:
-    """Raises what `run_job` turns into a line."""
+    """One training job from its config to its result."""
     check_installed(config.tracking)
     storage = open_storage(output, config.output.endpoint_url)
     sources = [make_source(source) for source in config.data.sources]

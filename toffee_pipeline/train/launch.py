@@ -15,6 +15,7 @@ import torch
 
 from toffee_pipeline.config.train import TrainingConfig
 from toffee_pipeline.console.training import TrainingDisplay
+from toffee_pipeline.errors import TrainingFailed
 from toffee_pipeline.models.loading import pick_device
 from toffee_pipeline.on_ray.placement import Cluster, check_room
 from toffee_pipeline.on_ray.session import ray_session, read_cluster
@@ -24,10 +25,6 @@ from toffee_pipeline.train.data.examples import Reader
 from toffee_pipeline.train.data.stream import read_here
 from toffee_pipeline.train.loop import Worker, work
 from toffee_pipeline.train.ray_data import READ_CPUS, logical_cpus, ray_blocks
-
-
-class TrainingFailed(RuntimeError):
-    """The workers gave up; the last checkpoint is still there."""
 
 
 class Stopped(Exception):

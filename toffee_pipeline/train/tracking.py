@@ -13,9 +13,10 @@ import yaml
 from torch.utils.tensorboard import SummaryWriter
 
 from toffee_pipeline.config.train import TrackingConfig
+from toffee_pipeline.errors import MissingKey, TrackerError
 from toffee_pipeline.images import encode_png
-from toffee_pipeline.storage import MissingKey, Storage
-from toffee_pipeline.train.tracking_services import SERVICES, Service, TrackerError
+from toffee_pipeline.storage import Storage
+from toffee_pipeline.train.tracking_services import SERVICES, Service
 
 __all__ = ["Tracker", "TrackerError"]
 

@@ -14,15 +14,12 @@ from typing import Any, Protocol
 import numpy as np
 
 from toffee_pipeline.config.train import TrackingConfig
+from toffee_pipeline.errors import TrackerError
 from toffee_pipeline.rundir.description import flatten
 
 logger = logging.getLogger(__name__)
 MLFLOW_BATCH = 100
 """Parameters of one request."""
-
-
-class TrackerError(ValueError):
-    """A service cannot be used; one line that says why, never a credential."""
 
 
 class Service(Protocol):

@@ -27,15 +27,12 @@ from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
 from torch.nn.parallel import DistributedDataParallel
 
 from toffee_pipeline.config.train import OptimizationConfig, TrainingConfig
+from toffee_pipeline.errors import NotFinite
 from toffee_pipeline.models.loading import computes_bfloat16
 from toffee_pipeline.train.data.examples import Block
 from toffee_pipeline.train.tasks import Task
 
 GATHER = StateDictOptions(full_state_dict=True, cpu_offload=True)
-
-
-class NotFinite(FloatingPointError):
-    """The loss or the gradient is NaN or infinite."""
 
 
 def learning_rate(step: int, train: OptimizationConfig) -> float:

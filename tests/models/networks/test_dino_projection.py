@@ -15,7 +15,7 @@ from diffusers import (
 )
 from torch import Tensor, nn
 
-from toffee_pipeline.config.generate import ModelSpec
+from toffee_pipeline.config.base import ModelSpec
 from toffee_pipeline.models.networks.dino_projection import add_dino_projection
 from toffee_pipeline.models.networks.refiner import RefinerNetwork
 from toffee_pipeline.models.networks.view_generator import ViewGeneratorNetwork
@@ -132,8 +132,8 @@ def test_stock_pipeline_and_view_generator_draw_the_same(
     stock = pipeline(
         prompt_embeds=tokens[:1],
         negative_prompt_embeds=torch.zeros_like(tokens[:1]),
-        num_inference_steps=config.view_sampling.num_inference_steps,
-        guidance_scale=config.view_sampling.guidance_scale,
+        num_inference_steps=config.stages.view.sampling.num_inference_steps,
+        guidance_scale=config.stages.view.sampling.guidance_scale,
         generator=torch.Generator().manual_seed(7),
         output_type="np",
     ).images[0]

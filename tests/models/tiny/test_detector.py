@@ -5,7 +5,7 @@ import pytest
 import torch
 from torchvision.ops import box_iou
 
-from toffee_pipeline.console.options import load_config
+from toffee_pipeline.config.load import load_config
 from toffee_pipeline.models.grounded_sam import GroundedSam
 from toffee_pipeline.models.tiny import untrained
 from toffee_pipeline.nano import world

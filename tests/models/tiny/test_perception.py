@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from toffee_pipeline.config.generate import ModelSpec, RunConfig
-from toffee_pipeline.console.options import load_config
+from toffee_pipeline.config.base import ModelSpec
+from toffee_pipeline.config.generate import RunConfig
+from toffee_pipeline.config.load import load_config
 from toffee_pipeline.models.depth import DepthEstimator
 from toffee_pipeline.models.grounded_sam import GroundedSam, load_sam
 from toffee_pipeline.models.tiny import untrained

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from toffee_pipeline.config.generate import RunConfig
-from toffee_pipeline.console.options import load_config
+from toffee_pipeline.config.load import load_config
 from toffee_pipeline.models.draft import ControlNetDraft
 from toffee_pipeline.models.scores import ClipScorer
 from toffee_pipeline.models.subject import SDXLSubject

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from toffee_pipeline.console.options import load_config
+from toffee_pipeline.config.load import load_config
 from toffee_pipeline.models.dino import DinoEncoder
 from toffee_pipeline.models.scores import DinoScorer
 from toffee_pipeline.models.view_generator import ViewGenerator

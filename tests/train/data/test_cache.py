@@ -15,12 +15,13 @@ from toffee_pipeline.config.train import (
     ViewGeneratorTraining,
     WorldSource,
 )
-from toffee_pipeline.images import ImageError, encode_depth, encode_mask, encode_png
+from toffee_pipeline.errors import BrokenFile, ImageError
+from toffee_pipeline.images import encode_depth, encode_mask, encode_png
 from toffee_pipeline.nano.world import BACKGROUNDS, View, make_subject, render
 from toffee_pipeline.train.data.cache import Cache, CachedSource, cache_key, fill, source_name
 from toffee_pipeline.train.data.encode import FrozenEncoders
 from toffee_pipeline.train.data.examples import first_rows
-from toffee_pipeline.train.data.records import BrokenFile, Record
+from toffee_pipeline.train.data.records import Record
 from toffee_pipeline.train.data.sources import make_source
 from toffee_pipeline.train.job import build_reader
 from toffee_pipeline.train.tasks import make_task

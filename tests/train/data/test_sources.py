@@ -17,12 +17,12 @@ from click.testing import CliRunner
 from jobs.generate import main
 from tests.helpers.s3 import CREDENTIALS, s3_server
 from toffee_pipeline.config.train import DataConfig
-from toffee_pipeline.images import MAX_BYTES, ImageError, decode, decode_depth, decode_mask, encode, encode_png
+from toffee_pipeline.errors import BrokenFile, DataError, ImageError, StorageError
+from toffee_pipeline.images import MAX_BYTES, decode, decode_depth, decode_mask, encode, encode_png
 from toffee_pipeline.nano.world import BACKGROUNDS, View, make_subject, render
 from toffee_pipeline.nano.world_samples import NUM_HELD_OUT, draw_views
 from toffee_pipeline.rundir.commit import data_files
-from toffee_pipeline.storage import StorageError, open_storage
-from toffee_pipeline.train.data.records import BrokenFile, DataError
+from toffee_pipeline.storage import open_storage
 from toffee_pipeline.train.data.sources import make_source
 
 PHOTOS = [render(make_subject("teapot", 5), View(0.5 * n, 0.2), BACKGROUNDS[n]).rgb for n in range(5)]
@@ -99,7 +99,7 @@ def to_s3():
 def run_dir(tmp_path_factory):
     output = tmp_path_factory.mktemp("runs") / "run"
     sets = ["placement=inline", "pairs.count=8", "pairs.per_subject=4", "subjects_per_shard=1"]
-    sets += ["filter.min_dino=-1", "filter.max_dino=null", "filter.min_clip=-1"]
+    sets += ["stages.judge.min_dino=-1", "stages.judge.max_dino=null", "stages.judge.min_clip=-1"]
     words = [word for item in sets for word in ("--set", item)]
     result = CliRunner().invoke(main, ["--output", str(output), *words], catch_exceptions=False)
     assert result.exit_code == 0, result.output

@@ -9,9 +9,9 @@ import pytest
 
 from tests.helpers.training import make_config, make_reader
 from toffee_pipeline.config.train import RefinerTraining, ViewGeneratorTraining
+from toffee_pipeline.errors import DataError
 from toffee_pipeline.images import encode_png
 from toffee_pipeline.train.data.examples import first_rows
-from toffee_pipeline.train.data.records import DataError
 from toffee_pipeline.train.data.stream import Batches, Position, read_here, resume
 
 START = Position(0, 0)

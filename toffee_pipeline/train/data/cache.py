@@ -17,12 +17,13 @@ import numpy as np
 import pyarrow as pa
 
 from toffee_pipeline.config.train import SourceConfig, ToffeeNetTraining, TrainingConfig
-from toffee_pipeline.images import ImageError, decode_depth, decode_mask, encode_depth, encode_mask, fit_square
+from toffee_pipeline.errors import BrokenFile, DataError, ImageError
+from toffee_pipeline.images import decode_depth, decode_mask, encode_depth, encode_mask, fit_square
 from toffee_pipeline.models.weights import describe_weights
 from toffee_pipeline.storage import Storage, open_storage
 from toffee_pipeline.train.data.encode import FrozenEncoders
 from toffee_pipeline.train.data.examples import fit_array
-from toffee_pipeline.train.data.records import BrokenFile, DataError, Encoded, LazyArray, Record, Source
+from toffee_pipeline.train.data.records import Encoded, LazyArray, Record, Source
 
 IMAGES_AT_ONCE = 32
 _TEXTS = ("key", "text", "class_name", "kind", "name", "error", "broken_file")

@@ -9,14 +9,15 @@ import torch
 from torch import Tensor
 from transformers.utils.logging import disable_progress_bar
 
-from toffee_pipeline.config.generate import ModelSpec
+from toffee_pipeline.config.base import ModelSpec
 from toffee_pipeline.config.train import ToffeeNetTraining, TrainingConfig
+from toffee_pipeline.errors import SampleError
 from toffee_pipeline.images import black_out
 from toffee_pipeline.models.autoencoder import load_autoencoder
 from toffee_pipeline.models.depth import DepthEstimator
 from toffee_pipeline.models.dino import DinoEncoder
 from toffee_pipeline.models.grounded_sam import GroundedSam
-from toffee_pipeline.schema import SampleError, Subject
+from toffee_pipeline.schema import Subject
 
 Images = Sequence[np.ndarray] | np.ndarray
 """uint8 (s, s, 3) each, or (b, s, s, 3)."""
@@ -41,7 +42,9 @@ class FrozenEncoders:
         self.depth_estimator: DepthEstimator | None = None
         if isinstance(config, ToffeeNetTraining):
             if config.dino_input == "segmented":
-                self.segmenter = GroundedSam(config, device)
+                detector, segmenter = config.models.detector, config.models.segmenter
+                assert detector is not None and segmenter is not None  # the config's own validator
+                self.segmenter = GroundedSam(detector, segmenter, config.grounding, device)
             if config.models.depth is not None:
                 self.depth_estimator = DepthEstimator(config.models.depth, device)
 

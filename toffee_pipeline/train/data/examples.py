@@ -10,8 +10,9 @@ from typing import Any, Protocol
 import numpy as np
 from PIL import Image
 
-from toffee_pipeline.images import ImageError, central_square, fit_square
-from toffee_pipeline.train.data.records import BrokenFile, Encoded, LazyArray, Record, Source
+from toffee_pipeline.errors import BrokenFile, ImageError
+from toffee_pipeline.images import central_square, fit_square
+from toffee_pipeline.train.data.records import Encoded, LazyArray, Record, Source
 
 ROWS_PER_BLOCK = 16
 Columns = Mapping[str, tuple[tuple[int, ...], str]]

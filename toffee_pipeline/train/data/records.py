@@ -23,14 +23,6 @@ LazyImage = Callable[[], "np.ndarray | Encoded"]
 """Decodes to uint8 (H, W, 3) of any size, or to what a cache holds of it; raises ImageError where it is broken."""
 
 
-class DataError(ValueError):
-    """The training data cannot be used as it is: nothing there, or too much of it broken."""
-
-
-class BrokenFile(ValueError):
-    """The rest of a file cannot be read (a truncated tar); what was read before it counts."""
-
-
 @dataclass(frozen=True)
 class Record:
     """One thing and its images: a captioned photo, an object from several views, or a pair of a dataset.

@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from toffee_pipeline.errors import DataError
 from toffee_pipeline.train.data.examples import Block, Reader, concatenate, select
-from toffee_pipeline.train.data.records import DataError
 
 CERTAIN_AFTER = 100
 """Rows after which the share of broken ones is judged."""

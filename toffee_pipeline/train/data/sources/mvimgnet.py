@@ -10,9 +10,10 @@ from itertools import groupby
 import numpy as np
 
 from toffee_pipeline.config.train import MVImgNetSource
-from toffee_pipeline.images import MAX_BYTES, ImageError, decode
+from toffee_pipeline.errors import BrokenFile, DataError, ImageError
+from toffee_pipeline.images import MAX_BYTES, decode
 from toffee_pipeline.storage import Storage, open_storage
-from toffee_pipeline.train.data.records import BrokenFile, DataError, Record
+from toffee_pipeline.train.data.records import Record
 
 MIN_VIEWS = 2
 VIEW = re.compile(r"(?P<object>[^/]+/[^/]+)/images/(?P<name>[^/.][^/]*\.(?i:jpe?g|png))", re.DOTALL)

@@ -11,11 +11,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from toffee_pipeline.config.train import RunSource
-from toffee_pipeline.images import ImageError, black_out, decode, decode_depth, decode_mask
+from toffee_pipeline.errors import BrokenFile, DataError, ImageError
+from toffee_pipeline.images import black_out, decode, decode_depth, decode_mask
 from toffee_pipeline.rundir.commit import read_manifests
 from toffee_pipeline.schema import DATA
 from toffee_pipeline.storage import open_storage
-from toffee_pipeline.train.data.records import BrokenFile, DataError, Record
+from toffee_pipeline.train.data.records import Record
 
 IMAGES = ("input_image", "target_image", "mask", "depth", "subject_image")
 COLUMNS = (*IMAGES, "pair_id", "subject_id", "kind", "class_name", "prompt")

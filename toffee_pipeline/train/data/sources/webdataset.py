@@ -12,9 +12,10 @@ from functools import partial
 import numpy as np
 
 from toffee_pipeline.config.train import WebDatasetSource
-from toffee_pipeline.images import MAX_BYTES, ImageError, decode
+from toffee_pipeline.errors import BrokenFile, DataError, ImageError
+from toffee_pipeline.images import MAX_BYTES, decode
 from toffee_pipeline.storage import open_storage
-from toffee_pipeline.train.data.records import BrokenFile, DataError, Record
+from toffee_pipeline.train.data.records import Record
 
 IMAGE_EXTENSIONS = ("jpg", "jpeg", "png", "webp")
 MAX_TEXT_BYTES = 1024 * 1024

@@ -9,8 +9,9 @@ from itertools import islice
 import numpy as np
 
 from toffee_pipeline.config.train import WorldSource
+from toffee_pipeline.errors import DataError
 from toffee_pipeline.nano.world_samples import NUM_HELD_OUT, ViewSample, draw_views
-from toffee_pipeline.train.data.records import DataError, Record
+from toffee_pipeline.train.data.records import Record
 
 SUBJECTS_PER_FILE = 8
 

@@ -1,0 +1,114 @@
+"""What all settings share: frozen models, bounded numbers, and which of them decide what comes out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+Category = Literal["style", "background", "color", "texture", "addition", "removal"]
+"""The taxonomy of changes of the paper (Fig. 6)."""
+CATEGORIES: tuple[Category, ...] = ("style", "background", "color", "texture", "addition", "removal")
+
+Positive = Annotated[int, Field(gt=0, le=10**9)]
+Count = Annotated[int, Field(ge=0, le=10**9)]
+Seed = Annotated[int, Field(ge=0, lt=2**63)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Cosine = Annotated[float, Field(ge=-1, le=1)]
+Weight = Annotated[float, Field(ge=0, le=1e6)]
+Seconds = Annotated[float, Field(ge=0, le=1e7)]
+Amount = Annotated[float, Field(ge=0, le=1e4)]
+"""Of CPUs, GPUs or GiB."""
+
+
+def make_absolute(path: Path) -> Path:
+    """Workers may run elsewhere. Only a leading "~/" is the home folder: "~x" may be a name."""
+    return Path(path.expanduser() if path.parts[:1] == ("~",) else path).absolute()
+
+
+AbsolutePath = Annotated[Path, AfterValidator(make_absolute)]
+
+
+class NotContent:
+    """Marks a field, and all below it, that decides where, when and whether work is done and not what comes out: a run
+    goes on under another value of it."""
+
+
+NOT_CONTENT = NotContent()
+
+
+class Model(BaseModel):
+    """Base of all settings: frozen, an unknown key is an error, and so is a number that is not finite."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+def differing_content(old: Model, new: Model) -> list[str]:
+    """Dotted keys of the settings in which two configs differ, but for those that are `NOT_CONTENT`. A key that came
+    later differs from nothing: the older config has its default."""
+    if type(old) is not type(new):
+        return ["job"]
+    return sorted(_differing(old, new))
+
+
+def _differing(old: Any, new: Any, prefix: str = "") -> Iterator[str]:
+    if isinstance(old, Model) and type(old) is type(new):
+        for name, field in type(old).model_fields.items():
+            if not any(isinstance(mark, NotContent) for mark in field.metadata):
+                yield from _differing(getattr(old, name), getattr(new, name), f"{prefix}{name}.")
+    elif isinstance(old, dict) and isinstance(new, dict):
+        for key in old.keys() | new.keys():
+            yield from _differing(old.get(key), new.get(key), f"{prefix}{key}.")
+    elif old != new:
+        yield prefix.removesuffix(".")
+
+
+class ModelSpec(Model):
+    """One set of weights. The first that is set wins: `path`, then `id`."""
+
+    weights: Literal["pretrained", "nano", "untrained"] = "pretrained"
+    """pretrained: a hub id or local path; nano: trained on the small world, in the package;
+    untrained: the same tiny architecture with seeded random weights."""
+    id: str | None = None
+    revision: str | None = None
+    path: AbsolutePath | None = None
+    """Local folder or file: nothing is fetched."""
+    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    variant: str | None = None
+
+    @model_validator(mode="after")
+    def _named(self) -> Self:
+        if self.weights == "pretrained" and self.id is None and self.path is None:
+            raise ValueError("pretrained weights need an id or a path")
+        return self
+
+
+class SegmenterSpec(ModelSpec):
+    """Segment Anything's weights."""
+
+    type: Literal["vit_h", "vit_l", "vit_b"] = "vit_h"
+    """Of pretrained weights; the nano one has a shape of its own."""
+
+
+class ClipSpec(ModelSpec):
+    """CLIP's weights, for open_clip."""
+
+    architecture: str = "ViT-B-32-quickgelu"
+    """Of pretrained weights: a name of `open_clip.list_models()`, SigLIP's among them, or hf-hub:ORG/NAME."""
+
+
+class SamplingConfig(Model):
+    """How a diffusion model is sampled."""
+
+    scheduler: Literal["ddim", "dpm++"] = "dpm++"
+    num_inference_steps: Annotated[int, Field(gt=0, le=1000)] = 25
+    guidance_scale: Annotated[float, Field(ge=1, le=100)] = 3.0
+
+
+class GroundingConfig(Model):
+    """What counts as found by the detector of Grounded-SAM."""
+
+    box_threshold: Fraction = 0.3
+    text_threshold: Fraction = 0.25

@@ -1,0 +1,138 @@
+"""The table of stages: in the order of a pair's life, each with all its settings in one block.
+
+Names, the settings' class, metrics, reports and the ledger's columns follow from it; `actors/chain.py` names the class
+that computes each.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from toffee_pipeline.config.base import (
+    NOT_CONTENT,
+    Amount,
+    Category,
+    Cosine,
+    Fraction,
+    GroundingConfig,
+    Model,
+    Positive,
+    SamplingConfig,
+    Seconds,
+)
+
+
+class StageConfig(Model):
+    """A stage that computes with models: its micro-batch and its resources."""
+
+    makes_images: ClassVar[bool] = False
+
+    batch_size: Positive = 8
+    """Micro-batch inside a stage. It is part of the content: another size can change last bits."""
+    timeout_s: Annotated[float, Field(gt=0, le=1e7), NOT_CONTENT] = 900.0
+    """Of a micro-batch: an actor that takes longer is ended and replaced."""
+    num_actors: Annotated[Positive | None, NOT_CONTENT] = None
+    """Actors of this stage in placement pools. None: as many as the planner finds for it."""
+    num_cpus: Annotated[Amount, NOT_CONTENT] = 1.0
+    num_gpus: Annotated[Amount, NOT_CONTENT] = 0.0
+    gpu_memory_gib: Annotated[Amount, NOT_CONTENT] = 0.0
+    """GPU memory of an actor of this stage: weights, and what a micro-batch needs. 0: not known."""
+    seconds_per_pair: Annotated[Seconds, NOT_CONTENT] = 1.0
+    """Over all planned pairs: what the planner of placement pools goes by until the run has figures of its own."""
+
+
+class SynthesizeConfig(StageConfig):
+    """Subject images by text to image; of a folder or the renderer, only the resources count."""
+
+    makes_images: ClassVar[bool] = True
+    sampling: SamplingConfig = SamplingConfig(guidance_scale=5.0)
+
+
+class SegmentConfig(StageConfig, GroundingConfig):
+    """Grounded-SAM; which masks can carry an edit."""
+
+    min_fraction: Fraction = 0.01
+    max_fraction: Fraction = 0.95
+
+
+class DraftConfig(StageConfig):
+    """Depth, and text to image under the depth ControlNet."""
+
+    makes_images: ClassVar[bool] = True
+    sampling: SamplingConfig = SamplingConfig(guidance_scale=5.0)
+    controlnet_conditioning_scale: Annotated[float, Field(ge=0, le=10)] = 0.5
+    """How strictly the draft follows the subject's depth."""
+
+
+class RefineConfig(StageConfig):
+    """DINO mix (Eq 2-3) and SDEdit; also what `edit` paints with."""
+
+    makes_images: ClassVar[bool] = True
+    a: Fraction = 0.6
+    """Weight of the subject's token in the mix."""
+    g: Cosine = 0.6
+    """Least cosine at which a draft patch is mixed."""
+    a_by_category: dict[Category, Fraction] = {}
+    """Overrides `a` where the subject's look is what changes, such as color: a full mix would undo the change."""
+    region: Literal["everywhere", "subject"] = "everywhere"
+    """everywhere: the paper's mix; subject: only patches inside the subject's mask, in both images."""
+    strength: Annotated[float, Field(gt=0, le=1)] = 0.6
+    """t0 / T: how far the draft is noised."""
+    sampling: SamplingConfig = SamplingConfig()
+
+
+class EditConfig(StageConfig):
+    """Blended Diffusion inside the editing mask, with the method of `refine`."""
+
+    makes_images: ClassVar[bool] = True
+    dilation_fraction: Fraction = 0.015
+    """Dilation of the editing mask as a share of the image's side."""
+    addition_margin_fraction: Fraction = 0.2
+    """How far around the subject something may be added, as a share of the image's side."""
+
+
+class ViewConfig(StageConfig):
+    """The View Generator."""
+
+    makes_images: ClassVar[bool] = True
+    sampling: SamplingConfig = SamplingConfig()
+
+
+class ScoreConfig(StageConfig):
+    """The encoders of the filter."""
+
+
+class JudgeConfig(Model):
+    """Bounds of the scores; null switches one off. They hold for one encoder only: CLIP ViT-B/32 and DINO ViT-S/16 in
+    the paper. Judging needs no model and no actor of its own."""
+
+    min_dino: Cosine | None = 0.6
+    max_dino: Cosine | None = None
+    min_clip: Cosine | None = 0.3
+
+
+class StagesConfig(Model):
+    """The table: a field per stage."""
+
+    synthesize: SynthesizeConfig = SynthesizeConfig()
+    segment: SegmentConfig = SegmentConfig()
+    draft: DraftConfig = DraftConfig()
+    refine: RefineConfig = RefineConfig()
+    edit: EditConfig = EditConfig()
+    view: ViewConfig = ViewConfig()
+    score: ScoreConfig = ScoreConfig()
+    judge: JudgeConfig = JudgeConfig()
+
+
+STAGES: tuple[str, ...] = tuple(StagesConfig.model_fields)
+"""All stages in their order; planning comes before them and writing after."""
+SETTINGS: dict[str, type[StageConfig]] = {
+    name: field.annotation
+    for name, field in StagesConfig.model_fields.items()
+    if isinstance(field.annotation, type) and issubclass(field.annotation, StageConfig)
+}
+"""The stages that compute with models, and the class of their settings."""
+MODEL_STAGES: tuple[str, ...] = tuple(SETTINGS)
+IMAGE_STAGES: tuple[str, ...] = tuple(name for name, settings in SETTINGS.items() if settings.makes_images)

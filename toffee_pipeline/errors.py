@@ -1,0 +1,119 @@
+"""Every error that is raised on purpose.
+
+ToffeeError                 what the user can mend: one line, exit code 2
+├── ConfigError             a setting, or the file that holds it
+├── CatalogError            a catalogue of classes and prompts
+├── PlanError               a plan that cannot be made, such as of a folder without images
+├── PlacementError          actors or workers that the cluster can never hold
+├── DataError               training data that cannot be used as it is
+├── TrackerError            a service that shows a training
+├── RunError                a run directory
+│   ├── NoRun               there is none that this code could read
+│   ├── OtherVersion        it has another layout than this code's
+│   ├── RunMismatch         it belongs to another config
+│   ├── TooManyFailures     more of its pairs failed than allowed
+│   └── TrainingFailed      its workers gave up
+└── StorageError            the storage refused or failed; an OSError too
+    ├── MissingKey          nothing lies under a key; a KeyError too
+    ├── DamagedFile         what lies there cannot be understood
+    └── LeaseHeld           another driver works on the run directory
+
+SampleError                 one subject or pair that fails alone; its neighbours go on
+ImageError                  one image that cannot be read or written
+BrokenFile                  the rest of a file of training data cannot be read
+NotFinite                   a training's loss or gradient
+"""
+
+from __future__ import annotations
+
+
+class ToffeeError(Exception):
+    """What the user can mend. Its text is one line that names the thing and what is allowed."""
+
+
+class ConfigError(ToffeeError, ValueError):
+    """A setting that is not allowed, or a config file that cannot be read."""
+
+
+class CatalogError(ToffeeError, ValueError):
+    """A catalogue that cannot be used; names the file, the place in it and what is wrong."""
+
+
+class PlanError(ToffeeError, ValueError):
+    """The config asks for a plan that cannot be made, such as a folder without images."""
+
+
+class PlacementError(ToffeeError, ValueError):
+    """The cluster can never hold the actors or workers that the config asks for."""
+
+
+class DataError(ToffeeError, ValueError):
+    """The training data cannot be used as it is: nothing there, or too much of it broken."""
+
+
+class TrackerError(ToffeeError, ValueError):
+    """A tracking service cannot be used; never holds a credential."""
+
+
+class RunError(ToffeeError):
+    """Something about a run directory."""
+
+
+class NoRun(RunError):
+    """There is no run here that this code could read."""
+
+
+class OtherVersion(RunError):
+    """The run directory has another layout than this code reads; nothing in it is touched."""
+
+
+class RunMismatch(RunError):
+    """The run directory belongs to another config."""
+
+
+class TooManyFailures(RunError):
+    """More pairs failed than the config allows; with the most frequent errors."""
+
+
+class TrainingFailed(RunError):
+    """The workers gave up; the last checkpoint is still there."""
+
+
+class StorageError(ToffeeError, OSError):
+    """The storage refused or failed; names the key or the URI, never a credential."""
+
+
+class MissingKey(StorageError, KeyError):
+    """Nothing lies under this key."""
+
+
+class DamagedFile(StorageError):
+    """A file of a run directory that cannot be understood. Not one of another version, which other code can read."""
+
+
+class LeaseHeld(StorageError):
+    """Another driver works on this run directory."""
+
+
+class SampleError(ValueError):
+    """One subject or pair that fails on its own: it is marked failed with this message, its neighbours go on.
+
+    reason: set where the user's material is at fault and not the run (one of `schema.REASONS`); its pairs are then
+    rejected, and do not count towards `max_failed_fraction`.
+    """
+
+    def __init__(self, message: str, reason: str | None = None) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class ImageError(ValueError):
+    """One image cannot be read or written; one line that names it. A failure of its row, not of the run."""
+
+
+class BrokenFile(ValueError):
+    """The rest of a file of training data cannot be read (a truncated tar); what was read before it counts."""
+
+
+class NotFinite(FloatingPointError):
+    """The loss or the gradient of a training is NaN or infinite."""
