@@ -15,7 +15,7 @@ from PIL import Image
 from jobs.generate import main
 from tests.helpers.s3 import CREDENTIALS, s3_server
 from toffee_pipeline.images import decode
-from toffee_pipeline.nano.world import View, make_subject, render
+from toffee_pipeline.nano.world import View, make_toy, render
 from toffee_pipeline.rundir.commit import committed_shards, data_files, read_manifests
 from toffee_pipeline.storage import open_storage
 
@@ -121,7 +121,7 @@ def test_after_a_kill_only_what_is_missing_is_computed(tmp_path):
 
 def odd_photographs(folder):
     """A user's folder with everything that goes wrong in one. Returns which files can be read."""
-    photo = Image.fromarray(render(make_subject("teapot", 5), View(0.3, 0.2), "on the grass", size_px=96).rgb)
+    photo = Image.fromarray(render(make_toy("teapot", 5), View(0.3, 0.2), "on the grass", size_px=96).rgb)
     good = folder / "my teapot"
     bad = folder / "bröken"
     good.mkdir(parents=True)

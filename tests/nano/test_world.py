@@ -13,10 +13,10 @@ from toffee_pipeline.nano.world import (
     STYLE_PHRASES,
     STYLES,
     Rendering,
-    Subject,
+    Toy,
     View,
     caption,
-    make_subject,
+    make_toy,
     place_inverse_depth,
     recolored,
     render,
@@ -31,7 +31,7 @@ SIDE = View(azimuth=0.7, elevation=0.17)
 AZIMUTHS = (0.0, 1.3, 2.6, 3.9, 5.2)
 
 
-def mean_color(subject: Subject) -> np.ndarray:
+def mean_color(subject: Toy) -> np.ndarray:
     picture = render(subject, SIDE, TABLE)
     return picture.rgb[picture.mask].mean(0) / 255
 
@@ -60,20 +60,20 @@ def matched_colors(first: Rendering, second: Rendering) -> np.ndarray:
 
 
 def test_same_arguments_give_the_same_subject_and_the_same_pixels() -> None:
-    assert make_subject("cat", 4) == make_subject("cat", 4)
-    assert make_subject("cat", 4) != make_subject("cat", 5)
+    assert make_toy("cat", 4) == make_toy("cat", 4)
+    assert make_toy("cat", 4) != make_toy("cat", 5)
     for style in STYLES:
-        first = render(make_subject("cat", 4), SIDE, "in a forest", style, seed=9)
-        second = render(make_subject("cat", 4), SIDE, "in a forest", style, seed=9)
+        first = render(make_toy("cat", 4), SIDE, "in a forest", style, seed=9)
+        second = render(make_toy("cat", 4), SIDE, "in a forest", style, seed=9)
         assert np.array_equal(first.rgb, second.rgb)
-    other = render(make_subject("cat", 4), SIDE, "in a forest", seed=10)
-    assert not np.array_equal(render(make_subject("cat", 4), SIDE, "in a forest", seed=9).rgb, other.rgb)
+    other = render(make_toy("cat", 4), SIDE, "in a forest", seed=10)
+    assert not np.array_equal(render(make_toy("cat", 4), SIDE, "in a forest", seed=9).rgb, other.rgb)
 
 
 @pytest.mark.parametrize("class_name", CLASS_NAMES)
 def test_a_subject_fills_the_picture_without_touching_its_border(class_name: str) -> None:
     for seed in (1, 2):
-        subject = make_subject(class_name, seed)
+        subject = make_toy(class_name, seed)
         covered = []
         for azimuth in AZIMUTHS:
             for elevation in (0.06, 0.28):
@@ -87,7 +87,7 @@ def test_a_subject_fills_the_picture_without_touching_its_border(class_name: str
 
 @pytest.mark.parametrize("class_name", CLASS_NAMES)
 def test_recoloring_moves_the_mean_color_towards_the_color(class_name: str) -> None:
-    subject = with_pattern(make_subject(class_name, 3), "plain")
+    subject = with_pattern(make_toy(class_name, 3), "plain")
     color = next(c for c in ("red", "blue", "green", "yellow", "white") if c not in subject.color_names)
     changed = recolored(subject, color)
     assert changed.color_names[0] == color
@@ -97,7 +97,7 @@ def test_recoloring_moves_the_mean_color_towards_the_color(class_name: str) -> N
 
 
 def test_recoloring_with_a_taken_color_keeps_the_colors_distinct() -> None:
-    subject = make_subject("mug", 1)
+    subject = make_toy("mug", 1)
     swapped = recolored(subject, subject.color_names[3])
     assert len(set(swapped.color_names)) == 4
     assert swapped.pattern_color == subject.palette[0]
@@ -105,7 +105,7 @@ def test_recoloring_with_a_taken_color_keeps_the_colors_distinct() -> None:
 
 def test_the_four_colors_of_a_subject_are_distinct() -> None:
     for seed in range(50):
-        names = make_subject("vase", seed).color_names
+        names = make_toy("vase", seed).color_names
         colors = np.array([COLORS[name] for name in names])
         gaps = np.linalg.norm(colors[:, None] - colors[None], axis=-1) + np.eye(4)
         assert len(names) == 4
@@ -113,7 +113,7 @@ def test_the_four_colors_of_a_subject_are_distinct() -> None:
 
 
 def test_the_place_changes_nothing_inside_the_mask() -> None:
-    subject = make_subject("teapot", 2)
+    subject = make_toy("teapot", 2)
     reference = render(subject, SIDE, TABLE, seed=5)
     inner = inside(reference.mask)
     for background in set(BACKGROUNDS) - {"under a night sky", "in outer space"}:
@@ -123,7 +123,7 @@ def test_the_place_changes_nothing_inside_the_mask() -> None:
 
 
 def test_places_differ_from_each_other() -> None:
-    subject = make_subject("lamp", 2)
+    subject = make_toy("lamp", 2)
     for elevation in (0.06, 0.28):
         pictures = [render(subject, View(0.3, elevation), b, seed=1).rgb.astype(float) for b in BACKGROUNDS]
         for i, first in enumerate(pictures):
@@ -133,7 +133,7 @@ def test_places_differ_from_each_other() -> None:
 
 @pytest.mark.parametrize("class_name", ["mug", "cat", "house", "fish"])
 def test_a_surface_point_has_one_color_in_two_views(class_name: str) -> None:
-    subject = make_subject(class_name, 6)
+    subject = make_toy(class_name, 6)
     first = render(subject, View(0.5, 0.15), TABLE, seed=3)
     second = render(subject, View(0.75, 0.2), TABLE, seed=3)
     differences = matched_colors(first, second)
@@ -144,16 +144,16 @@ def test_a_surface_point_has_one_color_in_two_views(class_name: str) -> None:
 
 
 def test_coordinates_are_defined_on_the_subject_only() -> None:
-    picture = render(make_subject("robot", 3), SIDE, TABLE)
+    picture = render(make_toy("robot", 3), SIDE, TABLE)
     assert np.array_equal(np.isfinite(picture.coordinates).all(-1), picture.mask)
     points = picture.coordinates[picture.mask]
     assert points[:, 2].min() > -0.02
-    assert points[:, 2].max() <= make_subject("robot", 3).height + 0.02
+    assert points[:, 2].max() <= make_toy("robot", 3).height + 0.02
 
 
 @pytest.mark.parametrize("class_name", CLASS_NAMES)
 def test_removing_the_part_changes_what_is_seen(class_name: str) -> None:
-    subject = make_subject(class_name, 4)
+    subject = make_toy(class_name, 4)
     bare = without_part(subject)
     changed = 0
     for azimuth in AZIMUTHS:
@@ -165,7 +165,7 @@ def test_removing_the_part_changes_what_is_seen(class_name: str) -> None:
 
 @pytest.mark.parametrize("class_name", CLASS_NAMES)
 def test_additions_enlarge_the_mask_and_stay_inside_the_picture(class_name: str) -> None:
-    subject = make_subject(class_name, 4)
+    subject = make_toy(class_name, 4)
     for addition, azimuth in zip(ADDITIONS, AZIMUTHS, strict=False):
         for elevation in (0.06, 0.28):
             view = View(azimuth, elevation)
@@ -177,7 +177,7 @@ def test_additions_enlarge_the_mask_and_stay_inside_the_picture(class_name: str)
 
 
 def test_identity_transfers_between_classes() -> None:
-    cat, mug = make_subject("cat", 1), make_subject("mug", 2)
+    cat, mug = make_toy("cat", 1), make_toy("mug", 2)
     painted = with_identity_of(cat, mug)
     assert painted.primitives == cat.primitives
     assert (painted.palette, painted.color_names, painted.pattern) == (mug.palette, mug.color_names, mug.pattern)
@@ -185,7 +185,7 @@ def test_identity_transfers_between_classes() -> None:
 
 
 def test_patterns_show_both_colors() -> None:
-    subject = recolored(make_subject("mug", 1), "gray")
+    subject = recolored(make_toy("mug", 1), "gray")
     plain = render(with_pattern(subject, "plain"), SIDE, TABLE)
     for pattern in set(PATTERNS) - {"plain"}:
         picture = render(with_pattern(subject, pattern), SIDE, TABLE)
@@ -194,7 +194,7 @@ def test_patterns_show_both_colors() -> None:
 
 
 def test_styles_differ_and_keep_the_geometry() -> None:
-    subject = with_pattern(recolored(make_subject("rocket", 1), "red"), "banded")
+    subject = with_pattern(recolored(make_toy("rocket", 1), "red"), "banded")
     photo = render(subject, SIDE, "on the grass", seed=2)
     for style in set(STYLES) - {"photo"}:
         picture = render(subject, SIDE, "on the grass", style, seed=2)
@@ -205,7 +205,7 @@ def test_styles_differ_and_keep_the_geometry() -> None:
 
 @pytest.mark.parametrize("style", sorted(set(STYLES) - {"pencil sketch"}))
 def test_colored_styles_keep_the_palette(style: str) -> None:
-    plain = with_pattern(make_subject("mushroom", 1), "plain")
+    plain = with_pattern(make_toy("mushroom", 1), "plain")
     red, blue = (render(recolored(plain, c), SIDE, TABLE, style) for c in ("red", "blue"))
     gap = red.rgb[red.mask].mean(0) - blue.rgb[blue.mask].mean(0)
     assert gap[0] > 20
@@ -213,7 +213,7 @@ def test_colored_styles_keep_the_palette(style: str) -> None:
 
 
 def test_a_sketch_keeps_hints_of_the_pattern() -> None:
-    subject = make_subject("vase", 1)
+    subject = make_toy("vase", 1)
     plain, banded = (
         render(with_pattern(subject, p), SIDE, TABLE, "pencil sketch").rgb.astype(float) for p in ("plain", "banded")
     )
@@ -222,9 +222,9 @@ def test_a_sketch_keeps_hints_of_the_pattern() -> None:
 
 @pytest.mark.parametrize("background", BACKGROUNDS)
 def test_the_subject_is_nearer_than_the_place_behind_it(background: str) -> None:
-    subject = make_subject("toy duck", 2)
+    subject = make_toy("toy duck", 2)
     with_subject = render(subject, SIDE, background)
-    empty = render(Subject(**{**vars(subject), "primitives": ()}), SIDE, background)
+    empty = render(Toy(**{**vars(subject), "primitives": ()}), SIDE, background)
     assert not empty.mask.any()
     assert (with_subject.inverse_depth - empty.inverse_depth)[with_subject.mask].min() > -1e-3
     assert (with_subject.inverse_depth - empty.inverse_depth)[with_subject.mask].mean() > 0.1
@@ -234,7 +234,7 @@ def test_the_subject_is_nearer_than_the_place_behind_it(background: str) -> None
 
 
 def test_a_larger_picture_shows_the_same() -> None:
-    subject = make_subject("cake", 2)
+    subject = make_toy("cake", 2)
     small, large = (render(subject, SIDE, TABLE, size_px=size, seed=1) for size in (48, 96))
     assert small.rgb.shape == (48, 48, 3)
     halved = large.rgb.reshape(48, 2, 48, 2, 3).mean((1, 3))
@@ -242,8 +242,8 @@ def test_a_larger_picture_shows_the_same() -> None:
 
 
 def test_captions_read_well() -> None:
-    mug = make_subject("mug", 1)
-    mug = Subject(**{**vars(mug), "color_names": ("red", "blue", "teal", "white"), "pattern": "striped"})
+    mug = make_toy("mug", 1)
+    mug = Toy(**{**vars(mug), "color_names": ("red", "blue", "teal", "white"), "pattern": "striped"})
     assert caption(mug, "on a beach", "photo") == "a photo of a red and white striped mug on a beach"
     plain = with_pattern(recolored(mug, "orange"), "plain")
     assert caption(plain, "in the snow", "pixel art") == "a pixel art picture of an orange mug in the snow"
@@ -252,7 +252,7 @@ def test_captions_read_well() -> None:
         caption(plain, "in the snow", "neon art", addition="a red ball", removed="a handle")
         == "a neon art picture of an orange mug without a handle with a red ball in the snow"
     )
-    plane = make_subject("airplane", 1)
+    plane = make_toy("airplane", 1)
     assert caption(plane, "under water", "photo", detail=False) == "a photo of an airplane under water"
 
 
@@ -263,9 +263,9 @@ def test_vocabularies_are_complete() -> None:
 
 
 def test_unknown_words_are_refused() -> None:
-    subject = make_subject("mug", 1)
+    subject = make_toy("mug", 1)
     for call in (
-        lambda: make_subject("unicorn", 1),
+        lambda: make_toy("unicorn", 1),
         lambda: render(subject, SIDE, "on the moon"),
         lambda: render(subject, SIDE, TABLE, "fresco"),
         lambda: with_addition(subject, "a hat"),

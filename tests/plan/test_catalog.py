@@ -159,7 +159,7 @@ def test_nano_has_the_words_of_the_world(nano: Catalog) -> None:
 
 @pytest.mark.parametrize("class_name", world.CLASS_NAMES)
 def test_nano_prompts_are_captions_of_the_world(nano: Catalog, class_name: str) -> None:
-    toy = world.make_subject(class_name, 0)
+    toy = world.make_toy(class_name, 0)
     part = world.REMOVABLE[class_name]
     for style in NANO_STYLES:
         assert nano.prompt(class_name, "style", style) == world.caption(toy, None, style, detail=False)

@@ -43,7 +43,7 @@ def picture(
     style: str = "photo",
     size_px: int = 64,
 ) -> world.Rendering:
-    return world.render(world.make_subject(class_name, seed), world.View(0.4 + turn, 0.2), place, style, size_px, seed)
+    return world.render(world.make_toy(class_name, seed), world.View(0.4 + turn, 0.2), place, style, size_px, seed)
 
 
 def fake_pair(number: int, kind: str, status: str = "accepted", size_px: int = 64, **changes: Any) -> dict[str, Any]:

@@ -9,14 +9,14 @@ import torch
 from tests.helpers.training import make_config
 from toffee_pipeline.config.train import RefinerTraining, ToffeeNetTraining, ViewGeneratorTraining
 from toffee_pipeline.images import black_out
-from toffee_pipeline.nano.world import BACKGROUNDS, View, make_subject, render
+from toffee_pipeline.nano.world import BACKGROUNDS, View, make_toy, render
 from toffee_pipeline.train.data.examples import Reader
 from toffee_pipeline.train.data.records import Record
 from toffee_pipeline.train.losses import diffusion_loss
 from toffee_pipeline.train.tasks import make_task
 
 CPU = torch.device("cpu")
-INPUT, TARGET = (render(make_subject("teapot", 5), View(turn, 0.2), BACKGROUNDS[0]) for turn in (0.3, 1.0))
+INPUT, TARGET = (render(make_toy("teapot", 5), View(turn, 0.2), BACKGROUNDS[0]) for turn in (0.3, 1.0))
 RUN = "data.sources=[{format: run, path: runs/demo}]"
 
 

@@ -31,7 +31,7 @@ _ANY_COLOR, _ANY_PATTERN = "|".join(world.COLORS), "|".join(world.PATTERNS)
 class Scene:
     """Everything that a rendering needs. seed: of the light and the details of the place."""
 
-    subject: world.Subject
+    subject: world.Toy
     view: world.View
     background: str
     style: str
@@ -49,7 +49,7 @@ def scene(subject: Subject) -> Scene:
     if subject.class_name not in world.CLASS_NAMES:
         raise ValueError(f"the renderer has no class {subject.class_name!r}, only {', '.join(world.CLASS_NAMES)}")
     rng = np.random.default_rng([subject.seed, 1])
-    toy = world.make_subject(subject.class_name, subject.seed)
+    toy = world.make_toy(subject.class_name, subject.seed)
     place = str(rng.choice(world.BACKGROUNDS))
     return Scene(
         subject=_as_told(toy, subject.prompt, rng),
@@ -103,7 +103,7 @@ def turned(subject: Subject, seed: int) -> Scene:
     )
 
 
-def _as_told(toy: world.Subject, prompt: str, rng: np.random.Generator) -> world.Subject:
+def _as_told(toy: world.Toy, prompt: str, rng: np.random.Generator) -> world.Toy:
     """The toy in the colours and pattern of its prompt, in the wording of `world.caption`."""
     words = rf"\b({_ANY_COLOR})(?: and ({_ANY_COLOR}) ({_ANY_PATTERN}))? {toy.class_name}\b"
     if (told := re.search(words, prompt)) is None:
@@ -113,7 +113,7 @@ def _as_told(toy: world.Subject, prompt: str, rng: np.random.Generator) -> world
     return _painted(toy, PATTERN_COLOR, pattern_color, rng) if pattern_color else toy
 
 
-def _painted(toy: world.Subject, index: int, color_name: str, rng: np.random.Generator) -> world.Subject:
+def _painted(toy: world.Toy, index: int, color_name: str, rng: np.random.Generator) -> world.Toy:
     """The toy with another colour at this index; it swaps places if the toy has it already."""
     names, colors = list(toy.color_names), [*toy.palette[:PATTERN_COLOR], toy.pattern_color]
     if color_name in names:
@@ -126,11 +126,11 @@ def _painted(toy: world.Subject, index: int, color_name: str, rng: np.random.Gen
     return replace(toy, palette=palette, color_names=tuple(names), pattern_color=colors[PATTERN_COLOR])
 
 
-def _other(pair: Pair, subject: world.Subject) -> world.Subject:
+def _other(pair: Pair, subject: world.Toy) -> world.Toy:
     """Another toy of the class, of another main colour."""
     rng = np.random.default_rng([pair.seed, 3])
     while True:
-        other = world.make_subject(subject.class_name, int(rng.integers(2**62)))
+        other = world.make_toy(subject.class_name, int(rng.integers(2**62)))
         if other.color_names[0] != subject.color_names[0]:
             return other
 

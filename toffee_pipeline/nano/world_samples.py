@@ -34,7 +34,7 @@ class ViewSample:
         says_background, says_style, says_details: what the caption tells; a removal is told where it is seen.
     """
 
-    subject: world.Subject
+    subject: world.Toy
     addition: str | None
     removed: str | None
     background: str
@@ -73,7 +73,7 @@ class ViewSample:
         whole = self._render(self.subject)  # a handle on the far side is not missed
         return bool(np.any(whole.rgb != self.rendering.rgb, axis=-1).sum() >= MIN_VISIBLE_PX)
 
-    def _render(self, shown: world.Subject) -> world.Rendering:
+    def _render(self, shown: world.Toy) -> world.Rendering:
         return world.render(shown, self.view, self.background, self.style, size_px=SIZE_PX, seed=self.seed)
 
 
@@ -96,7 +96,7 @@ def draw_photo(index: int) -> ViewSample:
 def _draw(seed: int, first_view_seed: int, azimuths: tuple[float, float]) -> Iterator[ViewSample]:
     rng = np.random.default_rng([7, seed])
     class_name = world.CLASS_NAMES[int(rng.integers(len(world.CLASS_NAMES)))]
-    subject = world.make_subject(class_name, seed)
+    subject = world.make_toy(class_name, seed)
     for number in count():
         addition, removed = None, None
         kind = rng.random()

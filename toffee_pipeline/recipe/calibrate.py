@@ -27,11 +27,11 @@ def calibrate(count: int = 360) -> dict[str, float]:
     images, views, others, prompts, wrong = [], [], [], [], []
     for index in range(count):
         name = world.CLASS_NAMES[index % len(world.CLASS_NAMES)]
-        subject, other = (world.make_subject(name, FIRST_SEED + 2 * index + offset) for offset in (0, 1))
+        subject, other = (world.make_toy(name, FIRST_SEED + 2 * index + offset) for offset in (0, 1))
         places = [str(place) for place in rng.choice(world.BACKGROUNDS, 3, replace=False)]
         azimuth = rng.uniform(-1, 1)
 
-        def render(shown: world.Subject, place: str, azimuth: float) -> np.ndarray:
+        def render(shown: world.Toy, place: str, azimuth: float) -> np.ndarray:
             view = world.View(azimuth, rng.uniform(0.1, 0.26))
             return world.render(shown, view, place, "photo", seed=int(rng.integers(2**31))).rgb
 

@@ -17,7 +17,7 @@ NUM_AZIMUTHS = 36
 PLACE = "on a white table"
 
 
-def azimuths(dino: DinoEncoder, subject: world.Subject, elevation: float, images: Sequence[np.ndarray]) -> np.ndarray:
+def azimuths(dino: DinoEncoder, subject: world.Toy, elevation: float, images: Sequence[np.ndarray]) -> np.ndarray:
     """Azimuth of each uint8 (64, 64, 3) picture of the subject in radians, (n,), in steps of 10 degrees.
 
     Only patches inside a render's mask count, so the pictures may show any place.

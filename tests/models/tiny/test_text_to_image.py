@@ -44,7 +44,7 @@ def test_clip_finds_the_class_that_the_prompt_named(config: RunConfig) -> None:
 
 
 def test_a_draft_keeps_the_layout_that_it_is_given(config: RunConfig) -> None:
-    subject = world.make_subject("boat", 5)
+    subject = world.make_toy("boat", 5)
     picture = world.render(subject, world.View(0.4, 0.2), "on a white table")
     pairs = [Pair(str(i), "", "generation", "background", "", "a photo of a boat in the desert", i) for i in range(4)]
     drafts = ControlNetDraft(config, CPU).draft(pairs, [], [picture.inverse_depth] * 4)

@@ -17,7 +17,7 @@ from toffee_pipeline.config.train import (
 )
 from toffee_pipeline.errors import BrokenFile, ImageError
 from toffee_pipeline.images import encode_depth, encode_mask, encode_png
-from toffee_pipeline.nano.world import BACKGROUNDS, View, make_subject, render
+from toffee_pipeline.nano.world import BACKGROUNDS, View, make_toy, render
 from toffee_pipeline.train.data.cache import Cache, CachedSource, cache_key, fill, source_name
 from toffee_pipeline.train.data.encode import FrozenEncoders
 from toffee_pipeline.train.data.examples import first_rows
@@ -27,7 +27,7 @@ from toffee_pipeline.train.job import build_reader
 from toffee_pipeline.train.tasks import make_task
 
 CPU = torch.device("cpu")
-PHOTO = render(make_subject("teapot", 5), View(0.5, 0.2), BACKGROUNDS[0])
+PHOTO = render(make_toy("teapot", 5), View(0.5, 0.2), BACKGROUNDS[0])
 
 
 def write_tar(path, *members):

@@ -19,13 +19,13 @@ from tests.helpers.s3 import CREDENTIALS, s3_server
 from toffee_pipeline.config.train import DataConfig
 from toffee_pipeline.errors import BrokenFile, DataError, ImageError, StorageError
 from toffee_pipeline.images import MAX_BYTES, decode, decode_depth, decode_mask, encode, encode_png
-from toffee_pipeline.nano.world import BACKGROUNDS, View, make_subject, render
+from toffee_pipeline.nano.world import BACKGROUNDS, View, make_toy, render
 from toffee_pipeline.nano.world_samples import NUM_HELD_OUT, draw_views
 from toffee_pipeline.rundir.commit import data_files
 from toffee_pipeline.storage import open_storage
 from toffee_pipeline.train.data.sources import make_source
 
-PHOTOS = [render(make_subject("teapot", 5), View(0.5 * n, 0.2), BACKGROUNDS[n]).rgb for n in range(5)]
+PHOTOS = [render(make_toy("teapot", 5), View(0.5 * n, 0.2), BACKGROUNDS[n]).rgb for n in range(5)]
 PNGS = [encode_png(photo) for photo in PHOTOS]
 
 

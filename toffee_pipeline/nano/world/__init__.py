@@ -10,7 +10,7 @@ from .patterns import PATTERNS
 from .primitives import Primitive
 from .render import Rendering, place_inverse_depth, render
 from .styles import STYLES
-from .subjects import Subject, make_subject, recolored, with_addition, with_identity_of, with_pattern, without_part
+from .toys import Toy, make_toy, recolored, with_addition, with_identity_of, with_pattern, without_part
 
 __all__ = [
     "ADDITIONS",
@@ -23,10 +23,10 @@ __all__ = [
     "STYLE_PHRASES",
     "Primitive",
     "Rendering",
-    "Subject",
+    "Toy",
     "View",
     "caption",
-    "make_subject",
+    "make_toy",
     "place_inverse_depth",
     "recolored",
     "render",

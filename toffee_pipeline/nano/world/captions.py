@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .subjects import Subject
+from .toys import Toy
 
 STYLE_PHRASES: dict[str, str] = {
     "photo": "a photo of",
@@ -17,7 +17,7 @@ STYLE_PHRASES: dict[str, str] = {
 
 
 def caption(
-    subject: Subject,
+    subject: Toy,
     background: str | None,
     style: str | None,
     detail: bool = True,
@@ -41,7 +41,7 @@ def caption(
     return " ".join(words)
 
 
-def subject_words(subject: Subject, detail: bool = True) -> str:
+def subject_words(subject: Toy, detail: bool = True) -> str:
     """The noun phrase without article: "red and white striped mug", or "mug" without detail."""
     if not detail:
         return subject.class_name

@@ -10,7 +10,7 @@ from .camera import Camera
 from .palette import MAIN
 from .patterns import pattern_mask
 from .primitives import intersect, normals
-from .subjects import Subject
+from .toys import Toy
 
 NOTHING = -1
 
@@ -29,7 +29,7 @@ class Hits:
     albedo: np.ndarray
 
 
-def cast(subject: Subject, camera: Camera) -> Hits:
+def cast(subject: Toy, camera: Camera) -> Hits:
     """Find the nearest surface along every ray of the camera."""
     depth, index = _nearest(subject, camera)
     mask = index != NOTHING
@@ -51,7 +51,7 @@ def cast(subject: Subject, camera: Camera) -> Hits:
     return Hits(depth, label, mask, points, surface_normals, albedo)
 
 
-def _nearest(subject: Subject, camera: Camera) -> tuple[np.ndarray, np.ndarray]:
+def _nearest(subject: Toy, camera: Camera) -> tuple[np.ndarray, np.ndarray]:
     depth = np.full((camera.size, camera.size), np.inf, np.float32)
     index = np.full(depth.shape, NOTHING, np.int16)
     for k, primitive in enumerate(subject.primitives):

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .backgrounds import empty_stage, paint_background
+from .backgrounds import empty_surroundings, paint_background
 from .camera import Camera, View
 from .raycast import Hits, cast
-from .stage import Stage
 from .styles import FLAT_STYLES, Layers, shrink, stylize
-from .subjects import Subject
+from .surroundings import Surroundings
+from .toys import Toy
 
 NEAR, FAR = 2.6, 12.0
 DIM_PLACES = ("under a night sky", "in outer space")
@@ -35,7 +35,7 @@ class Rendering:
 
 
 def render(
-    subject: Subject,
+    subject: Toy,
     view: View,
     background: str,
     style: str = "photo",
@@ -50,22 +50,22 @@ def render(
     rng = np.random.default_rng(seed)
     light = _light_direction(rng)
     camera = Camera(view, 0.16 + 0.46 * subject.height, size_px * supersample)
-    picture, stage = paint_background(background, camera, rng)
+    picture, around = paint_background(background, camera, rng)
     hits = cast(subject, camera)
     if background != "in outer space":
-        picture *= _shadow(stage, light)[..., None]
+        picture *= _shadow(around, light)[..., None]
     shading = _flat_shading if style in FLAT_STYLES else _soft_shading
     brightness = 0.85 if background in DIM_PLACES else 1.0
     picture[hits.mask] = np.clip(shading(hits, light, camera) * brightness, 0, 1).T
     albedo = np.zeros_like(picture)
     albedo[hits.mask] = hits.albedo.T
     rgb = stylize(style, Layers(picture, albedo, hits.mask, hits.label, supersample, rng))
-    return _rendering(rgb, hits, stage, supersample)
+    return _rendering(rgb, hits, around, supersample)
 
 
-def place_inverse_depth(subject: Subject, view: View, background: str, size_px: int = 64) -> np.ndarray:
+def place_inverse_depth(subject: Toy, view: View, background: str, size_px: int = 64) -> np.ndarray:
     """The `inverse_depth` of the empty place where `render` would put the subject: float32 (size_px, size_px)."""
-    return _inverse(empty_stage(background, Camera(view, 0.16 + 0.46 * subject.height, size_px)).depth)
+    return _inverse(empty_surroundings(background, Camera(view, 0.16 + 0.46 * subject.height, size_px)).depth)
 
 
 def _inverse(depth: np.ndarray) -> np.ndarray:
@@ -91,18 +91,18 @@ def _flat_shading(hits: Hits, light: np.ndarray, camera: Camera) -> np.ndarray:
     return hits.albedo * np.where(light @ hits.normals > 0.1, np.float32(1), np.float32(0.78))
 
 
-def _shadow(stage: Stage, light: np.ndarray) -> np.ndarray:
-    squared = (stage.x + 0.12 * light[0]) ** 2 + (stage.y + 0.12 * light[1]) ** 2
-    return np.where(stage.on_ground, 1 - 0.45 * np.exp(squared * -2.6), np.float32(1))
+def _shadow(around: Surroundings, light: np.ndarray) -> np.ndarray:
+    squared = (around.x + 0.12 * light[0]) ** 2 + (around.y + 0.12 * light[1]) ** 2
+    return np.where(around.on_ground, 1 - 0.45 * np.exp(squared * -2.6), np.float32(1))
 
 
-def _rendering(rgb: np.ndarray, hits: Hits, stage: Stage, supersample: int) -> Rendering:
+def _rendering(rgb: np.ndarray, hits: Hits, around: Surroundings, supersample: int) -> Rendering:
     mask = shrink(hits.mask.astype(np.float32), supersample) >= 0.5
     points = np.full((*hits.mask.shape, 3), np.nan, np.float32)
     points[hits.mask] = hits.points.T
     nearest = _blocks(hits.depth, supersample).argmin(-1)[..., None]
     surface = np.take_along_axis(_blocks(hits.depth, supersample), nearest, -1)[..., 0]
-    place = _blocks(stage.depth, supersample)[..., 0]
+    place = _blocks(around.depth, supersample)[..., 0]
     inverse_depth = _inverse(np.where(mask, surface, place))
     channels = [np.take_along_axis(_blocks(points[..., k], supersample), nearest, -1)[..., 0] for k in range(3)]
     coordinates = np.stack(channels, -1)

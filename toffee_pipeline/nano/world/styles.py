@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .stage import smooth_noise
+from .surroundings import smooth_noise
 
 STYLES: tuple[str, ...] = (
     "photo",

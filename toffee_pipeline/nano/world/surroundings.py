@@ -1,4 +1,4 @@
-"""The stage behind a subject: a ground plane that ends at an upright backdrop facing the camera."""
+"""What surrounds a toy: a ground plane that ends at an upright backdrop facing the camera."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .camera import Camera
 
 
 @dataclass(frozen=True)
-class Stage:
+class Surroundings:
     """Per pixel (H, W) float32, unless said otherwise.
 
     on_ground: bool. x, y: ground point. reach: distance along the view behind the subject's centre.
@@ -28,7 +28,7 @@ class Stage:
     noise: np.ndarray
 
 
-def make_stage(camera: Camera, backdrop: float, noise: np.ndarray) -> Stage:
+def make_surroundings(camera: Camera, backdrop: float, noise: np.ndarray) -> Surroundings:
     """Intersect the camera's rays with the ground and with a backdrop at distance `backdrop` behind the subject."""
     rays, origin = camera.rays, camera.origin.astype(np.float32)
     azimuth = camera.view.azimuth
@@ -40,7 +40,7 @@ def make_stage(camera: Camera, backdrop: float, noise: np.ndarray) -> Stage:
     to_ground = np.where(rays[2] < -1e-3, -origin[2] / np.minimum(rays[2], -1e-3), np.float32(1e3))
     on_ground = to_ground < to_backdrop
     depth = np.where(on_ground, to_ground, to_backdrop)
-    return Stage(
+    return Surroundings(
         on_ground=on_ground,
         x=origin[0] + depth * rays[0],
         y=origin[1] + depth * rays[1],

@@ -1,4 +1,4 @@
-"""Subjects: a class, its geometry and the identity (palette, pattern) that makes it one of a kind."""
+"""Toys: a class, its geometry and the identity (palette, pattern) that makes it one of a kind."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MAX_REACH = 0.83
 
 
 @dataclass(frozen=True)
-class Subject:
+class Toy:
     """One toy in canonical coordinates: on the ground z = 0, centred on the z axis, its front facing -x.
 
     palette: RGB in 0..1 per slot; color_names: the words of slots 0, 1, 2 and of the pattern colour.
@@ -38,13 +38,13 @@ class Subject:
     anchor: Vector
 
 
-def make_subject(class_name: str, seed: int) -> Subject:
-    """Draw the subject of this class and seed: pure, the same arguments give an equal subject."""
+def make_toy(class_name: str, seed: int) -> Toy:
+    """Draw the toy of this class and seed: pure, the same arguments give an equal toy."""
     rng = np.random.default_rng([seed, CLASS_NAMES.index(class_name)])
     shape, height = _normalised(BUILDERS[class_name](lambda low, high: float(rng.uniform(low, high))))
     names = draw_color_names(rng, 4)
     colors = [jittered(COLORS[name], rng) for name in names]
-    return Subject(
+    return Toy(
         class_name=class_name,
         seed=seed,
         primitives=tuple(shape.primitives),
@@ -58,10 +58,10 @@ def make_subject(class_name: str, seed: int) -> Subject:
     )
 
 
-def with_identity_of(subject: Subject, other: Subject) -> Subject:
-    """The geometry of `subject` in the palette and pattern of `other`."""
+def with_identity_of(toy: Toy, other: Toy) -> Toy:
+    """The geometry of `toy` in the palette and pattern of `other`."""
     return replace(
-        subject,
+        toy,
         palette=other.palette,
         color_names=other.color_names,
         pattern=other.pattern,
@@ -70,33 +70,33 @@ def with_identity_of(subject: Subject, other: Subject) -> Subject:
     )
 
 
-def recolored(subject: Subject, color_name: str) -> Subject:
-    """The subject with another main colour; a slot that had this colour already takes over the old main one."""
-    names, colors = list(subject.color_names), [*subject.palette[:3], subject.pattern_color]
+def recolored(toy: Toy, color_name: str) -> Toy:
+    """The toy with another main colour; a slot that had this colour already takes over the old main one."""
+    names, colors = list(toy.color_names), [*toy.palette[:3], toy.pattern_color]
     if color_name in names:
         taken = names.index(color_name)
         names[taken], colors[taken] = names[MAIN], colors[MAIN]
     names[MAIN], colors[MAIN] = color_name, COLORS[color_name]
-    palette = (*colors[:3], *subject.palette[3:])
-    return replace(subject, palette=palette, color_names=tuple(names), pattern_color=colors[3])
+    palette = (*colors[:3], *toy.palette[3:])
+    return replace(toy, palette=palette, color_names=tuple(names), pattern_color=colors[3])
 
 
-def with_pattern(subject: Subject, pattern: str) -> Subject:
-    """The subject with another pattern, same colours."""
+def with_pattern(toy: Toy, pattern: str) -> Toy:
+    """The toy with another pattern, same colours."""
     if pattern not in PATTERNS:
         raise ValueError(f"unknown pattern {pattern!r}, expected one of {PATTERNS}")
-    return replace(subject, pattern=pattern)
+    return replace(toy, pattern=pattern)
 
 
-def with_addition(subject: Subject, addition: str) -> Subject:
-    """The subject with one of ADDITIONS standing on it; its own geometry does not move."""
-    return replace(subject, primitives=subject.primitives + addition_primitives(addition, subject.anchor))
+def with_addition(toy: Toy, addition: str) -> Toy:
+    """The toy with one of ADDITIONS standing on it; its own geometry does not move."""
+    return replace(toy, primitives=toy.primitives + addition_primitives(addition, toy.anchor))
 
 
-def without_part(subject: Subject) -> Subject:
-    """The subject without the part that REMOVABLE names for its class."""
-    part = REMOVABLE[subject.class_name]
-    return replace(subject, primitives=tuple(p for p in subject.primitives if p.part != part))
+def without_part(toy: Toy) -> Toy:
+    """The toy without the part that REMOVABLE names for its class."""
+    part = REMOVABLE[toy.class_name]
+    return replace(toy, primitives=tuple(p for p in toy.primitives if p.part != part))
 
 
 def _normalised(shape: Shape) -> tuple[Shape, float]:
