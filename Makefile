@@ -4,10 +4,11 @@ BIN := $(VENV)/bin
 OUTPUT ?= runs/demo
 JOB ?= generate
 ARGS ?=
+PYTEST := $(BIN)/python -m pytest
 NETWORKS := $(addprefix nano-, vae dino clip detector segmenter depth text-to-image controlnet)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check submit nano-data $(NETWORKS) nano-refiner nano-view-generator clean
+.PHONY: help setup demo test test-fast check submit nano-data $(NETWORKS) nano-refiner nano-view-generator clean
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-zA-Z_-]+:.*## / {printf "  make %-20s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -25,8 +26,14 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 demo: setup ## Write a small dataset and its report (nano profile; no GPU, no network)
 	$(BIN)/python jobs/generate.py --config nano --output $(OUTPUT) $(ARGS)
 
-test: setup check ## Lint, type check and run all tests
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
+test: setup check ## Lint, type check and run all tests, those that start a Ray beside the others
+	@log=$$(mktemp); $(PYTEST) tests/ray $(ARGS) > $$log 2>&1 & ray=$$!; \
+	$(PYTEST) tests --ignore=tests/ray $(ARGS); others=$$?; \
+	wait $$ray; ray=$$?; cat $$log; rm $$log; \
+	[ $$others = 0 -o $$others = 5 ] && [ $$ray = 0 -o $$ray = 5 ] # 5: ARGS chose none of them
+
+test-fast: setup ## The tests without Ray and without jobs as processes of their own: under two minutes
+	$(PYTEST) tests --ignore=tests/ray -m "not slow" -n 2 $(ARGS)
 
 check: setup ## Lint and type check
 	$(BIN)/ruff check .

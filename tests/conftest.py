@@ -1,59 +1,15 @@
-"""Ray in tests: a home, a temporary directory and a session of its own, stopped afterwards."""
-
-import functools
-import os
-import subprocess
-import sys
-import tempfile
-from pathlib import Path
+"""What tests of all rooms share."""
 
 import pytest
 import torch
-from xdist.scheduler import LoadFileScheduling
 
+from tests.helpers.s3 import BUCKET, CREDENTIALS, make_bucket, s3_server
 from toffee_pipeline.config.load import load_config
 
 torch.set_num_threads(1)
 
-
-class OneRayAtATime(LoadFileScheduling):
-    """xdist's `--dist loadfile`, but files whose tests start a Ray go to one worker: two of them at once would only
-    wait for each other, and for the timeouts of Ray's start."""
-
-    def _split_scope(self, nodeid):
-        file = super()._split_scope(nodeid)
-        return "ray" if starts_ray(self.config.rootpath / file) else file
-
-
-@functools.cache
-def starts_ray(file):
-    return "ray_home" in file.read_text()
-
-
-@pytest.hookimpl(optionalhook=True)  # without xdist there is no such hook
-def pytest_xdist_make_scheduler(config, log):
-    return OneRayAtATime(config, log)
-
-
-def pytest_collection_modifyitems(items):
-    items.sort(key=lambda item: not starts_ray(item.path))  # the longest group begins first
-
-
-@pytest.fixture(scope="session")
-def ray_home():
-    """Environment of a private Ray: its token goes to a home of its own, its files to a short temporary path."""
-    with tempfile.TemporaryDirectory(prefix="toffee-", ignore_cleanup_errors=True) as folder:
-        environment = {
-            **os.environ,
-            "HOME": folder,
-            "RAY_TMPDIR": folder,
-            "RAY_AUTH_MODE": "token",
-            "RAY_worker_niceness": "0",  # at Ray's 15, a test on the other core starves the workers
-            "PYTHONPATH": str(Path(__file__).parents[1]),
-        }
-        ray = Path(sys.executable).with_name("ray")
-        subprocess.run([ray, "get-auth-token", "--generate"], env=environment, check=True, stdout=subprocess.DEVNULL)
-        yield environment
+QUICK = tuple(f"stages.{stage}.sampling.num_inference_steps=4" for stage in ("synthesize", "draft", "refine", "view"))
+"""Settings of tests to which the pictures do not matter."""
 
 
 @pytest.fixture
@@ -64,3 +20,33 @@ def nano():
         return load_config("nano", ("placement=inline", "subjects.source=renderer", "pairs.count=8", *overrides))
 
     return make
+
+
+@pytest.fixture(scope="session")
+def s3_endpoint():
+    """URL of one S3 server for the whole session, with `BUCKET`; tests keep to prefixes of their own."""
+    with pytest.MonkeyPatch.context() as patch, s3_server() as endpoint:
+        for name, value in CREDENTIALS.items():
+            patch.setenv(name, value)
+        make_bucket(endpoint)
+        yield endpoint
+
+
+@pytest.fixture
+def s3(s3_endpoint, monkeypatch, tmp_path):
+    """(URI of an empty prefix on `s3_endpoint`, its URL), with credentials in the environment."""
+    for name, value in CREDENTIALS.items():
+        monkeypatch.setenv(name, value)
+    return f"s3://{BUCKET}/{tmp_path.parent.name}/{tmp_path.name}", s3_endpoint
+
+
+@pytest.fixture(scope="session")
+def uninterrupted(tmp_path_factory):
+    """A Refiner trained for twelve steps in one go, for tests to compare with."""
+    from jobs import train_refiner
+    from tests.helpers.training_job import train
+
+    output = tmp_path_factory.mktemp("whole") / "run"
+    result = train(train_refiner, output, "train.max_steps=12")
+    assert result.exit_code == 0, result.output
+    return output

@@ -24,8 +24,8 @@ RAY_LIST = "/tmp/ray/prom_metrics_service_discovery.json"
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
 
-def scrape(listed: Path) -> Samples:
-    """The project's samples on every endpoint of Ray's list: summed over processes, by the tags that are ours.
+def scrape(listed: Path, run: str) -> Samples:
+    """A run's samples on every endpoint of Ray's list: summed over processes, by the tags that are ours but `run`.
 
     An endpoint that does not answer yet has none, as for Prometheus: Ray lists it before it listens.
     """
@@ -40,13 +40,13 @@ def scrape(listed: Path) -> Samples:
             continue
         for family in text_string_to_metric_families(text):
             for sample in family.samples:
-                if sample.name.startswith("ray_toffee_"):
+                if sample.name.startswith("ray_toffee_") and sample.labels.get("run") == run:
                     ours = {key: value for key, value in sample.labels.items() if key in TAGS and value}
                     samples[sample.name, frozenset(ours.items())] += sample.value
     return samples
 
 
-TAGS = {"run", "stage", "outcome", "reason", "actor", "gpu"}
+TAGS = {"stage", "outcome", "reason", "actor", "gpu"}
 
 
 def panel_queries() -> list[tuple[str, str]]:

@@ -1,4 +1,4 @@
-"""Starts cluster/one_node.sh on free ports, and stops that Ray and no other."""
+"""Starts cluster/one_node.sh on free ports, and stops that Ray and no other; and commands to it."""
 
 import socket
 import subprocess
@@ -64,3 +64,26 @@ def one_node(environment: Mapping[str, str], log: Path, ports: Mapping[str, int]
         except subprocess.TimeoutExpired:  # an autoscaler's nodes keep it
             kill_session(head.pid)
             head.wait()
+
+
+class Cluster:
+    """Ray's command line and jobs against it; the token lies in its own home."""
+
+    def __init__(self, environment: Mapping[str, str], ports: Mapping[str, int], temporary: Path) -> None:
+        self.port, self._temporary = ports["dashboard-port"], temporary
+        self.environment = {
+            **environment,
+            "RAY_ADDRESS": f"http://127.0.0.1:{self.port}",
+            "RAY_AUTH_MODE": "token",
+        }
+        self.driver = {**self.environment, "RAY_ADDRESS": f"{ADDRESS}:{ports['port']}", "PYTHONPATH": str(ROOT)}
+        """Environment of a job that connects to it by itself."""
+
+    def cli(self, *words: str) -> subprocess.CompletedProcess[str]:
+        command = ["ray", *words]
+        return subprocess.run(command, cwd=ROOT, env=self.environment, capture_output=True, text=True)
+
+    @property
+    def metrics_endpoints(self) -> Path:
+        """Ray's list of them, for Prometheus."""
+        return next(self._temporary.glob("**/session_latest/prom_metrics_service_discovery.json"))

@@ -19,8 +19,6 @@ NUM_PAIRS = 400
 SETTINGS = (f"pairs.count={NUM_PAIRS}", "subjects_per_shard=1", "stages.judge.min_clip=0")
 """GPUs are of the cluster's, which has none in truth."""
 
-pytestmark = pytest.mark.slow
-
 
 def drive(folder, env, what, *settings):
     """Runs tests/helpers/nodes_driver.py; (what it saw, its output)."""
@@ -71,7 +69,7 @@ def autoscaling(tmp_path, ray_home):
         "head_node_type": "ray.head.default",
         "provider": {
             "type": "external",
-            "module": "fake_nodes.FakeNodes",
+            "module": "tests.helpers.fake_nodes.FakeNodes",
             "gcs_address": gcs,
             "launch_multiple": True,
             "use_node_id_as_ip": True,  # all of them have this machine's
@@ -96,7 +94,7 @@ def autoscaling(tmp_path, ray_home):
     file.write_text(yaml.safe_dump(config))
     environment = {
         **with_ray(ray_home),
-        "PYTHONPATH": f"{ROOT}:{ROOT}/tests",
+        "PYTHONPATH": str(ROOT),
         "FAULT_MARKS": str(tmp_path / "marks"),
         "FAULT_SLEEP_S": "0.4",
         "RAY_FAKE_CLUSTER": "1",

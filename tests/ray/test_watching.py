@@ -2,15 +2,14 @@
 
 import subprocess
 import sys
-import threading
 import time
 from collections import Counter
-from pathlib import Path
 from types import SimpleNamespace
 
 import pyarrow.parquet as pq
 import pytest
 
+from tests.conftest import QUICK
 from tests.helpers.monitoring import ask, panel_queries, prometheus_server, scrape
 from toffee_pipeline.config.stages import IMAGE_STAGES, MODEL_STAGES
 from toffee_pipeline.metrics import METRICS
@@ -18,16 +17,13 @@ from toffee_pipeline.rundir.commit import data_files
 from toffee_pipeline.rundir.description import total
 from toffee_pipeline.storage import open_storage
 
-pytestmark = pytest.mark.slow
-
 NO_DATA_HERE = {"toffee_gpu_memory_bytes", "toffee_retries", "toffee_storage_retries"}
 """Without a GPU, a process that dies or a storage that fails."""
 NUM_PAIRS, NUM_SHARDS = 20, 10
 """Enough for a look between two commits: gauges are gone when the driver is."""
 SETTINGS = (
     "subjects.source=renderer",
-    "stages.draft.sampling.num_inference_steps=4",
-    "stages.refine.sampling.num_inference_steps=4",
+    *QUICK,
     f"pairs.count={NUM_PAIRS}",
     "pairs.per_subject=2",
     "subjects_per_shard=1",
@@ -37,60 +33,33 @@ SETTINGS = (
     "device=auto",
     "price_per_gpu_hour=3",
 )
-PATIENCE_S = 900
 LOOK_EVERY_S = 3
 """Ray's endpoints take about a tenth of a second of a core to answer."""
 
 
 @pytest.fixture(scope="module")
-def job(tmp_path_factory, ray_home):
+def job(tmp_path_factory, cluster):
     """A job that was watched to its end: what its endpoints showed, and a Prometheus where there is one."""
     folder = tmp_path_factory.mktemp("metrics")
-    command = [sys.executable, "tests/helpers/metrics_driver.py", str(folder / "run"), *SETTINGS]
-    with open(folder / "errors", "wb") as errors:
-        process = subprocess.Popen(
-            command,
-            env={**ray_home, "RAY_metrics_report_interval_ms": "2000"},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=errors,
-            text=True,
-        )
-    try:
-        line = process.stdout.readline()
-        assert line, (folder / "errors").read_text()
-        listed = Path(line.strip())
-        with prometheus_server(listed, folder) as url:
-            yield watch(process, listed, url, open_storage(str(folder / "run")), folder / "errors")
-    finally:
-        process.stdin.close()  # a job that is done ends by it
-        try:
-            process.wait(60)
-        except subprocess.TimeoutExpired:
-            process.terminate()
-            process.wait(60)
-
-
-def watch(process, listed, url, storage, errors):
-    lines: list[str] = []
-    reader = threading.Thread(target=lambda: lines.extend(process.stdout), daemon=True)
-    reader.start()
-    ever, answered, deadline = {}, set(), time.monotonic() + PATIENCE_S
-    while "done\n" not in lines:
-        assert process.poll() is None and time.monotonic() < deadline, errors.read_text()
-        ever |= scrape(listed)
+    sets = [word for item in SETTINGS for word in ("--set", item)]
+    command = [sys.executable, "jobs/generate.py", "--output", str(folder / "run"), *sets]
+    listed, storage = cluster.metrics_endpoints, open_storage(str(folder / "run"))
+    with prometheus_server(listed, folder) as url, open(folder / "log", "w+") as log:
+        process = subprocess.Popen(command, env=cluster.driver, stdout=log, stderr=log)
+        ever, answered = {}, set()
+        while process.poll() is None:
+            ever |= scrape(listed, storage.uri)
+            answered |= with_data(url, set(panel_queries()) - answered)
+            time.sleep(LOOK_EVERY_S)
+        assert process.returncode == 0, (folder / "log").read_text()
+        totals = total(storage)
+        # what a process has counted reaches the endpoint within one report interval
+        written = ("ray_toffee_written_bytes_total", frozenset())
+        while (last := scrape(listed, storage.uri)).get(written, 0) < totals.num_bytes:
+            time.sleep(LOOK_EVERY_S)
+        time.sleep(LOOK_EVERY_S if url else 0)  # for Prometheus to see the last of it
         answered |= with_data(url, set(panel_queries()) - answered)
-        time.sleep(LOOK_EVERY_S)
-    totals = total(storage)
-    # what a process has counted reaches the endpoint within one report interval
-    while (last := scrape(listed))[
-        "ray_toffee_written_bytes_total", frozenset({("run", storage.uri)})
-    ] < totals.num_bytes:
-        assert time.monotonic() < deadline
-        time.sleep(LOOK_EVERY_S)
-    time.sleep(LOOK_EVERY_S if url else 0)  # for Prometheus to see the last of it
-    answered |= with_data(url, set(panel_queries()) - answered)
-    return SimpleNamespace(ever=ever, answered=answered, last=last, totals=totals, storage=storage, url=url)
+        yield SimpleNamespace(ever=ever, answered=answered, last=last, totals=totals, storage=storage, url=url)
 
 
 def with_data(url, queries):
@@ -99,13 +68,10 @@ def with_data(url, queries):
 
 
 def values(job, name, samples=None):
-    """Tags without the run -> value."""
-    found = {}
-    for (sample, tags), value in (job.last if samples is None else samples).items():
-        if sample == name:
-            assert ("run", job.storage.uri) in tags
-            found[tags - {("run", job.storage.uri)}] = value
-    return found
+    """Tags -> value."""
+    return {
+        tags: value for (sample, tags), value in (job.last if samples is None else samples).items() if sample == name
+    }
 
 
 def per_stage(job, name):
@@ -162,7 +128,7 @@ def test_every_panel_of_the_dashboard_shows_data(job):
         pytest.skip("no `prometheus` here (Debian's package): test_monitoring.py has looked at the queries' names")
     silent = {title for title, query in panel_queries() if (title, query) not in job.answered}
     assert silent <= {"GPU memory held"}
-    (value,) = ask(job.url, "query", query="sum(ray_toffee_stage_rows_total)")["result"]
+    (value,) = ask(job.url, "query", query=f'sum(ray_toffee_stage_rows_total{{run="{job.storage.uri}"}})')["result"]
     assert float(value["value"][1]) == sum(figures["rows"] for figures in job.totals.stages.values())
     rules = [rule for group in ask(job.url, "rules")["groups"] for rule in group["rules"]]
     assert rules and all(rule["health"] == "ok" for rule in rules), rules

@@ -5,20 +5,19 @@ import subprocess
 import sys
 
 import pyarrow.parquet as pq
-import pytest
 
+from tests.conftest import QUICK
 from toffee_pipeline.rundir.commit import data_files
 from toffee_pipeline.schema import IMAGE_COLUMNS
 from toffee_pipeline.storage import open_storage
 
-FEW_STEPS = [f"stages.{role}.sampling.num_inference_steps=4" for role in ("draft", "refine")]
-SETTINGS = ["subjects.source=renderer", "pairs.count=6", "pairs.per_subject=2", *FEW_STEPS]
+SETTINGS = ["subjects.source=renderer", "pairs.count=6", "pairs.per_subject=2", *QUICK]
 JOB = [sys.executable, "jobs/generate.py", *(word for item in SETTINGS for word in ("--set", item))]
 
 
 def generate(output, placement, env=None):
     command = [*JOB, "--output", str(output), "--set", f"placement={placement}"]
-    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(command, env=env, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     return done
 
@@ -34,13 +33,12 @@ def rows(output):
     return found
 
 
-@pytest.mark.slow
-def test_all_executors_write_the_same_rows_and_pixels(tmp_path, ray_home):
+def test_all_executors_write_the_same_rows_and_pixels(tmp_path, cluster):
     generate(tmp_path / "inline", "inline")
     expected = rows(tmp_path / "inline")
     assert len(expected) == 6
     for placement in ("fused", "pools"):
-        done = generate(tmp_path / placement, placement, ray_home)
+        done = generate(tmp_path / placement, placement, cluster.driver)
         assert rows(tmp_path / placement) == expected
         assert "6 planned =" in done.stdout
         assert "6/6 pairs" in done.stderr

@@ -17,8 +17,6 @@ from tests.helpers.training_job import train, weights, words
 from toffee_pipeline.storage import open_storage
 from toffee_pipeline.train.checkpoint import steps_saved
 
-pytestmark = pytest.mark.slow
-
 
 def wait_for(condition, what, timeout_s=240):
     deadline = time.monotonic() + timeout_s

@@ -2,30 +2,26 @@
 
 import re
 import socket
-import subprocess
 import time
 import urllib.error
 import urllib.request
-from pathlib import Path
 
 import pytest
 
-from tests.helpers.one_node import ADDRESS, ROOT, free_ports, one_node, with_ray
+from tests.conftest import QUICK
+from tests.helpers.one_node import ADDRESS
 from toffee_pipeline.rundir.commit import committed_shards
 from toffee_pipeline.storage import open_storage
 
 NUM_SHARDS = 12
-FEW_STEPS = [f"stages.{role}.sampling.num_inference_steps=4" for role in ("draft", "refine")]
 SETTINGS = (
     "subjects.source=renderer",
-    *FEW_STEPS,
+    *QUICK,
     "fused.num_actors=1",
     f"pairs.count={NUM_SHARDS}",
     "pairs.per_subject=1",
     "subjects_per_shard=1",
 )
-
-pytestmark = pytest.mark.slow
 
 
 def listens(address, port):
@@ -33,29 +29,10 @@ def listens(address, port):
         return probe.connect_ex((address, port)) == 0
 
 
-class Cluster:
-    """Ray's command line against it; the token lies in its own home."""
-
-    def __init__(self, environment, port):
-        self.port = port
-        self.environment = {**environment, "RAY_ADDRESS": f"http://127.0.0.1:{port}", "RAY_AUTH_MODE": "token"}
-
-    def cli(self, *words):
-        return subprocess.run(
-            ["ray", *words], cwd=ROOT, env=self.environment, capture_output=True, text=True, timeout=240
-        )
-
-    def submit(self, name, output, *settings, wait=True):
-        sets = [word for item in (*SETTINGS, *settings) for word in ("--set", item)]
-        flags = ["--working-dir", ".", "--submission-id", name, *([] if wait else ["--no-wait"])]
-        return self.cli("job", "submit", *flags, "--", "python", "jobs/generate.py", "--output", str(output), *sets)
-
-
-@pytest.fixture(scope="module")
-def cluster(ray_home):
-    environment, ports = with_ray(ray_home), free_ports()
-    with one_node(environment, Path(ray_home["HOME"]) / "one_node.log", ports, "--num-cpus=4"):
-        yield Cluster(environment, ports["dashboard-port"])
+def submit(cluster, name, output, *settings, wait=True):
+    sets = [word for item in (*SETTINGS, *settings) for word in ("--set", item)]
+    flags = ["--working-dir", ".", "--submission-id", name, *([] if wait else ["--no-wait"])]
+    return cluster.cli("job", "submit", *flags, "--", "python", "jobs/generate.py", "--output", str(output), *sets)
 
 
 def test_the_job_api_wants_the_token_and_listens_on_the_loopback_only(cluster):
@@ -68,11 +45,9 @@ def test_the_job_api_wants_the_token_and_listens_on_the_loopback_only(cluster):
 def test_a_stopped_job_goes_on_and_exit_codes_and_logs_travel(cluster, tmp_path):
     output = tmp_path / "run"
     storage = open_storage(str(output))
-    began = cluster.submit("first", output, wait=False)
+    began = submit(cluster, "first", output, wait=False)
     assert began.returncode == 0, began.stderr
-    deadline = time.monotonic() + 180
     while not committed_shards(storage):
-        assert time.monotonic() < deadline, cluster.cli("job", "logs", "first").stdout
         time.sleep(0.1)
     stopped = cluster.cli("job", "stop", "first")
     assert stopped.returncode == 0, stopped.stderr
@@ -81,7 +56,7 @@ def test_a_stopped_job_goes_on_and_exit_codes_and_logs_travel(cluster, tmp_path)
     assert 1 <= done < NUM_SHARDS
     assert not storage.exists("summary.json")
 
-    resumed = cluster.submit("second", output)
+    resumed = submit(cluster, "second", output)
     assert resumed.returncode == 0, resumed.stdout + resumed.stderr
     logs = cluster.cli("job", "logs", "second").stdout
     found = re.search(rf"resuming: (\d+) of {NUM_SHARDS} shards are committed", logs)
@@ -91,7 +66,7 @@ def test_a_stopped_job_goes_on_and_exit_codes_and_logs_travel(cluster, tmp_path)
 
 
 def test_a_job_that_is_refused_fails_with_its_own_words(cluster, tmp_path):
-    refused = cluster.submit("third", tmp_path / "run", "pairs.count=-1")
+    refused = submit(cluster, "third", tmp_path / "run", "pairs.count=-1")
     assert refused.returncode == 1
     assert "exit code 2" in refused.stdout + refused.stderr
     assert "error: pairs.count" in cluster.cli("job", "logs", "third").stdout

@@ -19,8 +19,6 @@ NUM_PAIRS = 32
 NUM_SHARDS = 8
 SETTINGS = (f"pairs.count={NUM_PAIRS}", "subjects_per_shard=1", "fused.num_actors=2", "stages.judge.min_clip=0")
 
-pytestmark = pytest.mark.slow
-
 
 class Job:
     """The fault driver as a process group of its own."""

@@ -1,0 +1,38 @@
+"""Ray in tests: a home and a temporary directory of its own, and one cluster for those that only need a Ray."""
+
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from tests.helpers.one_node import ROOT, Cluster, free_ports, one_node, with_ray
+
+
+@pytest.fixture(scope="session")
+def ray_home():
+    """Environment of a private Ray: its token goes to a home of its own, its files to a short temporary path."""
+    with tempfile.TemporaryDirectory(prefix="toffee-", ignore_cleanup_errors=True) as folder:
+        environment = {
+            **os.environ,
+            "HOME": folder,
+            "RAY_TMPDIR": folder,
+            "RAY_AUTH_MODE": "token",
+            "RAY_worker_niceness": "0",  # at Ray's 15, a test on the other core starves the workers
+            "PYTHONPATH": str(ROOT),
+        }
+        ray = Path(sys.executable).with_name("ray")
+        subprocess.run([ray, "get-auth-token", "--generate"], env=environment, check=True, stdout=subprocess.DEVNULL)
+        yield environment
+
+
+@pytest.fixture(scope="session")
+def cluster(ray_home):
+    """A cluster that cluster/one_node.sh started, whose Ray no test ends. Its GPU is there in name alone."""
+    environment, ports = with_ray(ray_home), free_ports()
+    environment["RAY_metrics_report_interval_ms"] = "2000"
+    flags = ("--num-cpus=8", "--num-gpus=1")
+    with one_node(environment, Path(ray_home["HOME"]) / "one_node.log", ports, *flags):
+        yield Cluster(environment, ports, Path(ray_home["RAY_TMPDIR"]))
