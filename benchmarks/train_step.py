@@ -144,7 +144,7 @@ def measure(job: str, device_name: str, batch_size: int, steps: int) -> dict[str
     build = (lambda: real_network(job)) if real else make_task(config).build
     with device:
         task = FixedTask(job, build, REAL[job] if real else NANO, batch_size, device)
-        trainer = Trainer(task, config, device)  # type: ignore[arg-type]
+        trainer = Trainer(task, config.train, device)
     flops = 3 * task.forward_flops(trainer.network)
     times = []
     for _ in range(steps + WARM_UP_STEPS):

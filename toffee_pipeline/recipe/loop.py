@@ -1,9 +1,7 @@
-"""The training loop that every nano network shares: resumable, seeded, checkpointed."""
+"""The training loop that every nano network shares: the jobs' trainer, checkpoints and progress line."""
 
 from __future__ import annotations
 
-import copy
-import math
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -13,25 +11,40 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from toffee_pipeline.models.loading import computes_bfloat16
+from toffee_pipeline.config.train import OptimizationConfig
+from toffee_pipeline.console.training import TrainingDisplay
+from toffee_pipeline.storage import open_storage
+from toffee_pipeline.train.checkpoint import load_checkpoint, save_checkpoint, steps_saved
+from toffee_pipeline.train.data.examples import Block
+from toffee_pipeline.train.trainer import Trainer
 
 M = TypeVar("M", bound=nn.Module)
+Loss = Callable[[int, np.random.Generator], tuple[Tensor, dict[str, float]]]
 CHECKPOINT_EVERY_S = 60.0
 LOG_EVERY_STEPS = 100
 
 
-def learning_rate(step: int, steps: int, peak: float, warmup: int = 200) -> float:
-    """Linear warm-up, then a cosine down to 2 % of the peak."""
-    if step < warmup:
-        return peak * (step + 1) / warmup
-    progress = (step - warmup) / max(1, steps - warmup)
-    return peak * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(1.0, progress))))
+class _Network:
+    """A nano network, whose loss makes its own batches of the step's number."""
+
+    def __init__(self, module: nn.Module, loss_fn: Loss, seed: int) -> None:
+        self.module, self.loss_fn, self.seed = module, loss_fn, seed
+        self.figures: dict[str, float] = {}
+
+    def build(self) -> nn.Module:
+        return self.module.train()
+
+    def loss(self, network: nn.Module, rows: Block, generator: torch.Generator) -> Tensor:
+        step = int(rows["step"])
+        torch.manual_seed(self.seed * 1_000_003 + step)
+        loss, self.figures = self.loss_fn(step, np.random.default_rng([self.seed, step]))
+        return loss
 
 
 def fit(
     name: str,
     module: M,
-    loss_fn: Callable[[int, np.random.Generator], tuple[Tensor, dict[str, float]]],
+    loss_fn: Loss,
     *,
     steps: int,
     peak_lr: float,
@@ -42,66 +55,49 @@ def fit(
     evaluate: Callable[[M], dict[str, float]] | None = None,
     evaluate_every: int = 1000,
 ) -> M:
-    """Trains `module` for `steps` and returns its exponential moving average in eval mode.
+    """Trains `module` for `steps` and returns it in eval mode, with the exponential moving average of its weights.
 
-    `loss_fn(step, rng)` gives the loss and figures to log. All randomness comes from `(seed, step)`,
+    `loss_fn(step, rng)` gives the loss of `module` and figures to show. All randomness comes from `(seed, step)`,
     numpy's through `rng` and torch's through the global seed, so a killed run that starts again from its
-    checkpoint sees the batches that it would have seen. Forward passes run under bfloat16 autocast
-    where the device computes in it.
+    checkpoint sees the batches that it would have seen.
     """
-    device = next(module.parameters()).device
-    bfloat16 = computes_bfloat16(device)
-    path = work_dir / name / "checkpoint.pt"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    average = copy.deepcopy(module).requires_grad_(False).eval()
-    optimizer = torch.optim.AdamW(module.parameters(), lr=peak_lr, weight_decay=weight_decay, betas=(0.9, 0.98))
-    start = 0
-    if path.exists():
-        state = torch.load(path, map_location=device, weights_only=True)
-        module.load_state_dict(state["module"])
-        average.load_state_dict(state["average"])
-        optimizer.load_state_dict(state["optimizer"])
-        start = state["step"]
-        print(f"{name}: resumes at step {start} of {steps}", flush=True)
+    settings = OptimizationConfig(
+        max_steps=steps,
+        batch_size=1,  # the loss makes the batch
+        micro_batch_size=1,
+        learning_rate=peak_lr,
+        lr_scheduler="cosine",
+        warmup_steps=200,
+        weight_decay=weight_decay,
+        adam_beta2=0.98,
+        ema_decay=ema_decay,
+    )
+    network = _Network(module, loss_fn, seed)
+    trainer = Trainer(network, settings, next(module.parameters()).device)
+    storage = open_storage(str(work_dir / name))
+    with TrainingDisplay(steps) as display:
+        if saved_steps := steps_saved(storage):
+            state, _ = load_checkpoint(storage, saved_steps[-1])
+            trainer.load(state, saved_steps[-1])
+            display.say(f"{name}: resumes at step {trainer.step} of {steps}")
+        saved = time.monotonic()
+        while trainer.step < steps:
+            trainer.figures = trainer.update([{"step": np.array(trainer.step)}])
+            step, last = trainer.step, trainer.step == steps
+            display.update({"step": step, **trainer.figures})
+            if step % LOG_EVERY_STEPS == 0 and network.figures:
+                display.say(f"{name} {step}/{steps} {_words(network.figures)}")
+            if evaluate is not None and (step % evaluate_every == 0 or last):
+                with trainer.averaged(), torch.no_grad():
+                    display.say(f"{name} {step}/{steps} held out: {_words(evaluate(module))}")
+            if last or time.monotonic() - saved > CHECKPOINT_EVERY_S:
+                save_checkpoint(storage, step, trainer.state(), [], settings.keep_checkpoints)
+                saved = time.monotonic()
+    with trainer.averaged():
+        average = trainer.weights()
+    module.load_state_dict(average)
+    return module.requires_grad_(False).eval()
 
-    def save(step: int) -> None:
-        state = {
-            "module": module.state_dict(),
-            "average": average.state_dict(),
-            "optimizer": optimizer.state_dict(),
-            "step": step,
-        }
-        temporary = path.with_suffix(".tmp")
-        torch.save(state, temporary)
-        temporary.replace(path)
 
-    began = saved = time.monotonic()
-    smooth: float | None = None
-    module.train()
-    for step in range(start, steps):
-        for group in optimizer.param_groups:
-            group["lr"] = learning_rate(step, steps, peak_lr)
-        torch.manual_seed(seed * 1_000_003 + step)
-        with torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
-            loss, figures = loss_fn(step, np.random.default_rng([seed, step]))
-        if not torch.isfinite(loss):
-            raise FloatingPointError(f"{name}: loss is {loss.item()} at step {step}; the last checkpoint is {path}")
-        optimizer.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(module.parameters(), 1.0)
-        optimizer.step()
-        decay = min(ema_decay, (1 + step) / (10 + step))
-        torch._foreach_lerp_(list(average.parameters()), list(module.parameters()), 1 - decay)
-        smooth = loss.item() if smooth is None else 0.98 * smooth + 0.02 * loss.item()
-        done, now = step + 1, time.monotonic()
-        if done % LOG_EVERY_STEPS == 0:
-            left_min = (now - began) / (done - start) * (steps - done) / 60
-            text = " ".join(f"{key} {value:.4g}" for key, value in figures.items())
-            print(f"{name} {done}/{steps} loss {smooth:.4f} {text} left {left_min:.1f} min", flush=True)
-        if evaluate is not None and (done % evaluate_every == 0 or done == steps):
-            with torch.no_grad():
-                print(f"{name} {done}/{steps} eval {evaluate(average)}", flush=True)
-        if now - saved > CHECKPOINT_EVERY_S or done == steps:
-            save(done)
-            saved = now
-    return average
+def _words(figures: dict[str, float]) -> str:
+    return " ".join(f"{key} {value:.4g}" for key, value in figures.items())

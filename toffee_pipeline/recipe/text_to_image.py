@@ -19,7 +19,6 @@ from toffee_pipeline.nano.world_samples import NUM_HELD_OUT
 from toffee_pipeline.recipe.data import load_data
 from toffee_pipeline.recipe.loop import fit
 from toffee_pipeline.train.losses import diffusion_loss
-from toffee_pipeline.train.trainer import use_unfused_attention
 
 BATCH = 32
 UNCONDITIONAL = 0.1
@@ -100,7 +99,6 @@ def text_to_image_loss(unet: nn.Module, data: Latents, ids: np.ndarray, seed: in
 def train_text_to_image(work_dir: Path, weights_dir: Path, steps: int) -> None:
     """Writes `weights_dir/sdxl`, half precision: the UNet and its scheduler."""
     unet = build_sdxl_unet()
-    use_unfused_attention(unet)
     data = Latents(work_dir, assemble(unet, build_scheduler()))
     held_out = np.arange(data.num_train, len(data.latents))
 

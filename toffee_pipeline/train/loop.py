@@ -52,7 +52,15 @@ def work(config: TrainingConfig, storage: Storage, reader: Reader, blocks: Block
     torch.set_num_threads(max(1, int(config.workers.num_cpus)))
     task = make_task(config)
     task.use(worker.device)
-    trainer = Trainer(task, config, worker.device, worker.rank, worker.world)
+    trainer = Trainer(
+        task,
+        config.train,
+        worker.device,
+        worker.rank,
+        worker.world,
+        seed=config.seed,
+        fsdp=config.workers.strategy == "fsdp",
+    )
     position = _restore(trainer, storage, worker)
     batches = Batches(blocks, position, worker.world, config.micro_batch_size, config.data.max_broken_fraction)
     session = _Session(config, storage, task, trainer, batches, worker)
@@ -99,6 +107,7 @@ class _Session:
     ) -> None:
         self.config, self.storage, self.task, self.trainer = config, storage, task, trainer
         self.batches, self.worker, self.first = batches, worker, worker.rank == 0
+        self.num_micro_batches = config.train.batch_size // (worker.world * config.micro_batch_size)
         self.tracker: Tracker | None = None
         self.shown: Block = {}
         self.flushed = time.monotonic()
@@ -151,7 +160,7 @@ class _Session:
             dist.barrier()
 
     def _fetch(self) -> list[Any]:
-        return [self.batches.next() for _ in range(self.trainer.num_micro_batches)]
+        return [self.batches.next() for _ in range(self.num_micro_batches)]
 
     def _together(self, action: Callable[[], Any]) -> Any:
         """Runs `action`; if it raises DataError or TrackerError on one worker, all workers end with it."""

@@ -6,7 +6,7 @@ import copy
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -26,11 +26,10 @@ from torch.distributed.checkpoint.state_dict import (
 from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
 from torch.nn.parallel import DistributedDataParallel
 
-from toffee_pipeline.config.train import OptimizationConfig, TrainingConfig
+from toffee_pipeline.config.train import OptimizationConfig
 from toffee_pipeline.errors import NotFinite
 from toffee_pipeline.models.loading import computes_bfloat16
 from toffee_pipeline.train.data.examples import Block
-from toffee_pipeline.train.tasks import Task
 
 GATHER = StateDictOptions(full_state_dict=True, cpu_offload=True)
 
@@ -54,8 +53,22 @@ def noise_seed(seed: int, step: int, micro_batch: int) -> int:
     return int(np.random.default_rng([seed, step, micro_batch]).integers(2**63 - 1))
 
 
+class Trainable(Protocol):
+    """A network and its loss: what a trainer needs of a task."""
+
+    def build(self) -> nn.Module:
+        """The network where training starts: float32, on the CPU."""
+
+    def loss(self, network: nn.Module, rows: Block, generator: torch.Generator) -> Tensor:
+        """Mean loss of some rows, ()."""
+
+
 class Trainer:
     """One worker's share of a training.
+
+    Args:
+        seed: of noise and timesteps; see `noise_seed`.
+        fsdp: shard weights, gradients and optimizer over the workers, where there are several.
 
     Attributes:
         network: the plain network (its parameters are sharded under FSDP).
@@ -63,16 +76,25 @@ class Trainer:
         figures: of the last of them.
     """
 
-    def __init__(self, task: Task, config: TrainingConfig, device: torch.device, rank: int = 0, world: int = 1) -> None:
-        self.task, self.config, self.device, self.rank, self.world = task, config, device, rank, world
+    def __init__(
+        self,
+        task: Trainable,
+        train: OptimizationConfig,
+        device: torch.device,
+        rank: int = 0,
+        world: int = 1,
+        *,
+        seed: int = 0,
+        fsdp: bool = False,
+    ) -> None:
+        self.task, self.train, self.device, self.rank, self.world, self.seed = task, train, device, rank, world, seed
         self.network = task.build().to(device)
         if device.type == "cpu":
             use_unfused_attention(self.network)
-        if config.train.gradient_checkpointing:
+        if train.gradient_checkpointing:
             self.network.enable_gradient_checkpointing()  # type: ignore[operator]
-        precision = config.train.precision
-        self.bfloat16 = precision == "bf16" or (precision == "auto" and computes_bfloat16(device))
-        self.sharded = config.workers.strategy == "fsdp" and dist.is_initialized()
+        self.bfloat16 = train.precision == "bf16" or (train.precision == "auto" and computes_bfloat16(device))
+        self.sharded = fsdp and dist.is_initialized()
         self.parallel: nn.Module = self.network
         if self.sharded:
             _shard(self.network, self.bfloat16)
@@ -80,7 +102,6 @@ class Trainer:
             self.parallel = DistributedDataParallel(
                 self.network, device_ids=[device.index] if device.type == "cuda" else None
             )
-        train = config.train
         if train.compile:
             self.network.compile()
         self.optimizer = torch.optim.AdamW(
@@ -93,35 +114,29 @@ class Trainer:
         self.step = 0
         self.figures: dict[str, float] = {}
 
-    @property
-    def num_micro_batches(self) -> int:
-        """Micro-batches that one worker accumulates per step."""
-        return self.config.train.batch_size // (self.world * self.config.micro_batch_size)
-
     def update(self, micro_batches: list[Block]) -> dict[str, float]:
-        """One optimizer step. Returns loss (of this worker), grad_norm (of all) and lr.
+        """One optimizer step over this worker's accumulated share. Returns loss (of it), grad_norm (of all) and lr.
 
         Raises NotFinite, on every worker alike, before any weight changes.
         """
-        train = self.config.train
         total = 0.0
         for index, rows in enumerate(micro_batches):
             number = self.rank * len(micro_batches) + index
-            generator = torch.Generator().manual_seed(noise_seed(self.config.seed, self.step, number))
+            generator = torch.Generator().manual_seed(noise_seed(self.seed, self.step, number))
             with self._syncing(index + 1 == len(micro_batches)), self.autocast():
                 loss = self.task.loss(self.parallel, rows, generator) / len(micro_batches)
                 loss.backward()
             total += loss.item()
-        norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), train.max_grad_norm)
+        norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.train.max_grad_norm)
         grad_norm = (norm.full_tensor() if hasattr(norm, "full_tensor") else norm).item()
         if not math.isfinite(grad_norm):
             raise NotFinite(f"the gradient of step {self.step + 1} is {grad_norm} (loss {total:.4g})")
-        lr = learning_rate(self.step, train)
+        lr = learning_rate(self.step, self.train)
         for group in self.optimizer.param_groups:
             group["lr"] = lr
         self.optimizer.step()
         self.optimizer.zero_grad()
-        if train.ema_decay:
+        if self.train.ema_decay:
             self.ema.step(self.network.parameters())
         self.step += 1
         return {"loss": total, "grad_norm": grad_norm, "lr": lr}
@@ -145,7 +160,7 @@ class Trainer:
 
         It runs uncompiled: each batch size of the samples would cost a compilation of its own.
         """
-        averaging = self.config.train.ema_decay > 0
+        averaging = self.train.ema_decay > 0
         if averaging:
             self.ema.store(self.network.parameters())
             self.ema.copy_to(self.network.parameters())
@@ -181,7 +196,7 @@ class Trainer:
         """Goes on from what `state` gave rank 0; the other ranks take part with empty dicts."""
         whole = StateDictOptions(full_state_dict=True, broadcast_from_rank0=self.world > 1)
         set_model_state_dict(self.network, state["average"], options=whole)
-        self.ema = EMAModel(self.network.parameters(), decay=self.config.train.ema_decay)
+        self.ema = EMAModel(self.network.parameters(), decay=self.train.ema_decay)
         self.ema.optimization_step = step
         set_model_state_dict(self.network, state["network"], options=whole)
         set_optimizer_state_dict(self.network, self.optimizer, state["optimizer"], options=whole)
