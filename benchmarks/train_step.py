@@ -164,7 +164,7 @@ def job_images_per_s(steps: int, cache: str) -> float:
     """Images per second of the Refiner's job on Ray between its tenth and its last step."""
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    from toffee_pipeline.train.job import train
+    from toffee_pipeline.train.job import run_training
 
     overrides = (
         "data.sources=[{format: world, num_subjects: 1000}]",
@@ -176,7 +176,7 @@ def job_images_per_s(steps: int, cache: str) -> float:
     )
     config = load_config("nano", overrides, RefinerTraining)
     with tempfile.TemporaryDirectory() as folder:
-        train(config, folder, dry_run=False)
+        run_training(config, folder, dry_run=False)
         points = EventAccumulator(str(Path(folder) / "tensorboard")).Reload().Scalars("loss")
     times = [point.wall_time for point in points]
     # the last step's point is written before its checkpoint, so that neither saving nor sampling is in between

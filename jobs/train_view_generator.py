@@ -4,13 +4,13 @@ import click
 
 from toffee_pipeline.config.train import ViewGeneratorTraining
 from toffee_pipeline.console.options import Job, job_options
-from toffee_pipeline.train.job import train
+from toffee_pipeline.train.job import run_training
 
 
 @click.command(cls=Job, help=__doc__)
 @job_options(default_config="nano", config_class=ViewGeneratorTraining)
 def main(config: ViewGeneratorTraining, output: str, dry_run: bool) -> None:
-    train(config, output, dry_run)
+    run_training(config, output, dry_run)
 
 
 if __name__ == "__main__":

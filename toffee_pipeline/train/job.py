@@ -10,12 +10,13 @@ from typing import Any
 
 import click
 
+from toffee_pipeline.config.base import differing_content
 from toffee_pipeline.config.train import TrainingConfig
 from toffee_pipeline.console.options import stop_politely
 from toffee_pipeline.console.training import CacheDisplay, TrainingDisplay
 from toffee_pipeline.errors import RunMismatch, TrainingFailed
 from toffee_pipeline.models.weights import describe_weights
-from toffee_pipeline.rundir.description import claim, differing_keys
+from toffee_pipeline.rundir.description import claim
 from toffee_pipeline.storage import Storage, open_storage
 from toffee_pipeline.train.checkpoint import steps_saved
 from toffee_pipeline.train.data.cache import Cache, CachedSource, source_name
@@ -28,17 +29,77 @@ from toffee_pipeline.train.result import FOLDER
 from toffee_pipeline.train.tasks import make_task
 from toffee_pipeline.train.tracking_services import check_installed
 
-MAY_CHANGE = ("device", "output", "tracking", "workers")
-"""A run goes on under other values of these, and of train.max_steps, checkpoint_every_steps and keep_checkpoints."""
+Files = list[tuple[int, str]]
+"""(index of the source, file) of all of `data.sources`, in their stable order."""
 
 
-def train(config: TrainingConfig, output: str, dry_run: bool) -> None:
+def run_training(config: TrainingConfig, output: str, dry_run: bool) -> None:
     """One training job from its config to its result."""
     check_installed(config.tracking)
     storage = open_storage(output, config.output.endpoint_url)
     sources = [make_source(source) for source in config.data.sources]
     files = [(index, file) for index, source in enumerate(sources) for file in source.files()]
-    models = _describe_models(config)
+    run = describe(config, files)
+    _announce(config, files, run["models"])
+    if dry_run:
+        return
+    _open_run(storage, config, run)
+    if is_done(storage, config):
+        steps = steps_saved(storage)[-1]
+        click.echo(f"nothing to do: {steps} steps are done; the network is {storage.path_for(FOLDER)}")
+        return
+    train(config, storage, sources, files)
+    conclude(storage)
+
+
+def describe(config: TrainingConfig, files: Files) -> dict[str, Any]:
+    """run.json: what tells this training from another, and with which code it began."""
+    return {
+        "job": config.job,
+        "config": config.model_dump(mode="json"),
+        "data": {"files": len(files), "sha256": hashlib.sha256(json.dumps(files).encode()).hexdigest()},
+        "models": _describe_models(config),
+        "code_version": version("toffee-pipeline"),
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def is_done(storage: Storage, config: TrainingConfig) -> bool:
+    """Whether the result of at least `train.max_steps` is written."""
+    return storage.exists("summary.json") and json.loads(storage.get("summary.json"))["steps"] >= config.train.max_steps
+
+
+def train(config: TrainingConfig, storage: Storage, sources: list[Source], files: Files) -> None:
+    """Fills the cache, and trains on from the last checkpoint to the result.
+
+    Ends the process with exit code 130 after Ctrl-C. Raises TrainingFailed, which names the last checkpoint.
+    """
+    if steps := steps_saved(storage):
+        click.echo(f"resuming at step {steps[-1]}")
+    try:
+        reader = build_reader(config, sources, files)
+        with TrainingDisplay(config.train.max_steps) as display:
+            launch(config, storage, reader, display)
+    except (KeyboardInterrupt, Stopped):
+        if not is_done(storage, config):
+            steps = steps_saved(storage)
+            kept = f"step {steps[-1]} is saved" if steps else "nothing is saved yet"
+            stop_politely(f"stopped: {kept} in {storage.uri}; run the same command again to go on")
+    except (TrainingFailed, OSError) as error:
+        steps = steps_saved(storage)
+        kept = f"step {steps[-1]}" if steps else "none"
+        raise TrainingFailed(f"{error} [last checkpoint: {kept}]") from error
+
+
+def conclude(storage: Storage) -> None:
+    """Says what came out and where it lies."""
+    summary = json.loads(storage.get("summary.json"))
+    click.echo(f"{summary['steps']} steps, loss {summary['loss']:.4f}")
+    click.echo(f"network: {storage.path_for(FOLDER)}")
+    click.echo(f"curves: tensorboard --logdir {storage.path_for('tensorboard')}")
+
+
+def _announce(config: TrainingConfig, files: Files, models: dict[str, str]) -> None:
     workers, micro_batch = config.workers.num_workers, config.micro_batch_size
     accumulated = config.train.batch_size // (workers * micro_batch)
     click.echo(
@@ -47,32 +108,6 @@ def train(config: TrainingConfig, output: str, dry_run: bool) -> None:
     )
     for name, words in models.items():
         click.echo(f"  {name}: {words}")
-    if dry_run:
-        return
-    _open_run(storage, config, files, models)
-    steps = steps_saved(storage)
-    if _is_done(storage, config):
-        click.echo(f"nothing to do: {steps[-1]} steps are done; the network is {storage.path_for(FOLDER)}")
-        return
-    if steps:
-        click.echo(f"resuming at step {steps[-1]}")
-    try:
-        reader = build_reader(config, sources, files)
-        with TrainingDisplay(config.train.max_steps) as display:
-            launch(config, storage, reader, display)
-    except (KeyboardInterrupt, Stopped):
-        if not _is_done(storage, config):
-            steps = steps_saved(storage)
-            kept = f"step {steps[-1]} is saved" if steps else "nothing is saved yet"
-            stop_politely(f"stopped: {kept} in {storage.uri}; run the same command again to go on")
-    except (TrainingFailed, OSError) as error:
-        steps = steps_saved(storage)
-        kept = f"step {steps[-1]}" if steps else "none"
-        raise TrainingFailed(f"{error} [last checkpoint: {kept}]") from error
-    summary = json.loads(storage.get("summary.json"))
-    click.echo(f"{summary['steps']} steps, loss {summary['loss']:.4f}")
-    click.echo(f"network: {storage.path_for(FOLDER)}")
-    click.echo(f"curves: tensorboard --logdir {storage.path_for('tensorboard')}")
 
 
 def _describe_models(config: TrainingConfig) -> dict[str, str]:
@@ -85,40 +120,21 @@ def _describe_models(config: TrainingConfig) -> dict[str, str]:
     return {"base": describe_weights(base, network), **described}
 
 
-def _is_done(storage: Storage, config: TrainingConfig) -> bool:
-    """Whether the result of at least `train.max_steps` is written."""
-    return storage.exists("summary.json") and json.loads(storage.get("summary.json"))["steps"] >= config.train.max_steps
-
-
-def _open_run(storage: Storage, config: TrainingConfig, files: list[tuple[int, str]], models: dict[str, str]) -> None:
+def _open_run(storage: Storage, config: TrainingConfig, run: dict[str, Any]) -> None:
     """Writes run.json, or checks that the one that is there is of the same training."""
-    run: dict[str, Any] = {
-        "job": config.job,
-        "config": config.model_dump(mode="json"),
-        "data": {"files": len(files), "sha256": hashlib.sha256(json.dumps(files).encode()).hexdigest()},
-        "models": models,
-        "code_version": version("toffee-pipeline"),
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-    }
     known = claim(storage, run)
     if known.get("job") != config.job:
         raise RunMismatch(f"{storage.uri} holds a run of another job")
-    different = differing_keys(known["config"], run["config"], _decides)
+    different = differing_content(type(config).model_validate(known["config"]), config)
     if known["data"] != run["data"]:
-        different.append(f"the files of data.sources ({known['data']['files']} then, {len(files)} now)")
-    if known["models"] != models:
+        different.append(f"the files of data.sources ({known['data']['files']} then, {run['data']['files']} now)")
+    if known["models"] != run["models"]:
         different.append("the weights in models")
     if different:
         raise RunMismatch(f"{storage.uri} holds another training; it differs in: {', '.join(different)}")
 
 
-def _decides(key: str) -> bool:
-    """Whether a setting decides what the network becomes."""
-    free = ("train.max_steps", "train.checkpoint_every_steps", "train.keep_checkpoints")
-    return key.split(".")[0] not in MAY_CHANGE and key not in free
-
-
-def build_reader(config: TrainingConfig, sources: list[Source], files: list[tuple[int, str]]) -> Reader:
+def build_reader(config: TrainingConfig, sources: list[Source], files: Files) -> Reader:
     """What the workers read: the sources, or a cache of them that is filled first."""
     task = make_task(config)
     encoded = None

@@ -20,10 +20,10 @@ from toffee_pipeline.models.loading import pick_device
 from toffee_pipeline.on_ray.placement import Cluster, check_room
 from toffee_pipeline.on_ray.session import ray_session, read_cluster
 from toffee_pipeline.storage import Storage
-from toffee_pipeline.train.board import Board
 from toffee_pipeline.train.data.examples import Reader
 from toffee_pipeline.train.data.stream import read_here
 from toffee_pipeline.train.loop import Worker, work
+from toffee_pipeline.train.mailbox import Mailbox
 from toffee_pipeline.train.ray_data import READ_CPUS, logical_cpus, ray_blocks
 
 
@@ -32,12 +32,12 @@ class Stopped(Exception):
 
 
 class RayHost:
-    """A worker's end of the board. Nothing waits for it: an answer counts when it is there."""
+    """A worker's end of the mailbox. Nothing waits for it: an answer counts when it is there."""
 
-    def __init__(self, board: Any) -> None:
-        self._board, self._answer, self._stop = board, None, False
+    def __init__(self, mailbox: Any) -> None:
+        self._mailbox, self._answer, self._stop = mailbox, None, False
 
-    def post(self, figures: dict[str, Any]) -> None:
+    def report(self, figures: dict[str, Any]) -> None:
         import ray
 
         if self._answer is not None:
@@ -45,12 +45,12 @@ class RayHost:
             if not done:
                 return
             self._stop = ray.get(self._answer)
-        self._answer = self._board.post.remote(figures)
+        self._answer = self._mailbox.report.remote(figures)
 
     def fail(self, message: str) -> None:
         import ray
 
-        ray.get(self._board.fail.remote(message))
+        ray.get(self._mailbox.fail.remote(message))
 
     def stopping(self) -> bool:
         return self._stop
@@ -70,7 +70,7 @@ def _train_worker(job: dict[str, Any]) -> None:
     worker = Worker(device, context.get_world_rank(), context.get_world_size())
     reader: Reader = job["reader"]
     blocks = ray_blocks(reader, worker.world, config.train.batch_size // worker.world)
-    work(config, job["storage"], reader, blocks, RayHost(job["board"]), worker)
+    work(config, job["storage"], reader, blocks, RayHost(job["mailbox"]), worker)
 
 
 def launch(config: TrainingConfig, storage: Storage, reader: Reader, display: TrainingDisplay) -> None:
@@ -82,20 +82,20 @@ def launch(config: TrainingConfig, storage: Storage, reader: Reader, display: Tr
         TrainingFailed: one line that says why.
     """
     if config.workers.placement == "inline":
-        board = Board()
-        with _stop_signals(board.stop):
+        mailbox = Mailbox()
+        with _stop_signals(mailbox.ask_to_stop):
             worker = Worker(pick_device(config.device))
-            work(config, storage, reader, read_here(reader), _InlineHost(board, display), worker)
-        _conclude(board.failure, board.stop_asked)
+            work(config, storage, reader, read_here(reader), _InlineHost(mailbox, display), worker)
+        _raise_what_happened(mailbox.failure, mailbox.stop_asked)
         return
     with ray_session(logical_cpus(config)):
         import ray
 
         _check_fits(config, read_cluster())
-        board_actor = ray.remote(num_cpus=0)(Board).remote()
+        mailbox_actor = ray.remote(num_cpus=0)(Mailbox).remote()
         asked = threading.Event()
         outcome: dict[str, Any] = {}
-        job = {"config": config, "storage": storage, "reader": reader, "board": board_actor}
+        job = {"config": config, "storage": storage, "reader": reader, "mailbox": mailbox_actor}
         thread = threading.Thread(target=_fit, args=(config, job, outcome), daemon=True)
         with _stop_signals(asked.set):
             thread.start()
@@ -103,15 +103,15 @@ def launch(config: TrainingConfig, storage: Storage, reader: Reader, display: Tr
             while thread.is_alive():
                 thread.join(0.5)
                 if asked.is_set() and not told:
-                    board_actor.stop.remote()
+                    mailbox_actor.ask_to_stop.remote()
                     told = True
-                figures, notes = ray.get([board_actor.progress.remote(), board_actor.take_notes.remote()])
+                figures, notes = ray.get([mailbox_actor.last_figures.remote(), mailbox_actor.take_notes.remote()])
                 for note in notes:
                     display.say(note)
                 if figures:
                     display.update(figures)
-        failure = ray.get(board_actor.why_failed.remote()) or outcome.get("error", "")
-        _conclude(failure, asked.is_set())
+        failure = ray.get(mailbox_actor.first_failure.remote()) or outcome.get("error", "")
+        _raise_what_happened(failure, asked.is_set())
 
 
 def _check_fits(config: TrainingConfig, cluster: Cluster) -> None:
@@ -130,11 +130,11 @@ def _fit(config: TrainingConfig, job: dict[str, Any], outcome: dict[str, Any]) -
 
     os.environ.setdefault("RAY_CHDIR_TO_TRIAL_DIR", "0")  # relative paths in the config mean this directory
     logging.getLogger("ray.train").setLevel(logging.ERROR)
-    workers, board = config.workers, job["board"]
+    workers, mailbox = config.workers, job["mailbox"]
 
-    class TellBoard(UserCallback):
+    class NoteLostWorkers(UserCallback):
         def after_exception(self, run_context: Any, worker_exceptions: dict[int, Exception]) -> None:
-            board.note.remote(f"lost {_why(worker_exceptions)}")
+            mailbox.note.remote(f"lost {_why(worker_exceptions)}")
 
     with tempfile.TemporaryDirectory() as notes:  # Ray Train's own; checkpoints go to the run directory
         trainer = TorchTrainer(
@@ -149,7 +149,7 @@ def _fit(config: TrainingConfig, job: dict[str, Any], outcome: dict[str, Any]) -
                 name=config.job,
                 storage_path=notes,
                 failure_config=FailureConfig(max_failures=workers.max_failures),
-                callbacks=[TellBoard()],
+                callbacks=[NoteLostWorkers()],
             ),
         )
         try:
@@ -168,21 +168,21 @@ def _why(failures: dict[int, Exception]) -> str:
 
 
 class _InlineHost:
-    def __init__(self, board: Board, display: TrainingDisplay) -> None:
-        self.board, self.display = board, display
+    def __init__(self, mailbox: Mailbox, display: TrainingDisplay) -> None:
+        self.mailbox, self.display = mailbox, display
 
-    def post(self, figures: dict[str, Any]) -> None:
-        self.board.post(figures)
+    def report(self, figures: dict[str, Any]) -> None:
+        self.mailbox.report(figures)
         self.display.update(figures)
 
     def fail(self, message: str) -> None:
-        self.board.fail(message)
+        self.mailbox.fail(message)
 
     def stopping(self) -> bool:
-        return self.board.stop_asked
+        return self.mailbox.stop_asked
 
 
-def _conclude(failure: str, stopped: bool) -> None:
+def _raise_what_happened(failure: str, stopped: bool) -> None:
     if failure:
         raise TrainingFailed(failure)
     if stopped:

@@ -28,7 +28,7 @@ FLUSH_EVERY_S = 30.0
 class Host(Protocol):
     """Where the worker runs: it hears of progress, and may ask to stop."""
 
-    def post(self, figures: dict[str, Any]) -> None:
+    def report(self, figures: dict[str, Any]) -> None:
         """Progress, from rank 0 after every step."""
 
     def fail(self, message: str) -> None:
@@ -144,7 +144,7 @@ class _Session:
             trainer.figures = figures
             step = trainer.step
             if self.first:
-                host.post({"step": step, "broken": self.batches.broken, **figures})
+                host.report({"step": step, "broken": self.batches.broken, **figures})
             if self.tracker and (step % tracking.log_every_steps == 0 or step == train.max_steps):
                 self.tracker.log(step, figures)
                 if time.monotonic() - self.flushed > FLUSH_EVERY_S:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 
-class Board:
+class Mailbox:
     """On Ray it is an actor."""
 
     def __init__(self) -> None:
@@ -14,12 +14,13 @@ class Board:
         self.notes: list[str] = []
         self.stop_asked = False
 
-    def post(self, figures: dict[str, Any]) -> bool:
-        """Rank 0's progress. Returns whether to stop."""
+    def report(self, figures: dict[str, Any]) -> bool:
+        """Takes rank 0's figures of a step. Returns whether to stop."""
         self.figures = figures
         return self.stop_asked
 
     def fail(self, message: str) -> None:
+        """Takes what ends the training; the first one counts."""
         self.failure = self.failure or message
 
     def note(self, line: str) -> None:
@@ -30,11 +31,13 @@ class Board:
         taken, self.notes = self.notes, []
         return taken
 
-    def stop(self) -> None:
+    def ask_to_stop(self) -> None:
         self.stop_asked = True
 
-    def progress(self) -> dict[str, Any]:
+    def last_figures(self) -> dict[str, Any]:
+        """{} before the first step."""
         return self.figures
 
-    def why_failed(self) -> str:
+    def first_failure(self) -> str:
+        """ "" where nothing failed."""
         return self.failure
