@@ -14,7 +14,7 @@ from toffee_pipeline.config.generate import RunConfig
 from toffee_pipeline.console.clock import clock
 from toffee_pipeline.console.generation import GenerationDisplay
 from toffee_pipeline.console.options import Job, job_options, stop_politely
-from toffee_pipeline.models.roles import describe_roles
+from toffee_pipeline.models.roles import describe_roles, require_weights
 from toffee_pipeline.on_ray.metrics import RayRecord
 from toffee_pipeline.plan.plan import Plan
 from toffee_pipeline.report.live import LiveReport
@@ -36,6 +36,8 @@ def main(config: RunConfig, output: str, dry_run: bool) -> None:
 
 def generate(config: RunConfig, output: str, dry_run: bool = False) -> dict[str, Any] | None:
     """The whole job. Returns the summary; None after a dry run."""
+    if not dry_run:
+        require_weights(config)
     plan, roles = Plan(config), describe_roles(config)
     storage = open_storage(output, config.output.endpoint_url)
     click.echo(

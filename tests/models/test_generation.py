@@ -9,12 +9,11 @@ import torch
 from PIL import Image
 
 from toffee_pipeline.config.base import SamplingConfig
-from toffee_pipeline.config.generate import RunConfig, SubjectsConfig
+from toffee_pipeline.config.generate import RunConfig
 from toffee_pipeline.errors import SampleError
 from toffee_pipeline.models.depth import DepthEstimator
-from toffee_pipeline.models.draft import ControlNetDraft
-from toffee_pipeline.models.subject import FolderSubject, SDXLSubject
-from toffee_pipeline.models.view_generator import ViewGenerator
+from toffee_pipeline.models.roles import load_role
+from toffee_pipeline.models.subject import FolderSubject
 from toffee_pipeline.schema import Pair, Subject
 
 
@@ -27,7 +26,7 @@ def test_synthesised_subjects_are_independent(
     scheduler: str,
 ) -> None:
     sampling = SamplingConfig(scheduler=scheduler, num_inference_steps=4)
-    model = SDXLSubject(make_config(stages={"synthesize": {"sampling": sampling}}), device)
+    model = load_role("subject", make_config(stages={"synthesize": {"sampling": sampling}}), device)
     assert_independent(lambda rows: model.create([subjects[i] for i in rows]))
 
 
@@ -39,7 +38,7 @@ def test_drafts_are_independent_and_follow_the_depth(
     images: list[np.ndarray],
     assert_independent: Callable,
 ) -> None:
-    model = ControlNetDraft(config, device)
+    model = load_role("draft", config, device)
     depths = [image[..., 0].astype(np.float32) / 255 for image in images]
 
     def draft(rows: list[int], layouts: list[np.ndarray] = depths) -> list[np.ndarray]:
@@ -56,7 +55,7 @@ def test_views_are_independent_and_another_seed_is_another_view(
     tokens: torch.Tensor,
     assert_independent: Callable,
 ) -> None:
-    model = ViewGenerator(config, device)
+    model = load_role("view", config, device)
     assert_independent(lambda rows: model.generate(tokens[rows], subjects, [5 + i for i in rows]))
     first, second = (model.generate(tokens[:1], subjects[:1], [seed])[0] for seed in (1, 2))
     assert not np.array_equal(first, second)
@@ -65,7 +64,7 @@ def test_views_are_independent_and_another_seed_is_another_view(
 def test_views_come_in_the_size_of_the_run(
     make_config: Callable[..., RunConfig], device: torch.device, subjects: list[Subject], tokens: torch.Tensor
 ) -> None:
-    model = ViewGenerator(make_config().model_copy(update={"size_px": 128}), device)
+    model = load_role("view", make_config().model_copy(update={"size_px": 128}), device)
     assert model.generate(tokens[:1], subjects[:1], [1])[0].shape == (128, 128, 3)
 
 
@@ -82,12 +81,10 @@ def test_depth_is_stretched_and_independent(
     assert np.abs(model.estimate(images[1:2], subjects[1:2])[0] - together[1]).max() < 1e-4
 
 
-def test_folder_reads_squares_and_reports_what_it_cannot_read(
-    make_config: Callable[..., RunConfig], device: torch.device, tmp_path: Path
-) -> None:
+def test_folder_reads_squares_and_reports_what_it_cannot_read(tmp_path: Path) -> None:
     Image.new("RGB", (100, 80), (10, 200, 30)).save(tmp_path / "fine.png")
     (tmp_path / "broken.jpg").write_bytes(b"no image")
-    model = FolderSubject(make_config(subjects=SubjectsConfig(source="folder", path=tmp_path)), device)
+    model = FolderSubject(tmp_path, 64)
     paths = ("fine.png", "broken.jpg", "missing.png", None)
     fine, *errors = model.create([Subject(f"s{i}", "mug", "a mug", i, path) for i, path in enumerate(paths)])
     assert isinstance(fine, np.ndarray) and fine.shape == (64, 64, 3) and (fine == (10, 200, 30)).all()
@@ -96,9 +93,7 @@ def test_folder_reads_squares_and_reports_what_it_cannot_read(
     assert "broken.jpg" in str(errors[0]) and "missing.png" in str(errors[1]) and "s3" in str(errors[2])
 
 
-def test_a_folder_that_is_gone_is_no_fault_of_its_images(
-    make_config: Callable[..., RunConfig], device: torch.device, tmp_path: Path
-) -> None:
-    model = FolderSubject(make_config(subjects=SubjectsConfig(source="folder", path=tmp_path / "gone")), device)
+def test_a_folder_that_is_gone_is_no_fault_of_its_images(tmp_path: Path) -> None:
+    model = FolderSubject(tmp_path / "gone", 64)
     with pytest.raises(FileNotFoundError, match="subjects.path: .*gone is not a folder"):
         model.create([Subject("s0", "mug", "a mug", 0, "fine.png")])

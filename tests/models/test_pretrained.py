@@ -12,12 +12,9 @@ from toffee_pipeline.config.base import ModelSpec, SegmenterSpec
 from toffee_pipeline.config.generate import RunConfig
 from toffee_pipeline.models import grounded_sam
 from toffee_pipeline.models.depth import DepthEstimator
-from toffee_pipeline.models.draft import ControlNetDraft
-from toffee_pipeline.models.registry import make_mask_model
+from toffee_pipeline.models.roles import load_role
 from toffee_pipeline.models.scores import DinoScorer
-from toffee_pipeline.models.subject import SDXLSubject
 from toffee_pipeline.models.tiny import untrained
-from toffee_pipeline.models.view_generator import ViewGenerator
 from toffee_pipeline.schema import Pair, Subject
 
 MakeConfig = Callable[..., RunConfig]
@@ -38,9 +35,9 @@ def test_sdxl_and_controlnet(
     untrained.build("sdxl").save_pretrained(tmp_path / "sdxl")
     untrained.build("controlnet").save_pretrained(tmp_path / "controlnet")
     loaded = make_config({name: ModelSpec(path=tmp_path / name) for name in ("sdxl", "controlnet")})
-    assert same(*(SDXLSubject(each, device).create(subjects) for each in (config, loaded)))
+    assert same(*(load_role("subject", each, device).create(subjects) for each in (config, loaded)))
     depths = [np.eye(64, dtype=np.float32)] * 3
-    assert same(*(ControlNetDraft(each, device).draft(pairs, subjects, depths) for each in (config, loaded)))
+    assert same(*(load_role("draft", each, device).draft(pairs, subjects, depths) for each in (config, loaded)))
 
 
 def test_view_generator(
@@ -55,7 +52,7 @@ def test_view_generator(
     untrained.build("vae").save_pretrained(tmp_path / "vae")
     untrained.velocity_scheduler().save_pretrained(tmp_path / "scheduler")
     loaded = make_config({"view_generator": ModelSpec(path=tmp_path)})
-    assert same(*(ViewGenerator(each, device).generate(tokens, subjects, [1, 2, 3]) for each in (config, loaded)))
+    assert same(*(load_role("view", each, device).generate(tokens, subjects, [1, 2, 3]) for each in (config, loaded)))
 
 
 def test_depth(
@@ -94,13 +91,11 @@ def test_grounded_sam(
         "segmenter": SegmenterSpec(path=tmp_path / "sam.pth", type="vit_b"),
     }
     loaded = make_config(weights)
-    assert same(*(make_mask_model(each, device).segment(images, subjects) for each in (config, loaded)))
+    assert same(*(load_role("mask", each, device).segment(images, subjects) for each in (config, loaded)))
 
 
-def test_filter_dino_is_a_vit_of_224_px(
-    make_config: MakeConfig, device: torch.device, tmp_path: Path, images: list[np.ndarray]
-) -> None:
+def test_filter_dino_is_a_vit_of_224_px(device: torch.device, tmp_path: Path, images: list[np.ndarray]) -> None:
     options = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
     ViTModel(ViTConfig(image_size=224, **options)).save_pretrained(tmp_path)
-    scorer = DinoScorer(make_config({"filter_dino": ModelSpec(path=tmp_path)}), device)
+    scorer = DinoScorer(ModelSpec(path=tmp_path), device)
     assert scorer.score(images, images) == pytest.approx([1, 1, 1], abs=1e-5)

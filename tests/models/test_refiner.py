@@ -10,7 +10,7 @@ from toffee_pipeline.config.base import ModelSpec, SamplingConfig
 from toffee_pipeline.config.generate import RunConfig
 from toffee_pipeline.errors import SampleError
 from toffee_pipeline.models.networks.refiner import TOKEN_MAP_FILE, RefinerNetwork
-from toffee_pipeline.models.refiner import Refiner
+from toffee_pipeline.models.roles import load_role
 from toffee_pipeline.models.tiny import untrained
 from toffee_pipeline.models.tiny.architectures import build_refiner_unet
 
@@ -30,7 +30,7 @@ def test_refined_samples_are_independent(
     tokens: torch.Tensor,
     assert_independent: Callable,
 ) -> None:
-    refiner = Refiner(config, device)
+    refiner = load_role("refiner", config, device)
     assert_independent(lambda rows: refiner.refine([images[i] for i in rows], tokens[rows], [SEEDS[i] for i in rows]))
 
 
@@ -45,7 +45,7 @@ def test_edits_are_independent_and_exact_outside_the_mask(
     scheduler: str,
 ) -> None:
     sampling = SamplingConfig(scheduler=scheduler, num_inference_steps=4)
-    refiner = Refiner(make_config(stages={"refine": {"sampling": sampling}}), device)
+    refiner = load_role("refiner", make_config(stages={"refine": {"sampling": sampling}}), device)
     drafts = images[::-1]
 
     def edit(rows: list[int]) -> list[np.ndarray]:
@@ -64,7 +64,7 @@ def test_guidance_and_tokens_change_the_image(
     plain = SamplingConfig(scheduler="ddim", num_inference_steps=4, guidance_scale=1.0)
     guided = plain.model_copy(update={"guidance_scale": 4.0})
     results = [
-        Refiner(make_config(stages={"refine": {"sampling": sampling, "strength": 1.0}}), device).refine(
+        load_role("refiner", make_config(stages={"refine": {"sampling": sampling, "strength": 1.0}}), device).refine(
             images[:1], condition, SEEDS[:1]
         )[0]
         for sampling, condition in ((plain, tokens[:1]), (guided, tokens[:1]), (plain, tokens[1:2]))
@@ -75,7 +75,7 @@ def test_guidance_and_tokens_change_the_image(
 def test_a_sample_that_breaks_is_an_error_and_its_neighbours_live(
     config: RunConfig, device: torch.device, images: list[np.ndarray], masks: list[np.ndarray], tokens: torch.Tensor
 ) -> None:
-    refiner = Refiner(config, device)
+    refiner = load_role("refiner", config, device)
     expected = refiner.refine(images, tokens, SEEDS)
     broken = tokens.clone()
     broken[1] = torch.nan
@@ -113,6 +113,6 @@ def test_a_saved_refiner_loads_as_pretrained(
 ) -> None:
     untrained.build("refiner").half().save(tmp_path)
     weights = {"refiner": ModelSpec(path=tmp_path), "vae": ModelSpec(weights="untrained")}
-    loaded = Refiner(make_config(weights), device).refine(images, tokens, SEEDS)
-    built = Refiner(config, device).refine(images, tokens, SEEDS)
+    loaded = load_role("refiner", make_config(weights), device).refine(images, tokens, SEEDS)
+    built = load_role("refiner", config, device).refine(images, tokens, SEEDS)
     assert np.abs(loaded[0].astype(int) - built[0]).mean() < 1  # saved in half precision

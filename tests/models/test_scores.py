@@ -1,6 +1,5 @@
 import json
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +21,7 @@ PROMPTS = ["a red mug", "a very long story about a toy car on a beach", "a cat"]
 def test_clip_scores_are_cosines_and_independent(
     config: RunConfig, device: torch.device, images: list[np.ndarray]
 ) -> None:
-    scorer = ClipScorer(config, device)
+    scorer = ClipScorer(config.models.clip, device)
     scores = scorer.score(images, PROMPTS)
     assert all(-1 <= score <= 1 for score in scores) and len(set(scores)) == 3
     assert scorer.score(images[1:2], PROMPTS[1:2]) == pytest.approx(scores[1:2], abs=1e-5)
@@ -30,7 +29,6 @@ def test_clip_scores_are_cosines_and_independent(
 
 
 def test_clip_reads_its_nano_folder(
-    make_config: Callable[..., RunConfig],
     config: RunConfig,
     device: torch.device,
     images: list[np.ndarray],
@@ -44,14 +42,14 @@ def test_clip_reads_its_nano_folder(
     save_file(untrained.build("clip").state_dict(), folder / "model.safetensors")
     shutil.copy(open_clip.tokenizer.default_bpe(), folder / "bpe.txt.gz")
     monkeypatch.setattr(weights, "NANO_WEIGHTS", tmp_path)
-    scorer = ClipScorer(make_config({"clip": ClipSpec(weights="nano")}), device)
-    assert scorer.score(images, PROMPTS) == ClipScorer(config, device).score(images, PROMPTS)
+    scorer = ClipScorer(ClipSpec(weights="nano"), device)
+    assert scorer.score(images, PROMPTS) == ClipScorer(config.models.clip, device).score(images, PROMPTS)
 
 
 def test_dino_scores_are_cosines_and_independent(
     config: RunConfig, device: torch.device, images: list[np.ndarray]
 ) -> None:
-    scorer = DinoScorer(config, device)
+    scorer = DinoScorer(config.models.filter_dino, device)
     scores = scorer.score(images, images[::-1])
     assert scores[1] == pytest.approx(1, abs=1e-5) and scores[0] == pytest.approx(scores[2], abs=1e-5)
     assert scores[0] < 1

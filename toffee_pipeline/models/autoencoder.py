@@ -10,9 +10,7 @@ from diffusers import AutoencoderKL
 from torch import Tensor
 
 from toffee_pipeline.config.base import ModelSpec
-from toffee_pipeline.config.generate import ModelsConfig
 from toffee_pipeline.models.loading import load_model
-from toffee_pipeline.models.roles import refiner_vae
 from toffee_pipeline.models.tensors import to_tensor
 
 
@@ -42,8 +40,3 @@ class Autoencoder:
 def load_autoencoder(spec: ModelSpec, device: torch.device, subfolder: str = "") -> Autoencoder:
     """The VAE of a spec; `subfolder` of a pretrained pipeline."""
     return Autoencoder(load_model(AutoencoderKL, spec, "vae", device, subfolder, torch.float32))
-
-
-def load_refiner_autoencoder(models: ModelsConfig, device: torch.device) -> Autoencoder:
-    """The VAE of `refiner_vae` on the device."""
-    return load_autoencoder(refiner_vae(models), device, "" if models.vae else "vae")

@@ -8,7 +8,8 @@ import numpy as np
 import torch
 from diffusers import ControlNetModel, StableDiffusionXLControlNetPipeline
 
-from toffee_pipeline.config.generate import RunConfig
+from toffee_pipeline.config.base import ModelSpec
+from toffee_pipeline.config.stages import DraftConfig
 from toffee_pipeline.errors import SampleError
 from toffee_pipeline.models.loading import load_model
 from toffee_pipeline.models.sampling import generators, make_scheduler
@@ -20,12 +21,13 @@ from toffee_pipeline.schema import Pair, Subject
 class ControlNetDraft:
     """SDXL with a depth ControlNet, by the stock pipeline (ours: the paper names no base model)."""
 
-    def __init__(self, config: RunConfig, device: torch.device) -> None:
-        self.device, self.sampling, self.size_px = device, config.stages.draft.sampling, config.size_px
-        self.controlnet_conditioning_scale = config.stages.draft.controlnet_conditioning_scale
-        components, self.autoencoder = load_sdxl(config.models.sdxl, device)
-        controlnet = load_model(ControlNetModel, config.models.controlnet, "controlnet", device)
-        self.pipeline = StableDiffusionXLControlNetPipeline(**components, controlnet=controlnet, add_watermarker=False)
+    def __init__(
+        self, sdxl: ModelSpec, controlnet: ModelSpec, settings: DraftConfig, size_px: int, device: torch.device
+    ) -> None:
+        self.device, self.settings, self.size_px = device, settings, size_px
+        components, self.autoencoder = load_sdxl(sdxl, device)
+        network = load_model(ControlNetModel, controlnet, "controlnet", device)
+        self.pipeline = StableDiffusionXLControlNetPipeline(**components, controlnet=network, add_watermarker=False)
         self.pipeline.set_progress_bar_config(disable=True)
         self.scheduler_config = self.pipeline.scheduler.config
 
@@ -42,16 +44,16 @@ class ControlNetDraft:
         Returns:
             uint8 (size_px, size_px, 3) each, or a SampleError in its place.
         """
-        self.pipeline.scheduler = make_scheduler(self.sampling, self.scheduler_config)
+        self.pipeline.scheduler = make_scheduler(self.settings.sampling, self.scheduler_config)
         layout = torch.from_numpy(np.stack(depths)).to(self.device)[:, None].expand(-1, 3, -1, -1)
         latents = self.pipeline(
             prompt=[pair.prompt for pair in pairs],
             image=layout,
             height=self.size_px,
             width=self.size_px,
-            num_inference_steps=self.sampling.num_inference_steps,
-            guidance_scale=self.sampling.guidance_scale,
-            controlnet_conditioning_scale=self.controlnet_conditioning_scale,
+            num_inference_steps=self.settings.sampling.num_inference_steps,
+            guidance_scale=self.settings.sampling.guidance_scale,
+            controlnet_conditioning_scale=self.settings.controlnet_conditioning_scale,
             generator=generators([pair.seed for pair in pairs]),
             output_type="latent",
         ).images

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from huggingface_hub.utils import disable_progress_bars
 
 from toffee_pipeline.config.generate import RunConfig
-from toffee_pipeline.models import registry
 from toffee_pipeline.models.loading import pick_device
+from toffee_pipeline.models.protocols import DepthModel, DraftModel, MaskModel, SubjectModel, ViewModel
+from toffee_pipeline.models.roles import ROLES, load_role
 
 if TYPE_CHECKING:
     from toffee_pipeline.models.dino import DinoEncoder
@@ -18,53 +18,27 @@ if TYPE_CHECKING:
 
 
 class ModelSet:
-    """Attributes are the model roles; what they promise stands in their classes' docstrings."""
+    """Attributes are the roles of `ROLES`; what they promise stands in `protocols.py` and in their classes."""
+
+    subject: SubjectModel
+    mask: MaskModel
+    depth: DepthModel
+    draft: DraftModel
+    view: ViewModel
+    dino: DinoEncoder
+    refiner: Refiner
+    dino_scorer: DinoScorer
+    clip_scorer: ClipScorer
 
     def __init__(self, config: RunConfig) -> None:
         self.config = config
         self.device = pick_device(config.device)
         disable_progress_bars()  # transformers goes by it: a bar per model's tensors would drown the job's own progress
 
-    @cached_property
-    def subject(self) -> registry.SubjectModel:
-        return registry.make_subject_model(self.config, self.device)
-
-    @cached_property
-    def mask(self) -> registry.MaskModel:
-        return registry.make_mask_model(self.config, self.device)
-
-    @cached_property
-    def depth(self) -> registry.DepthModel:
-        return registry.make_depth_model(self.config, self.device)
-
-    @cached_property
-    def draft(self) -> registry.DraftModel:
-        return registry.make_draft_model(self.config, self.device)
-
-    @cached_property
-    def view(self) -> registry.ViewModel:
-        return registry.make_view_model(self.config, self.device)
-
-    @cached_property
-    def dino(self) -> DinoEncoder:
-        from toffee_pipeline.models.dino import DinoEncoder
-
-        return DinoEncoder(self.config.models.dino, self.device)
-
-    @cached_property
-    def refiner(self) -> Refiner:
-        from toffee_pipeline.models.refiner import Refiner
-
-        return Refiner(self.config, self.device)
-
-    @cached_property
-    def dino_scorer(self) -> DinoScorer:
-        from toffee_pipeline.models.scores import DinoScorer
-
-        return DinoScorer(self.config, self.device)
-
-    @cached_property
-    def clip_scorer(self) -> ClipScorer:
-        from toffee_pipeline.models.scores import ClipScorer
-
-        return ClipScorer(self.config, self.device)
+    def __getattr__(self, role: str) -> Any:
+        """Loads a role's model; Python asks only for attributes that are not there yet."""
+        if role not in ROLES:
+            raise AttributeError(f"no role {role!r}, only {', '.join(ROLES)}")
+        model = load_role(role, self.config, self.device)
+        setattr(self, role, model)
+        return model

@@ -8,9 +8,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from toffee_pipeline.config.generate import RunConfig
+from toffee_pipeline.config.base import ModelSpec
+from toffee_pipeline.config.stages import RefineConfig
 from toffee_pipeline.errors import SampleError
-from toffee_pipeline.models.autoencoder import load_refiner_autoencoder
+from toffee_pipeline.models.autoencoder import load_autoencoder
 from toffee_pipeline.models.blended import composite, latent_mask
 from toffee_pipeline.models.loading import build_untrained, dtype_of, local_folder
 from toffee_pipeline.models.networks.refiner import RefinerNetwork
@@ -19,18 +20,23 @@ from toffee_pipeline.models.tensors import to_images
 
 
 class Refiner:
-    """Paints the subject's details into drafts: SDEdit from the draft's latents, conditioned on mixed DINO tokens."""
+    """Paints the subject's details into drafts: SDEdit from the draft's latents, conditioned on mixed DINO tokens.
 
-    def __init__(self, config: RunConfig, device: torch.device) -> None:
-        spec = config.models.refiner
-        self.device, self.strength, self.sampling = device, config.stages.refine.strength, config.stages.refine.sampling
-        self.autoencoder = load_refiner_autoencoder(config.models, device)
+    Args:
+        vae: the weights of the VAE that it works in, and their subfolder in a pipeline.
+    """
+
+    def __init__(
+        self, refiner: ModelSpec, vae: tuple[ModelSpec, str], settings: RefineConfig, device: torch.device
+    ) -> None:
+        self.device, self.strength, self.sampling = device, settings.strength, settings.sampling
+        self.autoencoder = load_autoencoder(vae[0], device, vae[1])
         network: RefinerNetwork
-        if spec.weights == "untrained":
+        if refiner.weights == "untrained":
             network = build_untrained("refiner")
         else:
-            folder = local_folder(spec, "refiner")
-            network = RefinerNetwork.load(folder, self.autoencoder.scale_factor, dtype_of(spec), spec.variant)
+            folder = local_folder(refiner, "refiner")
+            network = RefinerNetwork.load(folder, self.autoencoder.scale_factor, dtype_of(refiner), refiner.variant)
         self.network = network.to(device)
 
     @torch.inference_mode()

@@ -1,51 +1,170 @@
-"""What a run says about its models: who plays each role. Knows no torch, so that a job's driver can say it at once."""
+"""The table of roles: which class plays each, with which weights, and who may stand in for it.
+
+Knows no torch, so that a job's driver can say who plays what; a class is imported with its libraries when it is loaded.
+"""
 
 from __future__ import annotations
 
+from pkgutil import resolve_name
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
 from toffee_pipeline.config.base import ModelSpec
 from toffee_pipeline.config.generate import ModelsConfig, RunConfig
-from toffee_pipeline.models.weights import describe_weights
+from toffee_pipeline.errors import ConfigError
+from toffee_pipeline.models.weights import describe_weights, resolve
+
+if TYPE_CHECKING:
+    import torch
 
 STAND_IN = "renderer (stand-in)"
+MODELS, RENDERER = "toffee_pipeline.models", "toffee_pipeline.nano.renderer"
+FOLDER = f"{MODELS}.subject:FolderSubject"
+"""Plays the subject from a folder of images."""
 
 
-def refiner_vae(models: ModelsConfig) -> ModelSpec:
-    """The VAE that the Refiner works in: `models.vae`, else of the Refiner's kind; SDXL's for a pretrained Refiner."""
+class Weights(NamedTuple):
+    """One set of weights behind a role.
+
+    label: its name in run.json. key: its field of `ModelsConfig`. network: the nano weights' folder.
+    """
+
+    label: str
+    key: str
+    network: str
+
+
+class Role(NamedTuple):
+    """Who plays a role. The class takes its weights' specs, its own settings, `size_px` if it needs that, the device.
+
+    stage: whose settings are its own. stand_in: the renderer's class, which takes `size_px` alone.
+    """
+
+    plays: str
+    weights: tuple[Weights, ...]
+    stage: str | None = None
+    takes_size: bool = False
+    stand_in: str | None = None
+
+
+ROLES = {
+    "subject": Role(
+        f"{MODELS}.subject:SDXLSubject",
+        (Weights("subject", "sdxl", "sdxl"),),
+        stage="synthesize",
+        takes_size=True,
+        stand_in=f"{RENDERER}:RendererSubject",
+    ),
+    "mask": Role(
+        f"{MODELS}.grounded_sam:GroundedSam",
+        (Weights("detector", "detector", "detector"), Weights("segmenter", "segmenter", "segmenter")),
+        stage="segment",
+        stand_in=f"{RENDERER}:RendererMask",
+    ),
+    "depth": Role(
+        f"{MODELS}.depth:DepthEstimator",
+        (Weights("depth", "depth", "depth"),),
+        stand_in=f"{RENDERER}:RendererDepth",
+    ),
+    "draft": Role(
+        f"{MODELS}.draft:ControlNetDraft",
+        (Weights("draft", "sdxl", "sdxl"), Weights("controlnet", "controlnet", "controlnet")),
+        stage="draft",
+        takes_size=True,
+        stand_in=f"{RENDERER}:RendererDraft",
+    ),
+    "dino": Role(f"{MODELS}.dino:DinoEncoder", (Weights("dino", "dino", "dino"),)),
+    "refiner": Role(
+        f"{MODELS}.refiner:Refiner",
+        (Weights("refiner", "refiner", "refiner"), Weights("vae", "vae", "vae")),
+        stage="refine",
+    ),
+    "view": Role(
+        f"{MODELS}.view_generator:ViewGenerator",
+        (Weights("view", "view_generator", "view_generator"),),
+        stage="view",
+        takes_size=True,
+        stand_in=f"{RENDERER}:RendererView",
+    ),
+    "clip_scorer": Role(f"{MODELS}.scores:ClipScorer", (Weights("clip", "clip", "clip"),)),
+    "dino_scorer": Role(f"{MODELS}.scores:DinoScorer", (Weights("filter_dino", "filter_dino", "dino"),)),
+}
+"""In the order in which run.json names them."""
+
+
+def load_role(name: str, config: RunConfig, device: torch.device) -> Any:
+    """The model that plays the role, on its device; the first load of a role imports its libraries.
+
+    Raises FileNotFoundError where its weights are missing.
+    """
+    role, player = ROLES[name], _player(name, config)
+    if player == "folder":
+        return resolve_name(FOLDER)(config.subjects.path, config.size_px)
+    if player == "renderer":
+        assert role.stand_in is not None  # the config names only roles that have one
+        return resolve_name(role.stand_in)(config.size_px)
+    arguments: list[Any] = [
+        refiner_vae(config.models) if weights.key == "vae" else getattr(config.models, weights.key)
+        for weights in role.weights
+    ]
+    if role.stage:
+        arguments.append(config.stage(role.stage))
+    if role.takes_size:
+        arguments.append(config.size_px)
+    return resolve_name(role.plays)(*arguments, device)
+
+
+def refiner_vae(models: ModelsConfig) -> tuple[ModelSpec, str]:
+    """The VAE that the Refiner works in, and its subfolder: `models.vae`, else of the Refiner's kind; SDXL's own for a
+    pretrained Refiner."""
     if models.vae is not None:
-        return models.vae
-    return models.sdxl if models.refiner.weights == "pretrained" else ModelSpec(weights=models.refiner.weights)
+        return models.vae, ""
+    return (models.sdxl if models.refiner.weights == "pretrained" else ModelSpec(weights=models.refiner.weights)), "vae"
 
 
 def describe_roles(config: RunConfig) -> dict[str, str]:
     """Who plays each role, such as {"mask": "renderer (stand-in)", "refiner": "nano weights 0123456789abcdef"}.
 
-    Reads the weights that lie in local folders, to hash them. Raises FileNotFoundError where they are missing.
+    Reads the weights that lie in local folders, to hash them; of those that are missing it says so.
     """
-    models = config.models
-    roles: dict[str, str] = {}
+    described: dict[str, str] = {}
+    for name in ROLES:
+        player = _player(name, config)
+        if player != "networks":
+            described[name] = STAND_IN if player == "renderer" else "folder of images"
+        for label, spec, network in _networks(name, config):
+            try:
+                described[label] = describe_weights(spec, network)
+            except FileNotFoundError as error:
+                described[label] = f"missing: {error}"
+    return described
 
-    def network(name: str, spec: ModelSpec, folder: str, role: str | None = None) -> None:
-        roles[name] = STAND_IN if role and config.plays_renderer(role) else describe_weights(spec, folder)
 
-    if config.subjects.source == "synthesis":
-        network("subject", models.sdxl, "sdxl")
-    else:
-        roles["subject"] = STAND_IN if config.subjects.source == "renderer" else "folder of images"
-    if config.plays_renderer("mask"):
-        roles["mask"] = STAND_IN
-    else:
-        network("detector", models.detector, "detector")
-        network("segmenter", models.segmenter, "segmenter")
-    network("depth", models.depth, "depth", "depth")
-    if config.plays_renderer("draft"):
-        roles["draft"] = STAND_IN
-    else:
-        network("draft", models.sdxl, "sdxl")
-        network("controlnet", models.controlnet, "controlnet")
-    network("dino", models.dino, "dino")
-    network("refiner", models.refiner, "refiner")
-    network("vae", refiner_vae(models), "vae")
-    network("view", models.view_generator, "view_generator", "view")
-    network("clip", models.clip, "clip")
-    network("filter_dino", models.filter_dino, "dino")
-    return roles
+def require_weights(config: RunConfig) -> None:
+    """Raises ConfigError that names all weights that should lie on this machine and do not."""
+    missing: list[str] = []
+    for name in ROLES:
+        for _, spec, network in _networks(name, config):
+            if spec.weights != "untrained":
+                try:
+                    resolve(spec, network)
+                except FileNotFoundError as error:
+                    missing.append(str(error))
+    if missing:
+        raise ConfigError(f"missing weights: {'; '.join(dict.fromkeys(missing))}")
+
+
+def _player(name: str, config: RunConfig) -> Literal["networks", "renderer", "folder"]:
+    if name == "subject" and config.subjects.source == "folder":
+        return "folder"
+    renders = config.subjects.source == "renderer" if name == "subject" else config.plays_renderer(name)
+    return "renderer" if renders else "networks"
+
+
+def _networks(name: str, config: RunConfig) -> list[tuple[str, ModelSpec, str]]:
+    """Label, spec and nano folder of all weights that the role needs under this config."""
+    if _player(name, config) != "networks":
+        return []
+    return [
+        (label, refiner_vae(config.models)[0] if key == "vae" else getattr(config.models, key), network)
+        for label, key, network in ROLES[name].weights
+    ]

@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from torchvision.transforms import Compose
 from transformers import AutoModel, Dinov2Model
 
-from toffee_pipeline.config.generate import ModelsConfig, RunConfig
+from toffee_pipeline.config.base import ClipSpec, ModelSpec
 from toffee_pipeline.models.loading import build_untrained, dtype_of, load_model
 from toffee_pipeline.models.tensors import (
     HALF,
@@ -34,9 +34,9 @@ from toffee_pipeline.models.weights import resolve
 class ClipScorer:
     """CLIP's similarity of images and prompts."""
 
-    def __init__(self, config: RunConfig, device: torch.device) -> None:
+    def __init__(self, spec: ClipSpec, device: torch.device) -> None:
         self.device = device
-        model, self.preprocess, self.tokenizer = _load_clip(config.models)
+        model, self.preprocess, self.tokenizer = _load_clip(spec)
         self.model = model.to(device).eval()
 
     @torch.inference_mode()
@@ -55,8 +55,7 @@ class ClipScorer:
 class DinoScorer:
     """Cosine of DINO's CLS tokens. The paper's thresholds hold for DINO ViT-S/16."""
 
-    def __init__(self, config: RunConfig, device: torch.device) -> None:
-        spec = config.models.filter_dino
+    def __init__(self, spec: ModelSpec, device: torch.device) -> None:
         self.device, self.pretrained = device, spec.weights == "pretrained"
         self.model = load_model(AutoModel if self.pretrained else Dinov2Model, spec, "dino", device)
 
@@ -80,21 +79,20 @@ def _cosines(first: Tensor, second: Tensor) -> list[float]:
     return F.cosine_similarity(first, second, dim=-1).tolist()
 
 
-def _load_clip(models: ModelsConfig) -> tuple[open_clip.CLIP, Compose, open_clip.SimpleTokenizer]:
+def _load_clip(spec: ClipSpec) -> tuple[open_clip.CLIP, Compose, open_clip.SimpleTokenizer]:
     """Model, image preprocessing and tokenizer.
 
     Pretrained weights: a local file; or a hub id, of which the file `variant` (open_clip_model.safetensors) is taken;
     or one of open_clip's own tags, such as "openai".
     """
-    spec = models.clip
     if spec.weights == "pretrained":
         source = str(resolve(spec, "clip"))
         if spec.path is None and "/" in source:
             source = hf_hub_download(source, spec.variant or "open_clip_model.safetensors", revision=spec.revision)
         model, _, preprocess = open_clip.create_model_and_transforms(
-            models.clip.architecture, pretrained=source, precision="fp32"
+            spec.architecture, pretrained=source, precision="fp32"
         )
-        return model.to(dtype_of(spec)), preprocess, open_clip.get_tokenizer(models.clip.architecture)
+        return model.to(dtype_of(spec)), preprocess, open_clip.get_tokenizer(spec.architecture)
     if spec.weights == "untrained":
         model, bpe = build_untrained("clip"), {}
     else:

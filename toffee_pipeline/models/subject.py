@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
 from diffusers import StableDiffusionXLPipeline
 
-from toffee_pipeline.config.generate import RunConfig
+from toffee_pipeline.config.base import ModelSpec
+from toffee_pipeline.config.stages import SynthesizeConfig
 from toffee_pipeline.errors import ImageError, SampleError
 from toffee_pipeline.images import fit_square, read_file
 from toffee_pipeline.models.sampling import generators, make_scheduler
@@ -20,9 +22,9 @@ from toffee_pipeline.schema import Subject
 class SDXLSubject:
     """Text to image by the stock SDXL pipeline."""
 
-    def __init__(self, config: RunConfig, device: torch.device) -> None:
-        self.sampling, self.size_px = config.stages.synthesize.sampling, config.size_px
-        components, self.autoencoder = load_sdxl(config.models.sdxl, device)
+    def __init__(self, sdxl: ModelSpec, settings: SynthesizeConfig, size_px: int, device: torch.device) -> None:
+        self.sampling, self.size_px = settings.sampling, size_px
+        components, self.autoencoder = load_sdxl(sdxl, device)
         self.pipeline = StableDiffusionXLPipeline(**components, add_watermarker=False)
         self.pipeline.set_progress_bar_config(disable=True)
         self.scheduler_config = self.pipeline.scheduler.config
@@ -44,11 +46,10 @@ class SDXLSubject:
 
 
 class FolderSubject:
-    """Your own images, below subjects.path; the central square of each."""
+    """Your own images, below the folder `path`; the central square of each."""
 
-    def __init__(self, config: RunConfig, device: torch.device) -> None:
-        assert config.subjects.path is not None  # SubjectsConfig sees to it
-        self.folder, self.size_px = config.subjects.path, config.size_px
+    def __init__(self, path: Path, size_px: int) -> None:
+        self.folder, self.size_px = path, size_px
 
     def create(self, subjects: Sequence[Subject]) -> list[np.ndarray | SampleError]:
         """The image at each subject's `path`: uint8 (size_px, size_px, 3), or a SampleError if it cannot be read.

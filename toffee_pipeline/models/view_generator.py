@@ -10,7 +10,7 @@ from diffusers import DDIMScheduler, UNet2DConditionModel
 from torch import Tensor
 
 from toffee_pipeline.config.base import ModelSpec
-from toffee_pipeline.config.generate import RunConfig
+from toffee_pipeline.config.stages import ViewConfig
 from toffee_pipeline.errors import SampleError
 from toffee_pipeline.models.autoencoder import load_autoencoder
 from toffee_pipeline.models.loading import config_options, load_model
@@ -24,9 +24,8 @@ from toffee_pipeline.schema import Subject
 class ViewGenerator:
     """Draws views with a `ViewGeneratorNetwork`, from a folder such as its `save` writes."""
 
-    def __init__(self, config: RunConfig, device: torch.device) -> None:
-        spec = config.models.view_generator
-        self.device, self.sampling, self.size_px = device, config.stages.view.sampling, config.size_px
+    def __init__(self, spec: ModelSpec, settings: ViewConfig, size_px: int, device: torch.device) -> None:
+        self.device, self.sampling, self.size_px = device, settings.sampling, size_px
         unet = load_model(UNet2DConditionModel, spec, "view_generator", device, "unet")
         self.network = ViewGeneratorNetwork(unet, _load_scheduler(spec)).eval()
         self.autoencoder = load_autoencoder(spec, device, "vae")

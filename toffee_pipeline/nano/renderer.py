@@ -9,15 +9,16 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from torch import Tensor
 
-from toffee_pipeline.config.generate import RunConfig
 from toffee_pipeline.nano import world
 from toffee_pipeline.nano.world.palette import MAIN, jittered
 from toffee_pipeline.schema import Pair, Subject
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 MAX_AZIMUTH = 1.0
 ELEVATION = (0.10, 0.26)
@@ -136,8 +137,8 @@ def _other(pair: Pair, subject: world.Toy) -> world.Toy:
 
 
 class _Renderer:
-    def __init__(self, config: RunConfig, device: torch.device) -> None:
-        self.size_px = config.size_px
+    def __init__(self, size_px: int) -> None:
+        self.size_px = size_px
 
 
 class RendererSubject(_Renderer):

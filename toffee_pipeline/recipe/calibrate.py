@@ -10,6 +10,7 @@ from toffee_pipeline.models.scores import ClipScorer, DinoScorer
 from toffee_pipeline.nano import world
 from toffee_pipeline.plan.catalog import load_catalog
 
+CPU = torch.device("cpu")
 FIRST_SEED = 500_000
 """Below the training seeds."""
 KEPT = 0.95
@@ -22,7 +23,7 @@ def calibrate(count: int = 360) -> dict[str, float]:
     dino: two views of one subject in different places, against two subjects of one class.
     """
     config = load_config("nano")
-    clip, dino = ClipScorer(config, torch.device("cpu")), DinoScorer(config, torch.device("cpu"))
+    clip, dino = ClipScorer(config.models.clip, CPU), DinoScorer(config.models.filter_dino, CPU)
     catalog, rng = load_catalog("nano"), np.random.default_rng(0)
     images, views, others, prompts, wrong = [], [], [], [], []
     for index in range(count):

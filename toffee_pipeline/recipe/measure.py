@@ -86,7 +86,8 @@ def _followed(probe: Probe, images: Sequence[np.ndarray], asked: list[tuple[dict
 def measure_text_to_image(work_dir: Path, count: int = 216) -> tuple[dict[str, float], list[np.ndarray]]:
     """Shares of samples whose class, background and style the probe names as asked; and the samples."""
     config, catalog = load_config("nano"), load_catalog("nano")
-    model, asked = SDXLSubject(config, CPU), _asked(count, catalog.prompt)  # type: ignore[arg-type]
+    model = SDXLSubject(config.models.sdxl, config.stages.synthesize, config.size_px, CPU)
+    asked = _asked(count, catalog.prompt)  # type: ignore[arg-type]
     images: list[np.ndarray] = []
     for start in range(0, count, BATCH):
         rows = enumerate(asked[start : start + BATCH], start)
@@ -97,7 +98,9 @@ def measure_text_to_image(work_dir: Path, count: int = 216) -> tuple[dict[str, f
 def measure_controlnet(work_dir: Path, count: int = 108) -> tuple[dict[str, float], list[np.ndarray]]:
     """The same for drafts on held-out photos' layouts, and the correlation of the drafts' depth with the given one."""
     config, catalog, data = load_config("nano"), load_catalog("nano"), load_data(work_dir, "photos")
-    model, depth = ControlNetDraft(config, CPU), DepthEstimator(config.models.depth, CPU)
+    models = config.models
+    model = ControlNetDraft(models.sdxl, models.controlnet, config.stages.draft, config.size_px, CPU)
+    depth = DepthEstimator(models.depth, CPU)
     rows = np.arange(data.num_train, data.num_train + count)
     asked = _asked(count, catalog.prompt)  # type: ignore[arg-type]
     prompts = []
@@ -126,7 +129,8 @@ def measure_view_generator(count: int = 96) -> tuple[dict[str, float], list[np.n
         islice((photo for photo in map(draw_photo, range(FIRST_UNSEEN, sys.maxsize)) if photo.style == "photo"), count)
     )
     inputs = [photo.rendering.rgb for photo in photos]
-    model, dino = ViewGenerator(config, CPU), DinoEncoder(config.models.dino, CPU)
+    model = ViewGenerator(config.models.view_generator, config.stages.view, config.size_px, CPU)
+    dino = DinoEncoder(config.models.dino, CPU)
     views: list[np.ndarray] = []
     for start in range(0, count, BATCH):
         tokens = dino.encode(inputs[start : start + BATCH])
@@ -160,7 +164,7 @@ def _similarities(
 ) -> dict[str, float]:
     """Mean cosine of generated and of true views to the input, by DINO and by CLIP, and their ratio."""
     figures: dict[str, float] = {}
-    dino, clip = DinoScorer(config, CPU), ClipScorer(config, CPU)
+    dino, clip = DinoScorer(config.models.filter_dino, CPU), ClipScorer(config.models.clip, CPU)
     for name, encode in (("dino", dino.encode), ("clip", clip.encode_images)):
         base, generated, true = (encode(images) for images in (inputs, views, truth))
         drawn_similarity = F.cosine_similarity(base, generated).mean().item()

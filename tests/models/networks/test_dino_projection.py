@@ -19,9 +19,9 @@ from toffee_pipeline.config.base import ModelSpec
 from toffee_pipeline.models.networks.dino_projection import add_dino_projection
 from toffee_pipeline.models.networks.refiner import RefinerNetwork
 from toffee_pipeline.models.networks.view_generator import ViewGeneratorNetwork
+from toffee_pipeline.models.roles import load_role
 from toffee_pipeline.models.tiny import untrained
 from toffee_pipeline.models.tiny.architectures import DINO_DIM, build_view_generator_unet
-from toffee_pipeline.models.view_generator import ViewGenerator
 
 TIMESTEPS = torch.tensor([3, 500, 999])
 
@@ -124,7 +124,7 @@ def test_stock_pipeline_and_view_generator_draw_the_same(
 ) -> None:
     network.save(tmp_path, untrained.build("vae"))
     config = make_config({"view_generator": ModelSpec(path=tmp_path)})
-    ours = ViewGenerator(config, device).generate(tokens[:1], [], [7])[0]
+    ours = load_role("view", config, device).generate(tokens[:1], [], [7])[0]
     pipeline = StableDiffusionPipeline.from_pretrained(
         tmp_path, text_encoder=None, tokenizer=None, safety_checker=None, feature_extractor=None
     )

@@ -25,7 +25,8 @@ def photos() -> list[ViewSample]:
 
 @pytest.fixture(scope="module")
 def grounded_sam() -> GroundedSam:
-    return GroundedSam(load_config("nano"), torch.device("cpu"))
+    config = load_config("nano")
+    return GroundedSam(config.models.detector, config.models.segmenter, config.stages.segment, torch.device("cpu"))
 
 
 def images_of(photos: list[ViewSample]) -> list[np.ndarray]:

@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from toffee_pipeline.config.base import ModelSpec
-from toffee_pipeline.config.generate import RunConfig
+from toffee_pipeline.config.base import GroundingConfig, ModelSpec, SegmenterSpec
 from toffee_pipeline.config.load import load_config
 from toffee_pipeline.models.depth import DepthEstimator
 from toffee_pipeline.models.grounded_sam import GroundedSam, load_sam
@@ -28,9 +27,7 @@ def photos() -> list[Rendering]:
 
 @pytest.fixture(scope="module")
 def grounded_sam() -> GroundedSam:
-    config = load_config("nano", (), RunConfig)
-    models = config.models.model_copy(update={"segmenter": NANO, "detector": UNTRAINED})
-    return GroundedSam(config.model_copy(update={"models": models}), CPU)
+    return GroundedSam(UNTRAINED, SegmenterSpec(weights="nano"), GroundingConfig(), CPU)
 
 
 def segment(
@@ -97,5 +94,7 @@ def test_the_untrained_one_is_the_same_network(network: str) -> None:
     model = untrained.build(network)
     ours = (model[0] if isinstance(model, tuple) else model).state_dict()
     config = load_config("nano")
-    trained = DepthEstimator(config.models.depth, CPU).model if network == "depth" else load_sam(config.models)
+    trained = (
+        DepthEstimator(config.models.depth, CPU).model if network == "depth" else load_sam(config.models.segmenter)
+    )
     assert {name: v.shape for name, v in ours.items()} == {name: v.shape for name, v in trained.state_dict().items()}

@@ -6,9 +6,8 @@ import torch
 
 from toffee_pipeline.config.generate import RunConfig
 from toffee_pipeline.config.load import load_config
-from toffee_pipeline.models.draft import ControlNetDraft
+from toffee_pipeline.models.roles import load_role
 from toffee_pipeline.models.scores import ClipScorer
-from toffee_pipeline.models.subject import SDXLSubject
 from toffee_pipeline.nano import world
 from toffee_pipeline.schema import Pair, Subject
 
@@ -21,7 +20,9 @@ def config() -> RunConfig:
 
 
 def draw(config: RunConfig, prompts: list[str]) -> list[np.ndarray]:
-    return SDXLSubject(config, CPU).create([Subject(str(i), "", prompt, i) for i, prompt in enumerate(prompts)])
+    return load_role("subject", config, CPU).create(
+        [Subject(str(i), "", prompt, i) for i, prompt in enumerate(prompts)]
+    )
 
 
 def test_places_have_their_colours(config: RunConfig) -> None:
@@ -36,7 +37,7 @@ def test_places_have_their_colours(config: RunConfig) -> None:
 def test_clip_finds_the_class_that_the_prompt_named(config: RunConfig) -> None:
     names = ["mug", "boat", "rocket", "house", "teddy bear", "toy duck", "mushroom", "chair"]
     images = draw(config, [f"a photo of a {name} on a white table" for name in names])
-    clip = ClipScorer(config, CPU)
+    clip = ClipScorer(config.models.clip, CPU)
     scores = np.array(
         [clip.score([image] * len(names), [f"a photo of a {name}" for name in names]) for image in images]
     )
@@ -47,7 +48,7 @@ def test_a_draft_keeps_the_layout_that_it_is_given(config: RunConfig) -> None:
     subject = world.make_toy("boat", 5)
     picture = world.render(subject, world.View(0.4, 0.2), "on a white table")
     pairs = [Pair(str(i), "", "generation", "background", "", "a photo of a boat in the desert", i) for i in range(4)]
-    drafts = ControlNetDraft(config, CPU).draft(pairs, [], [picture.inverse_depth] * 4)
+    drafts = load_role("draft", config, CPU).draft(pairs, [], [picture.inverse_depth] * 4)
     mask = picture.mask
     for draft in drafts:  # unlike the sand around it
         ring = draft.astype(float)

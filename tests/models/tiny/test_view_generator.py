@@ -7,8 +7,8 @@ from torch.nn import functional as F
 
 from toffee_pipeline.config.load import load_config
 from toffee_pipeline.models.dino import DinoEncoder
+from toffee_pipeline.models.roles import load_role
 from toffee_pipeline.models.scores import DinoScorer
-from toffee_pipeline.models.view_generator import ViewGenerator
 from toffee_pipeline.nano.world_samples import draw_photo
 from toffee_pipeline.recipe.measure import drawn
 
@@ -28,14 +28,14 @@ def views(photos: list[np.ndarray]) -> list[list[np.ndarray]]:
     """Two views of each photo."""
     config = load_config("nano")
     tokens = DinoEncoder(config.models.dino, CPU).encode(photos)
-    model = ViewGenerator(config, CPU)
+    model = load_role("view", config, CPU)
     return [drawn(model.generate(tokens, [], range(first, first + NUM_PHOTOS))) for first in (0, 100)]
 
 
 def test_a_view_is_more_like_its_subject_than_like_any_other(
     photos: list[np.ndarray], views: list[list[np.ndarray]]
 ) -> None:
-    encode = DinoScorer(load_config("nano"), CPU).encode
+    encode = DinoScorer(load_config("nano").models.filter_dino, CPU).encode
     ours, theirs = (F.normalize(encode(images), dim=1) for images in (views[0], photos))
     similarity = (ours @ theirs.T).numpy()
     assert (similarity.argmax(1) == np.arange(NUM_PHOTOS)).mean() >= 0.75

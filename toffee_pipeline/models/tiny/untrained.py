@@ -17,6 +17,8 @@ from torch import nn
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
 from toffee_pipeline.models.networks.dino_projection import add_dino_projection
+from toffee_pipeline.models.networks.refiner import RefinerNetwork
+from toffee_pipeline.models.networks.toffeenet import ToffeeNetNetwork
 from toffee_pipeline.models.tiny.architectures import (
     DINO_DIM,
     LATENT_CHANNELS,
@@ -106,23 +108,19 @@ def build_sd2() -> tuple[CLIPTextModel, CLIPTokenizer]:
 
 
 def build_view_generator() -> UNet2DConditionModel:
-    """The UNet of `models.view_generator.ViewGeneratorNetwork`, with its DINO projection."""
+    """The UNet of `ViewGeneratorNetwork`, with its DINO projection."""
     unet = build_view_generator_unet()
     add_dino_projection(unet, DINO_DIM)
     return unet
 
 
-def build_toffeenet() -> nn.Module:
-    """`models.toffeenet.ToffeeNetNetwork` at the start of its training."""
-    from toffee_pipeline.models.toffeenet import ToffeeNetNetwork
-
+def build_toffeenet() -> ToffeeNetNetwork:
+    """ToffeeNet at the start of its training."""
     return ToffeeNetNetwork.from_base(build_toffeenet_base_unet(), DINO_DIM, velocity_scheduler(), PATCH_PX)
 
 
-def build_refiner() -> nn.Module:
-    """`models.refiner.RefinerNetwork` with a token map, as the trained nano Refiner."""
-    from toffee_pipeline.models.refiner import RefinerNetwork  # it loads this module: import it late
-
+def build_refiner() -> RefinerNetwork:
+    """The Refiner with a token map, as the trained one of nano has it."""
     token_map = nn.Linear(DINO_DIM, TOKEN_MAP_CHANNELS)
     return RefinerNetwork(build_refiner_unet(), token_map, velocity_scheduler(), PATCH_PX)
 

@@ -1,0 +1,122 @@
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from toffee_pipeline.config.base import ClipSpec, ModelSpec
+from toffee_pipeline.config.generate import ModelsConfig, RunConfig, SubjectsConfig
+from toffee_pipeline.config.load import load_config
+from toffee_pipeline.errors import ConfigError
+from toffee_pipeline.models.depth import DepthEstimator
+from toffee_pipeline.models.dino import DinoEncoder
+from toffee_pipeline.models.draft import ControlNetDraft
+from toffee_pipeline.models.grounded_sam import GroundedSam
+from toffee_pipeline.models.model_set import ModelSet
+from toffee_pipeline.models.refiner import Refiner
+from toffee_pipeline.models.roles import ROLES, describe_roles, load_role, refiner_vae, require_weights
+from toffee_pipeline.models.scores import ClipScorer, DinoScorer
+from toffee_pipeline.models.subject import FolderSubject, SDXLSubject
+from toffee_pipeline.models.view_generator import ViewGenerator
+from toffee_pipeline.models.weights import NANO_WEIGHTS
+from toffee_pipeline.nano import renderer
+
+MakeConfig = Callable[..., RunConfig]
+PLAYERS: dict[str, tuple[type, type | None]] = {
+    "subject": (SDXLSubject, renderer.RendererSubject),
+    "mask": (GroundedSam, renderer.RendererMask),
+    "depth": (DepthEstimator, renderer.RendererDepth),
+    "draft": (ControlNetDraft, renderer.RendererDraft),
+    "dino": (DinoEncoder, None),
+    "refiner": (Refiner, None),
+    "view": (ViewGenerator, renderer.RendererView),
+    "clip_scorer": (ClipScorer, None),
+    "dino_scorer": (DinoScorer, None),
+}
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_the_config_says_who_plays(
+    role: str, config: RunConfig, renderer_config: RunConfig, device: torch.device
+) -> None:
+    network, stand_in = PLAYERS[role]
+    assert type(load_role(role, config, device)) is network
+    if stand_in is not None:
+        assert type(load_role(role, renderer_config, device)) is stand_in
+
+
+def test_the_renderer_plays_for_its_own_subjects_only(
+    make_config: MakeConfig, device: torch.device, tmp_path: Path
+) -> None:
+    config = make_config(subjects=SubjectsConfig(source="folder", path=tmp_path), renderer_plays=("mask", "view"))
+    assert type(load_role("subject", config, device)) is FolderSubject
+    assert type(load_role("mask", config, device)) is GroundedSam
+
+
+def test_the_table_covers_all_weights_and_names_those_of_the_package() -> None:
+    weights = [each for role in ROLES.values() for each in role.weights]
+    assert {each.key for each in weights} == set(ModelsConfig.model_fields)
+    assert {each.network for each in weights} <= {path.name for path in NANO_WEIGHTS.iterdir()}
+    assert len({each.label for each in weights}) == len(weights)
+
+
+def test_a_model_is_loaded_once(config: RunConfig) -> None:
+    models = ModelSet(config)
+    assert models.dino is models.dino
+    assert models.dino is not ModelSet(config).dino
+    with pytest.raises(AttributeError, match="no role 'painter', only subject, mask, depth"):
+        models.painter  # noqa: B018
+
+
+def test_roles_are_called_what_they_are(make_config: MakeConfig, renderer_config: RunConfig) -> None:
+    named = describe_roles(renderer_config)
+    assert named["mask"] == named["subject"] == named["draft"] == "renderer (stand-in)"
+    assert "detector" not in named and named["refiner"] == "untrained (random weights)"
+    hub = describe_roles(make_config({"clip": ClipSpec(id="a/b", revision="1234")}))
+    assert hub["clip"] == "pretrained a/b@1234" and hub["detector"] == "untrained (random weights)"
+
+
+def test_run_json_names_the_roles_in_the_order_of_the_table(
+    make_config: MakeConfig, renderer_config: RunConfig, tmp_path: Path
+) -> None:
+    last = ["dino", "refiner", "vae", "view", "clip", "filter_dino"]
+    networks = ["subject", "detector", "segmenter", "depth", "draft", "controlnet", *last]
+    assert list(describe_roles(load_config("nano"))) == networks
+    assert list(describe_roles(renderer_config)) == ["subject", "mask", "depth", "draft", *last]
+    folder = describe_roles(make_config(subjects=SubjectsConfig(source="folder", path=tmp_path)))
+    assert list(folder) == networks and folder["subject"] == "folder of images"
+
+
+def test_all_missing_weights_are_named_at_once(make_config: MakeConfig, tmp_path: Path) -> None:
+    gone = {name: ModelSpec(path=tmp_path / "gone" / name) for name in ("sdxl", "dino")}
+    config = make_config(gone | {"clip": ClipSpec(path=tmp_path / "gone" / "clip.pt")})
+    described = describe_roles(config)
+    for label, network in (("subject", "sdxl"), ("draft", "sdxl"), ("dino", "dino"), ("clip", "clip")):
+        assert described[label].startswith(f"missing: {network}: no such file or folder: {tmp_path}")
+    with pytest.raises(ConfigError, match=r"missing weights: sdxl: .*/sdxl; dino: .*/dino; clip: .*clip.pt$"):
+        require_weights(config)
+
+
+def test_weights_of_whom_the_renderer_stands_in_for_may_be_missing(renderer_config: RunConfig, tmp_path: Path) -> None:
+    gone = ModelSpec(path=tmp_path / "gone")
+    config = renderer_config.model_copy(
+        update={"models": renderer_config.models.model_copy(update={"detector": gone, "sdxl": gone})}
+    )
+    require_weights(config)
+
+
+def test_the_refiners_vae_follows_the_config(make_config: MakeConfig) -> None:
+    nano, base = ModelSpec(weights="nano"), ModelSpec(id="a/sdxl")
+    spec, _ = refiner_vae(make_config({"refiner": nano}).models)
+    assert spec.weights == "nano"
+    pretrained = {"refiner": ModelSpec(id="a/b")}
+    assert refiner_vae(make_config(pretrained | {"sdxl": base}).models) == (base, "vae")
+    assert refiner_vae(make_config(pretrained | {"vae": nano}).models) == (nano, "")
+
+
+def test_who_describes_roles_or_renders_needs_no_torch() -> None:
+    code = "import sys, toffee_pipeline.models.roles, toffee_pipeline.models.protocols, toffee_pipeline.nano.renderer; "
+    root = Path(__file__).parents[2]
+    assert subprocess.run([sys.executable, "-c", code + "sys.exit('torch' in sys.modules)"], cwd=root).returncode == 0

@@ -1,0 +1,49 @@
+"""What the roles with more than one implementation promise. Every method computes its whole list as one batch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+from toffee_pipeline.errors import SampleError
+from toffee_pipeline.schema import Pair, Subject
+
+if TYPE_CHECKING:  # stand-ins need no torch
+    from torch import Tensor
+
+Images = Sequence[np.ndarray]
+"""uint8 (size_px, size_px, 3) in RGB, each."""
+Results = Sequence[np.ndarray | SampleError]
+"""As `Images`; a sample that fails on its own has a SampleError in its place."""
+
+
+class SubjectModel(Protocol):
+    """Subject images from planned subjects."""
+
+    def create(self, subjects: Sequence[Subject]) -> Results: ...
+
+
+class MaskModel(Protocol):
+    """The subject's mask, bool (size_px, size_px); None where it is not found."""
+
+    def segment(self, images: Images, subjects: Sequence[Subject]) -> Sequence[np.ndarray | None]: ...
+
+
+class DepthModel(Protocol):
+    """Inverse depth of the subject image: float32 (size_px, size_px) in 0..1, 1 = nearest."""
+
+    def estimate(self, images: Images, subjects: Sequence[Subject]) -> Results: ...
+
+
+class DraftModel(Protocol):
+    """Drafts: the pair's prompt on the layout that its subject's inverse depth gives. Element i is of pairs[i]."""
+
+    def draft(self, pairs: Sequence[Pair], subjects: Sequence[Subject], depths: Sequence[np.ndarray]) -> Results: ...
+
+
+class ViewModel(Protocol):
+    """Other views of the subjects whose DINO tokens (b, 1 + n, c) are given."""
+
+    def generate(self, tokens: Tensor, subjects: Sequence[Subject], seeds: Sequence[int]) -> Results: ...
