@@ -8,7 +8,7 @@ PYTEST := $(BIN)/python -m pytest
 NETWORKS := $(addprefix nano-, vae dino clip detector segmenter depth text-to-image controlnet)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast check submit nano-data $(NETWORKS) nano-refiner nano-view-generator clean
+.PHONY: help setup demo test test-fast check cluster submit nano-data $(NETWORKS) nano-refiner nano-view-generator clean
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-zA-Z_-]+:.*## / {printf "  make %-20s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,8 +40,13 @@ check: setup ## Lint and type check
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+cluster: setup ## Start Ray on this machine for `make submit`; stays in the foreground
+	VENV=$(VENV) cluster/one_node.sh $(ARGS)
+
+submit: export RAY_AUTH_MODE := $(or $(RAY_AUTH_MODE),token)
 submit: setup ## Submit a job to a Ray cluster: make submit JOB=generate ARGS="--config sdxl --output s3://..."
-	RAY_AUTH_MODE=$${RAY_AUTH_MODE:-token} $(BIN)/ray job submit --working-dir . -- python jobs/$(JOB).py $(ARGS)
+	@$(BIN)/python cluster/reachable.py
+	$(BIN)/ray job submit --working-dir . -- python jobs/$(JOB).py $(ARGS)
 
 nano-data: setup ## Render the training set of the nano networks (.nano/)
 	$(BIN)/python -m toffee_pipeline.recipe data

@@ -16,6 +16,7 @@ from toffee_pipeline.console.generation import GenerationDisplay
 from toffee_pipeline.console.options import Job, job_options, stop_politely
 from toffee_pipeline.models.roles import describe_roles, require_weights
 from toffee_pipeline.on_ray.metrics import RayRecord
+from toffee_pipeline.on_ray.session import refuse_relative_output
 from toffee_pipeline.plan.plan import Plan
 from toffee_pipeline.report.live import LiveReport
 from toffee_pipeline.report.page import REPORT, write_report
@@ -39,6 +40,7 @@ def generate(config: RunConfig, output: str, dry_run: bool = False) -> dict[str,
     if not dry_run:
         require_weights(config)
     plan, roles = Plan(config), describe_roles(config)
+    refuse_relative_output(output)
     storage = open_storage(output, config.output.endpoint_url)
     click.echo(
         f"{plan.num_pairs} pairs of {plan.num_subjects} subjects in {len(plan)} shards, "

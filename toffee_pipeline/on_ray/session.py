@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import secrets
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -14,9 +15,12 @@ from typing import Any
 import yaml
 
 from toffee_pipeline.on_ray.placement import Cluster, Node
+from toffee_pipeline.storage import StorageError
 
 BOOTSTRAP = Path("~/ray_bootstrap_config.yaml")
 """The cluster's file on the head node of a cluster that `ray up` made; its autoscaler goes by it."""
+SUBMITTED = "RAY_JOB_CONFIG_JSON_ENV_VAR"
+"""The variable that Ray sets for the driver of a submitted job, and for no other process."""
 MANY = 1000
 PROBE_S = 60.0
 
@@ -32,6 +36,9 @@ def ray_session(num_cpus: int) -> Iterator[None]:
 
     Args:
         num_cpus: logical CPUs of a Ray that is started here; they only schedule, so there may be more than cores.
+
+    Raises:
+        ConnectionError: no Ray answers at RAY_ADDRESS, or it does not take our token.
     """
     os.environ.setdefault("RAY_AUTH_MODE", "token")
     import ray
@@ -40,8 +47,15 @@ def ray_session(num_cpus: int) -> Iterator[None]:
         yield
         return
     if os.environ.get("RAY_ADDRESS"):
-        ray.init(logging_level="WARNING")
+        try:
+            ray.init(logging_level="WARNING")
+        except ray.exceptions.AuthenticationError as error:
+            raise ConnectionError(
+                f"RAY_ADDRESS={os.environ['RAY_ADDRESS']}: no token that this Ray takes; set RAY_AUTH_TOKEN, or "
+                "RAY_AUTH_TOKEN_PATH to a file that holds it"
+            ) from error
     else:
+        _ensure_token()
         # a dataset whose process was killed holds its claim on the CPUs until it expires, by default for three minutes
         os.environ.setdefault("RAY_DATA_AUTOSCALING_REQUEST_EXPIRE_TIME_S", "30")
         # workers' logs lie in Ray's session folder; what goes wrong there is raised here with its traceback
@@ -57,6 +71,26 @@ def ray_session(num_cpus: int) -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
+
+
+def refuse_relative_output(output: str) -> None:
+    """Raises StorageError for a relative path in a job of `ray job submit`: it would lie in a cache of the cluster."""
+    relative = ":/" not in output and not Path(output).expanduser().is_absolute()
+    if relative and SUBMITTED in os.environ:
+        raise StorageError(
+            f"run directory {output!r}: a submitted job works in a copy of the code that the cluster deletes; "
+            "give an absolute path or s3://bucket/prefix"
+        )
+
+
+def _ensure_token() -> None:
+    """Ray writes its token into the home folder; where it cannot, a Ray of our own has one in its environment."""
+    from ray._private.authentication.authentication_token_setup import ensure_token_if_auth_enabled
+
+    try:
+        ensure_token_if_auth_enabled()
+    except OSError:
+        os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
 
 
 def read_cluster(with_gpu_memory: bool = False) -> Cluster:

@@ -16,6 +16,7 @@ from toffee_pipeline.console.options import stop_politely
 from toffee_pipeline.console.training import CacheDisplay, TrainingDisplay
 from toffee_pipeline.errors import RunMismatch, TrainingFailed
 from toffee_pipeline.models.weights import describe_weights
+from toffee_pipeline.on_ray.session import refuse_relative_output
 from toffee_pipeline.rundir.description import claim
 from toffee_pipeline.storage import Storage, open_storage
 from toffee_pipeline.train.checkpoint import steps_saved
@@ -36,6 +37,7 @@ Files = list[tuple[int, str]]
 def run_training(config: TrainingConfig, output: str, dry_run: bool) -> None:
     """One training job from its config to its result."""
     check_installed(config.tracking)
+    refuse_relative_output(output)
     storage = open_storage(output, config.output.endpoint_url)
     sources = [make_source(source) for source in config.data.sources]
     files = [(index, file) for index, source in enumerate(sources) for file in source.files()]
