@@ -8,8 +8,8 @@ import pytest
 from click.testing import CliRunner
 
 from jobs import generate, train_refiner
+from toffee_pipeline.errors import StorageError
 from toffee_pipeline.on_ray.session import refuse_relative_output
-from toffee_pipeline.storage import StorageError
 
 SESSION = """
 from toffee_pipeline.on_ray.session import ray_session

@@ -14,8 +14,8 @@ from typing import Any
 
 import yaml
 
+from toffee_pipeline.errors import StorageError
 from toffee_pipeline.on_ray.placement import Cluster, Node
-from toffee_pipeline.storage import StorageError
 
 BOOTSTRAP = Path("~/ray_bootstrap_config.yaml")
 """The cluster's file on the head node of a cluster that `ray up` made; its autoscaler goes by it."""
