@@ -46,6 +46,8 @@ def generate(config: RunConfig, output: str, dry_run: bool = False) -> dict[str,
         f"{plan.num_pairs} pairs of {plan.num_subjects} subjects in {len(plan)} shards, "
         f"placement {config.placement}, plan {plan.hash}"
     )
+    for note in plan.notes:
+        click.echo(note, err=True)
     for role, source in roles.items():
         click.echo(f"  {role}: {source}")
     if dry_run:

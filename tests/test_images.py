@@ -40,15 +40,15 @@ def png(width: int, height: int, depth: int, color: int, rows: bytes, extra: byt
 
 
 class TestDecode:
-    @pytest.mark.parametrize("format", ["PNG", "BMP", "TIFF", "GIF", "JPEG", "WEBP"])
+    @pytest.mark.parametrize("format", images.FORMATS)
     def test_formats(self, format):
-        options = {"WEBP": {"lossless": True}, "JPEG": {"quality": 95}}.get(format, {})
+        options = {"WEBP": {"lossless": True}, "JPEG": {"quality": 95}, "AVIF": {"quality": 95}}.get(format, {})
         rgb = decode(save(Image.fromarray(scene()), format, **options))
         assert rgb.shape == (48, 64, 3) and rgb.dtype == np.uint8 and rgb.flags.writeable
-        tolerance = {"JPEG": 8, "GIF": 40}.get(format, 0)
+        tolerance = {"JPEG": 8, "AVIF": 8, "GIF": 40}.get(format, 0)
         assert np.abs(rgb.astype(int) - scene()).max() <= tolerance
 
-    @pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP", "TIFF"])
+    @pytest.mark.parametrize("format", [name for name in images.FORMATS if name not in ("BMP", "GIF")])
     @pytest.mark.parametrize("orientation", range(1, 9))
     def test_exif_orientation(self, orientation, format):
         upright = scene()
@@ -65,10 +65,21 @@ class TestDecode:
         }[orientation]
         exif = Image.Exif()
         exif[0x0112] = orientation
-        options = {"JPEG": {"quality": 95, "subsampling": 0}, "WEBP": {"lossless": True}}.get(format, {})
+        options = {
+            "JPEG": {"quality": 95, "subsampling": 0},
+            "WEBP": {"lossless": True},
+            "AVIF": {"quality": 95, "subsampling": "4:4:4"},
+        }.get(format, {})
         data = save(Image.fromarray(np.ascontiguousarray(stored)), format, exif=exif, **options)
         difference = np.abs(decode(data).astype(int) - upright)
-        assert difference.max() <= (8 if format == "JPEG" else 0)
+        assert difference.max() <= (8 if format in ("JPEG", "AVIF") else 0)
+
+    @pytest.mark.skipif("AVIF" not in images.FORMATS, reason="this Pillow is built without AVIF")
+    def test_suffixes_that_only_some_use_for_what_is_read(self, tmp_path):
+        for suffix, format in ((".jfif", "JPEG"), (".jpe", "JPEG"), (".avif", "AVIF")):
+            (tmp_path / f"a{suffix}").write_bytes(save(Image.fromarray(scene()), format))
+            assert suffix in images.SUFFIXES
+            assert read_file(tmp_path / f"a{suffix}").shape == (48, 64, 3)
 
     def test_cmyk_colours(self):
         colours = [(255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255), (0, 0, 0), (200, 120, 40)]

@@ -10,11 +10,21 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from PIL import Image, ImageFile, UnidentifiedImageError
+from PIL import Image, ImageFile, UnidentifiedImageError, features
 
 from toffee_pipeline.errors import ImageError
 
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
+_SUFFIXES_OF = {
+    "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif"),
+    "PNG": (".png",),
+    "WEBP": (".webp",),
+    "BMP": (".bmp",),
+    "GIF": (".gif",),
+    "TIFF": (".tif", ".tiff"),
+} | ({"AVIF": (".avif",)} if features.check("avif") else {})  # a Pillow of one's own may be built without it
+FORMATS = tuple(_SUFFIXES_OF)
+SUFFIXES = frozenset(suffix for suffixes in _SUFFIXES_OF.values() for suffix in suffixes)
+"""Of files that `read_file` can read, in lower case."""
 MAX_PIXELS = 64_000_000
 MAX_BYTES = 64 * 1024 * 1024
 EXIF_ORIENTATION, TIFF_PHOTOMETRIC = 0x0112, 0x0106

@@ -9,7 +9,7 @@ import numpy as np
 from actors.base import PairState, Shard, Stage, present
 from toffee_pipeline.errors import SampleError
 from toffee_pipeline.images import encode_png
-from toffee_pipeline.plan.plan import seed_for
+from toffee_pipeline.plan.seeds import seed_for
 
 
 class View(Stage):

@@ -68,6 +68,17 @@ def test_grounding_dino_detects_too(device: torch.device, images: list[np.ndarra
     assert detect_boxes(detector, processor, images, names, GroundingConfig(box_threshold=1.0)) == [None] * 3
 
 
+@pytest.mark.parametrize("kind", ["OWL-ViT", "Grounding DINO"])
+def test_a_phrase_too_long_for_the_detector_is_cut(
+    config: RunConfig, device: torch.device, images: list[np.ndarray], kind: str
+) -> None:
+    model = make_model(config, device)
+    detector, processor = (model.detector, model.processor) if kind == "OWL-ViT" else build_grounding_dino()
+    names = ["mug", "very " * 400 + "long name", "cat"]
+    found = detect_boxes(detector, processor, images, names, GroundingConfig(box_threshold=0.0, text_threshold=0.0))
+    assert all(box is not None and box.isfinite().all() for box in found)
+
+
 def test_a_hub_segmenter_needs_its_file_name(config: RunConfig) -> None:
     with pytest.raises(ValueError, match="variant"):
         load_sam(SegmenterSpec(id="a/b"))

@@ -6,8 +6,8 @@ import pytest
 
 from toffee_pipeline.config.base import CATEGORIES
 from toffee_pipeline.config.load import load_config
-from toffee_pipeline.errors import PlanError
-from toffee_pipeline.plan.plan import Plan, class_words, seed_for
+from toffee_pipeline.plan.plan import Plan
+from toffee_pipeline.plan.seeds import seed_for
 
 
 def plan(*overrides: str, profile: str = "nano") -> Plan:
@@ -74,37 +74,51 @@ def test_a_million_scale_shard_is_computed_alone():
         made.shard(len(made))
 
 
-def test_a_folder_gives_its_images_in_order_and_odd_names_their_words(tmp_path):
-    for name in ("fancy_boot/00.jpg", "fancy_boot/01.JPG", "dog2/a b.png", "überrest/ö.webp", "notes.txt"):
-        path = tmp_path / name
-        path.parent.mkdir(exist_ok=True)
-        path.write_bytes(b"")
-    made = plan("subjects.source=folder", f"subjects.path={tmp_path}", "pairs.count=20", "pairs.per_subject=2")
-    subjects, pairs = everything(made)
-    assert [s.path for s in subjects[:5]] == [
-        "dog2/a b.png", "fancy_boot/00.jpg", "fancy_boot/01.JPG", "überrest/ö.webp", "dog2/a b.png",
-    ]  # fmt: skip
-    assert [s.class_name for s in subjects[:4]] == ["dog", "fancy boot", "fancy boot", "überrest"]
-    assert "removal" not in {pair.category for pair in pairs}  # nothing is known that could be removed
-    assert subjects[0].seed != subjects[4].seed
-    (tmp_path / "dog2/c.png").write_bytes(b"")
-    assert (
-        plan("subjects.source=folder", f"subjects.path={tmp_path}", "pairs.count=20", "pairs.per_subject=2").hash
-        != made.hash
+def made_by(plan: Plan):
+    """(subject, kind, category, change) of every pair, and how often."""
+    return Counter((pair.subject_id, pair.kind, pair.category, pair.change) for pair in everything(plan)[1])
+
+
+@pytest.mark.parametrize("profile", ["nano", "sdxl"])
+def test_no_pair_of_a_subject_repeats_another(profile):
+    assert set(made_by(plan("pairs.count=4000", profile=profile)).values()) == {1}
+    assert set(made_by(plan("pairs.count=400", "pairs.per_subject=20", profile=profile)).values()) == {1}
+
+
+def test_a_catalogue_that_is_too_small_gives_each_change_before_one_comes_again(tmp_path):
+    path = tmp_path / "small.yaml"
+    path.write_text(
+        """
+prompts: {style: "{change} of a {class}", background: "a {class} {change}", color: "{change} {class}",
+          texture: "{class} {change}", addition: "{class} with {change}", removal: "{class} without {change}"}
+changes: {all: {background: [on a beach, in a forest, on a hill], style: [a drawing]}}
+groups: {things: {prompts: ["a photo of a {class}"], classes: [cup]}}
+"""
     )
+    pairs = ("pairs.count=200", "pairs.edit_fraction=0", f"subjects.catalog={path}")
+    assert set(made_by(plan(*pairs, "pairs.per_subject=4")).values()) == {1}  # there are just four
+    subjects, _ = everything(plan(*pairs, "pairs.per_subject=10"))
+    counts = made_by(plan(*pairs, "pairs.per_subject=10"))
+    assert len(counts) == 4 * len(subjects) and sum(counts.values()) == 200
 
 
-def test_class_words():
-    assert [class_words(name) for name in ("rc_car", "dog8", "poop-emoji", "2023")] == [
-        "rc car",
-        "dog",
-        "poop emoji",
-        "object",
-    ]
+def test_first_draws_are_kept():
+    """Pairs that repeat no earlier first draw of their subject are as if each were drawn alone."""
+    made = plan("pairs.count=400", "pairs.per_subject=20", "pairs.edit_fraction=0")
+    subjects, pairs = everything(made)
+    kept = 0
+    for start, subject in zip(range(0, 400, 20), subjects, strict=True):
+        seen = set()
+        for pair in pairs[start : start + 20]:
+            alone = made._pairs_of("generation", [int(pair.pair_id[1:])], subject)[0]
+            if (alone.category, alone.change) not in seen:
+                assert pair == alone
+                kept += 1
+            seen.add((alone.category, alone.change))
+    assert 200 < kept < 400
 
 
-def test_a_folder_without_images_or_no_folder_is_a_clear_error(tmp_path):
-    with pytest.raises(PlanError, match="no image"):
-        plan("subjects.source=folder", f"subjects.path={tmp_path}")
-    with pytest.raises(PlanError, match="not a folder"):
-        plan("subjects.source=folder", f"subjects.path={tmp_path / 'missing'}")
+def test_seeds_and_ids_do_not_depend_on_what_is_drawn_again():
+    _, pairs = everything(plan("pairs.count=400", "pairs.per_subject=20"))
+    assert [pair.pair_id for pair in pairs] == [f"p{number:09d}" for number in range(400)]
+    assert [pair.seed for pair in pairs] == [seed_for(f"0/{pair.pair_id}", "pair") for pair in pairs]

@@ -85,12 +85,14 @@ def detect_boxes(
 ) -> list[Tensor | None]:
     """The best box (4,) in pixels x0, y0, x1, y1 for each phrase in its image, uint8 (H, W, 3) of one size; or None.
 
-    OWL-ViT scores a phrase as a whole, so it has no `text_threshold`.
+    A phrase that is too long for the detector's text encoder is cut. OWL-ViT scores a phrase as a whole, so it has no
+    `text_threshold`.
     """
     text = [[phrase] for phrase in phrases]
     grounding = isinstance(processor, GroundingDinoProcessor)
     padding = True if grounding else "max_length"
-    inputs = processor(images=list(images), text=text, padding=padding, return_tensors="pt").to(detector.device)
+    inputs = processor(images=list(images), text=text, padding=padding, truncation=True, return_tensors="pt")
+    inputs = inputs.to(detector.device)
     inputs["pixel_values"] = inputs["pixel_values"].to(detector.dtype)
     options = (
         {"input_ids": inputs["input_ids"], "text_threshold": thresholds.text_threshold}

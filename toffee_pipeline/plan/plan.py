@@ -5,9 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from functools import cached_property
-from pathlib import Path
 
 import numpy as np
 
@@ -15,60 +14,46 @@ from toffee_pipeline.config.base import Category
 from toffee_pipeline.config.generate import RunConfig
 from toffee_pipeline.errors import PlanError
 from toffee_pipeline.plan.catalog import Catalog, load_catalog, with_article
-from toffee_pipeline.schema import Pair, Subject
+from toffee_pipeline.plan.folder import FolderImage, list_folder, to_lines
+from toffee_pipeline.plan.seeds import seed_for
+from toffee_pipeline.schema import Kind, Pair, Subject
 
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"})
-PLAN_VERSION = 1
+Change = tuple[Category, str]
+Changes = dict[Category, tuple[str, ...]]
+"""The changes of each category, of which none is empty."""
 
-
-def seed_for(name: str, stage: str) -> int:
-    """Seed of one sample in one stage: 63 bits of a hash, the same on any machine and in any order of work."""
-    return int.from_bytes(hashlib.sha256(f"{name}/{stage}".encode()).digest()[:8], "big") >> 1
-
-
-@dataclass(frozen=True)
-class FolderImage:
-    """One image of the user's folder: path relative to it, and the class words read off its parent's name."""
-
-    path: str
-    class_name: str
-
-
-def class_words(folder: str) -> str:
-    """ "colorful_sneaker" -> "colorful sneaker", "dog2" -> "dog"."""
-    words = re.sub(r"[_\-\s]+", " ", re.sub(r"\d+$", "", folder)).strip()
-    return words or "object"
-
-
-def list_folder(root: Path) -> list[FolderImage]:
-    """Images below `root`, sorted by path: one folder per subject, or images directly in it."""
-    if not root.is_dir():
-        raise PlanError(f"subjects.path: {root} is not a folder")
-    paths = sorted(
-        path.relative_to(root).as_posix()
-        for path in root.rglob("*")
-        if path.is_file() and path.suffix.lower() in IMAGE_SUFFIXES
-    )
-    if not paths:
-        raise PlanError(f"subjects.path: no image ({', '.join(sorted(IMAGE_SUFFIXES))}) below {root}")
-    return [FolderImage(path, class_words(Path(path).parent.name or root.name)) for path in paths]
+PLAN_VERSION = 2
 
 
 def says(prompt: str, change: str) -> bool:
     """Whether the words of `change` stand in the prompt already."""
-    return re.search(rf"\b{re.escape(change)}\b", prompt) is not None
+    return change in prompt and re.search(rf"\b{re.escape(change)}\b", prompt) is not None  # a pattern costs more
+
+
+def _without(changes: Changes, taken: set[Change]) -> Changes:
+    left = {name: tuple(word for word in words if (name, word) not in taken) for name, words in changes.items()}
+    return {name: words for name, words in left.items() if words}
 
 
 class Plan:
-    """Shards of subjects of pairs. `len(plan)` is the number of shards, `plan.shard(k)` computes one of them."""
+    """Shards of subjects of pairs. `len(plan)` is the number of shards, `plan.shard(k)` computes one of them.
 
-    def __init__(self, config: RunConfig) -> None:
+    Args:
+        images: of subjects.source=folder, as an earlier start listed them; then the folder is not looked at.
+
+    Attributes:
+        images: of subjects.source=folder, else None.
+        notes: lines for the user about what was left out of the folder.
+    """
+
+    def __init__(self, config: RunConfig, images: Sequence[FolderImage] | None = None) -> None:
         self.config = config
         self.catalog: Catalog = load_catalog(config.subjects.catalog)
-        self._images: list[FolderImage] | None = None
-        if config.subjects.source == "folder":
+        self.notes: tuple[str, ...] = ()
+        if config.subjects.source == "folder" and images is None:
             assert config.subjects.path is not None  # the config's own validator
-            self._images = list_folder(config.subjects.path)
+            images, self.notes = list_folder(config.subjects.path)
+        self.images = images
 
     @property
     def num_pairs(self) -> int:
@@ -96,7 +81,7 @@ class Plan:
             "pairs": self.config.pairs.model_dump(mode="json"),
             "subjects_per_shard": self.config.subjects_per_shard,
             "catalog": self.catalog.digest,
-            "images": None if self._images is None else [image.path for image in self._images],
+            "images": None if self.images is None else hashlib.sha256(to_lines(self.images)).hexdigest(),
         }
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
@@ -107,11 +92,8 @@ class Plan:
         size = self.config.subjects_per_shard
         numbers = range(index * size, min((index + 1) * size, self.num_subjects))
         subjects = [self._subject(number) for number in numbers]
-        per_subject = self.config.pairs.per_subject
         pairs = [
-            self._pair(number, subject)
-            for subject_number, subject in zip(numbers, subjects, strict=True)
-            for number in range(subject_number * per_subject, min((subject_number + 1) * per_subject, self.num_pairs))
+            pair for number, subject in zip(numbers, subjects, strict=True) for pair in self._pairs(number, subject)
         ]
         return subjects, pairs
 
@@ -119,21 +101,60 @@ class Plan:
         subject_id = f"s{number:08d}"
         seed = seed_for(f"{self.config.seed}/{subject_id}", "subject")
         rng = np.random.default_rng(seed)
-        if self._images is not None:
-            image = self._images[number % len(self._images)]
+        if self.images is not None:
+            image = self.images[number % len(self.images)]
             prompt = f"a photo of {with_article(image.class_name)}"
             return Subject(subject_id, image.class_name, prompt, seed, image.path)
         class_name = self.catalog.classes[int(rng.integers(len(self.catalog.classes)))].name
         return Subject(subject_id, class_name, self.catalog.subject_prompt(class_name, rng), seed)
 
-    def _pair(self, number: int, subject: Subject) -> Pair:
-        pair_id = f"p{number:09d}"
-        rng = np.random.default_rng(seed_for(f"{self.config.seed}/{pair_id}", "plan"))
-        # exact share over any stretch of the plan, and every subject gets a mix
+    def _pairs(self, subject_number: int, subject: Subject) -> list[Pair]:
+        per_subject = self.config.pairs.per_subject
+        numbers = range(subject_number * per_subject, min((subject_number + 1) * per_subject, self.num_pairs))
+        of_kind: dict[Kind, list[int]] = {}
+        for number in numbers:
+            of_kind.setdefault(self._kind(number), []).append(number)
+        pairs = [pair for kind, chosen in of_kind.items() for pair in self._pairs_of(kind, chosen, subject)]
+        return sorted(pairs, key=lambda pair: pair.pair_id)
+
+    def _pairs_of(self, kind: Kind, numbers: list[int], subject: Subject) -> list[Pair]:
+        """A subject's pairs of one kind. No two make the same change while there is another one."""
+        possible = self._possible(kind, subject)
+        names = [f"p{number:09d}" for number in numbers]
+        rngs = [np.random.default_rng(seed_for(f"{self.config.seed}/{name}", "plan")) for name in names]
+        changes = [self._draw(kind, possible, rng) for rng in rngs]
+        taken, seen = set(changes), set()  # every first draw is kept, so that drawing again changes no other pair
+        for index, change in enumerate(changes):
+            if change in seen and (free := _without(possible, taken)):
+                same = {change[0]: free[change[0]]} if change[0] in free else free  # categories keep their shares
+                changes[index] = self._draw(kind, same, rngs[index])
+                taken.add(changes[index])
+            seen.add(change)
+        return [
+            Pair(
+                name,
+                subject.subject_id,
+                kind,
+                category,
+                change,
+                self.catalog.prompt(subject.class_name, category, change),
+                seed_for(f"{self.config.seed}/{name}", "pair"),
+            )
+            for name, (category, change) in zip(names, changes, strict=True)
+        ]
+
+    def _kind(self, number: int) -> Kind:
+        """Exact share over any stretch of the plan, and every subject gets a mix."""
         fraction = self.config.pairs.edit_fraction
-        is_edit = int((number + 1) * fraction + 1e-9) > int(number * fraction + 1e-9)
-        weights = self.config.pairs.edit_categories if is_edit else self.config.pairs.generation_categories
-        possible: dict[Category, tuple[str, ...]] = {
+        return "edit" if int((number + 1) * fraction + 1e-9) > int(number * fraction + 1e-9) else "generation"
+
+    def _weights(self, kind: Kind) -> Mapping[Category, float]:
+        return self.config.pairs.edit_categories if kind == "edit" else self.config.pairs.generation_categories
+
+    def _possible(self, kind: Kind, subject: Subject) -> Changes:
+        """The changes of each category that has one for this subject."""
+        weights = self._weights(kind)
+        possible = {
             category: tuple(
                 change
                 for change in self.catalog.choices(subject.class_name, category)
@@ -142,18 +163,12 @@ class Plan:
             for category, weight in weights.items()
             if weight > 0
         }
-        categories = [category for category, changes in possible.items() if changes]
-        if not categories:
+        if not any(possible.values()):
             raise PlanError(f"no category of {sorted(weights)} has a change for the class {subject.class_name!r}")
-        shares = np.array([weights[category] for category in categories])
+        return {category: changes for category, changes in possible.items() if changes}
+
+    def _draw(self, kind: Kind, possible: Changes, rng: np.random.Generator) -> Change:
+        categories = list(possible)
+        shares = np.array([self._weights(kind)[category] for category in categories])
         category = categories[int(rng.choice(len(categories), p=shares / shares.sum()))]
-        change = possible[category][int(rng.integers(len(possible[category])))]
-        return Pair(
-            pair_id,
-            subject.subject_id,
-            "edit" if is_edit else "generation",
-            category,
-            change,
-            self.catalog.prompt(subject.class_name, category, change),
-            seed_for(f"{self.config.seed}/{pair_id}", "pair"),
-        )
+        return category, possible[category][int(rng.integers(len(possible[category])))]
