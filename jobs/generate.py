@@ -17,6 +17,7 @@ from toffee_pipeline.console.options import Job, job_options, stop_politely
 from toffee_pipeline.models.roles import describe_roles, require_weights
 from toffee_pipeline.on_ray.metrics import RayRecord
 from toffee_pipeline.on_ray.session import refuse_relative_output
+from toffee_pipeline.plan.catalog import PACKAGED
 from toffee_pipeline.plan.plan import Plan
 from toffee_pipeline.report.live import LiveReport
 from toffee_pipeline.report.page import REPORT, write_report
@@ -46,7 +47,12 @@ def generate(config: RunConfig, output: str, dry_run: bool = False) -> dict[str,
         f"{plan.num_pairs} pairs of {plan.num_subjects} subjects in {len(plan)} shards, "
         f"placement {config.placement}, plan {plan.hash}"
     )
-    for note in plan.notes:
+    notes = plan.notes
+    if config.subjects.catalog not in PACKAGED:
+        from toffee_pipeline.models.prompts import check_prompts  # seconds that only a catalogue of one's own need cost
+
+        notes += check_prompts(plan.catalog, config.models.sdxl)
+    for note in notes:
         click.echo(note, err=True)
     for role, source in roles.items():
         click.echo(f"  {role}: {source}")

@@ -1,6 +1,7 @@
 """Subject synthesis, folder, depth, draft and view: what they give, and that samples are independent."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -46,6 +47,19 @@ def test_drafts_are_independent_and_follow_the_depth(
 
     assert_independent(draft)
     assert not np.array_equal(draft([0])[0], draft([0], [1 - depth for depth in depths])[0])
+
+
+def test_a_prompt_too_long_for_the_text_encoder_fails_alone(
+    config: RunConfig, device: torch.device, subjects: list[Subject], pairs: list[Pair], images: list[np.ndarray]
+) -> None:
+    model = load_role("draft", config, device)
+    depths = [image[..., 0].astype(np.float32) / 255 for image in images]
+    fits = model.draft(pairs, subjects, depths)
+    long = replace(pairs[1], prompt="a " + "very " * 80 + "old mug on a beach")
+    first, error, last = model.draft([pairs[0], long, pairs[2]], subjects, depths)
+    assert isinstance(error, SampleError) and error.reason is None
+    assert str(error).startswith("a prompt of 88 tokens, but the text encoder takes 77: 'a very very")
+    assert np.array_equal(first, fits[0]) and np.array_equal(last, fits[2])
 
 
 def test_views_are_independent_and_another_seed_is_another_view(

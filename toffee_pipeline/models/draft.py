@@ -12,6 +12,7 @@ from toffee_pipeline.config.base import ModelSpec
 from toffee_pipeline.config.stages import DraftConfig
 from toffee_pipeline.errors import SampleError
 from toffee_pipeline.models.loading import load_model
+from toffee_pipeline.models.prompts import count_tokens, too_long
 from toffee_pipeline.models.sampling import generators, make_scheduler
 from toffee_pipeline.models.sdxl import load_sdxl
 from toffee_pipeline.models.tensors import to_images
@@ -42,12 +43,13 @@ class ControlNetDraft:
             depths: float32 (size_px, size_px) in 0..1 each, 1 = nearest.
 
         Returns:
-            uint8 (size_px, size_px, 3) each, or a SampleError in its place.
+            uint8 (size_px, size_px, 3) each, or in its place a SampleError: the prompt does not fit the text encoder.
         """
         self.pipeline.scheduler = make_scheduler(self.settings.sampling, self.scheduler_config)
+        prompts = [pair.prompt for pair in pairs]
         layout = torch.from_numpy(np.stack(depths)).to(self.device)[:, None].expand(-1, 3, -1, -1)
         latents = self.pipeline(
-            prompt=[pair.prompt for pair in pairs],
+            prompt=prompts,
             image=layout,
             height=self.size_px,
             width=self.size_px,
@@ -57,4 +59,10 @@ class ControlNetDraft:
             generator=generators([pair.seed for pair in pairs]),
             output_type="latent",
         ).images
-        return to_images(self.autoencoder.decode(latents))
+        images = to_images(self.autoencoder.decode(latents))
+        # drawn with the others all the same: they depend on the micro-batch's size
+        counts, limit = count_tokens(self.pipeline.tokenizer, prompts), self.pipeline.tokenizer.model_max_length
+        return [
+            SampleError(too_long(prompt, count, limit)) if count > limit else image
+            for prompt, count, image in zip(prompts, counts, images, strict=True)
+        ]

@@ -37,6 +37,11 @@ def with_article(words: str) -> str:
     return f"{'an' if vowel else 'a'} {words}"
 
 
+def fill(template: str, words: Mapping[str, str]) -> str:
+    """The template with the words in its slots, and "a" or "an" for each "a(n)"."""
+    return ARTICLE.sub(lambda found: with_article(found[1]).removesuffix(found[1]), template.format_map(words))
+
+
 @dataclass(frozen=True)
 class SubjectClass:
     """One class. name: as in a prompt ("golden retriever"). removable: phrases that follow "without" ("a handle").
@@ -85,7 +90,7 @@ class Catalog:
                 listed = entry.descriptions[slot]
                 free = [word for word in listed if word not in words.values()] or listed
                 words[slot] = free[int(rng.integers(len(free)))]
-        return _fill(template, words)
+        return fill(template, words)
 
     def choices(self, class_name: str, category: Category) -> tuple[str, ...]:
         """The changes of `category` that suit the class; empty where there is none."""
@@ -95,7 +100,7 @@ class Catalog:
     def prompt(self, class_name: str, category: Category, change: str) -> str:
         """The target's prompt: "a photo of a teapot on a beach". `change` may be one that is not in the catalogue."""
         wording = self._wordings(self.entry(class_name), _checked(category)).get(change, change)
-        return _fill(self.prompts[category], {"class": class_name, "change": wording})
+        return fill(self.prompts[category], {"class": class_name, "change": wording})
 
     def _wordings(self, entry: SubjectClass, category: Category) -> Mapping[str, str]:
         return self.changes["live" if entry.live else "object"].get(category, {})
@@ -131,10 +136,6 @@ def _checked(category: Category) -> Category:
     if category not in CATEGORIES:
         raise CatalogError(f"category {category!r}: allowed are {', '.join(CATEGORIES)}")
     return category
-
-
-def _fill(template: str, words: Mapping[str, str]) -> str:
-    return ARTICLE.sub(lambda found: with_article(found[1]).removesuffix(found[1]), template.format_map(words))
 
 
 def _first_line(error: ValidationError) -> str:

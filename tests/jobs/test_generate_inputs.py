@@ -1,0 +1,43 @@
+"""What the main job says of its own catalogue and images before it writes anything."""
+
+from click.testing import CliRunner
+
+from jobs import generate
+
+LONG = "in a " + "very " * 20 + "dark forest"
+CATALOG = f"""
+prompts: {{style: "{{change}} of a {{class}}", background: "a {{class}} {{change}}", color: "{{change}} {{class}}",
+          texture: "{{class}} {{change}}", addition: "{{class}} with {{change}}",
+          removal: "{{class}} without {{change}}"}}
+changes: {{all: {{background: [on a beach, {LONG}]}}}}
+groups: {{things: {{prompts: ["a photo of a {{class}}"], classes: [mug]}}}}
+"""
+
+
+def dry_run(output, *overrides):
+    words = [word for item in overrides for word in ("--set", item)]
+    return CliRunner().invoke(generate.main, ["--output", str(output), "--dry-run", *words])
+
+
+def test_a_prompt_that_does_not_fit_is_said_before_anything_is_written(tmp_path):
+    path = tmp_path / "own.yaml"
+    path.write_text(CATALOG)
+    result = dry_run(tmp_path / "run", f"subjects.catalog={path}", "pairs.edit_fraction=0")
+    assert result.exit_code == 2
+    assert f"but the text encoder takes 24: 'a mug {LONG}'" in result.stderr
+    assert result.stderr.startswith("error: subjects.catalog: ") and result.stderr.count("\n") == 1
+    assert not (tmp_path / "run").exists()
+    path.write_text(CATALOG.replace(LONG, "on a hill"))
+    assert dry_run(tmp_path / "run", f"subjects.catalog={path}", "pairs.edit_fraction=0").exit_code == 0
+
+
+def test_what_is_left_out_of_the_folder_is_said(tmp_path):
+    for name in ("dog/0.jpg", "dog/._0.jpg", "dog/1.heic"):
+        (tmp_path / "photos" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "photos" / name).write_bytes(b"")
+    result = dry_run(tmp_path / "run", "subjects.source=folder", f"subjects.path={tmp_path / 'photos'}")
+    assert result.exit_code == 0
+    assert result.stderr.splitlines() == [
+        "subjects.path: 1 left out (hidden, or the system's own): dog/._0.jpg",
+        "subjects.path: 1 left out (formats that are not read): dog/1.heic",
+    ]

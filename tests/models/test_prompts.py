@@ -1,0 +1,84 @@
+"""Prompts and the length that a text encoder takes."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from toffee_pipeline.config.base import CATEGORIES, ModelSpec
+from toffee_pipeline.errors import CatalogError
+from toffee_pipeline.models.prompts import check_prompts, count_tokens, load_tokenizer, longest_prompt
+from toffee_pipeline.models.tiny.text_encoder import build_tokenizer
+from toffee_pipeline.plan.catalog import load_catalog
+
+NANO, UNTRAINED = ModelSpec(weights="nano"), ModelSpec(weights="untrained")
+"""The small world's tokenizer, and CLIP's own."""
+OWN = """
+prompts: {style: "{change} of a(n) {class}", background: "a(n) {class} {change}", color: "{change} {class}",
+          texture: "{class} {change}", addition: "{class} with {change}", removal: "{class} without {change}"}
+changes: {all: {background: [on a beach, PLACE]}}
+groups:
+  things:
+    {prompts: ["a photo of a(n) {size} {class}"], descriptions: {size: [small, SIZE]}, classes: [mug: [PART], cup]}
+"""
+
+
+def own(tmp_path: Path, **words: str):
+    text = OWN
+    for slot in ("PLACE", "SIZE", "PART"):
+        text = text.replace(slot, words.get(slot, "tiny"))
+    (tmp_path / "own.yaml").write_text(text)
+    return load_catalog(str(tmp_path / "own.yaml"))
+
+
+@pytest.mark.parametrize(
+    ("name", "spec", "limit"), [("nano", NANO, 24), ("toffee", UNTRAINED, 77)], ids=["nano", "toffee"]
+)
+def test_packaged_prompts_fit(name, spec, limit):
+    tokenizer = load_tokenizer(spec)
+    assert tokenizer.model_max_length == limit
+    prompt, count = longest_prompt(load_catalog(name), tokenizer)
+    assert 10 < count <= limit, prompt
+
+
+@pytest.mark.parametrize(("name", "spec"), [("nano", NANO), ("toffee", UNTRAINED)], ids=["nano", "toffee"])
+def test_no_prompt_is_longer_than_the_longest(name, spec):
+    tokenizer, catalog, rng = load_tokenizer(spec), load_catalog(name), np.random.default_rng(0)
+    drawn = [catalog.subject_prompt(entry.name, rng) for entry in catalog.classes for _ in range(5)]
+    classes = [catalog.classes[int(index)] for index in rng.integers(len(catalog.classes), size=20)]
+    pairs = [
+        catalog.prompt(entry.name, category, change)
+        for entry in classes
+        for category in CATEGORIES
+        for change in catalog.choices(entry.name, category)
+    ]
+    assert max(count_tokens(tokenizer, drawn + pairs)) <= longest_prompt(catalog, tokenizer)[1]
+
+
+@pytest.mark.parametrize(
+    ("slot", "prompt"),
+    [("PLACE", "a (mug|cup) {}"), ("SIZE", "a photo of an {} (mug|cup)"), ("PART", "mug without {}")],
+)
+def test_the_longest_prompt_of_an_own_catalogue_is_named(tmp_path, slot, prompt):
+    assert check_prompts(own(tmp_path), NANO) == ()
+    words = "in a " + "very " * 20 + "dark forest"
+    catalog = own(tmp_path, **{slot: words})
+    message = rf"subjects.catalog: a prompt of \d+ tokens, but the text encoder takes 24: '{prompt.format(words)}'"
+    with pytest.raises(CatalogError, match=message):
+        check_prompts(catalog, NANO)
+    assert check_prompts(catalog, UNTRAINED) == ()  # CLIP's own takes 77
+
+
+def test_a_pretrained_tokenizer_is_read_alone(tmp_path):
+    build_tokenizer().save_pretrained(tmp_path / "sdxl" / "tokenizer")
+    spec = ModelSpec(path=tmp_path / "sdxl")
+    texts = ["a photo of a red mug", "a zebra"]
+    assert count_tokens(load_tokenizer(spec), texts) == count_tokens(build_tokenizer(), texts)
+    with pytest.raises(CatalogError, match="the text encoder takes 24"):
+        check_prompts(own(tmp_path, SIZE="very " * 30 + "small"), spec)
+
+
+def test_a_tokenizer_that_cannot_be_had_is_one_line(tmp_path):
+    (line,) = check_prompts(own(tmp_path), ModelSpec(path=tmp_path / "nowhere"))
+    assert line.startswith("the length of the catalogue's prompts is not checked: ")
+    assert "nowhere" in line and "\n" not in line

@@ -1,0 +1,85 @@
+"""Whether a catalogue's prompts fit the text encoder, which would silently drop their end: where the change stands."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from transformers import CLIPTokenizer
+
+from toffee_pipeline.config.base import CATEGORIES, ModelSpec
+from toffee_pipeline.errors import CatalogError
+from toffee_pipeline.models.loading import build_untrained, config_options
+from toffee_pipeline.models.tiny.text_encoder import build_tokenizer
+from toffee_pipeline.models.weights import resolve
+from toffee_pipeline.plan.catalog import Catalog, fill
+
+
+def load_tokenizer(spec: ModelSpec) -> CLIPTokenizer:
+    """The tokenizer of SDXL's first text encoder, without any weights; the second one's differs only in its padding.
+
+    Raises OSError where it is neither in the cache nor can be fetched.
+    """
+    if spec.weights == "untrained":
+        return build_untrained("sdxl").tokenizer
+    if spec.weights == "nano":
+        return build_tokenizer()
+    return CLIPTokenizer.from_pretrained(resolve(spec, "sdxl"), subfolder="tokenizer", **config_options(spec))
+
+
+def count_tokens(tokenizer: CLIPTokenizer, texts: Sequence[str]) -> list[int]:
+    """Tokens of each text, its start and end included; `tokenizer.model_max_length` is what the encoder takes."""
+    return [len(ids) for ids in tokenizer(list(texts), verbose=False)["input_ids"]]
+
+
+def longest_prompt(catalog: Catalog, tokenizer: CLIPTokenizer) -> tuple[str, int]:
+    """The longest prompt that the catalogue can give, and its number of tokens."""
+    prompts = [*_subject_prompts(catalog, tokenizer), *_pair_prompts(catalog, tokenizer)]
+    counts = count_tokens(tokenizer, prompts)
+    longest = max(range(len(prompts)), key=counts.__getitem__)
+    return prompts[longest], counts[longest]
+
+
+def check_prompts(catalog: Catalog, spec: ModelSpec) -> tuple[str, ...]:
+    """Raises CatalogError where a prompt does not fit the text encoder of the SDXL that `spec` names.
+
+    Returns lines for the user: that it could not be checked, since the tokenizer cannot be fetched.
+    """
+    try:
+        tokenizer = load_tokenizer(spec)
+    except OSError as error:
+        return (f"the length of the catalogue's prompts is not checked: {str(error).splitlines()[0]}",)
+    prompt, count = longest_prompt(catalog, tokenizer)
+    if count > tokenizer.model_max_length:
+        raise CatalogError(f"subjects.catalog: {too_long(prompt, count, tokenizer.model_max_length)}")
+    return ()
+
+
+def too_long(prompt: str, count: int, limit: int) -> str:
+    """What is said of a prompt of `count` tokens where the text encoder takes `limit`."""
+    return f"a prompt of {count} tokens, but the text encoder takes {limit}: {prompt!r}"
+
+
+def _subject_prompts(catalog: Catalog, tokenizer: CLIPTokenizer) -> Iterator[str]:
+    """The longest of each class and template. CLIP's tokens never reach over a space, so that the longest words of each
+    slot give it."""
+    for entry in catalog.classes:
+        longest = {slot: _longest(tokenizer, words) for slot, words in entry.descriptions.items()}
+        for template in entry.subject_prompts:
+            yield fill(template, {"class": entry.name, **longest})
+
+
+def _pair_prompts(catalog: Catalog, tokenizer: CLIPTokenizer) -> Iterator[str]:
+    """Of all changes, with the longest class of each nature; what can be removed is each class's own."""
+    for live in (True, False):
+        names = [entry.name for entry in catalog.classes if entry.live is live]
+        if names:
+            name = _longest(tokenizer, names)
+            for category in CATEGORIES:
+                yield from (catalog.prompt(name, category, change) for change in catalog.choices(name, category))
+    for entry in catalog.classes:
+        yield from (catalog.prompt(entry.name, "removal", part) for part in entry.removable)
+
+
+def _longest(tokenizer: CLIPTokenizer, texts: Sequence[str]) -> str:
+    counts = count_tokens(tokenizer, texts)
+    return texts[max(range(len(texts)), key=counts.__getitem__)]
