@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+if __name__ == "__main__":  # the other imports take a second
+    from toffee_pipeline.console import interrupt
+
+    interrupt.while_importing()
+
 import json
 import time
 from contextlib import closing

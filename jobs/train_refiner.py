@@ -1,5 +1,10 @@
 """Trains the Refiner: from DINO tokens back to the image. Running the same command again goes on."""
 
+if __name__ == "__main__":  # the other imports take a second
+    from toffee_pipeline.console import interrupt
+
+    interrupt.while_importing()
+
 import click
 
 from toffee_pipeline.config.train import RefinerTraining

@@ -1,5 +1,10 @@
 """Trains ToffeeNet on the pairs of a dataset that jobs/generate.py wrote. Running the same command again goes on."""
 
+if __name__ == "__main__":  # the other imports take a second
+    from toffee_pipeline.console import interrupt
+
+    interrupt.while_importing()
+
 import click
 
 from toffee_pipeline.config.train import ToffeeNetTraining

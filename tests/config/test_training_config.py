@@ -56,7 +56,7 @@ def test_the_micro_batch_divides_a_workers_share(workers, micro, expected):
         (
             RefinerTraining,
             "data.sources=[{format: world, path: x}]",
-            ["data.sources.0.path: no such key; did you mean data.sources?; allowed: format, num_subjects"],
+            ["data.sources.0.path: no such key; allowed: format, num_subjects"],
         ),
         (
             RefinerTraining,

@@ -4,7 +4,8 @@ import codecs
 
 import pytest
 
-from toffee_pipeline.config.yaml_file import YamlError, read_yaml
+from toffee_pipeline.config.yaml_file import read_yaml
+from toffee_pipeline.errors import ConfigError
 
 TEXT = "a: 1\nb: {c: größe}\n"
 
@@ -44,7 +45,7 @@ def test_encodings(data):
     ],
 )
 def test_what_cannot_be_read_is_one_line(data, message):
-    with pytest.raises(YamlError, match=message) as caught:
+    with pytest.raises(ConfigError, match=message) as caught:
         read_yaml(data, "x.yaml")
     assert str(caught.value).startswith("x.yaml: ")
     assert "\n" not in str(caught.value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -28,7 +29,13 @@ def make_absolute(path: Path) -> Path:
     return Path(path.expanduser() if path.parts[:1] == ("~",) else path).absolute()
 
 
+def make_uri_absolute(uri: str) -> str:
+    """A local path made absolute; s3://bucket/prefix and file:///path stay."""
+    return uri if re.match(r"[A-Za-z][A-Za-z0-9+.-]*:/", uri) else str(make_absolute(Path(uri)))
+
+
 AbsolutePath = Annotated[Path, AfterValidator(make_absolute)]
+AbsoluteUri = Annotated[str, AfterValidator(make_uri_absolute)]
 
 
 class NotContent:

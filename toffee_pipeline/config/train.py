@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from toffee_pipeline.config.base import (
     NOT_CONTENT,
+    AbsoluteUri,
     Amount,
     Count,
     Fraction,
@@ -25,7 +26,7 @@ from toffee_pipeline.config.base import (
 class _StoredSource(Model):
     """A source whose files lie somewhere."""
 
-    path: str
+    path: AbsoluteUri
     """A local folder or s3://bucket/prefix."""
     endpoint_url: str | None = None
     """S3-compatible storage other than AWS."""
@@ -55,7 +56,7 @@ class WorldSource(Model):
     format: Literal["world"]
     num_subjects: Positive = 12_000
     """How many subjects there are."""
-    views_per_subject: Annotated[int, Field(ge=2)] = 4
+    views_per_subject: Annotated[int, Field(ge=2, le=1000)] = 4
     """Renders of each subject, each before another background."""
     only_photos: bool = False
     """No other styles, and nothing added to or missing from the subjects."""
@@ -71,7 +72,7 @@ class DataConfig(Model):
     sources: Annotated[tuple[SourceConfig, ...], Field(min_length=1)]
     files_per_read: Positive = 1
     """Files (tar shards, run shards, objects) whose samples are shuffled together."""
-    cache: str | None = None
+    cache: AbsoluteUri | None = None
     """Folder or s3:// prefix for precomputed DINO tokens and latents: filled before training starts, then read instead
     of the images. None: the networks encode each batch as it comes."""
     cache_endpoint_url: str | None = None

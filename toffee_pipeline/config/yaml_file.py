@@ -7,11 +7,9 @@ from typing import Any
 
 import yaml
 
+from toffee_pipeline.errors import ConfigError
+
 UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
-
-
-class YamlError(ValueError):
-    """Not a YAML file that can be read; one line that names the file and, where there is one, the line in it."""
 
 
 class _Loader(yaml.SafeLoader):
@@ -37,18 +35,18 @@ def read_yaml(data: bytes, name: str) -> Any:
         name: what error messages call the file.
 
     Raises:
-        YamlError: another encoding, no valid YAML, a tag that asks for more than plain data, or a key that stands
-            twice in one mapping.
+        ConfigError: another encoding, no valid YAML, a tag that asks for more than plain data, or a key that stands
+            twice in one mapping; one line that names the file and, where there is one, the line in it.
     """
     try:
         text = data.decode("utf-16" if data.startswith(UTF16) else "utf-8-sig")
     except UnicodeDecodeError as error:
-        raise YamlError(f"{name}: not UTF-8 (byte {error.start} on): save it as UTF-8") from error
+        raise ConfigError(f"{name}: not UTF-8 (byte {error.start} on): save it as UTF-8") from error
     try:
         return yaml.load(text, _Loader)
     except yaml.MarkedYAMLError as error:
         place = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
         problem = " ".join(filter(None, (error.context, error.problem)))
-        raise YamlError(f"{name}: no valid YAML: {place}{problem}") from error
+        raise ConfigError(f"{name}: no valid YAML: {place}{problem}") from error
     except (yaml.YAMLError, RecursionError, ValueError) as error:  # ValueError: a date such as 2026-99-99
-        raise YamlError(f"{name}: no valid YAML: {' '.join(str(error).split())}") from error
+        raise ConfigError(f"{name}: no valid YAML: {' '.join(str(error).split())}") from error

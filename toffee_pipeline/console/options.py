@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import select
 import signal
 import sys
 from collections.abc import Callable
@@ -13,6 +14,7 @@ import click
 
 from toffee_pipeline.config.generate import RunConfig
 from toffee_pipeline.config.load import load_config
+from toffee_pipeline.console import interrupt
 from toffee_pipeline.errors import ToffeeError
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -24,10 +26,14 @@ class Job(click.Command):
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
-            return super().invoke(ctx)
-        except BrokenPipeError:
-            _end_quietly()
+            interrupt.command_runs()
+            try:
+                return super().invoke(ctx)
+            finally:
+                sys.stdout.flush()  # so that a reader that has gone is noticed here
         except (ToffeeError, OSError) as error:  # a full disk, say
+            if isinstance(error, BrokenPipeError) and _reader_has_gone():
+                _end_quietly()
             click.echo(f"error: {error}", err=True)
             sys.exit(2)
         except KeyboardInterrupt:
@@ -39,7 +45,13 @@ def job_options(default_config: str, config_class: type[Any] = RunConfig) -> Cal
 
     def decorate(command: F) -> F:
         @click.option(
-            "--config", "profile", default=default_config, show_default=True, help="Profile, YAML file or a run.json."
+            "--config",
+            "sources",
+            multiple=True,
+            default=[default_config],
+            show_default=default_config,
+            metavar="NAME_OR_PATH",
+            help="Profile, YAML file or a run.json; repeatable, each laid over those before.",
         )
         @click.option("--output", required=True, help="Run directory: a local path or s3://bucket/prefix.")
         @click.option(
@@ -47,21 +59,31 @@ def job_options(default_config: str, config_class: type[Any] = RunConfig) -> Cal
         )
         @click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
         @functools.wraps(command)
-        def wrapped(profile: str, overrides: tuple[str, ...], **options: Any) -> Any:
-            return command(config=load_config(profile, overrides, config_class), **options)
+        def wrapped(sources: tuple[str, ...], overrides: tuple[str, ...], **options: Any) -> Any:
+            return command(config=load_config(sources, overrides, config_class), **options)
 
         return wrapped  # type: ignore[return-value]
 
     return decorate
 
 
+def _reader_has_gone() -> bool:
+    """Whether nobody reads stdout or stderr any more: the broken pipe is then theirs, and not a server's."""
+    poll = select.poll()
+    poll.register(1, 0)
+    poll.register(2, 0)
+    return any(event & (select.POLLERR | select.POLLHUP) for _, event in poll.poll(0))
+
+
 def _end_quietly() -> NoReturn:
     """Whoever read the output has gone: nobody is there to hear of it."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python would complain when it flushes
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (1, 2):
+        os.dup2(nowhere, stream)  # or Python would complain when it flushes
     sys.exit(128 + signal.SIGPIPE)
 
 
 def stop_politely(message: str) -> NoReturn:
     """After Ctrl-C: says what is kept, and exits as shells expect."""
     click.echo(message, err=True)
-    sys.exit(130)
+    sys.exit(interrupt.CODE)

@@ -14,12 +14,13 @@ from rich.text import Text
 
 from toffee_pipeline.config.stages import MODEL_STAGES
 from toffee_pipeline.console.clock import clock
+from toffee_pipeline.console.stdout import Stdout
 from toffee_pipeline.rundir.status import Follower, Status
 
 
 def follow(follower: Follower, interval_s: float | None, as_json: bool) -> None:
     """Prints one look, or one every `interval_s` seconds until the run has finished; a terminal keeps the last."""
-    console = Console()
+    console = Stdout()
     if as_json or interval_s is None or not console.is_terminal:
         for status in _looks(follower, interval_s):
             _print(console, status, as_json)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from rich.console import Console
 from rich.table import Table
 
+from toffee_pipeline.console.stdout import Stdout
 from toffee_pipeline.rundir.verify import Report
 
 KINDS = {
@@ -22,7 +22,7 @@ MAX_LINES = 100
 
 def print_report(report: Report, uri: str) -> None:
     """A table of what was checked, a line per problem (the first `MAX_LINES`), and what to do."""
-    console = Console()
+    console = Stdout()
     console.out(f"{uri}: {report.tally.num_bytes / 1e6:,.1f} MB read", highlight=False)
     table = Table()
     for column in ("checked", "number", "problems"):

@@ -17,8 +17,8 @@ import numpy as np
 from pydantic import ValidationError
 
 from toffee_pipeline.config.base import CATEGORIES, Category
-from toffee_pipeline.config.yaml_file import YamlError, read_yaml
-from toffee_pipeline.errors import CatalogError
+from toffee_pipeline.config.yaml_file import read_yaml
+from toffee_pipeline.errors import CatalogError, ConfigError
 from toffee_pipeline.plan.catalog_file import CatalogFile, slots
 
 __all__ = ["PACKAGED", "Catalog", "CatalogError", "SubjectClass", "load_catalog", "with_article"]
@@ -120,7 +120,7 @@ def load_catalog(name_or_path: str) -> Catalog:
         if not isinstance(content, dict):
             raise CatalogError(f"catalog {path}: allowed are the keys {', '.join(CatalogFile.model_fields)}")
         file = CatalogFile.model_validate(content)
-    except YamlError as error:
+    except ConfigError as error:
         raise CatalogError(str(error)) from error
     except ValidationError as error:
         raise CatalogError(f"catalog {path}: {_first_line(error)}") from error

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 
 from pydantic import ValidationError
 
+from toffee_pipeline.config.explain import explain
 from toffee_pipeline.config.generate import RunConfig
-from toffee_pipeline.config.load import explain
 from toffee_pipeline.errors import MissingKey, NoRun
 from toffee_pipeline.plan.plan import Plan
 from toffee_pipeline.rundir.commit import committed_shards, delete_orphans, manifest_key, shard_files
@@ -108,7 +108,7 @@ def _open(storage: Storage) -> tuple[RunConfig, Plan]:
     try:
         config = RunConfig.model_validate(run["config"])
     except ValidationError as error:
-        raise NoRun(f"{name}: this code does not read its config: {explain(error)}") from error
+        raise NoRun(f"{name}: this code does not read its config: {explain(error, RunConfig)}") from error
     plan = Plan(config)
     if (run["plan_hash"], run["num_pairs"], run["num_shards"]) != (plan.hash, plan.num_pairs, len(plan)):
         raise NoRun(
