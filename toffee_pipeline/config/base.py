@@ -49,7 +49,7 @@ NOT_CONTENT = NotContent()
 class Model(BaseModel):
     """Base of all settings: frozen, an unknown key is an error, and so is a number that is not finite."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
 
 
 def differing_content(old: Model, new: Model) -> list[str]:

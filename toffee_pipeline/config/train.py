@@ -23,7 +23,7 @@ from toffee_pipeline.config.base import (
 )
 
 
-class _StoredSource(Model):
+class StoredSource(Model):
     """A source whose files lie somewhere."""
 
     path: AbsoluteUri
@@ -32,19 +32,19 @@ class _StoredSource(Model):
     """S3-compatible storage other than AWS."""
 
 
-class WebDatasetSource(_StoredSource):
+class WebDatasetSource(StoredSource):
     """Tar shards of image + text files, such as CC3M."""
 
     format: Literal["webdataset"]
 
 
-class RunSource(_StoredSource):
+class RunSource(StoredSource):
     """A run directory of `jobs/generate.py`."""
 
     format: Literal["run"]
 
 
-class MVImgNetSource(_StoredSource):
+class MVImgNetSource(StoredSource):
     """Objects from many sides: `category/object/images/*.jpg`."""
 
     format: Literal["mvimgnet"]
