@@ -5,6 +5,9 @@ from pathlib import Path
 from click.testing import CliRunner
 from safetensors.torch import load_file
 
+from jobs import generate
+from tests.conftest import QUICK
+
 SMALL = (
     "data.sources=[{format: world, num_subjects: 232}]",
     "data.files_per_read=1",
@@ -31,6 +34,25 @@ def train(job, output, *overrides):
     """Runs a job inline, in this process."""
     command = ["--output", str(output), *words(INLINE, *overrides)]
     return CliRunner().invoke(job.main, command, catch_exceptions=False)
+
+
+def write_pairs(output, *overrides):
+    """A run of eight accepted pairs of both kinds, of two of the renderer's subjects with a shard each."""
+    settings = (
+        *QUICK,
+        "placement=inline",
+        "subjects.source=renderer",
+        "pairs.count=8",
+        "pairs.per_subject=4",
+        "subjects_per_shard=1",
+        "stages.judge.min_dino=-1",
+        "stages.judge.max_dino=null",
+        "stages.judge.min_clip=-1",
+        *overrides,
+    )
+    command = ["--output", str(output), *(word for item in settings for word in ("--set", item))]
+    result = CliRunner().invoke(generate.main, command, catch_exceptions=False)
+    assert result.exit_code == 0, result.output
 
 
 def weights(output):

@@ -7,7 +7,6 @@ import resource
 import subprocess
 import sys
 
-import boto3
 import numpy as np
 import pytest
 import torch
@@ -18,8 +17,8 @@ from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from jobs import generate, train_refiner, train_toffeenet, train_view_generator
-from tests.helpers.s3 import CREDENTIALS, s3_server
-from tests.helpers.training_job import INLINE, UNET, train, weights, words
+from tests.conftest import QUICK
+from tests.helpers.training_job import INLINE, UNET, train, weights, words, write_pairs
 from toffee_pipeline.models.networks.refiner import RefinerNetwork
 from toffee_pipeline.recipe.adopt import adopt, refiner_psnr_db
 from toffee_pipeline.storage import open_storage
@@ -64,6 +63,7 @@ def test_generating_takes_what_training_wrote(uninterrupted, tmp_path):
     first, second = (load_file(tmp_path / run / "model/unet" / UNET) for run in ("view", "more"))
     torch.testing.assert_close(second, first, rtol=0, atol=1e-6)  # a View Generator learns on from where it is
     overrides = (
+        *QUICK,
         "placement=inline",
         "subjects.source=renderer",
         "pairs.count=4",
@@ -109,10 +109,7 @@ def test_the_view_generator_is_a_stock_pipeline(tmp_path):
 
 
 def test_toffeenet_learns_from_a_run_and_stock_classes_load_its_parts(tmp_path):
-    pairs = [
-        word for item in ("placement=inline", "subjects.source=renderer", "pairs.count=16") for word in ("--set", item)
-    ]
-    CliRunner().invoke(generate.main, ["--output", str(tmp_path / "pairs"), *pairs], catch_exceptions=False)
+    write_pairs(tmp_path / "pairs")
     sources = f"data.sources=[{{format: run, path: '{tmp_path / 'pairs'}'}}]"
     result = train(train_toffeenet, tmp_path / "run", sources, "train.max_steps=2")
     assert result.exit_code == 0, result.output
@@ -128,27 +125,22 @@ def test_toffeenet_learns_from_a_run_and_stock_classes_load_its_parts(tmp_path):
     assert "no committed shard" in refused.output
 
 
-def test_a_run_on_s3_with_its_data_and_its_cache_there(tmp_path, monkeypatch):
-    for name, value in CREDENTIALS.items():
-        monkeypatch.setenv(name, value)
-    with s3_server() as endpoint:
-        boto3.client("s3", endpoint_url=endpoint).create_bucket(Bucket="toffee")
-        pairs = ["placement=inline", "subjects.source=renderer", "pairs.count=8", f"output.endpoint_url={endpoint}"]
-        command = ["--output", "s3://toffee/pairs", *(word for item in pairs for word in ("--set", item))]
-        assert CliRunner().invoke(generate.main, command, catch_exceptions=False).exit_code == 0
-        overrides = (
-            f"data.sources=[{{format: run, path: 's3://toffee/pairs', endpoint_url: '{endpoint}'}}]",
-            "data.cache=s3://toffee/cache",
-            f"data.cache_endpoint_url={endpoint}",
-            f"output.endpoint_url={endpoint}",
-        )
-        for steps in (2, 4):
-            result = train(train_refiner, "s3://toffee/run", *overrides, f"train.max_steps={steps}")
-            assert result.exit_code == 0, result.output
-        assert "resuming at step 2" in result.output
-        storage = open_storage("s3://toffee/run", endpoint)
-        assert steps_saved(storage) == [2, 4]
-        assert {"model/config.json", "model/README.md", "summary.json"} <= {key for key, _ in storage.list()}
+def test_a_run_on_s3_with_its_data_and_its_cache_there(s3):
+    uri, endpoint = s3
+    write_pairs(f"{uri}/pairs", f"output.endpoint_url={endpoint}")
+    overrides = (
+        f"data.sources=[{{format: run, path: '{uri}/pairs', endpoint_url: '{endpoint}'}}]",
+        f"data.cache={uri}/cache",
+        f"data.cache_endpoint_url={endpoint}",
+        f"output.endpoint_url={endpoint}",
+    )
+    for steps in (2, 4):
+        result = train(train_refiner, f"{uri}/run", *overrides, f"train.max_steps={steps}")
+        assert result.exit_code == 0, result.output
+    assert "resuming at step 2" in result.output
+    storage = open_storage(f"{uri}/run", endpoint)
+    assert steps_saved(storage) == [2, 4]
+    assert {"model/config.json", "model/README.md", "summary.json"} <= {key for key, _ in storage.list()}
 
 
 def test_diverging_is_one_clear_line_and_the_last_checkpoint_loads(tmp_path):

@@ -13,7 +13,7 @@ from diffusers import (
 )
 from PIL import Image
 
-from jobs import generate, train_refiner, train_toffeenet, train_view_generator
+from jobs import train_refiner, train_toffeenet, train_view_generator
 from tests.helpers.training import SMALL, make_config
 from toffee_pipeline.config.train import ToffeeNetTraining
 from toffee_pipeline.models.networks.toffeenet import ToffeeNetNetwork
@@ -129,18 +129,13 @@ def test_the_view_generator_starts_from_stable_diffusion_2(folders, tmp_path):
     assert pipeline.scheduler.config.prediction_type == "v_prediction"
 
 
-def test_toffeenet_starts_as_stable_diffusion_2(folders, tmp_path):
-    pairs = [
-        word for item in ("placement=inline", "subjects.source=renderer", "pairs.count=8") for word in ("--set", item)
-    ]
-    CliRunner().invoke(generate.main, ["--output", str(tmp_path / "pairs"), *pairs], catch_exceptions=False)
-    source = f"data.sources=[{{format: run, path: '{tmp_path / 'pairs'}'}}]"
+def test_toffeenet_starts_as_stable_diffusion_2(folders, pairs, tmp_path):
+    source = f"data.sources=[{{format: run, path: '{pairs}'}}]"
     untrained = [f"models.{name}.weights=untrained" for name in ("depth", "detector", "segmenter")]
     overrides = (
         f"models.base.path={folders / 'sd2'}",
         source,
         *untrained,
-        "models.segmenter_type=nano",
         "dino_input=segmented",
     )
     model = train(train_toffeenet, tmp_path / "run", "sdxl", folders, *overrides)

@@ -30,10 +30,10 @@ def make_trainer(*overrides, rank=0, world=1):
     return Trainer(task, config.train, torch.device("cpu"), rank, world, seed=config.seed, fsdp=fsdp)
 
 
-def two_steps(trainer):
-    """Two steps on the same eight samples, of which each worker takes its share."""
+def steps(trainer, count=2):
+    """Some steps on the same eight samples, of which each worker takes its share."""
     figures = {}
-    for step in range(2):
+    for step in range(count):
         rows = encoded_rows(8, seed=step)
         share = 8 // trainer.world
         mine = select(rows, slice(trainer.rank * share, (trainer.rank + 1) * share))
@@ -48,15 +48,15 @@ def _worker(rank, folder, overrides):
     dist.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=2)
     overrides = (*overrides, "workers.placement=ray", "workers.num_workers=2")
     trainer = make_trainer(*overrides, rank=rank, world=2)
-    figures = two_steps(trainer)
+    figures = steps(trainer)
     rows = {name: torch.from_numpy(column).float() for name, column in encoded_rows(2).items()}
     with trainer.averaged(), torch.no_grad():  # as a sample grid does; training goes on unimpressed
         trainer.network(rows["target_latents"], 500, rows["target_tokens"])
     state = trainer.state()
     again = make_trainer(*overrides, rank=rank, world=2)
     again.load(copy.deepcopy(state), trainer.step)  # only rank 0 got anything
-    two_steps(again)
-    two_steps(trainer)
+    steps(again, 1)
+    steps(trainer, 1)
     after, resumed = trainer.weights(), again.weights()
     if rank == 0:
         torch.save({"state": state, "figures": figures, "after": after, "resumed": resumed}, f"{folder}/result.pt")
@@ -71,7 +71,7 @@ def test_two_workers_make_the_step_that_one_makes(strategy, tmp_path):
     result = torch.load(tmp_path / "result.pt", weights_only=True)
 
     alone = make_trainer(*overrides, "train.gradient_checkpointing=true")
-    figures = two_steps(alone)
+    figures = steps(alone)
     assert result["figures"]["grad_norm"] == pytest.approx(figures["grad_norm"], rel=1e-4)
     start = make_trainer(*overrides).weights()
     mine, theirs = alone.state(), result["state"]

@@ -12,9 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from click.testing import CliRunner
 
-from jobs.generate import main
 from tests.helpers.s3 import CREDENTIALS, s3_server
 from toffee_pipeline.config.train import DataConfig
 from toffee_pipeline.errors import BrokenFile, DataError, ImageError, StorageError
@@ -95,15 +93,9 @@ def to_s3():
         yield copy
 
 
-@pytest.fixture(scope="module")
-def run_dir(tmp_path_factory):
-    output = tmp_path_factory.mktemp("runs") / "run"
-    sets = ["placement=inline", "pairs.count=8", "pairs.per_subject=4", "subjects_per_shard=1"]
-    sets += ["stages.judge.min_dino=-1", "stages.judge.max_dino=null", "stages.judge.min_clip=-1"]
-    words = [word for item in sets for word in ("--set", item)]
-    result = CliRunner().invoke(main, ["--output", str(output), *words], catch_exceptions=False)
-    assert result.exit_code == 0, result.output
-    return output
+@pytest.fixture
+def run_dir(pairs):
+    return pairs
 
 
 class TestWebDataset:
