@@ -35,10 +35,11 @@ test: setup check ## Lint, type check and run all tests, those that start a Ray 
 test-fast: setup ## The tests without Ray and without jobs as processes of their own: under two minutes
 	$(PYTEST) tests --ignore=tests/ray -m "not slow" -n 2 $(ARGS)
 
-check: setup ## Lint and type check
+check: setup ## Lint, type check and hold the imports against the layout
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 
 cluster: setup ## Start Ray on this machine for `make submit`; stays in the foreground
 	VENV=$(VENV) cluster/one_node.sh $(ARGS)
@@ -63,4 +64,4 @@ nano-view-generator: setup ## Train the nano View Generator by its job, and take
 	$(BIN)/python -m toffee_pipeline.recipe adopt view_generator .nano/train_view_generator
 
 clean: ## Remove runs and caches, keep the virtual environment
-	rm -rf runs .pytest_cache .mypy_cache .ruff_cache
+	rm -rf runs .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
