@@ -3,7 +3,6 @@
 import pytest
 import torch
 
-from tests.helpers.s3 import BUCKET, CREDENTIALS, make_bucket, s3_server
 from toffee_pipeline.config.load import load_config
 
 torch.set_num_threads(1)
@@ -20,24 +19,6 @@ def nano():
         return load_config("nano", ("placement=inline", "subjects.source=renderer", "pairs.count=8", *overrides))
 
     return make
-
-
-@pytest.fixture(scope="session")
-def s3_endpoint():
-    """URL of one S3 server for the whole session, with `BUCKET`; tests keep to prefixes of their own."""
-    with pytest.MonkeyPatch.context() as patch, s3_server() as endpoint:
-        for name, value in CREDENTIALS.items():
-            patch.setenv(name, value)
-        make_bucket(endpoint)
-        yield endpoint
-
-
-@pytest.fixture
-def s3(s3_endpoint, monkeypatch, tmp_path):
-    """(URI of an empty prefix on `s3_endpoint`, its URL), with credentials in the environment."""
-    for name, value in CREDENTIALS.items():
-        monkeypatch.setenv(name, value)
-    return f"s3://{BUCKET}/{tmp_path.parent.name}/{tmp_path.name}", s3_endpoint
 
 
 @pytest.fixture(scope="session")

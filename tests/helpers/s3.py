@@ -1,5 +1,7 @@
 """An S3 server for tests: a process of its own (moto), or the one that TOFFEE_TEST_S3_ENDPOINT names."""
 
+import atexit
+import functools
 import os
 import socket
 import subprocess
@@ -32,27 +34,21 @@ def make_bucket(endpoint: str) -> None:
 
 @contextmanager
 def s3_server() -> Iterator[str]:
-    """Start a server on a free port of the loopback, yield its endpoint URL, and stop it."""
-    if EXTERNAL:
-        yield EXTERNAL
-        return
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
+    """The endpoint URL of the session's server, which is started when it is first asked for."""
+    yield EXTERNAL or _start()
+
+
+@functools.cache
+def _start() -> str:
+    """Starts it on a free port of the loopback; it ends with this process."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
     command = [sys.executable, "-c", "from moto.server import main; main()", "-H", "127.0.0.1", "-p", str(port)]
     server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        deadline = time.monotonic() + 120
-        while time.monotonic() < deadline:
-            if server.poll() is not None:
-                raise RuntimeError(f"moto server ended with {server.returncode}")
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", port)) == 0:
-                    break
-            time.sleep(0.05)
-        else:
-            raise RuntimeError("moto server did not start in 120 s")
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        server.kill()
-        server.wait()
+    atexit.register(server.kill)
+    while server.poll() is None:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return f"http://127.0.0.1:{port}"
+        time.sleep(0.05)
+    raise RuntimeError(f"moto server ended with {server.returncode}")
