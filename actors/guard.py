@@ -1,12 +1,13 @@
 """What keeps one bad sample from ending a run: out of memory, a hang, a sample that takes its process down.
 
-A process that dies leaves behind what it had in flight. The `Casebook`, which outlives it, then lets the next try run
-those samples one by one; who is alone in a process that dies collects a strike, and with too many it is not run again.
+A process that dies leaves behind what it had in flight. The `CrashRecord`, which outlives it, then lets the next try
+run those samples one by one; crashes of a sample that was alone are counted, and with too many it is not run again.
 """
 
 from __future__ import annotations
 
 import faulthandler
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -20,7 +21,7 @@ Key = tuple[str, str]
 """A stage's name and the id of a subject or pair."""
 
 
-class Casebook:
+class CrashRecord:
     """Which samples are in flight, and which were when a process died.
 
     On Ray it is an actor on the driver's node; it goes when the driver dies, which only costs a few more tries.
@@ -28,13 +29,14 @@ class Casebook:
 
     def __init__(self) -> None:
         self._in_flight: dict[int, list[Key]] = {}
-        self._strikes: dict[int, dict[Key, int]] = {}
+        self._crashes_alone: dict[int, dict[Key, int]] = {}
         self._retries = 0
 
     def start(self, shard: int) -> dict[Key, int]:
-        """A try at `shard` begins. Returns the strikes of each suspect of earlier tries; a suspect may have 0."""
-        self._retries += shard in self._strikes  # started and not finished: its process died
-        suspects = self._strikes.setdefault(shard, {})
+        """A try at `shard` begins. Returns for each suspect of earlier tries how often its process died while it was
+        computed alone; a suspect may have 0."""
+        self._retries += shard in self._crashes_alone  # started and not finished: its process died
+        suspects = self._crashes_alone.setdefault(shard, {})
         left = self._in_flight.pop(shard, [])
         for key in left:
             suspects[key] = suspects.get(key, 0) + (len(left) == 1)
@@ -55,13 +57,13 @@ class Casebook:
     def finish(self, shard: int) -> None:
         """The shard is through."""
         self._in_flight.pop(shard, None)
-        self._strikes.pop(shard, None)
+        self._crashes_alone.pop(shard, None)
 
 
 class Guard(Protocol):
     """What a stage asks before and around each micro-batch."""
 
-    def strikes(self, stage: str, sample: str) -> int | None:
+    def crashes_alone(self, stage: str, sample: str) -> int | None:
         """How often the sample was alone in a process that died; None for one that is above suspicion."""
 
     def watch(self, stage: str, ids: Sequence[str], timeout_s: float) -> Any:
@@ -71,7 +73,7 @@ class Guard(Protocol):
 class NoGuard:
     """In one process nothing outlives a crash, and a hang is the user's to interrupt."""
 
-    def strikes(self, stage: str, sample: str) -> int | None:
+    def crashes_alone(self, stage: str, sample: str) -> int | None:
         return None
 
     @contextmanager
@@ -80,8 +82,8 @@ class NoGuard:
 
 
 @dataclass
-class CasebookGuard:
-    """Guards the stages of one actor. `call` runs a method of the casebook and waits for its answer."""
+class CrashGuard:
+    """Guards the stages of one actor. `call` runs a method of the crash record and waits for its answer."""
 
     call: Callable[..., Any]
     shard: int = -1
@@ -90,7 +92,7 @@ class CasebookGuard:
     def start(self, shard: int) -> None:
         self.shard, self.suspects = shard, self.call("start", shard)
 
-    def strikes(self, stage: str, sample: str) -> int | None:
+    def crashes_alone(self, stage: str, sample: str) -> int | None:
         return self.suspects.get((stage, sample))
 
     @contextmanager
@@ -116,11 +118,12 @@ def halving(compute: Callable[[list[T]], Sequence[R | SampleError]], batch: list
 
     A sample that does not fit alone has a SampleError as its result.
     """
-    import torch
-
     try:
         return list(compute(batch))
-    except torch.OutOfMemoryError:
+    except Exception as error:
+        torch = sys.modules.get("torch")  # without torch nothing fills the GPU's memory
+        if torch is None or not isinstance(error, torch.OutOfMemoryError):
+            raise
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
     # outside the except block, whose traceback would hold the big batch's tensors

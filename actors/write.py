@@ -4,25 +4,23 @@ from __future__ import annotations
 
 import functools
 import io
-import json
 from collections import Counter
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from actors.base import PairState, Shard
+from actors.shard import PairState, Shard
 from toffee_pipeline.config.generate import RunConfig
 from toffee_pipeline.config.stages import MODEL_STAGES
+from toffee_pipeline.filters import SCORES
 from toffee_pipeline.images import decode, encode
-from toffee_pipeline.on_ray.metrics import RayRecord
 from toffee_pipeline.rundir.commit import commit_shard
 from toffee_pipeline.schema import DATA, LEDGER, planned_row
 from toffee_pipeline.storage import open_storage
 
 _storage = functools.cache(open_storage)
 """One per process: a task writes one shard, and each new storage would make a new S3 client."""
-_record = functools.cache(RayRecord)
 
 
 class Write:
@@ -72,15 +70,6 @@ class Write:
         return _struct(encode(decode(png), output.image_format, output.quality))
 
 
-def write_row(row: dict[str, Any], config: RunConfig, output: str) -> dict[str, Any]:
-    """`Write` behind Ray Data's row interface. It lives here so that a writer's process loads no model library."""
-    write = Write(config, output)
-    before = write.storage.num_retries
-    counts = write(row["shard"])
-    _record(output)("toffee_storage_retries", write.storage.num_retries - before)
-    return {"shard": row["shard"].index, "counts": json.dumps(counts)}
-
-
 def count(shard: Shard) -> dict[str, Any]:
     """Counts of one shard as they stand in its manifest; planned = accepted + rejected + failed."""
     by_kind: dict[str, Counter[str]] = {}
@@ -113,8 +102,7 @@ def _verdict(state: PairState) -> dict[str, Any]:
     return {
         "status": state.status,
         "reason": state.reason,
-        "dino_score": state.dino_score,
-        "clip_score": state.clip_score,
+        **{score.column: state.scores.get(score.name) for score in SCORES},
     }
 
 

@@ -5,7 +5,7 @@ are committed, and hits one process by SIGKILL, drawn first by its kind and then
 
     driver    the job's own process
     actor     one that runs the stages
-    worker    another of Ray's workers: it reads, writes, holds the casebook, or idles
+    worker    another of Ray's workers: it reads, writes, holds the crash record, or idles
     raylet    the node's manager, whose workers go with it
     gcs       the cluster's store
     helper    another process of Ray: dashboard agents, monitors

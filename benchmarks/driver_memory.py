@@ -1,7 +1,7 @@
 """Peak memory of the driver for ten times the pairs.
 
 The driver sees counts and never pixels, so its memory should not grow with the dataset. The whole job runs on Ray
-(placement fused) in a process of its own, once per size, with a stage without models in place of the model stages
+(placement fused) in a process of its own, once per size, with stages without models in place of the pipeline's
 (`stub_stage.py`); Ray's workers are other processes and do not count. Shards have the same size in both runs, so ten
 times the pairs are ten times the shards too.
 
@@ -20,8 +20,8 @@ from typing import Any
 
 import click
 
-from benchmarks import stub_stage
 from benchmarks.fresh import MIB, in_fresh_process, peak_rss_bytes
+from benchmarks.stub_stage import STUB_STAGES
 from jobs.generate import generate
 from toffee_pipeline.config.load import load_config
 from toffee_pipeline.on_ray.placement import SPARE_CPUS
@@ -36,7 +36,6 @@ def drive(num_pairs: int, subjects_per_shard: int) -> dict[str, Any]:
     os.environ.setdefault("RAY_AUTH_MODE", "token")  # as ray_session does
     import ray
 
-    stub_stage.install()  # in this process, and by the hook in each worker
     sizes = (f"pairs.count={num_pairs}", f"subjects_per_shard={subjects_per_shard}")
     config = load_config("nano", ("placement=fused", "fused.num_actors=1", *sizes, *NO_WEIGHTS))
     before = peak_rss_bytes()
@@ -45,11 +44,10 @@ def drive(num_pairs: int, subjects_per_shard: int) -> dict[str, Any]:
         num_cpus=1 + SPARE_CPUS,
         include_dashboard=False,
         logging_level="WARNING",
-        # the hook is imported before Ray hands the driver's import path to a worker
-        runtime_env={"worker_process_setup_hook": "benchmarks.stub_stage.install", "env_vars": {"PYTHONPATH": ROOT}},
+        runtime_env={"env_vars": {"PYTHONPATH": ROOT}},
     )
     with tempfile.TemporaryDirectory() as folder:
-        summary = generate(config, folder)
+        summary = generate(config, folder, stages=STUB_STAGES)
     assert summary is not None
     ray.shutdown()
     return {"before": before, "peak": peak_rss_bytes(), **summary}

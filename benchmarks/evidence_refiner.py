@@ -15,9 +15,10 @@ import click
 import numpy as np
 import torch
 
-from actors.base import Shard, present
-from actors.chain import StageChain
+from actors.chain import STAGE_CLASSES, StageChain
 from actors.guard import NoGuard
+from actors.shard import Shard, present
+from actors.stages.refine import Refine
 from toffee_pipeline.config.base import Category
 from toffee_pipeline.config.generate import RunConfig
 from toffee_pipeline.config.load import load_config
@@ -100,8 +101,9 @@ def measure(
         for value, name in names.items()
         if name != "refined"
     }
-    draw = StageChain(config, ("synthesize", "segment", "draft"), _ignore, NoGuard())
-    refiners = {name: StageChain(changed, ("refine",), _ignore, NoGuard()) for name, changed in configs.items()}
+    first = [STAGE_CLASSES[name] for name in ("synthesize", "segment", "draft")]
+    draw = StageChain(config, first, _ignore, NoGuard())
+    refiners = {name: StageChain(changed, [Refine], _ignore, NoGuard()) for name, changed in configs.items()}
     models, categories = ModelSet(config), counted_categories(config)
     rows: list[Scored] = []
     examples: list[Example] = []

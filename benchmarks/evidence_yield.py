@@ -78,7 +78,9 @@ def kept(rows: Iterable[Judged], min_dino: float = OFF, min_clip: float = OFF) -
     thresholds = JudgeConfig(min_dino=min_dino, min_clip=min_clip)
 
     def keeps(row: Judged) -> bool:
-        return row.dino is not None and row.clip is not None and decide(row.dino, row.clip, thresholds) is None
+        if row.dino is None or row.clip is None:
+            return False
+        return decide({"dino": row.dino, "clip": row.clip}, thresholds) is None
 
     return share(rows, keeps)
 

@@ -31,10 +31,10 @@ from typing import Any
 
 import click
 
-from actors.base import Shard
 from actors.chain import STAGE_CLASSES, StageChain
 from actors.executors.on_ray import logical_cpus
 from actors.guard import NoGuard
+from actors.shard import Shard
 from actors.write import count
 from benchmarks.fresh import in_fresh_process
 from jobs.generate import generate
@@ -56,11 +56,8 @@ def stage_s(counts: dict[str, Any]) -> float:
 
 def compute_s(config: RunConfig) -> list[float]:
     """Seconds of pure compute of each shard of the plan, in this process, warm, with one thread."""
-    import torch
-
-    torch.set_num_threads(1)
     plan = Plan(config)
-    chain = StageChain(config, STAGE_CLASSES, lambda *figures: None, NoGuard())
+    chain = StageChain(config, list(STAGE_CLASSES.values()), lambda *figures: None, NoGuard(), num_threads=1)
     chain(Shard.from_plan(plan, 0))
     return [stage_s(count(chain(Shard.from_plan(plan, index)))) for index in range(len(plan))]
 
@@ -68,7 +65,7 @@ def compute_s(config: RunConfig) -> list[float]:
 def run_jobs(short: RunConfig, full: RunConfig, folder: str) -> float:
     """Runs both jobs in one Ray session, into `folder`/short and `folder`/full; when it began (time.time())."""
     began = time.time()
-    with ray_session(logical_cpus(full)):
+    with ray_session(logical_cpus(full, STAGE_CLASSES)):
         generate(short, f"{folder}/short")
         generate(full, f"{folder}/full")
     return began

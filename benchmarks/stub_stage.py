@@ -1,11 +1,12 @@
-"""A stage without models, for what is measured around the stages: constant images, verdicts by the pair's id."""
+"""Stages without models, for what is measured around the stages: constant images, verdicts by the pair's id."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from actors import chain
-from actors.base import PairState, Shard, Stage
+from actors.shard import PairState, Shard
+from actors.stage import Stage, StageTable
+from actors.stages.judge import Judge
 from toffee_pipeline.images import encode_depth, encode_mask, encode_png
 
 SIDE_PX = 64
@@ -15,7 +16,7 @@ DEPTH = encode_depth(np.full((SIDE_PX, SIDE_PX), 0.5, np.float32))
 
 
 class Stub(Stage):
-    """Fills everything that the models' stages fill; every third pair is rejected."""
+    """Fills everything that the models' stages fill; every third pair has scores too low for any profile."""
 
     name = "score"
 
@@ -23,21 +24,16 @@ class Stub(Stage):
         for subject in shard.open_subjects():
             subject.image, subject.mask, subject.depth = IMAGE, MASK, DEPTH
 
-        def store(state: PairState, accepted: bool) -> None:
+        def store(state: PairState, score: float) -> None:
             state.input = state.draft = state.target = IMAGE
             state.edit_mask = MASK if state.pair.kind == "edit" else None
-            state.dino_score = state.clip_score = 0.9 if accepted else 0.1
-            if accepted:
-                state.status = "accepted"
-            else:
-                state.reject("low_dino")
+            state.scores = {"dino": score, "clip": score}
 
         self.run(
-            shard.open_pairs(), lambda batch: [int(state.pair.pair_id.lstrip("p")) % 3 > 0 for state in batch], store
+            shard.open_pairs(),
+            lambda batch: [0.9 if int(state.pair.pair_id.lstrip("p")) % 3 else 0.1 for state in batch],
+            store,
         )
 
 
-def install() -> None:
-    """Makes this stage the whole pipeline of the calling process."""
-    chain.STAGE_CLASSES.clear()
-    chain.STAGE_CLASSES[Stub.name] = Stub
+STUB_STAGES: StageTable = {stage.name: stage for stage in (Stub, Judge)}

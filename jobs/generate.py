@@ -14,13 +14,16 @@ from typing import Any
 
 import click
 
-from actors.chain import run
+from actors.chain import STAGE_CLASSES
+from actors.context import RunContext
+from actors.executors import run
+from actors.stage import StageTable
 from toffee_pipeline.config.generate import RunConfig
 from toffee_pipeline.console.clock import clock
 from toffee_pipeline.console.generation import GenerationDisplay
 from toffee_pipeline.console.options import Job, job_options, stop_politely
 from toffee_pipeline.models.roles import describe_roles, require_weights
-from toffee_pipeline.on_ray.metrics import RayRecord
+from toffee_pipeline.on_ray.metrics import RayMetricSink
 from toffee_pipeline.on_ray.session import refuse_relative_output
 from toffee_pipeline.plan.catalog import PACKAGED
 from toffee_pipeline.plan.plan import Plan
@@ -41,7 +44,9 @@ def main(config: RunConfig, output: str, dry_run: bool) -> None:
     generate(config, output, dry_run)
 
 
-def generate(config: RunConfig, output: str, dry_run: bool = False) -> dict[str, Any] | None:
+def generate(
+    config: RunConfig, output: str, dry_run: bool = False, stages: StageTable = STAGE_CLASSES
+) -> dict[str, Any] | None:
     """The whole job. Returns the summary; None after a dry run."""
     if not dry_run:
         require_weights(config)
@@ -69,7 +74,7 @@ def generate(config: RunConfig, output: str, dry_run: bool = False) -> dict[str,
         return json.loads(storage.get("summary.json"))
     try:
         with Lease(storage, config.output.lease_s, click.echo) as lease:
-            return _compute(storage, config, plan, known, lease)
+            return _compute(storage, config, plan, known, lease, stages)
     except KeyboardInterrupt:
         stop_politely(f"stopped: what is committed stays in {storage.uri}; run the same command again to go on")
 
@@ -79,14 +84,16 @@ def _missing(storage: Storage, plan: Plan) -> list[int]:
     return [index for index in range(len(plan)) if index not in done]
 
 
-def _compute(storage: Storage, config: RunConfig, plan: Plan, known: dict[str, Any], lease: Lease) -> dict[str, Any]:
+def _compute(
+    storage: Storage, config: RunConfig, plan: Plan, known: dict[str, Any], lease: Lease, stages: StageTable
+) -> dict[str, Any]:
     """Computes the missing shards and finishes the run. Returns the summary."""
     missing = _missing(storage, plan)
     if done := len(plan) - len(missing):
         click.echo(f"resuming: {done} of {len(plan)} shards are committed")
     totals = total(storage) if done else Totals()
-    record = RayRecord(storage.uri)
-    metrics = RunMetrics(record, known, config.price_per_gpu_hour)
+    sink = RayMetricSink(storage.uri)
+    metrics = RunMetrics(sink, known, config.price_per_gpu_hour)
     metrics.show(totals)
     report = LiveReport(storage, known, config.output.report_every_s, lambda line: click.echo(line, err=True))
     began = time.monotonic()
@@ -95,7 +102,9 @@ def _compute(storage: Storage, config: RunConfig, plan: Plan, known: dict[str, A
     with (
         GenerationDisplay(plan.num_pairs, plan.num_pairs - computed) as display,
         # closed also when the loop ends by an error, so that the actors end before the lease does
-        closing(run(config, storage.uri, missing, display, totals, record, click.echo)) as shards,
+        closing(
+            run(stages, RunContext(config, storage.uri, sink, totals, display.update, click.echo), missing)
+        ) as shards,
     ):
         for counts in shards:
             display.add_shard(counts)

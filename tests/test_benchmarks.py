@@ -4,12 +4,13 @@ import json
 
 import pytest
 
-from actors.base import Shard
+from actors.chain import StageChain
 from actors.guard import NoGuard
+from actors.shard import Shard
 from actors.write import count
-from benchmarks import chaos, evidence, overhead, plan_scale, stub_stage
+from benchmarks import chaos, evidence, overhead, plan_scale
 from benchmarks.chaos_log import Try, read_tries, work
-from toffee_pipeline.models.model_set import ModelSet
+from benchmarks.stub_stage import STUB_STAGES
 from toffee_pipeline.plan.plan import Plan
 
 
@@ -21,7 +22,8 @@ def test_the_plans_figures_are_there_for_a_plan_of_less_than_a_shard():
 
 def test_the_stub_stage_decides_every_pair_and_leaves_no_image_out(nano):
     config = nano("pairs.count=9", "subjects_per_shard=3")
-    shard = stub_stage.Stub(config, ModelSet(config), lambda *_: None, NoGuard())(Shard.from_plan(Plan(config), 0))
+    chain = StageChain(config, list(STUB_STAGES.values()), lambda *_: None, NoGuard())
+    shard = chain(Shard.from_plan(Plan(config), 0))
     counts = count(shard)
     assert (counts["accepted"], counts["rejected"], counts["failed"]) == (6, {"low_dino": 3}, 0)
     assert all(state.input and state.target and state.draft for state in shard.pairs)

@@ -1,22 +1,110 @@
-"""Scores to a verdict. Pure, so that a finished run can be judged again with other thresholds."""
+"""The table of scores and the reasons of rejection; from scores to a verdict.
+
+Pure, so that a finished run can be judged again with other thresholds. The schema's columns, the verdict and the
+report's sentences follow from the tables.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
 from toffee_pipeline.config.stages import JudgeConfig, SegmentConfig
-from toffee_pipeline.schema import Reason
+
+Reason = str
+"""One of `REASONS`."""
 
 
-def decide(dino_score: float, clip_score: float, config: JudgeConfig) -> Reason | None:
-    """None to keep the pair, else why not: subject similarity first, then text alignment (paper, section 2.1).
+@dataclass(frozen=True)
+class Rejection:
+    """Why a pair is rejected.
 
-    dino_score: cosine of input and target image; clip_score: cosine of target image and prompt. Both raw, -1..1.
+    sentence: for the report; the threshold follows it where there is one.
+    stage, key: whose settings hold the threshold, and under which name; None there switches it off.
+    above: values above the threshold are rejected, and not those below.
     """
-    if config.min_dino is not None and dino_score < config.min_dino:
-        return "low_dino"
-    if config.max_dino is not None and dino_score > config.max_dino:
-        return "high_dino"
-    if config.min_clip is not None and clip_score < config.min_clip:
-        return "low_clip"
+
+    reason: Reason
+    sentence: str
+    stage: str = ""
+    key: str = ""
+    above: bool = False
+
+    def rejects(self, value: float, settings: JudgeConfig | SegmentConfig) -> bool:
+        """settings: of `stage`."""
+        threshold: float | None = getattr(settings, self.key)
+        return threshold is not None and (value > threshold if self.above else value < threshold)
+
+    def explain(self, config: Mapping[str, Any]) -> str:
+        """The sentence, with the threshold of a run's config as JSON."""
+        threshold = config.get("stages", {}).get(self.stage, {}).get(self.key, "the threshold")
+        return f"{self.sentence} {threshold}" if self.key else self.sentence
+
+
+@dataclass(frozen=True)
+class Score:
+    """A measure of a finished pair, a float that an encoder gives.
+
+    label: for the report. role: the encoder (`models.roles.ROLES`); where the config has no weights for it, the score
+    is off and its column is null. of: what the encoder compares, in its order.
+    """
+
+    name: str
+    label: str
+    role: str
+    of: tuple[Literal["input", "target", "prompt"], ...]
+    bounds: tuple[Rejection, ...]
+
+    @property
+    def column(self) -> str:
+        return f"{self.name}_score"
+
+
+SCORES: tuple[Score, ...] = (
+    Score(
+        "dino",
+        "DINO",
+        "dino_scorer",
+        ("input", "target"),
+        (
+            Rejection("low_dino", "input and target show different subjects: DINO below", "judge", "min_dino"),
+            Rejection("high_dino", "input and target are too much alike: DINO above", "judge", "max_dino", True),
+        ),
+    ),
+    Score(
+        "clip",
+        "CLIP",
+        "clip_scorer",
+        ("target", "prompt"),
+        (Rejection("low_clip", "the target does not follow its prompt: CLIP below", "judge", "min_clip"),),
+    ),
+)
+"""In the order in which they judge: subject similarity first, then text alignment (paper, section 2.1). Both are raw
+cosines, -1..1."""
+MASK_BOUNDS = (
+    Rejection("mask_too_small", "the subject fills too little of its image: below", "segment", "min_fraction"),
+    Rejection(
+        "mask_too_large", "the subject fills too much of its image: above", "segment", "max_fraction", above=True
+    ),
+)
+REASONS: dict[Reason, Rejection] = {
+    row.reason: row
+    for row in (
+        Rejection("unreadable", "your file cannot be read; the ledger's column `error` says why"),
+        Rejection("no_mask", "the subject was not found in its image"),
+        *MASK_BOUNDS,
+        *(bound for score in SCORES for bound in score.bounds),
+    )
+}
+
+
+def decide(scores: Mapping[str, float], config: JudgeConfig) -> Reason | None:
+    """None to keep the pair, else why not. scores: by name; one that is off is missing."""
+    for score in SCORES:
+        for bound in score.bounds:
+            if score.name in scores and bound.rejects(scores[score.name], config):
+                return bound.reason
     return None
 
 
@@ -24,8 +112,4 @@ def decide_mask(covered_fraction: float | None, config: SegmentConfig) -> Reason
     """None when a subject's mask can carry an edit; `covered_fraction` is None where nothing was found."""
     if covered_fraction is None:
         return "no_mask"
-    if covered_fraction < config.min_fraction:
-        return "mask_too_small"
-    if covered_fraction > config.max_fraction:
-        return "mask_too_large"
-    return None
+    return next((bound.reason for bound in MASK_BOUNDS if bound.rejects(covered_fraction, config)), None)

@@ -76,11 +76,11 @@ METRICS: dict[str, Metric] = {
 }
 
 
-class Record(Protocol):
+class MetricSink(Protocol):
     """Counts up by `value`, sets a gauge to it or observes it, as the metric's kind is."""
 
     def __call__(self, name: str, value: float, **tags: str) -> None: ...
 
 
-def no_record(name: str, value: float, **tags: str) -> None:
+def no_metrics(name: str, value: float, **tags: str) -> None:
     """Without Ray nobody collects metrics."""

@@ -10,22 +10,12 @@ import pyarrow as pa
 
 from toffee_pipeline.config.base import Category
 from toffee_pipeline.config.stages import MODEL_STAGES
+from toffee_pipeline.filters import SCORES
 
 SCHEMA_VERSION = 1
 Kind = Literal["generation", "edit"]
 Status = Literal["ok", "accepted", "rejected", "failed"]
 """`ok` while a pair is on its way; every planned pair ends as one of the other three."""
-Reason = str
-"""One of `REASONS`."""
-REASONS: tuple[Reason, ...] = (
-    "unreadable",
-    "no_mask",
-    "mask_too_small",
-    "mask_too_large",
-    "low_dino",
-    "high_dino",
-    "low_clip",
-)
 
 
 @dataclass(frozen=True)
@@ -69,10 +59,7 @@ def planned_row(pair: Pair, subject: Subject) -> dict[str, Any]:
     }
 
 
-_SCORES = [
-    pa.field("dino_score", pa.float32()),
-    pa.field("clip_score", pa.float32()),
-]
+_SCORES = [pa.field(score.column, pa.float32()) for score in SCORES]
 _PLANNED = [
     pa.field("pair_id", pa.string(), nullable=False),
     pa.field("subject_id", pa.string(), nullable=False),

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from actors.base import PairState, Shard, Stage, SubjectState
+from actors.shard import PairState, Shard, SubjectState
+from actors.stage import Stage
 from toffee_pipeline.errors import SampleError
 from toffee_pipeline.images import encode_depth, encode_png
 

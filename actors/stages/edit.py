@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from actors.base import PairState, Shard, present
+from actors.shard import PairState, Shard, present
 from actors.stages.refine import MixingStage
 from toffee_pipeline.errors import SampleError
 from toffee_pipeline.images import decode_mask, encode_mask, encode_png

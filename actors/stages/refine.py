@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from actors.base import PairState, Shard, Stage, SubjectState, present
+from actors.shard import PairState, Shard, SubjectState, present
+from actors.stage import Stage
 from toffee_pipeline.errors import SampleError
 from toffee_pipeline.images import encode_png
 

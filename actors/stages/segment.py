@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from actors.base import Shard, Stage, SubjectState
+from actors.shard import Shard, SubjectState
+from actors.stage import Stage
 from toffee_pipeline.filters import decide_mask
 from toffee_pipeline.images import encode_mask
 

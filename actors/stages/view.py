@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from actors.base import PairState, Shard, Stage, present
+from actors.shard import PairState, Shard, present
+from actors.stage import Stage
 from toffee_pipeline.errors import SampleError
 from toffee_pipeline.images import encode_png
 from toffee_pipeline.plan.seeds import seed_for

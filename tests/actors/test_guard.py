@@ -1,9 +1,9 @@
-"""One bad sample ends alone: out of memory, a process that dies, and the strikes that a suspect collects."""
+"""One bad sample ends alone: out of memory, a process that dies, and the crashes that count against a suspect."""
 
 import pytest
 import torch
 
-from actors.guard import Casebook, CasebookGuard, halving
+from actors.guard import CrashGuard, CrashRecord, halving
 from toffee_pipeline.errors import SampleError
 
 
@@ -40,43 +40,43 @@ def test_another_error_is_no_samples_fault() -> None:
         halving(broken, [1, 2])
 
 
-def guard_of(book: Casebook) -> CasebookGuard:
-    return CasebookGuard(lambda method, *args: getattr(book, method)(*args))
+def guard_of(book: CrashRecord) -> CrashGuard:
+    return CrashGuard(lambda method, *args: getattr(book, method)(*args))
 
 
-def die_in(book: Casebook, shard: int, ids: list[str]) -> None:
+def die_in(book: CrashRecord, shard: int, ids: list[str]) -> None:
     """A process that computes these samples and is gone."""
     guard = guard_of(book)
     guard.start(shard)
     book.begin(shard, "draft", ids)
 
 
-def test_strikes_are_for_samples_alone_in_a_process_that_died() -> None:
-    book = Casebook()
+def test_only_crashes_of_a_sample_that_was_alone_are_counted() -> None:
+    book = CrashRecord()
     die_in(book, 7, ["a", "b", "b"])  # padded with its last sample
     guard = guard_of(book)
     guard.start(7)
-    assert (guard.strikes("draft", "a"), guard.strikes("draft", "b")) == (0, 0)
-    assert guard.strikes("draft", "c") is guard.strikes("refine", "a") is None
+    assert (guard.crashes_alone("draft", "a"), guard.crashes_alone("draft", "b")) == (0, 0)
+    assert guard.crashes_alone("draft", "c") is guard.crashes_alone("refine", "a") is None
     with guard.watch("draft", ["a"], 60):
         pass  # alone, and it lives
     die_in(book, 7, ["b"])
     guard.start(7)
-    assert (guard.strikes("draft", "a"), guard.strikes("draft", "b")) == (0, 1)
+    assert (guard.crashes_alone("draft", "a"), guard.crashes_alone("draft", "b")) == (0, 1)
 
 
 def test_a_finished_shard_clears_its_samples() -> None:
-    book = Casebook()
+    book = CrashRecord()
     die_in(book, 7, ["a"])
     guard = guard_of(book)
     guard.start(7)
     guard.finish()
     guard.start(7)
-    assert guard.strikes("draft", "a") is None
+    assert guard.crashes_alone("draft", "a") is None
 
 
 def test_a_try_after_one_that_died_is_a_retry() -> None:
-    book = Casebook()
+    book = CrashRecord()
     guard_of(book).start(0)  # and its process dies between two micro-batches
     die_in(book, 0, ["a", "b"])
     guard = guard_of(book)

@@ -6,9 +6,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from actors.base import Shard
 from actors.chain import STAGE_CLASSES, StageChain
 from actors.guard import NoGuard
+from actors.shard import Shard
 from actors.write import count
 from toffee_pipeline.errors import SampleError
 from toffee_pipeline.images import decode, decode_mask, encode_png
@@ -20,7 +20,7 @@ COUNT = 24
 
 
 def chain(config, names=tuple(STAGE_CLASSES), progress=lambda *figures: None):
-    return StageChain(config, names, progress, NoGuard())
+    return StageChain(config, [STAGE_CLASSES[name] for name in names], progress, NoGuard())
 
 
 @pytest.fixture(scope="module")
@@ -49,8 +49,8 @@ def test_every_pair_has_its_images_and_scores(finished):
     for state in shard.pairs:
         assert state.status == "accepted"
         assert decode(state.input).shape == decode(state.target).shape == decode(state.draft).shape == (64, 64, 3)
-        assert -1 <= state.dino_score <= 1
-        assert -1 <= state.clip_score <= 1
+        assert state.scores.keys() == {"dino", "clip"}
+        assert all(-1 <= score <= 1 for score in state.scores.values())
 
 
 def test_edit_pairs_start_from_the_subject_and_keep_it_outside_the_mask(finished):
@@ -180,7 +180,7 @@ def test_a_neighbour_changes_nothing(finished):
     chain(config)(alone)
     for state, other in zip(alone.pairs, shard.pairs[:4], strict=True):
         assert (state.input, state.draft, state.target) == (other.input, other.draft, other.target)
-        assert (state.clip_score, state.dino_score) == (other.clip_score, other.dino_score)
+        assert state.scores == other.scores
 
 
 def test_counts_add_up(finished, nano):
@@ -189,3 +189,18 @@ def test_counts_add_up(finished, nano):
     assert counts["planned"] == counts["accepted"] + sum(counts["rejected"].values()) + counts["failed"] == COUNT
     assert sum(kind["planned"] for kind in counts["by_kind"].values()) == COUNT
     assert all(figures["seconds"] > 0 for figures in counts["stages"].values())
+
+
+def test_judging_needs_scores_alone(nano):
+    config = nano("stages.judge.min_dino=0.5", "stages.judge.max_dino=0.9", "stages.judge.min_clip=null")
+    shard = Shard.from_plan(Plan(config), 0)
+    for state, dino in zip(shard.pairs, (0.4, 0.5, 0.95), strict=False):
+        state.scores = {"dino": dino, "clip": -1.0}
+    shard.pairs[3].fail("draft: black")
+    for state in shard.pairs[4:]:
+        state.scores = {"dino": 0.9, "clip": -1.0}
+    chain(config, ["judge"])(shard)
+    assert [state.reason for state in shard.pairs[:3]] == ["low_dino", None, "high_dino"]
+    assert {state.status for state in shard.pairs[4:]} == {"accepted"}
+    assert shard.pairs[3].status == "failed"
+    assert all(state.stage_s == {} for state in shard.pairs)

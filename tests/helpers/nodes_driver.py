@@ -1,6 +1,7 @@
-"""`python tests/helpers/nodes_driver.py WHAT OUTPUT [KEY=VALUE ...]`: the main job while nodes come and go,
-with the stage of `faulty_driver`. Prints what it saw as JSON, last of all.
+"""`python tests/helpers/nodes_driver.py WHAT OUTPUT [KEY=VALUE ...]`: the main job while nodes come and go, with
+`noted_stages`. Prints what it saw as JSON, last of all.
 
+    loss    three nodes, two of which hold an actor each; after the first commit one of these two dies
     pools   three nodes with a GPU each; after the first commit a fourth one joins; once it has worked, the node of the
             first stage dies, and then the node that this stage has gone to: two are left, and had to hold three actors
     scale   the cluster of RAY_ADDRESS, whose autoscaler adds nodes; one of them dies after it has worked
@@ -22,52 +23,14 @@ from typing import Any
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from actors import chain
-from actors.base import PairState, Shard, Stage
-from actors.executors import on_ray
-from jobs.generate import main as generate
-from tests.helpers import faulty_driver
+from jobs.generate import generate
+from tests.helpers.noted_stages import NOTED_STAGES
+from toffee_pipeline.config.load import load_config
 from toffee_pipeline.rundir.commit import committed_shards
 from toffee_pipeline.storage import open_storage
 
-MARKS = Path(os.environ["FAULT_MARKS"])
+MARKS = Path(os.environ["STUB_MARKS"])
 SEEN: dict[str, Any] = {}
-
-
-class Pass(Stage):
-    """A stage before `Faulty`, about as fast as two of those, and without a result."""
-
-    name = "segment"
-
-    def process(self, shard: Shard) -> None:
-        def compute(batch: list[PairState]) -> list[None]:
-            time.sleep(0.5 * float(os.environ["FAULT_SLEEP_S"]) * len(batch))
-            return [None] * len(batch)
-
-        self.run(shard.open_pairs(), compute, lambda state, nothing: None)
-
-
-class NotedChain(on_ray.RayChain):
-    """Leaves a mark of each stage and the node that it worked on. Once the play is over, its stages hurry."""
-
-    def __init__(self, *args: Any) -> None:
-        install()
-        super().__init__(*args)
-
-    def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
-        if (MARKS / "over").exists():
-            os.environ["FAULT_SLEEP_S"] = "0"
-        done = super().__call__(row)
-        for name in self.names:
-            (MARKS / f"{name} {ray.get_runtime_context().get_node_id()}").touch()
-        return done
-
-
-def install() -> None:
-    faulty_driver.install()
-    both = {Pass.name: Pass, faulty_driver.Faulty.name: faulty_driver.Faulty}
-    chain.STAGE_CLASSES.clear()
-    chain.STAGE_CLASSES.update(both)
 
 
 def worked(stage: str) -> list[str]:
@@ -81,13 +44,13 @@ class Job(threading.Thread):
 
     def __init__(self, output: str, settings: list[str]) -> None:
         super().__init__(daemon=True)
-        sets = ["stages.score.timeout_s=60", "stages.score.batch_size=4", *settings]
-        self.words = ["--output", output, *(word for item in sets for word in ("--set", item))]
+        self.output = output
+        self.config = load_config("nano", ("stages.score.timeout_s=60", "stages.score.batch_size=4", *settings))
         self.error: BaseException | None = None
 
     def run(self) -> None:
         try:
-            generate(self.words, standalone_mode=False)
+            generate(self.config, self.output, stages=NOTED_STAGES)
         except BaseException as error:  # which the main thread raises
             self.error = error
 
@@ -96,6 +59,21 @@ class Job(threading.Thread):
             if not self.is_alive():
                 raise RuntimeError("the job ended before its time") from self.error
             time.sleep(0.2)
+
+
+def loss(output: str, settings: list[str]) -> Job:
+    from ray.cluster_utils import Cluster
+
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+    ray.init(address=cluster.address, logging_level="WARNING")
+    atexit.register(cluster.shutdown)
+    nodes = {node.node_id: node for node in (cluster.add_node(num_cpus=3) for _ in range(3))}
+    job = Job(output, settings)
+    job.start()
+    job.wait_for(lambda: committed_shards(open_storage(output)))
+    SEEN["committed"] = len(committed_shards(open_storage(output)))
+    nodes[worked("score")[0]].kill_raylet(check_alive=False)
+    return job
 
 
 def pools(output: str, settings: list[str]) -> Job:
@@ -143,10 +121,8 @@ def scale(output: str, settings: list[str]) -> Job:
 
 def main() -> None:
     what, output, *settings = sys.argv[1:]
-    install()
-    on_ray.RayChain = NotedChain  # type: ignore[misc]
     try:
-        job = {"pools": pools, "scale": scale}[what](output, settings)
+        job = {"loss": loss, "pools": pools, "scale": scale}[what](output, settings)
         (MARKS / "over").touch()
         job.join()
         if job.error:

@@ -5,18 +5,18 @@ import itertools
 import pytest
 
 from toffee_pipeline.config.load import load_config
-from toffee_pipeline.config.stages import MODEL_STAGES
+from toffee_pipeline.config.stages import MODEL_STAGES, STAGES
 from toffee_pipeline.errors import PlacementError
 from toffee_pipeline.on_ray.placement import (
+    Capacity,
     Cluster,
     Node,
     Pool,
-    Room,
     check,
     choose,
     describe,
+    first_that_does_not_fit,
     least_pools,
-    misfit,
     plan_pools,
 )
 
@@ -28,7 +28,7 @@ COSTS = {"synthesize": 0.75, "segment": 0.2, "draft": 4.0, "refine": 1.5, "edit"
 
 def pools_of(*nodes, overrides=(), costs=COSTS, placement="pools"):
     config = load_config("sdxl", (f"placement={placement}", *overrides))
-    return config, plan_pools(config, placement, MODEL_STAGES, nodes, costs)
+    return config, plan_pools(config, placement, STAGES, nodes, costs)
 
 
 def numbers(pools):
@@ -39,19 +39,19 @@ def rate(counts, costs):
     return min(counts[stage] / costs[stage] for stage in counts)
 
 
-def test_a_room_packs_as_ray_does():
-    room = Room([Node(4, 2)])
-    assert room.put(1, 0.5) and room.put(1, 1)
-    assert not room.put(1, 1)  # half of a GPU is left, which no actor of a whole one can take
-    assert room.put(1, 0.5) and not room.put(1, 0.5)
-    assert room.put(1, 0) and not room.put(1, 0)
-    assert not Room([Node(4, 1), Node(4, 1)]).put(1, 2)  # an actor lies on one node
-    assert Room([Node(4, 2)]).put(1, 2)
+def test_capacity_is_packed_as_ray_does():
+    free = Capacity([Node(4, 2)])
+    assert free.reserve(1, 0.5) and free.reserve(1, 1)
+    assert not free.reserve(1, 1)  # half of a GPU is left, which no actor of a whole one can take
+    assert free.reserve(1, 0.5) and not free.reserve(1, 0.5)
+    assert free.reserve(1, 0) and not free.reserve(1, 0)
+    assert not Capacity([Node(4, 1), Node(4, 1)]).reserve(1, 2)  # an actor lies on one node
+    assert Capacity([Node(4, 2)]).reserve(1, 2)
 
 
 def test_what_needs_no_gpu_leaves_gpu_nodes_alone():
-    room = Room([Node(1, 1), Node(1, 0)])
-    assert room.put(1, 0) and room.put(1, 1)
+    free = Capacity([Node(1, 1), Node(1, 0)])
+    assert free.reserve(1, 0) and free.reserve(1, 1)
 
 
 def test_fused_takes_every_gpu_and_leaves_cpus_to_read_and_write():
@@ -67,11 +67,11 @@ def test_no_other_numbers_make_the_slowest_stage_faster(num_nodes):
     nodes = [HEAD, *[P4D] * num_nodes]
     config, pools = pools_of(*nodes)
     planned = rate(numbers(pools), COSTS)
-    assert misfit(pools, nodes) is None
+    assert first_that_does_not_fit(pools, nodes) is None
     # the fewest actors of each stage that would beat the plan do not fit
     faster = [pool._replace(num_actors=int(planned * COSTS[pool.stages[0]]) + 1) for pool in pools]
     assert rate(numbers(faster), COSTS) > planned
-    assert misfit(faster, nodes) is not None
+    assert first_that_does_not_fit(faster, nodes) is not None
 
 
 def test_a_small_plan_is_the_best_of_all_plans():
@@ -150,4 +150,13 @@ def test_free_stages_do_not_make_the_planner_add_for_ever():
     assert pools == least_pools(config, "pools", MODEL_STAGES)
     assert describe(pools[:2]) == "1 Synthesize, 1 Segment"
     nothing = Pool("Nothing", ("score",), 1, 0, 0)
-    assert misfit([nothing], [Node(1)]) is None
+    assert first_that_does_not_fit([nothing], [Node(1)]) is None
+
+
+def test_a_stage_without_resources_goes_with_the_one_before_it():
+    config, pools = pools_of(P4D, P4D)
+    assert pools[-1].stages == ("score", "judge") and pools[-1].label == "Score"
+    assert [pool.stages[0] for pool in pools] == list(MODEL_STAGES)
+    check(config, pools, Cluster((P4D, P4D)))
+    _, (fused,) = pools_of(P4DE, placement="fused")
+    assert fused.stages == STAGES

@@ -1,13 +1,14 @@
 """The executors: the same rows and the same pixels whether inline, fused or in pools."""
 
 import hashlib
+import json
 import subprocess
 import sys
 
 import pyarrow.parquet as pq
 
 from tests.conftest import QUICK
-from toffee_pipeline.rundir.commit import data_files
+from toffee_pipeline.rundir.commit import committed_shards, data_files
 from toffee_pipeline.schema import IMAGE_COLUMNS
 from toffee_pipeline.storage import open_storage
 
@@ -43,3 +44,12 @@ def test_all_executors_write_the_same_rows_and_pixels(tmp_path, cluster):
         assert "6 planned =" in done.stdout
         assert "6/6 pairs" in done.stderr
         assert "score=6" in done.stderr
+
+
+def test_shards_are_computed_in_more_than_one_dataset_and_without_models_none_is_loaded(tmp_path, cluster):
+    command = [sys.executable, "tests/helpers/datasets_driver.py", str(tmp_path / "run"), "5", "2"]
+    done = subprocess.run(command, env=cluster.driver, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert json.loads(done.stdout.splitlines()[-1]) == [1] * 5
+    assert committed_shards(open_storage(str(tmp_path / "run"))) == set(range(5))
+    assert "pickled python objects" not in done.stderr

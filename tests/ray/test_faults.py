@@ -1,6 +1,7 @@
 """The main job on a real Ray, with processes that die, hang and run out of memory: no pair lost, none twice."""
 
 import hashlib
+import json
 import os
 import re
 import signal
@@ -17,24 +18,32 @@ from toffee_pipeline.storage import open_storage
 
 NUM_PAIRS = 32
 NUM_SHARDS = 8
-SETTINGS = (f"pairs.count={NUM_PAIRS}", "subjects_per_shard=1", "fused.num_actors=2", "stages.judge.min_clip=0")
+SETTINGS = (
+    f"pairs.count={NUM_PAIRS}",
+    "subjects_per_shard=1",
+    "placement=fused",
+    "fused.num_actors=2",
+    "stages.score.timeout_s=6",
+    "stages.score.batch_size=4",
+)
 
 
 class Job:
-    """The fault driver as a process group of its own."""
+    """The main job with stub stages, as a process group of its own. faults: see `stub_stages`."""
 
-    def __init__(self, folder: Path, env: dict[str, str], faults: str, *settings: str, sleep_s: float = 0.02) -> None:
+    def __init__(
+        self, folder: Path, env: dict[str, str], faults: str = "", *settings: str, sleep_s: float = 0.02
+    ) -> None:
         self.output, self.marks = folder / "run", folder / "marks"
         self.marks.mkdir()
-        self.command = [
-            sys.executable,
-            "tests/helpers/faulty_driver.py",
-            faults,
-            str(self.output),
-            *SETTINGS,
-            *settings,
-        ]
-        self.env = {**env, "FAULT_MARKS": str(self.marks), "FAULT_SLEEP_S": str(sleep_s)}
+        sets = [word for setting in (*SETTINGS, *settings) for word in ("--set", setting)]
+        self.command = [sys.executable, "tests/helpers/stub_job.py", "--output", str(self.output), *sets]
+        self.env = {
+            **env,
+            "STUB_FAULTS": faults,
+            "STUB_MARKS": str(self.marks),
+            "STUB_SLEEP_S": str(sleep_s),
+        }
 
     def start(self) -> subprocess.Popen:
         return subprocess.Popen(
@@ -108,9 +117,11 @@ def test_actors_that_die_or_hang_are_replaced_and_a_sample_that_always_kills_fai
 
 
 def test_a_node_that_dies_with_its_actors_loses_nothing(tmp_path, ray_home, undisturbed):
-    job = Job(tmp_path, ray_home, "node", sleep_s=0.5)
-    job.finish()
-    assert job.struck() == {"node"}
+    job = Job(tmp_path, ray_home, sleep_s=0.5)
+    settings = [*SETTINGS, "fused.num_cpus=2"]
+    job.command = [sys.executable, "tests/helpers/nodes_driver.py", "loss", str(job.output), *settings]
+    seen = json.loads(job.finish().splitlines()[-1])
+    assert 1 <= seen["committed"] < NUM_SHARDS and seen["worked"] == 3  # the third node took the lost one's place
     job.failed_alone({}, undisturbed)
 
 

@@ -29,7 +29,7 @@ def drive(folder, env, what, *settings):
         code = subprocess.run(
             [sys.executable, "tests/helpers/nodes_driver.py", what, str(folder / "run"), *SETTINGS, *settings],
             cwd=ROOT,
-            env={**env, "FAULT_MARKS": str(marks), "FAULT_SLEEP_S": "0.4"},
+            env={**env, "STUB_MARKS": str(marks), "STUB_SLEEP_S": "0.4"},
             stdout=stream,
             stderr=subprocess.STDOUT,
             timeout=400,
@@ -95,8 +95,8 @@ def autoscaling(tmp_path, ray_home):
     environment = {
         **with_ray(ray_home),
         "PYTHONPATH": str(ROOT),
-        "FAULT_MARKS": str(tmp_path / "marks"),
-        "FAULT_SLEEP_S": "0.4",
+        "STUB_MARKS": str(tmp_path / "marks"),
+        "STUB_SLEEP_S": "0.4",
         "RAY_FAKE_CLUSTER": "1",
         "AUTOSCALER_UPDATE_INTERVAL_S": "1",
         "AUTOSCALER_HEARTBEAT_TIMEOUT_S": "10",

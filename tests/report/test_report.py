@@ -27,7 +27,12 @@ from toffee_pipeline.storage import LocalStorage, Storage
 
 HOSTILE = '<script>alert("x")</script>\'"><img src=x onerror=alert(1)>'
 RUN: dict[str, Any] = {
-    "config": {"seed": 7, "size_px": 64, "placement": "fused", "filter": {"min_dino": 0.55, "min_clip": 0.25}},
+    "config": {
+        "seed": 7,
+        "size_px": 64,
+        "placement": "fused",
+        "stages": {"judge": {"min_dino": 0.55, "min_clip": 0.25}},
+    },
     "plan_hash": "0123456789abcdef",
     "code_version": "0.1.0",
     "created": "2026-01-02T03:04:05+00:00",

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from actors.base import Shard
+from actors.shard import Shard
 from actors.write import Write
 from toffee_pipeline.console.options import load_config
 from toffee_pipeline.images import encode_depth, encode_mask, encode_png
@@ -28,7 +28,7 @@ def run(output: str, num_accepted: int) -> str:
         subject.depth = encode_depth(np.zeros((64, 64), np.float32))
     for number, state in enumerate(shard.pairs):
         state.input = state.target = subject.image
-        state.edit_mask, state.dino_score, state.clip_score = subject.mask, 0.9, 0.9
+        state.edit_mask, state.scores = subject.mask, {"dino": 0.9, "clip": 0.9}
         if number < num_accepted:
             state.status = "accepted"
         else:

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 
-from actors.base import Shard
+from actors.shard import Shard
 from actors.write import Write
 from jobs import verify
 from toffee_pipeline.config.load import load_config
@@ -45,7 +45,7 @@ def finished(tmp_path_factory):
             subject.depth = encode_depth(np.zeros((64, 64), np.float32))
         for state in shard.pairs:
             state.status, state.input, state.target, state.edit_mask = "accepted", PNG, PNG, subject.mask
-            state.dino_score = state.clip_score = 0.9
+            state.scores = {"dino": 0.9, "clip": 0.9}
         shard.pairs[2].target = None
         if index == 0:
             shard.pairs[2].reject("low_dino")

@@ -121,6 +121,11 @@ def refiner_vae(models: ModelsConfig) -> tuple[ModelSpec, str]:
     return (models.sdxl if models.refiner.weights == "pretrained" else ModelSpec(weights=models.refiner.weights)), "vae"
 
 
+def has_weights(name: str, config: RunConfig) -> bool:
+    """Whether the config names weights for the role; a role that may do without is off otherwise."""
+    return all(weights.key == "vae" or getattr(config.models, weights.key) for weights in ROLES[name].weights)
+
+
 def describe_roles(config: RunConfig) -> dict[str, str]:
     """Who plays each role, such as {"mask": "renderer (stand-in)", "refiner": "nano weights 0123456789abcdef"}.
 
@@ -162,7 +167,7 @@ def _player(name: str, config: RunConfig) -> Literal["networks", "renderer", "fo
 
 def _networks(name: str, config: RunConfig) -> list[tuple[str, ModelSpec, str]]:
     """Label, spec and nano folder of all weights that the role needs under this config."""
-    if _player(name, config) != "networks":
+    if _player(name, config) != "networks" or not has_weights(name, config):
         return []
     return [
         (label, refiner_vae(config.models)[0] if key == "vae" else getattr(config.models, key), network)

@@ -8,8 +8,8 @@ from typing import Any
 from toffee_pipeline.metrics import METRICS
 
 
-class RayRecord:
-    """A `metrics.Record` of one process. Recording is a call into Ray's C++ core and waits for nobody.
+class RayMetricSink:
+    """A `metrics.MetricSink` of one process. Recording is a call into Ray's C++ core and waits for nobody.
 
     Ray forgets a gauge that is not set again in two of its report intervals (20 s): `refresh` sets all of them. A gauge
     that is set before Ray is up waits for it. run: the URI of the run directory.

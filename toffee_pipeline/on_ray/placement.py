@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from toffee_pipeline.config.generate import RunConfig
+from toffee_pipeline.config.stages import MODEL_STAGES
 from toffee_pipeline.errors import PlacementError
 
 SPARE_CPUS = 2
@@ -56,8 +57,8 @@ class Pool(NamedTuple):
     fixed: bool = False
 
 
-class Room:
-    """What is free on some nodes; actors are put into it one at a time.
+class Capacity:
+    """What is free on some nodes; actors reserve of it one at a time.
 
     As in Ray, an actor lies on one node, and a share of a GPU on one GPU.
     """
@@ -68,7 +69,7 @@ class Room:
         self._cpus = [node.num_cpus for node in ordered]
         self._gpus = [[1.0] * math.floor(node.num_gpus + EPSILON) for node in ordered]
 
-    def put(self, num_cpus: float, num_gpus: float) -> bool:
+    def reserve(self, num_cpus: float, num_gpus: float) -> bool:
         """Takes what an actor needs on the first node that has it; False where none has."""
         for index, gpus in enumerate(self._gpus):
             if self._cpus[index] + EPSILON < num_cpus:
@@ -87,11 +88,11 @@ class Room:
             return True
         return False
 
-    def put_pools(self, pools: Iterable[Pool]) -> str | None:
-        """Puts all actors, those with most GPUs first. The label of a pool of which one found no room."""
+    def reserve_pools(self, pools: Iterable[Pool]) -> str | None:
+        """Reserves for all actors, those with most GPUs first. The label of the first pool that does not fit."""
         for pool in sorted(pools, key=lambda pool: (-pool.num_gpus, -pool.num_cpus)):
             for _ in range(pool.num_actors):
-                if not self.put(pool.num_cpus, pool.num_gpus):
+                if not self.reserve(pool.num_cpus, pool.num_gpus):
                     return pool.label
         return None
 
@@ -119,14 +120,22 @@ def gpu_memory_gib(nodes: Iterable[Node]) -> float | None:
 
 
 def least_pools(config: RunConfig, placement: str, stages: Sequence[str]) -> list[Pool]:
-    """The pools with as many actors as configured, and with one where the planner finds the number."""
-    if placement == "pools":
-        return [
-            Pool(stage.title(), (stage,), own.num_actors or 1, own.num_cpus, own.num_gpus, own.num_actors is not None)
-            for stage, own in ((stage, config.stage(stage)) for stage in stages)
-        ]
-    own, number = config.fused, config.fused.num_actors
-    return [Pool("AllStages", tuple(stages), number or 1, own.num_cpus, own.num_gpus, number is not None)]
+    """The pools with as many actors as configured, and with one where the planner finds the number.
+
+    A stage without resources of its own goes with the stage before it.
+    """
+    if placement != "pools":
+        own, number = config.fused, config.fused.num_actors
+        return [Pool("AllStages", tuple(stages), number or 1, own.num_cpus, own.num_gpus, number is not None)]
+    pools: list[Pool] = []
+    for name in stages:
+        if name in MODEL_STAGES:
+            stage = config.stage(name)
+            fixed = stage.num_actors is not None
+            pools.append(Pool(name.title(), (name,), stage.num_actors or 1, stage.num_cpus, stage.num_gpus, fixed))
+        else:
+            pools[-1] = pools[-1]._replace(stages=(*pools[-1].stages, name))
+    return pools
 
 
 def plan_pools(
@@ -143,17 +152,18 @@ def plan_pools(
     CPUs stay free. Where the nodes do not even hold one actor of each, that is the plan all the same: nodes may join.
 
     Args:
-        seconds_per_pair: of each stage, over all planned pairs (pairs that an earlier stage rejected count, with 0).
+        seconds_per_pair: of each stage that computes with models, over all planned pairs (pairs that an earlier stage
+            rejected count, with 0).
     """
     pools = least_pools(config, placement, stages)
-    room = Room(nodes)
+    free = Capacity(nodes)
     for _ in range(SPARE_CPUS):
-        room.put(1, 0)
-    if room.put_pools(pools) is not None:
+        free.reserve(1, 0)
+    if free.reserve_pools(pools) is not None:
         return pools
 
     def rate(index: int) -> float:
-        cost = sum(seconds_per_pair[stage] for stage in pools[index].stages)
+        cost = sum(seconds_per_pair.get(stage, 0.0) for stage in pools[index].stages)
         return pools[index].num_actors / cost if cost > 0 else math.inf
 
     while True:
@@ -161,7 +171,7 @@ def plan_pools(
         pool = pools[slowest]
         # with no cost or no need there is nothing to gain, and no end
         endless = pool.num_cpus <= 0 and pool.num_gpus <= 0
-        if pool.fixed or rate(slowest) == math.inf or endless or not room.put(pool.num_cpus, pool.num_gpus):
+        if pool.fixed or rate(slowest) == math.inf or endless or not free.reserve(pool.num_cpus, pool.num_gpus):
             return pools
         pools[slowest] = pool._replace(num_actors=pool.num_actors + 1)
 
@@ -174,7 +184,7 @@ def check(config: RunConfig, pools: Sequence[Pool], cluster: Cluster) -> None:
         return
     most, remedy = cluster.most, "lower stages.*.num_actors or fused.num_actors, or add nodes"
     for pool in pools:
-        if not Room(most).put(pool.num_cpus, pool.num_gpus):
+        if not Capacity(most).reserve(pool.num_cpus, pool.num_gpus):
             best = max(most, key=lambda node: (node.num_gpus, node.num_cpus), default=Node(0))
             raise PlacementError(
                 f"an actor of {pool.label} needs {_amount(pool.num_cpus, pool.num_gpus)} on one node, and the best "
@@ -185,7 +195,7 @@ def check(config: RunConfig, pools: Sequence[Pool], cluster: Cluster) -> None:
         "GPU": sum(pool.num_actors * pool.num_gpus for pool in pools),
     }
     check_room("the actors, reading and writing", needs, cluster, remedy)
-    if (label := misfit(pools, most)) is not None:
+    if (label := first_that_does_not_fit(pools, most)) is not None:
         raise PlacementError(
             f"the cluster has CPUs and GPUs enough, but split over its nodes they leave no room for {label}: {remedy}"
         )
@@ -202,7 +212,7 @@ def check_room(who: str, needs: Mapping[str, float], cluster: Cluster, remedy: s
 def _check_memory(config: RunConfig, pools: Sequence[Pool], cluster: Cluster) -> None:
     there = gpu_memory_gib(cluster.nodes)
     for pool in pools:
-        fused = len(pool.stages) > 1
+        fused = config.placement == "fused"
         needed = config.fused.gpu_memory_gib if fused else config.stage(pool.stages[0]).gpu_memory_gib
         if there is not None and pool.num_gpus > 0 and needed > there * pool.num_gpus:
             others = "use placement=pools" if fused else "raise its num_gpus"
@@ -217,9 +227,9 @@ def _amount(num_cpus: float, num_gpus: float) -> str:
     return f"{num_cpus:g} CPUs and {num_gpus:g} GPUs"
 
 
-def misfit(pools: Sequence[Pool], nodes: Iterable[Node]) -> str | None:
+def first_that_does_not_fit(pools: Sequence[Pool], nodes: Iterable[Node]) -> str | None:
     """The label of a pool that these nodes have no room for, reading and writing among the pools; None if all fit."""
-    return Room(nodes).put_pools([*pools, Pool("reading and writing", (), 1, 1, 0)])
+    return Capacity(nodes).reserve_pools([*pools, Pool("reading and writing", (), 1, 1, 0)])
 
 
 def describe(pools: Sequence[Pool]) -> str:

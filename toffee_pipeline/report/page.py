@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from toffee_pipeline.config.base import CATEGORIES
+from toffee_pipeline.filters import REASONS, SCORES
 from toffee_pipeline.report.cards import Card, collect_cards, collect_failed
-from toffee_pipeline.schema import REASONS
 from toffee_pipeline.storage import Storage
 from toffee_pipeline.templates import load_template
 
@@ -69,6 +69,7 @@ def render_page(
         rejected=[card for kind in KINDS for card in rejected.get(kind, [])],
         num_rejected=sum(summary.get("rejected", {}).values()),
         failed=failed,
+        scores=SCORES,
     )
 
 
@@ -139,19 +140,7 @@ def _funnel(summary: Mapping[str, Any], config: Mapping[str, Any]) -> list[dict[
 
 
 def _explain(reason: str, config: Mapping[str, Any]) -> str:
-    limits = {**config.get("filter", {}), **config.get("mask", {})}
-    texts = {
-        "no_mask": ("the subject was not found in its image", None),
-        "mask_too_small": ("the subject fills too little of its image: below", "min_fraction"),
-        "mask_too_large": ("the subject fills too much of its image: above", "max_fraction"),
-        "unreadable": ("your file cannot be read; the ledger's column `error` says why", None),
-        "low_dino": ("input and target show different subjects: DINO below", "min_dino"),
-        "high_dino": ("input and target are too much alike: DINO above", "max_dino"),
-        "low_clip": ("the target does not follow its prompt: CLIP below", "min_clip"),
-    }
-    assert texts.keys() == set(REASONS)
-    text, limit = texts.get(reason, (reason, None))
-    return f"{text} {limits.get(limit, 'the threshold')}" if limit else text
+    return REASONS[reason].explain(config) if reason in REASONS else reason
 
 
 def _groups(summary: Mapping[str, Any]) -> list[tuple[str, list[tuple[str, int, int]]]]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from toffee_pipeline.metrics import Record
+from toffee_pipeline.metrics import MetricSink
 from toffee_pipeline.rundir.status import WINDOW, Commit, pace
 from toffee_pipeline.rundir.totals import Totals
 
@@ -20,7 +20,7 @@ class RunMetrics:
         price_per_gpu_hour: 0: no money is published.
     """
 
-    def __init__(self, record: Record, run: Mapping[str, Any], price_per_gpu_hour: float) -> None:
+    def __init__(self, record: MetricSink, run: Mapping[str, Any], price_per_gpu_hour: float) -> None:
         self._record, self._run, self._price = record, run, price_per_gpu_hour
         self._since = datetime.now(UTC)
         self._commits: deque[Commit] = deque(maxlen=WINDOW)

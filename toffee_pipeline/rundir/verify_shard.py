@@ -14,9 +14,10 @@ import pyarrow.parquet as pq
 
 from toffee_pipeline.config.generate import RunConfig
 from toffee_pipeline.errors import DamagedFile, ImageError, MissingKey
+from toffee_pipeline.filters import REASONS
 from toffee_pipeline.images import decode, decode_depth, decode_mask
 from toffee_pipeline.rundir.commit import manifest_key, read_manifest
-from toffee_pipeline.schema import DATA, IMAGE_COLUMNS, LEDGER, REASONS, Pair, Subject, planned_row
+from toffee_pipeline.schema import DATA, IMAGE_COLUMNS, LEDGER, Pair, Subject, planned_row
 from toffee_pipeline.storage import Storage
 
 Rows = dict[str, dict[str, Any]]

@@ -1,0 +1,30 @@
+"""The stages in this process, one shard after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from typing import Any
+
+from actors.chain import StageChain
+from actors.context import RunContext
+from actors.guard import NoGuard
+from actors.shard import Shard
+from actors.stage import StageTable
+from actors.stage_counts import StageCounts
+from actors.write import Write
+from toffee_pipeline.plan.plan import Plan
+
+
+def run(stages: StageTable, context: RunContext, shards: Sequence[int]) -> Generator[dict[str, Any]]:
+    """As `actors.executors.run`."""
+    config, stage_counts = context.config, StageCounts()
+
+    def progress(stage: str, rows: int, seconds: float) -> None:
+        stage_counts.add(stage, rows, seconds)
+        context.show(stage_counts.snapshot())
+
+    plan, write = Plan(config), Write(config, context.output)
+    num_threads = max(1, int(config.fused.num_cpus))
+    chain = StageChain(config, list(stages.values()), progress, NoGuard(), num_threads=num_threads)
+    for index in shards:
+        yield write(chain(Shard.from_plan(plan, index)))

@@ -1,0 +1,97 @@
+"""What Ray's workers do with a row: plan its shard, run stages on it, write it.
+
+A row is {"shard": index, "data": the shard as bytes}; after writing, {"shard": index, "counts": JSON}.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import sys
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from actors.chain import StageChain
+from actors.guard import CrashGuard
+from actors.shard import Shard
+from actors.shard_bytes import shard_from_bytes, shard_to_bytes
+from actors.stage import Stage
+from actors.write import Write
+from toffee_pipeline.config.generate import RunConfig
+from toffee_pipeline.config.stages import IMAGE_STAGES, MODEL_STAGES
+from toffee_pipeline.on_ray.metrics import RayMetricSink
+from toffee_pipeline.plan.plan import Plan
+
+_sink = functools.cache(RayMetricSink)
+
+
+@functools.lru_cache(maxsize=1)
+def _plan(config_json: str) -> Plan:
+    return Plan(RunConfig.model_validate_json(config_json))
+
+
+def read_row(row: dict[str, Any], config_json: str, shards: Sequence[int]) -> dict[str, Any]:
+    """Plans the shard of a row where it is computed, so that nothing but an index travels there."""
+    index = shards[row["id"]]
+    return {"shard": index, "data": shard_to_bytes(Shard.from_plan(_plan(config_json), index))}
+
+
+class RayChain:
+    """A `StageChain` behind Ray Data's row interface, in an actor of its own."""
+
+    def __init__(
+        self,
+        stages: Sequence[type[Stage]],
+        config: RunConfig,
+        output: str,
+        stage_counts: Any,
+        crash_record: Any,
+        num_threads: int,
+    ) -> None:
+        import ray
+
+        self._guard = CrashGuard(lambda method, *args: ray.get(getattr(crash_record, method).remote(*args)))
+        self._metrics = RayMetricSink(output)
+        names = [stage.name for stage in stages if stage.name in MODEL_STAGES]
+        self._gpus = {name: config.num_gpus_of(name) for name in names}
+        self._gpu = ",".join(map(str, ray.get_gpu_ids()))
+
+        def progress(stage: str, rows: int, seconds: float) -> None:
+            stage_counts.add.remote(stage, rows, seconds)
+            self._measure(stage, rows, seconds)
+
+        self._chain = StageChain(config, stages, progress, self._guard, self._metrics, num_threads)
+        self._idle_since = time.monotonic()
+
+    def _measure(self, stage: str, rows: int, seconds: float) -> None:
+        """Publishes a micro-batch."""
+        self._metrics("toffee_stage_rows", rows, stage=stage)
+        if stage in IMAGE_STAGES:
+            self._metrics("toffee_stage_images", rows, stage=stage)
+        self._metrics("toffee_stage_seconds", seconds, stage=stage)
+        self._metrics("toffee_stage_gpu_seconds", seconds * self._gpus[stage], stage=stage)
+        self._metrics("toffee_stage_batch_seconds", seconds, stage=stage)
+        self._metrics("toffee_stage_row_seconds", seconds / rows, stage=stage)
+        torch = sys.modules.get("torch")  # stages without models never load it
+        if self._gpu and torch and torch.cuda.is_initialized():
+            held = torch.cuda.max_memory_reserved()
+            self._metrics("toffee_gpu_memory_bytes", held, actor=type(self).__name__, gpu=self._gpu)
+
+    def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
+        waited = time.monotonic() - self._idle_since
+        self._metrics("toffee_actor_wait_seconds", waited, actor=type(self).__name__)
+        self._guard.start(row["shard"])
+        shard = self._chain(shard_from_bytes(row["shard"], row["data"]))
+        self._guard.finish()
+        self._idle_since = time.monotonic()
+        return {"shard": shard.index, "data": shard_to_bytes(shard)}
+
+
+def write_row(row: dict[str, Any], config: RunConfig, output: str) -> dict[str, Any]:
+    """Commits the shard; its counts are all that reaches the driver."""
+    write = Write(config, output)
+    before = write.storage.num_retries
+    counts = write(shard_from_bytes(row["shard"], row["data"]))
+    _sink(output)("toffee_storage_retries", write.storage.num_retries - before)
+    return {"shard": row["shard"], "counts": json.dumps(counts)}

@@ -1,0 +1,125 @@
+"""A shard on its way through the stages: the unit of work and of commit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+import numpy as np
+
+from toffee_pipeline.filters import Reason
+from toffee_pipeline.images import decode, decode_depth, decode_mask
+from toffee_pipeline.plan.plan import Plan
+from toffee_pipeline.schema import Pair, Status, Subject
+
+T = TypeVar("T")
+
+
+def present(value: T | None) -> T:
+    """The value; a stage that asks for what no earlier stage filled is a broken pipeline, not a bad sample."""
+    if value is None:
+        raise RuntimeError("a stage ran before the one that fills its input")
+    return value
+
+
+@dataclass
+class SubjectState:
+    """What is computed once per subject and shared by its pairs. Images, mask and depth are PNG bytes.
+
+    tokens: float16 (1 + n, c), DINO's; only the stages from refine to view hold them.
+    """
+
+    subject: Subject
+    error: str | None = None
+    rejected_as: Reason | None = None
+    image: bytes | None = None
+    mask: bytes | None = None
+    mask_reason: Reason | None = None
+    depth: bytes | None = None
+    tokens: np.ndarray | None = None
+    stage_s: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def id(self) -> str:
+        return self.subject.subject_id
+
+    def fail(self, message: str, reason: Reason | None = None) -> None:
+        self.error, self.rejected_as = message, reason
+
+    def rgb(self) -> np.ndarray:
+        """The subject's image, uint8 (H, W, 3)."""
+        return decode(present(self.image))
+
+    def inverse_depth(self) -> np.ndarray:
+        """float32 (H, W) in 0..1."""
+        return decode_depth(present(self.depth))
+
+    def bool_mask(self) -> np.ndarray | None:
+        """bool (H, W), None where the subject was not found."""
+        return None if self.mask is None else decode_mask(self.mask)
+
+
+@dataclass
+class PairState:
+    """One planned pair: its status and its images as PNG bytes. scores: by the names of `filters.SCORES`."""
+
+    pair: Pair
+    status: Status = "ok"
+    reason: Reason | None = None
+    error: str | None = None
+    draft: bytes | None = None
+    target: bytes | None = None
+    input: bytes | None = None
+    edit_mask: bytes | None = None
+    scores: dict[str, float] = field(default_factory=dict)
+    stage_s: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def id(self) -> str:
+        return self.pair.pair_id
+
+    def fail(self, message: str, reason: Reason | None = None) -> None:
+        """Failed; or rejected where there is a reason, with the message beside it."""
+        self.status, self.reason, self.error = "rejected" if reason else "failed", reason, message
+
+    def draft_rgb(self) -> np.ndarray:
+        return decode(present(self.draft))
+
+    def reject(self, reason: Reason) -> None:
+        self.status, self.reason = "rejected", reason
+
+
+@dataclass
+class Shard:
+    """The unit of work and of commit: whole subjects with all their pairs."""
+
+    index: int
+    subjects: dict[str, SubjectState]
+    pairs: list[PairState]
+
+    @classmethod
+    def from_plan(cls, plan: Plan, index: int) -> Shard:
+        subjects, pairs = plan.shard(index)
+        return cls(
+            index,
+            {subject.subject_id: SubjectState(subject) for subject in subjects},
+            [PairState(pair) for pair in pairs],
+        )
+
+    def subject_of(self, state: PairState) -> SubjectState:
+        return self.subjects[state.pair.subject_id]
+
+    def open_pairs(self, kind: str | None = None) -> list[PairState]:
+        """Pairs that still need work; the others cost nothing any more."""
+        return [state for state in self.pairs if state.status == "ok" and kind in (None, state.pair.kind)]
+
+    def open_subjects(self) -> list[SubjectState]:
+        """Subjects that at least one open pair needs."""
+        needed = {state.pair.subject_id for state in self.open_pairs()}
+        return [state for subject_id, state in self.subjects.items() if subject_id in needed]
+
+    def fail_pairs_of_failed_subjects(self) -> None:
+        for state in self.open_pairs():
+            subject = self.subject_of(state)
+            if subject.error is not None:
+                state.fail(subject.error, subject.rejected_as)

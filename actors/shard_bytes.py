@@ -1,0 +1,98 @@
+"""A shard as bytes, for its way between processes: two tables, subjects and pairs, as Arrow IPC streams."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, fields
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from actors.shard import PairState, Shard, SubjectState
+from toffee_pipeline.schema import Pair, Subject
+
+_SECONDS = pa.map_(pa.string(), pa.float64())
+SUBJECTS = pa.schema(
+    [
+        pa.field("subject_id", pa.string(), nullable=False),
+        pa.field("class_name", pa.string(), nullable=False),
+        pa.field("prompt", pa.string(), nullable=False),
+        pa.field("seed", pa.int64(), nullable=False),
+        pa.field("path", pa.string()),
+        pa.field("error", pa.string()),
+        pa.field("rejected_as", pa.string()),
+        pa.field("image", pa.large_binary()),
+        pa.field("mask", pa.large_binary()),
+        pa.field("mask_reason", pa.string()),
+        pa.field("depth", pa.large_binary()),
+        pa.field("tokens", pa.large_binary()),  # float16, row by row
+        pa.field("num_tokens", pa.int32()),
+        pa.field("stage_s", _SECONDS, nullable=False),
+    ]
+)
+PAIRS = pa.schema(
+    [
+        pa.field("pair_id", pa.string(), nullable=False),
+        pa.field("subject_id", pa.string(), nullable=False),
+        pa.field("kind", pa.string(), nullable=False),
+        pa.field("category", pa.string(), nullable=False),
+        pa.field("change", pa.string(), nullable=False),
+        pa.field("prompt", pa.string(), nullable=False),
+        pa.field("seed", pa.int64(), nullable=False),
+        pa.field("status", pa.string(), nullable=False),
+        pa.field("reason", pa.string()),
+        pa.field("error", pa.string()),
+        pa.field("draft", pa.large_binary()),
+        pa.field("target", pa.large_binary()),
+        pa.field("input", pa.large_binary()),
+        pa.field("edit_mask", pa.large_binary()),
+        pa.field("scores", pa.map_(pa.string(), pa.float64()), nullable=False),
+        pa.field("stage_s", _SECONDS, nullable=False),
+    ]
+)
+
+
+def shard_to_bytes(shard: Shard) -> bytes:
+    """Everything that a shard holds but its index."""
+    sink = pa.BufferOutputStream()
+    subjects = [_subject_row(state) for state in shard.subjects.values()]
+    pairs = [{**asdict(state.pair), **_own_fields(state)} for state in shard.pairs]
+    for rows, schema in ((subjects, SUBJECTS), (pairs, PAIRS)):
+        with pa.ipc.new_stream(sink, schema) as stream:
+            stream.write_table(pa.Table.from_pylist(rows, schema=schema))
+    return sink.getvalue().to_pybytes()
+
+
+def shard_from_bytes(index: int, data: bytes) -> Shard:
+    source = pa.BufferReader(data)
+    tables = []
+    for _ in (SUBJECTS, PAIRS):
+        with pa.ipc.open_stream(source) as stream:
+            tables.append(stream.read_all().to_pylist(maps_as_pydicts="strict"))
+    subjects, pairs = tables
+    states = [_subject_state(row) for row in subjects]
+    return Shard(index, {state.id: state for state in states}, [PairState(_take(Pair, row), **row) for row in pairs])
+
+
+def _own_fields(state: SubjectState | PairState) -> dict[str, Any]:
+    """What the stages fill."""
+    return {field.name: getattr(state, field.name) for field in fields(state) if field.name not in ("subject", "pair")}
+
+
+def _take(kind: type[Any], row: dict[str, Any]) -> Any:
+    """The planned subject or pair of a row, whose columns leave the row."""
+    return kind(**{field.name: row.pop(field.name) for field in fields(kind)})
+
+
+def _subject_row(state: SubjectState) -> dict[str, Any]:
+    row = {**asdict(state.subject), **_own_fields(state)}
+    if state.tokens is not None:
+        row |= {"tokens": state.tokens.tobytes(), "num_tokens": len(state.tokens)}
+    return row
+
+
+def _subject_state(row: dict[str, Any]) -> SubjectState:
+    num_tokens = row.pop("num_tokens")
+    if row["tokens"] is not None:
+        row["tokens"] = np.frombuffer(row["tokens"], np.float16).reshape(num_tokens, -1)
+    return SubjectState(_take(Subject, row), **row)

@@ -1,0 +1,109 @@
+"""A stage, and what every stage shares: micro-batches, timing, failures."""
+
+from __future__ import annotations
+
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, ClassVar, Protocol, TypeVar
+
+from actors.guard import Guard, halving
+from actors.shard import Shard, present
+from toffee_pipeline.config.generate import RunConfig
+from toffee_pipeline.errors import SampleError
+from toffee_pipeline.filters import Reason
+
+if TYPE_CHECKING:  # a stage without models should not load torch
+    from toffee_pipeline.models.model_set import ModelSet
+
+Progress = Callable[[str, int, float], None]
+"""Called after each micro-batch with the stage's name, its rows and its seconds."""
+
+
+class Timed(Protocol):
+    """What runs through a micro-batch: a subject's or a pair's state."""
+
+    stage_s: dict[str, float]
+
+    @property
+    def id(self) -> str: ...
+
+    def fail(self, message: str, reason: Reason | None = None) -> None: ...
+
+
+Item = TypeVar("Item", bound=Timed)
+Result = TypeVar("Result")
+
+
+class Stage(ABC):
+    """One step of the pipeline. A sample that fails on its own is marked failed; any other error crashes the stage,
+    since it means that an assumption is broken and not a sample."""
+
+    name: ClassVar[str]
+    roles: ClassVar[tuple[str, ...]] = ()
+    """Models that it asks for."""
+
+    def __init__(self, config: RunConfig, models: ModelSet | None, progress: Progress, guard: Guard) -> None:
+        """models: None for a stage without roles."""
+        self.config = config
+        self.progress = progress
+        self.guard = guard
+        self._models = models
+
+    @property
+    def models(self) -> ModelSet:
+        return present(self._models)
+
+    def load(self) -> None:
+        """Loads its models now, so that no micro-batch's seconds and time limit pay for it."""
+        for role in self.roles:
+            getattr(self.models, role)
+
+    def __call__(self, shard: Shard) -> Shard:
+        self.process(shard)
+        shard.fail_pairs_of_failed_subjects()
+        return shard
+
+    @abstractmethod
+    def process(self, shard: Shard) -> None:
+        """Fills this stage's fields of the open subjects and pairs."""
+
+    def run(
+        self,
+        items: Sequence[Item],
+        compute: Callable[[list[Item]], Sequence[Result | SampleError]],
+        store: Callable[[Item, Result], None],
+    ) -> None:
+        """Computes `items` in micro-batches and stores each result; a `SampleError` result fails its item alone.
+
+        Every micro-batch has the same size, the last one padded with its last item: who the neighbours are then
+        changes no bit of a result. Suspects (see `guard`) have a micro-batch of their own.
+        """
+        settings, tries = self.config.stage(self.name), self.config.max_crashes
+        size = settings.batch_size
+        crashes = {item.id: self.guard.crashes_alone(self.name, item.id) for item in items}
+        trusted = [item for item in items if crashes[item.id] is None]
+        batches = [trusted[start : start + size] for start in range(0, len(trusted), size)]
+        for item in items:
+            if (count := crashes[item.id]) is not None and count >= tries:
+                item.fail(f"{self.name}: its process died {count} times while it was computed alone")
+            elif count is not None:
+                batches.append([item])
+        for batch in batches:
+            began = time.perf_counter()
+            padded = batch + [batch[-1]] * (size - len(batch))
+            with self.guard.watch(self.name, [item.id for item in batch], settings.timeout_s):
+                results = halving(compute, padded)
+            for item, result in zip(batch, results, strict=False):
+                if isinstance(result, SampleError):
+                    item.fail(f"{self.name}: {result}", result.reason)
+                else:
+                    store(item, result)
+            elapsed = time.perf_counter() - began
+            for item in batch:
+                item.stage_s[self.name] = item.stage_s.get(self.name, 0.0) + elapsed / len(batch)
+            self.progress(self.name, len(batch), elapsed)
+
+
+StageTable = Mapping[str, type[Stage]]
+"""Names and classes of stages, in the order of a pair's life."""

@@ -1,0 +1,27 @@
+"""The table of stages, and a chain of stages without models."""
+
+import subprocess
+import sys
+
+from actors.chain import STAGE_CLASSES
+from toffee_pipeline.config.stages import MODEL_STAGES, STAGES
+
+
+def test_each_stage_of_the_settings_has_its_class_in_the_same_order():
+    assert tuple(STAGE_CLASSES) == STAGES
+    assert all(stage.name == name for name, stage in STAGE_CLASSES.items())
+    assert {name for name, stage in STAGE_CLASSES.items() if stage.roles} == set(MODEL_STAGES)
+
+
+def test_a_run_without_models_loads_no_model_library(tmp_path):
+    code = f"""
+import sys
+from tests.helpers.stub_job import main
+words = ["--output", {str(tmp_path / "run")!r}, "--set", "placement=inline", "--set", "pairs.count=8"]
+main(words, standalone_mode=False)
+print(sorted({{"torch", "diffusers", "transformers", "open_clip", "ray"}} & sys.modules.keys()))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "[]"
+    assert "8 planned = 8 accepted" in done.stdout

@@ -1,0 +1,20 @@
+"""`python tests/helpers/stub_job.py --output OUTPUT --set KEY=VALUE ...`: the main job, with `stub_stages`."""
+
+from __future__ import annotations
+
+import click
+
+from jobs.generate import generate
+from tests.helpers.stub_stages import STUB_STAGES
+from toffee_pipeline.config.generate import RunConfig
+from toffee_pipeline.console.options import Job, job_options
+
+
+@click.command(cls=Job, help=__doc__)
+@job_options(default_config="nano")
+def main(config: RunConfig, output: str, dry_run: bool) -> None:
+    generate(config, output, dry_run, STUB_STAGES)
+
+
+if __name__ == "__main__":
+    main()
