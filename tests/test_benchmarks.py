@@ -82,7 +82,7 @@ def test_the_log_of_a_killed_actor_is_read_up_to_where_it_was_cut(tmp_path):
 
 
 def test_a_process_of_the_job_is_known_by_its_command_line():
-    assert chaos.kind_of("ray::MapWorker(ReadRange->Map(_read)->Map(AllStages)).submit()") == "actor"
+    assert chaos.kind_of("ray::MapWorker(ReadRange->Map(read_row)->Map(AllStages)).submit()") == "actor"
     assert chaos.kind_of("ray::IDLE") == "worker"
     assert chaos.kind_of("ray::DashboardAgent") == "helper"
     assert chaos.kind_of("/x/ray/core/src/ray/raylet/raylet --store_socket_name=y") == "raylet"
