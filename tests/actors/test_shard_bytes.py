@@ -11,7 +11,7 @@ from toffee_pipeline.plan.plan import Plan
 
 def filled(nano) -> Shard:
     """A shard in which each field of some subject and some pair has a value, and others have none."""
-    shard = Shard.from_plan(Plan(nano("pairs.count=8", "subjects_per_shard=2")), 1)
+    shard = Shard.from_plan(Plan(nano("pairs.count=16", "subjects_per_shard=2")), 1)
     subject, pair = next(iter(shard.subjects.values())), shard.pairs[0]
     subject.image, subject.mask, subject.depth = b"image", b"\0\xff", b""
     subject.mask_reason = "mask_too_small"
