@@ -1,8 +1,6 @@
-"""How a job finds its Ray and its token, and what a submitted job may not write to."""
+"""What a submitted job may not write to."""
 
 import json
-import subprocess
-import sys
 
 import pytest
 from click.testing import CliRunner
@@ -10,16 +8,6 @@ from click.testing import CliRunner
 from jobs import generate, train_refiner
 from toffee_pipeline.errors import StorageError
 from toffee_pipeline.on_ray.session import refuse_relative_output
-
-SESSION = """
-from toffee_pipeline.on_ray.session import ray_session
-try:
-    with ray_session(1):
-        import ray
-        print(ray.get(ray.remote(num_cpus=0)(lambda: "a task ran").remote()))
-except OSError as error:
-    print(error)
-"""
 
 
 @pytest.fixture
@@ -50,25 +38,3 @@ def test_a_submitted_job_takes_what_is_the_same_everywhere(output, submitted):
 def test_a_job_that_is_not_submitted_takes_a_relative_output(monkeypatch):
     monkeypatch.delenv("RAY_JOB_CONFIG_JSON_ENV_VAR", raising=False)
     refuse_relative_output("runs/mine")
-
-
-def session(environment):
-    """What a session says whose home cannot be written, for any user."""
-    environment = environment | {"HOME": "/proc/no-home"}
-    ran = subprocess.run([sys.executable, "-c", SESSION], env=environment, capture_output=True, text=True, timeout=200)
-    assert ran.returncode == 0, ran.stderr
-    return ran.stdout.strip()
-
-
-@pytest.mark.slow
-def test_a_ray_of_our_own_needs_no_home(ray_home):
-    assert session({name: value for name, value in ray_home.items() if name != "RAY_ADDRESS"}) == "a task ran"
-
-
-@pytest.mark.slow
-def test_without_the_token_of_another_ray_it_says_what_to_set(ray_home):
-    said = session(ray_home | {"RAY_ADDRESS": "127.0.0.1:1"})
-    assert (
-        said.startswith("RAY_ADDRESS=127.0.0.1:1: no token that this Ray takes; set RAY_AUTH_TOKEN")
-        and "\n" not in said
-    )

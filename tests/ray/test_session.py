@@ -1,0 +1,34 @@
+"""How a job finds its Ray and its token."""
+
+import subprocess
+import sys
+
+SESSION = """
+from toffee_pipeline.on_ray.session import ray_session
+try:
+    with ray_session(1):
+        import ray
+        print(ray.get(ray.remote(num_cpus=0)(lambda: "a task ran").remote()))
+except OSError as error:
+    print(error)
+"""
+
+
+def session(environment):
+    """What a session says whose home cannot be written, for any user."""
+    environment = environment | {"HOME": "/proc/no-home"}
+    ran = subprocess.run([sys.executable, "-c", SESSION], env=environment, capture_output=True, text=True, timeout=200)
+    assert ran.returncode == 0, ran.stderr
+    return ran.stdout.strip()
+
+
+def test_a_ray_of_our_own_needs_no_home(ray_home):
+    assert session({name: value for name, value in ray_home.items() if name != "RAY_ADDRESS"}) == "a task ran"
+
+
+def test_without_the_token_of_another_ray_it_says_what_to_set(ray_home):
+    said = session(ray_home | {"RAY_ADDRESS": "127.0.0.1:1"})
+    assert (
+        said.startswith("RAY_ADDRESS=127.0.0.1:1: no token that this Ray takes; set RAY_AUTH_TOKEN")
+        and "\n" not in said
+    )
