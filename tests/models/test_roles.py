@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from toffee_pipeline.config.base import ClipSpec, ModelSpec
+from toffee_pipeline.config.base import ModelSpec
+from toffee_pipeline.config.clip import ClipSpec
 from toffee_pipeline.config.generate import ModelsConfig, RunConfig, SubjectsConfig
 from toffee_pipeline.config.load import load_config
 from toffee_pipeline.errors import ConfigError

@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from toffee_pipeline.config.base import ClipSpec
+from toffee_pipeline.config.clip import ClipSpec
 from toffee_pipeline.config.generate import RunConfig
 from toffee_pipeline.models import weights
 from toffee_pipeline.models.scores import ClipScorer, DinoScorer

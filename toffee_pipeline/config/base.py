@@ -99,13 +99,6 @@ class SegmenterSpec(ModelSpec):
     """Of pretrained weights; the nano one has a shape of its own."""
 
 
-class ClipSpec(ModelSpec):
-    """CLIP's weights, for open_clip."""
-
-    architecture: str = "ViT-B-32-quickgelu"
-    """Of pretrained weights: a name of `open_clip.list_models()`, SigLIP's among them, or hf-hub:ORG/NAME."""
-
-
 class SamplingConfig(Model):
     """How a diffusion model is sampled."""
 

@@ -13,7 +13,6 @@ from toffee_pipeline.config.base import (
     AbsolutePath,
     Amount,
     Category,
-    ClipSpec,
     Fraction,
     Model,
     ModelSpec,
@@ -24,6 +23,7 @@ from toffee_pipeline.config.base import (
     Weight,
     make_absolute,
 )
+from toffee_pipeline.config.clip import ClipSpec
 from toffee_pipeline.config.stages import StageConfig, StagesConfig
 
 StandIn = Literal["subject", "mask", "depth", "draft", "view"]

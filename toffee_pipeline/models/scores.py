@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
-import open_clip
 import torch
-from huggingface_hub import hf_hub_download
 from PIL import Image
-from safetensors.torch import load_file
 from torch import Tensor
 from torch.nn import functional as F
-from torchvision.transforms import Compose
 from transformers import AutoModel, Dinov2Model
 
-from toffee_pipeline.config.base import ClipSpec, ModelSpec
-from toffee_pipeline.models.loading import build_untrained, dtype_of, load_model
+from toffee_pipeline.config.base import ModelSpec
+from toffee_pipeline.config.clip import ClipSpec
+from toffee_pipeline.models.clip import load_clip
+from toffee_pipeline.models.loading import load_model
 from toffee_pipeline.models.tensors import (
     HALF,
     IMAGENET_MEAN,
@@ -28,16 +24,16 @@ from toffee_pipeline.models.tensors import (
     resize,
     to_tensor,
 )
-from toffee_pipeline.models.weights import resolve
 
 
 class ClipScorer:
-    """CLIP's similarity of images and prompts."""
+    """CLIP's similarity of images and prompts; of any model of open_clip."""
 
     def __init__(self, spec: ClipSpec, device: torch.device) -> None:
         self.device = device
-        model, self.preprocess, self.tokenizer = _load_clip(spec)
-        self.model = model.to(device).eval()
+        model, self.preprocess, self.tokenizer = load_clip(spec)
+        self.model = model.to(device)
+        self.dtype = next(model.parameters()).dtype
 
     @torch.inference_mode()
     def score(self, images: Sequence[np.ndarray], prompts: Sequence[str]) -> list[float]:
@@ -49,7 +45,7 @@ class ClipScorer:
     def encode_images(self, images: Sequence[np.ndarray]) -> Tensor:
         """uint8 (H, W, 3) each to projections float32 (b, c), not normalised; CLIP-I is their cosine."""
         pixels = torch.stack([self.preprocess(Image.fromarray(image)) for image in images]).to(self.device)
-        return self.model.encode_image(pixels.to(self.model.visual.conv1.weight.dtype)).float()
+        return self.model.encode_image(pixels.to(self.dtype)).float()
 
 
 class DinoScorer:
@@ -77,30 +73,3 @@ class DinoScorer:
 
 def _cosines(first: Tensor, second: Tensor) -> list[float]:
     return F.cosine_similarity(first, second, dim=-1).tolist()
-
-
-def _load_clip(spec: ClipSpec) -> tuple[open_clip.CLIP, Compose, open_clip.SimpleTokenizer]:
-    """Model, image preprocessing and tokenizer.
-
-    Pretrained weights: a local file; or a hub id, of which the file `variant` (open_clip_model.safetensors) is taken;
-    or one of open_clip's own tags, such as "openai".
-    """
-    if spec.weights == "pretrained":
-        source = str(resolve(spec, "clip"))
-        if spec.path is None and "/" in source:
-            source = hf_hub_download(source, spec.variant or "open_clip_model.safetensors", revision=spec.revision)
-        model, _, preprocess = open_clip.create_model_and_transforms(
-            spec.architecture, pretrained=source, precision="fp32"
-        )
-        return model.to(dtype_of(spec)), preprocess, open_clip.get_tokenizer(spec.architecture)
-    if spec.weights == "untrained":
-        model, bpe = build_untrained("clip"), {}
-    else:
-        folder = Path(resolve(spec, "clip"))
-        config = json.loads((folder / "open_clip_config.json").read_text())["model_cfg"]
-        model = open_clip.CLIP(**config)
-        model.load_state_dict({name: value.float() for name, value in load_file(folder / "model.safetensors").items()})
-        bpe = {"bpe_path": str(folder / "bpe.txt.gz")}
-    tokenizer = open_clip.SimpleTokenizer(**bpe, context_length=model.context_length)
-    preprocess = open_clip.image_transform(model.visual.image_size, is_train=False, mean=HALF, std=HALF)
-    return model, preprocess, tokenizer
