@@ -88,6 +88,21 @@ def test_dry_run_writes_nothing(tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+def test_a_dry_run_lists_missing_weights_and_a_run_names_them_all(tmp_path):
+    gone = [f"models.{name}.path={tmp_path / 'gone' / name}" for name in ("dino", "depth")]
+    options = ["--output", str(tmp_path / "run"), *(part for key in gone for part in ("--set", key))]
+    options += ["--set", "models.dino.weights=pretrained", "--set", "models.depth.weights=pretrained"]
+    listed = CliRunner().invoke(main, [*options, "--dry-run"])
+    assert listed.exit_code == 0, listed.output
+    for name in ("dino", "depth"):
+        assert f"  {name}: missing: {name}: no such file or folder: {tmp_path / 'gone' / name}\n" in listed.output
+    assert "view: nano weights" in listed.output
+    refused = CliRunner().invoke(main, options)
+    assert refused.exit_code == 2
+    assert refused.stderr.startswith("error: missing weights: depth: ") and "; dino: " in refused.stderr
+    assert refused.stderr.count("\n") == 1 and not (tmp_path / "run").exists()
+
+
 def test_yaml_runs_no_code(tmp_path):
     path = tmp_path / "config.yaml"
     path.write_text(f"seed: !!python/object/apply:os.mkdir ['{tmp_path}/made']")

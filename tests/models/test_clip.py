@@ -127,7 +127,7 @@ def test_weights_that_do_not_fit_their_architecture_are_one_line(clip_file: Clip
 
 
 def test_images_are_prepared_as_the_weights_were_trained() -> None:
-    siglip = preprocessing_of("ViT-B-16-SigLIP", "")
+    siglip = preprocessing_of("ViT-B-16-SigLIP", None)
     assert (siglip["image_mean"], siglip["image_resize_mode"]) == ((0.5, 0.5, 0.5), "squash")
     laion = preprocessing_of("ViT-L-14", "laion/CLIP-ViT-L-14-laion2B-s32B-b82K")
-    assert laion["image_mean"] == (0.5, 0.5, 0.5) != preprocessing_of("ViT-L-14", "")["image_mean"]
+    assert laion["image_mean"] == (0.5, 0.5, 0.5) != preprocessing_of("ViT-L-14", None)["image_mean"]

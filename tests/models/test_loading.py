@@ -46,6 +46,14 @@ def test_weights_hash_follows_contents_and_names(tmp_path: Path) -> None:
     assert weights.weights_hash(ModelSpec(id="a/b"), "vae") is None
 
 
+def test_weights_hash_follows_pickles_where_there_is_nothing_better(tmp_path: Path) -> None:
+    spec, hashes = ModelSpec(path=tmp_path), set()
+    for contents in (b"one", b"two"):
+        (tmp_path / "open_clip_pytorch_model.bin").write_bytes(contents)
+        hashes.add(weights.weights_hash(spec, "clip"))
+    assert len(hashes) == 2
+
+
 def fingerprint(network: str) -> str:
     model = untrained.build(network)
     return f"{sum(value.double().abs().sum().item() for value in model.state_dict().values()):.9f}"

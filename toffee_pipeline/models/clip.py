@@ -62,7 +62,7 @@ def _find(spec: ClipSpec, source: Path | str) -> tuple[str, str | None, dict[str
     if isinstance(source, Path):
         if name.startswith(HUB):
             raise ConfigError(f"models.clip.path={source} is a file: models.clip.architecture must be a plain name")
-        return name, str(source), preprocessing_of(name, "")
+        return name, str(source), preprocessing_of(name, None)
     if name.startswith(HUB):
         folder = snapshot_download(source, revision=spec.revision, allow_patterns=list(HUB_FILES))
         return f"local-dir:{folder}", None, {}
@@ -75,7 +75,7 @@ def _find(spec: ClipSpec, source: Path | str) -> tuple[str, str | None, dict[str
     return name, source, {}
 
 
-def preprocessing_of(name: str, repository: str) -> dict[str, Any]:
+def preprocessing_of(name: str, repository: str | None) -> dict[str, Any]:
     """How images are prepared for weights in a file, which does not say it: as open_clip's entry for this repository
     does, or else its first for this model."""
     entries = [open_clip.get_pretrained_cfg(name, tag) for tag in open_clip.list_pretrained_tags_by_model(name)]

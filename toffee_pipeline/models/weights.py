@@ -39,17 +39,22 @@ def resolve(spec: ModelSpec, network: str) -> Path | str:
 def weights_hash(spec: ModelSpec, network: str) -> str | None:
     """First 16 hex digits of the SHA-256 over the files of a local or nano network; None for a hub id or untrained.
 
-    A folder's `*.safetensors` count, with their relative paths, in the order of these.
+    A folder's `*.safetensors` count, or without any its pickles, with their relative paths, in the order of these.
     """
     if spec.weights == "untrained" or (spec.weights == "pretrained" and spec.path is None):
         return None
     source = Path(resolve(spec, network))
     digest = hashlib.sha256()
-    for path in sorted(source.rglob("*.safetensors")) if source.is_dir() else [source]:
+    for path in _weight_files(source) if source.is_dir() else [source]:
         digest.update(path.relative_to(source).as_posix().encode())
         with path.open("rb") as file:
             digest.update(hashlib.file_digest(file, "sha256").digest())
     return digest.hexdigest()[:16]
+
+
+def _weight_files(folder: Path) -> list[Path]:
+    pickles = (path for path in folder.rglob("*") if path.suffix in (".bin", ".pt", ".pth"))
+    return sorted(folder.rglob("*.safetensors")) or sorted(pickles)
 
 
 def describe_weights(spec: ModelSpec, network: str) -> str:
