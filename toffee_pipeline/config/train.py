@@ -9,7 +9,6 @@ from pydantic import Field, model_validator
 from toffee_pipeline.config.base import (
     NOT_CONTENT,
     AbsoluteUri,
-    Amount,
     Count,
     Fraction,
     GroundingConfig,
@@ -131,7 +130,7 @@ class WorkersConfig(Model):
     """inline: in this process without Ray, one worker; the same numbers, for debugging."""
     num_workers: Positive = 1
     num_cpus: Annotated[float, Field(gt=0, le=1e4)] = 1.0
-    num_gpus: Amount = 0.0
+    num_gpus: Fraction = 0.0
     """Of one worker: 0 or 1."""
     strategy: Literal["ddp", "fsdp"] = "ddp"
     """fsdp shards weights, gradients and optimizer over the workers (FSDP2)."""
