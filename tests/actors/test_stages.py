@@ -9,10 +9,10 @@ import pytest
 from actors.chain import STAGE_CLASSES, StageChain
 from actors.guard import NoGuard
 from actors.shard import Shard
+from actors.stage import Stage
 from actors.write import count
 from toffee_pipeline.errors import SampleError
 from toffee_pipeline.images import decode, decode_mask, encode_png
-from toffee_pipeline.models.model_set import ModelSet
 from toffee_pipeline.nano.renderer import drafted, scene
 from toffee_pipeline.plan.plan import Plan
 
@@ -133,24 +133,22 @@ def test_subjects_are_computed_once_and_rejected_pairs_cost_nothing(nano):
         assert set(state.stage_s) == (set() if state.pair.kind == "edit" else {"draft", "refine", "view", "score"})
 
 
-def test_one_bad_subject_fails_its_pairs_and_nobody_elses(nano, monkeypatch):
+class DrawsAllButOne(Stage):
+    name = "synthesize"
+
+    def process(self, shard: Shard) -> None:
+        def draw(batch):
+            return [SampleError("it is all black") if state.id == "s00000001" else b"an image" for state in batch]
+
+        self.run(shard.open_subjects(), draw, lambda state, image: setattr(state, "image", image))
+
+
+def test_one_bad_subject_fails_its_pairs_and_nobody_elses(nano):
     config = nano("pairs.count=12", "subjects_per_shard=3")
-    models = ModelSet(config)
-    plan = Plan(config)
-    create = models.subject.create
-
-    def flawed(subjects):
-        images = create(subjects)
-        return [
-            SampleError("unreadable") if s.subject_id == "s00000001" else i
-            for s, i in zip(subjects, images, strict=True)
-        ]
-
-    monkeypatch.setattr(models.subject, "create", flawed)
-    shard = Shard.from_plan(plan, 0)
-    STAGE_CLASSES["synthesize"](config, models, lambda *_: None, NoGuard())(shard)
+    shard = StageChain(config, [DrawsAllButOne], lambda *_: None, NoGuard())(Shard.from_plan(Plan(config), 0))
     assert [state.status for state in shard.pairs] == ["ok"] * 4 + ["failed"] * 4 + ["ok"] * 4
-    assert shard.pairs[4].error == "synthesize: unreadable"
+    assert shard.pairs[4].error == "synthesize: it is all black"
+    assert [state.image for state in shard.subjects.values()] == [b"an image", None, b"an image"]
 
 
 def test_pairs_of_an_unreadable_file_are_rejected_with_its_message(nano, tmp_path):
