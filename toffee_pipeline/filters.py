@@ -79,9 +79,16 @@ SCORES: tuple[Score, ...] = (
         ("target", "prompt"),
         (Rejection("low_clip", "the target does not follow its prompt: CLIP below", "judge", "min_clip"),),
     ),
+    Score(
+        "aesthetic",
+        "aesthetic",
+        "aesthetic_scorer",
+        ("target",),
+        (Rejection("low_aesthetic", "the target is not pleasing: aesthetic score below", "judge", "min_aesthetic"),),
+    ),
 )
 """In the order in which they judge: subject similarity first, then text alignment (paper, section 2.1). Both are raw
-cosines, -1..1."""
+cosines, -1..1; the aesthetic score is its head's, without bounds."""
 MASK_BOUNDS = (
     Rejection("mask_too_small", "the subject fills too little of its image: below", "segment", "min_fraction"),
     Rejection(

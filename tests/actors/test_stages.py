@@ -1,18 +1,22 @@
 """The stages on the nano profile: what each one fills, what it leaves alone, and what failures do."""
 
+import copy
 from collections import Counter
 from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
+from safetensors.torch import save_file
 
 from actors.chain import STAGE_CLASSES, StageChain
 from actors.guard import NoGuard
 from actors.shard import Shard
 from actors.stage import Stage
 from actors.write import count
-from toffee_pipeline.errors import SampleError
+from toffee_pipeline.errors import ConfigError, SampleError
 from toffee_pipeline.images import decode, decode_mask, encode_png
+from toffee_pipeline.models.scores import ClipScorer
 from toffee_pipeline.nano.renderer import drafted, scene
 from toffee_pipeline.plan.plan import Plan
 
@@ -202,3 +206,22 @@ def test_judging_needs_scores_alone(nano):
     assert {state.status for state in shard.pairs[4:]} == {"accepted"}
     assert shard.pairs[3].status == "failed"
     assert all(state.stage_s == {} for state in shard.pairs)
+
+
+def test_a_score_that_is_off_leaves_its_column_empty_and_one_that_is_on_judges(nano, tmp_path):
+    head = tmp_path / "head.safetensors"
+    width = ClipScorer(nano().models.clip, torch.device("cpu")).model.visual.output_dim
+    save_file({"weight": torch.zeros(1, width), "bias": torch.tensor([4.5])}, head)
+    on = (f"models.aesthetic.path={head}", "stages.judge.min_aesthetic=5", "stages.judge.min_dino=null")
+    config = nano(*on, "stages.judge.min_clip=null")
+    shard = Shard.from_plan(Plan(config), 0)
+    for state in shard.pairs:
+        state.input = state.target = encode_png(np.full((64, 64, 3), 90, np.uint8))
+    other = copy.deepcopy(shard)
+    chain(config, ["score", "judge"])(shard)
+    assert {state.scores["aesthetic"] for state in shard.pairs} == {4.5}
+    assert {state.reason for state in shard.pairs} == {"low_aesthetic"}
+    chain(nano(), ["score"])(other)
+    assert all(state.scores.keys() == {"dino", "clip"} for state in other.pairs)
+    with pytest.raises(ConfigError, match="min_aesthetic needs models.aesthetic"):
+        nano("stages.judge.min_aesthetic=5")

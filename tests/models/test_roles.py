@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from toffee_pipeline.config.base import ModelSpec
 from toffee_pipeline.config.clip import ClipSpec
@@ -17,8 +18,8 @@ from toffee_pipeline.models.draft import ControlNetDraft
 from toffee_pipeline.models.grounded_sam import GroundedSam
 from toffee_pipeline.models.model_set import ModelSet
 from toffee_pipeline.models.refiner import Refiner
-from toffee_pipeline.models.roles import ROLES, describe_roles, load_role, refiner_vae, require_weights
-from toffee_pipeline.models.scores import ClipScorer, DinoScorer
+from toffee_pipeline.models.roles import ROLES, describe_roles, has_weights, load_role, refiner_vae, require_weights
+from toffee_pipeline.models.scores import AestheticScorer, ClipScorer, DinoScorer
 from toffee_pipeline.models.subject import FolderSubject, SDXLSubject
 from toffee_pipeline.models.view_generator import ViewGenerator
 from toffee_pipeline.models.weights import NANO_WEIGHTS
@@ -34,14 +35,29 @@ PLAYERS: dict[str, tuple[type, type | None]] = {
     "refiner": (Refiner, None),
     "view": (ViewGenerator, renderer.RendererView),
     "clip_scorer": (ClipScorer, None),
+    "aesthetic_scorer": (AestheticScorer, None),
     "dino_scorer": (DinoScorer, None),
 }
 
 
-@pytest.mark.parametrize("role", ROLES)
+@pytest.fixture
+def head(config: RunConfig, tmp_path: Path) -> ModelSpec:
+    """An aesthetic head for the CLIP of `config`."""
+    path = tmp_path / "head.safetensors"
+    width = ClipScorer(config.models.clip, torch.device("cpu")).model.visual.output_dim
+    save_file({"weight": torch.zeros(1, width), "bias": torch.zeros(1)}, path)
+    return ModelSpec(path=path)
+
+
+def test_every_role_has_its_player_in_this_test() -> None:
+    assert PLAYERS.keys() == ROLES.keys()
+
+
+@pytest.mark.parametrize("role", PLAYERS)
 def test_the_config_says_who_plays(
-    role: str, config: RunConfig, renderer_config: RunConfig, device: torch.device
+    role: str, make_config: MakeConfig, renderer_config: RunConfig, head: ModelSpec, device: torch.device
 ) -> None:
+    config = make_config({"aesthetic": head})
     network, stand_in = PLAYERS[role]
     assert type(load_role(role, config, device)) is network
     if stand_in is not None:
@@ -59,8 +75,9 @@ def test_the_renderer_plays_for_its_own_subjects_only(
 def test_the_table_covers_all_weights_and_names_those_of_the_package() -> None:
     weights = [each for role in ROLES.values() for each in role.weights]
     assert {each.key for each in weights} == set(ModelsConfig.model_fields)
-    assert {each.network for each in weights} <= {path.name for path in NANO_WEIGHTS.iterdir()}
-    assert len({each.label for each in weights}) == len(weights)
+    without = {"aesthetic"}  # there is no nano head
+    assert {each.network for each in weights} - without <= {path.name for path in NANO_WEIGHTS.iterdir()}
+    assert len({each.label for each in weights}) == len(set(weights))
 
 
 def test_a_model_is_loaded_once(config: RunConfig) -> None:
@@ -121,3 +138,11 @@ def test_who_describes_roles_or_renders_needs_no_torch() -> None:
     code = "import sys, toffee_pipeline.models.roles, toffee_pipeline.models.protocols, toffee_pipeline.nano.renderer; "
     root = Path(__file__).parents[2]
     assert subprocess.run([sys.executable, "-c", code + "sys.exit('torch' in sys.modules)"], cwd=root).returncode == 0
+
+
+def test_an_optional_role_is_described_only_where_it_is_on(make_config: MakeConfig, head: ModelSpec) -> None:
+    off, on = make_config(), make_config({"aesthetic": head})
+    assert not has_weights("aesthetic_scorer", off) and has_weights("aesthetic_scorer", on)
+    described = describe_roles(on)
+    assert described.pop("aesthetic").startswith("pretrained head.safetensors ")
+    assert described == describe_roles(off)

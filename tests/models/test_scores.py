@@ -8,10 +8,11 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from toffee_pipeline.config.base import ModelSpec
 from toffee_pipeline.config.clip import ClipSpec
 from toffee_pipeline.config.generate import RunConfig
 from toffee_pipeline.models import weights
-from toffee_pipeline.models.scores import ClipScorer, DinoScorer
+from toffee_pipeline.models.scores import AestheticScorer, ClipScorer, DinoScorer
 from toffee_pipeline.models.tiny import untrained
 from toffee_pipeline.models.tiny.architectures import build_clip_config
 
@@ -54,3 +55,15 @@ def test_dino_scores_are_cosines_and_independent(
     assert scores[1] == pytest.approx(1, abs=1e-5) and scores[0] == pytest.approx(scores[2], abs=1e-5)
     assert scores[0] < 1
     assert scorer.score(images[:1], images[2:])[0] == pytest.approx(scores[0], abs=1e-5)
+
+
+def test_the_aesthetic_score_is_linear_in_normalised_clip_features(
+    config: RunConfig, device: torch.device, images: list[np.ndarray], tmp_path: Path
+) -> None:
+    features = ClipScorer(config.models.clip, device).encode_images(images)
+    save_file({"weight": features[:1].cpu().clone(), "bias": torch.tensor([5.0])}, tmp_path / "head.safetensors")
+    scorer = AestheticScorer(config.models.clip, ModelSpec(path=tmp_path / "head.safetensors"), device)
+    scores = scorer.score(images)
+    assert scores[0] == pytest.approx(5.0 + features[0].norm().item(), rel=1e-4)  # the direction of the first image
+    assert all(score < scores[0] for score in scores[1:])
+    assert scorer.score(images[1:2]) == pytest.approx(scores[1:2], abs=1e-4)

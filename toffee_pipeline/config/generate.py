@@ -87,6 +87,9 @@ class ModelsConfig(Model):
     segmenter: SegmenterSpec
     clip: ClipSpec
     filter_dino: ModelSpec
+    aesthetic: ModelSpec | None = None
+    """A linear head on CLIP's image features: a safetensors file with `weight` (1, c) and `bias` (1). None: that score
+    is off."""
 
     @model_validator(mode="after")
     def _one_pipeline_has_one_dtype(self) -> Self:
@@ -172,6 +175,12 @@ class RunConfig(Model):
         if self.device == "cpu":
             return 0.0
         return self.stage(stage).num_gpus if self.placement == "pools" else self.fused.num_gpus
+
+    @model_validator(mode="after")
+    def _a_score_that_judges_is_on(self) -> Self:
+        if self.stages.judge.min_aesthetic is not None and self.models.aesthetic is None:
+            raise ValueError("stages.judge.min_aesthetic needs models.aesthetic.path, the weights of the score")
+        return self
 
     @model_validator(mode="after")
     def _renderer_knows_its_world_only(self) -> Self:

@@ -111,6 +111,8 @@ class JudgeConfig(Model):
     min_dino: Cosine | None = 0.6
     max_dino: Cosine | None = None
     min_clip: Cosine | None = 0.3
+    min_aesthetic: Annotated[float, Field(ge=-100, le=100)] | None = None
+    """On the scale of `models.aesthetic`; LAION's heads give about 1..10."""
 
 
 class StagesConfig(Model):

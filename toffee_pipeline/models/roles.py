@@ -86,6 +86,10 @@ ROLES = {
         stand_in=f"{RENDERER}:RendererView",
     ),
     "clip_scorer": Role(f"{MODELS}.scores:ClipScorer", (Weights("clip", "clip", "clip"),)),
+    "aesthetic_scorer": Role(
+        f"{MODELS}.scores:AestheticScorer",
+        (Weights("clip", "clip", "clip"), Weights("aesthetic", "aesthetic", "aesthetic")),
+    ),
     "dino_scorer": Role(f"{MODELS}.scores:DinoScorer", (Weights("filter_dino", "filter_dino", "dino"),)),
 }
 """In the order in which run.json names them."""

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from PIL import Image
+from safetensors.torch import load_file
 from torch import Tensor
 from torch.nn import functional as F
 from transformers import AutoModel, Dinov2Model
@@ -24,6 +25,7 @@ from toffee_pipeline.models.tensors import (
     resize,
     to_tensor,
 )
+from toffee_pipeline.models.weights import resolve
 
 
 class ClipScorer:
@@ -46,6 +48,22 @@ class ClipScorer:
         """uint8 (H, W, 3) each to projections float32 (b, c), not normalised; CLIP-I is their cosine."""
         pixels = torch.stack([self.preprocess(Image.fromarray(image)) for image in images]).to(self.device)
         return self.model.encode_image(pixels.to(self.dtype)).float()
+
+
+class AestheticScorer:
+    """How pleasing an image looks: a linear head on CLIP's normalised image features, as LAION's predictors for the
+    same CLIP (github.com/LAION-AI/aesthetic-predictor)."""
+
+    def __init__(self, clip: ClipSpec, head: ModelSpec, device: torch.device) -> None:
+        self.clip = ClipScorer(clip, device)
+        state = load_file(str(resolve(head, "aesthetic")))
+        self.weight, self.bias = (state[name].float().to(device) for name in ("weight", "bias"))
+
+    @torch.inference_mode()
+    def score(self, images: Sequence[np.ndarray]) -> list[float]:
+        """The head's value for each uint8 (H, W, 3), about 1..10; NaN where the output is not finite."""
+        features = F.normalize(self.clip.encode_images(images), dim=-1)
+        return F.linear(features, self.weight, self.bias).squeeze(-1).tolist()
 
 
 class DinoScorer:
