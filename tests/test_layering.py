@@ -1,8 +1,10 @@
 """The import rules: the contracts of pyproject.toml, and what import-linter cannot say."""
 
 import ast
+import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -49,3 +51,14 @@ def test_what_needs_no_model_loads_no_torch():
     """Importing the model libraries takes seconds, at each start of a job and in each process that reads a plan."""
     code = "import sys, jobs.generate, jobs.verify; sys.exit('torch' in sys.modules or 'ray' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
+
+
+def test_the_picture_of_the_architecture_is_the_contract():
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    packages, library = [contract["layers"] for contract in contracts if contract["type"] == "layers"]
+    expected = [set(floor.split(" | ")) for floor in (*packages[:-1], *library)]
+    drawn: dict[str, set[str]] = {}
+    picture = (ROOT / "docs/images/architecture.svg").read_text()
+    for room, height in re.findall(r'class="room" id="(\w+)"><rect x="\d+" y="(\d+)"', picture):
+        drawn.setdefault(height, set()).add(room)
+    assert list(drawn.values()) == expected
