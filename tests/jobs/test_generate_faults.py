@@ -9,7 +9,8 @@ import sys
 import pytest
 from click.testing import CliRunner
 
-from jobs import generate, verify
+from jobs import verify
+from tests.helpers import stub_job
 from tests.helpers.faulty_s3 import Rule, error, faulty_s3, lose_answer
 from tests.helpers.s3 import BUCKET, CREDENTIALS, EXTERNAL, make_bucket, s3_server
 from toffee_pipeline.rundir.commit import committed_shards
@@ -29,7 +30,7 @@ def words(*overrides):
 
 
 def run_generate(output, *overrides):
-    return CliRunner().invoke(generate.main, ["--output", str(output), *words(*overrides)], catch_exceptions=False)
+    return CliRunner().invoke(stub_job.main, ["--output", str(output), *words(*overrides)], catch_exceptions=False)
 
 
 @pytest.fixture
@@ -77,10 +78,16 @@ def test_a_run_on_s3_stops_and_goes_on_and_no_secret_is_seen(secrets, tmp_path):
 @pytest.mark.slow
 def test_two_drivers_without_a_lease_make_no_duplicate(tmp_path):
     run = str(tmp_path / "run")
-    command = [sys.executable, "jobs/generate.py", "--output", run, *words("pairs.count=8", "output.lease_s=0")]
-    environment = {**os.environ, "PYTHONPATH": "."}
+    command = [
+        sys.executable,
+        "tests/helpers/stub_job.py",
+        "--output",
+        run,
+        *words("pairs.count=8", "output.lease_s=0"),
+    ]
+    environment = {**os.environ, "PYTHONPATH": ".", "STUB_SLEEP_S": "0.2"}
     drivers = [subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) for _ in range(2)]
-    errors = [driver.communicate(timeout=300)[1] for driver in drivers]
+    errors = [driver.communicate()[1] for driver in drivers]
     codes = [driver.returncode for driver in drivers]
     # who is still writing when the other finishes may find its half written file cleared away
     assert 0 in codes and set(codes) <= {0, 2} and not any("Traceback" in error for error in errors), errors
@@ -92,11 +99,10 @@ def test_a_full_disk_is_one_clear_line_and_the_run_goes_on_later(tmp_path):
     run = tmp_path / "run"
     limit = 16 * 1024  # below the size of a shard's images: what a full disk does to them
     done = subprocess.run(
-        [sys.executable, "jobs/generate.py", "--output", str(run), *words()],
+        [sys.executable, "tests/helpers/stub_job.py", "--output", str(run), *words()],
         env={**os.environ, "PYTHONPATH": "."},
         capture_output=True,
         text=True,
-        timeout=200,
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
     )
     assert done.returncode == 2, done.stderr
@@ -108,18 +114,14 @@ def test_a_full_disk_is_one_clear_line_and_the_run_goes_on_later(tmp_path):
     assert verify_run(storage).problems == []
 
 
-def test_a_run_that_goes_wrong_is_stopped_and_keeps_what_it_has(tmp_path):
-    folder = tmp_path / "photos/teapot"
-    folder.mkdir(parents=True)
-    for number in range(3):
-        (folder / f"{number}.jpg").write_bytes(b"no picture")
-    run = tmp_path / "run"
-    sets = ("subjects.source=folder", f"subjects.path={folder.parent}", "pairs.count=80", "subjects_per_shard=5")
+def test_a_run_that_goes_wrong_is_stopped_and_keeps_what_it_has(tmp_path, monkeypatch):
+    monkeypatch.setenv("STUB_FAULTS", ",".join(f"black={number}" for number in range(80)))
+    run, sets = tmp_path / "run", ("pairs.count=80", "subjects_per_shard=5")
     result = run_generate(run, *sets)
     assert result.exit_code == 2
     last = result.output.splitlines()[-1]
     assert last.startswith("error: stopped: 50 of 50 pairs failed") and "max_failed_fraction=0.05" in last
-    assert "most frequent: 18 x synthesize: " in last.lower()
+    assert "Most frequent: 50 x score: the model's image is all black" in last
     storage = open_storage(str(run))
     assert len(committed_shards(storage)) == 5
     assert json.loads(storage.get("_lease.json"))["released"]
