@@ -15,6 +15,8 @@ from transformers import (
 
 from toffee_pipeline.config.base import GroundingConfig, SegmenterSpec
 from toffee_pipeline.config.generate import RunConfig
+from toffee_pipeline.config.load import load_config
+from toffee_pipeline.errors import ConfigError
 from toffee_pipeline.models.grounded_sam import GroundedSam, detect_boxes, load_sam
 from toffee_pipeline.schema import Subject
 
@@ -79,9 +81,9 @@ def test_a_phrase_too_long_for_the_detector_is_cut(
     assert all(box is not None and box.isfinite().all() for box in found)
 
 
-def test_a_hub_segmenter_needs_its_file_name(config: RunConfig) -> None:
-    with pytest.raises(ValueError, match="variant"):
-        load_sam(SegmenterSpec(id="a/b"))
+def test_a_hub_segmenter_needs_its_file_name() -> None:
+    with pytest.raises(ConfigError, match="models.segmenter: .*needs `variant`"):
+        load_config("nano", ("models.segmenter.weights=pretrained", "models.segmenter.id=a/b"))
 
 
 def test_a_file_that_is_no_state_dict_is_refused(config: RunConfig, tmp_path: Path) -> None:

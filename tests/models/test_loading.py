@@ -7,6 +7,7 @@ import torch
 from safetensors.torch import save_file
 
 from toffee_pipeline.config.base import ModelSpec
+from toffee_pipeline.errors import ConfigError
 from toffee_pipeline.models import loading, weights
 from toffee_pipeline.models.tiny import untrained
 
@@ -29,6 +30,13 @@ def test_options_fetch_nothing_for_a_path(tmp_path: Path) -> None:
     assert loading.hub_options(ModelSpec(path=tmp_path)) == {"local_files_only": True}
     spec = ModelSpec(id="a/b", revision="1234", variant="fp16")
     assert loading.hub_options(spec) == {"revision": "1234", "variant": "fp16"}
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_gpu_that_is_not_there_is_one_line() -> None:
+    with pytest.raises(ConfigError, match="device=cuda, but torch sees no GPU here; allowed are cpu and auto"):
+        loading.pick_device("cuda")
+    assert loading.pick_device("auto") == loading.pick_device("cpu") == torch.device("cpu")
 
 
 def test_weights_hash_follows_contents_and_names(tmp_path: Path) -> None:

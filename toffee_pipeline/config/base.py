@@ -98,6 +98,12 @@ class SegmenterSpec(ModelSpec):
     type: Literal["vit_h", "vit_l", "vit_b"] = "vit_h"
     """Of pretrained weights; the nano one has a shape of its own."""
 
+    @model_validator(mode="after")
+    def _file_of_the_repository(self) -> Self:
+        if self.weights == "pretrained" and self.path is None and self.variant is None:
+            raise ValueError("a hub id needs `variant`, the name of the .pth file in its repository")
+        return self
+
 
 class SamplingConfig(Model):
     """How a diffusion model is sampled."""

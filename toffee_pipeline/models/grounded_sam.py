@@ -128,8 +128,6 @@ def load_sam(spec: SegmenterSpec) -> Sam:
         from toffee_pipeline.models.tiny.perception import load_segmenter
 
         return load_segmenter(Path(source))
-    if spec.path is None and spec.variant is None:
-        raise ValueError("models.segmenter: a hub id needs `variant`, the name of the .pth file in its repository")
     path = source if isinstance(source, Path) else Path(hf_hub_download(source, spec.variant, revision=spec.revision))
     sam = sam_model_registry[spec.type](checkpoint=None)
     sam.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))

@@ -9,6 +9,7 @@ import torch
 from huggingface_hub import snapshot_download
 
 from toffee_pipeline.config.base import ModelSpec
+from toffee_pipeline.errors import ConfigError
 from toffee_pipeline.models.weights import resolve
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -17,12 +18,12 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch
 def pick_device(name: Literal["auto", "cpu", "cuda"]) -> torch.device:
     """The device of this name; auto takes CUDA where there is one.
 
-    The index stays 0: Ray shows an actor its own GPUs only. Raises RuntimeError if CUDA is asked for in vain.
+    The index stays 0: Ray shows an actor its own GPUs only. Raises ConfigError if CUDA is asked for in vain.
     """
     if name == "cpu" or (name == "auto" and not torch.cuda.is_available()):
         return torch.device("cpu")
     if not torch.cuda.is_available():
-        raise RuntimeError("device=cuda, but torch sees no GPU here")
+        raise ConfigError("device=cuda, but torch sees no GPU here; allowed are cpu and auto")
     return torch.device("cuda", 0)
 
 
