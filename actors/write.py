@@ -16,6 +16,7 @@ from toffee_pipeline.config.stages import MODEL_STAGES
 from toffee_pipeline.filters import SCORES
 from toffee_pipeline.images import decode, encode
 from toffee_pipeline.rundir.commit import commit_shard
+from toffee_pipeline.rundir.counts import ShardCounts, StageFigures
 from toffee_pipeline.schema import DATA, LEDGER, planned_row
 from toffee_pipeline.storage import open_storage
 
@@ -30,7 +31,7 @@ class Write:
         self.config = config
         self.storage = _storage(output, config.output.endpoint_url)
 
-    def __call__(self, shard: Shard) -> dict[str, Any]:
+    def __call__(self, shard: Shard) -> ShardCounts:
         undecided = [state.pair.pair_id for state in shard.pairs if state.status == "ok"]
         if undecided:
             raise RuntimeError(f"shard {shard.index}: pairs without a verdict: {undecided[:5]}")
@@ -42,10 +43,7 @@ class Write:
             rows = [self._data_row(shard, state) for state in shard.pairs if state.status == status]
             files[folder] = (_parquet(rows, DATA), len(rows))
         files["ledger"] = (_parquet(_ledger_rows(shard), LEDGER), len(shard.pairs))
-        counts = count(shard)
-        for stage, figures in counts["stages"].items():
-            figures["gpu_seconds"] = figures["seconds"] * self.config.num_gpus_of(stage)
-        counts["num_bytes"] = sum(len(data) for data, num_rows in files.values() if num_rows)
+        counts = count(shard, self.config, sum(len(data) for data, num_rows in files.values() if num_rows))
         commit_shard(self.storage, shard.index, files, counts)
         return counts
 
@@ -70,8 +68,8 @@ class Write:
         return _struct(encode(decode(png), output.image_format, output.quality))
 
 
-def count(shard: Shard) -> dict[str, Any]:
-    """Counts of one shard as they stand in its manifest; planned = accepted + rejected + failed."""
+def count(shard: Shard, config: RunConfig, num_bytes: int) -> ShardCounts:
+    """Counts of one shard as they stand in its manifest. num_bytes: of its files."""
     by_kind: dict[str, Counter[str]] = {}
     by_category: dict[str, Counter[str]] = {}
     for state in shard.pairs:
@@ -81,17 +79,19 @@ def count(shard: Shard) -> dict[str, Any]:
     timings = [state.stage_s for state in shard.subjects.values()] + [state.stage_s for state in shard.pairs]
     for stage in MODEL_STAGES:
         seconds = [stage_s[stage] for stage_s in timings if stage in stage_s]
-        stages[stage] = {"rows": len(seconds), "seconds": sum(seconds)}
-    return {
-        "planned": len(shard.pairs),
-        "accepted": sum(state.status == "accepted" for state in shard.pairs),
-        "rejected": dict(Counter(state.reason for state in shard.pairs if state.status == "rejected")),
-        "failed": sum(state.status == "failed" for state in shard.pairs),
-        "errors": dict(Counter(state.error for state in shard.pairs if state.status == "failed")),
-        "by_kind": {key: dict(value) for key, value in by_kind.items()},
-        "by_category": {key: dict(value) for key, value in by_category.items()},
-        "stages": stages,
-    }
+        gpu_seconds = sum(seconds) * config.num_gpus_of(stage)
+        stages[stage] = StageFigures(rows=len(seconds), seconds=sum(seconds), gpu_seconds=gpu_seconds)
+    return ShardCounts(
+        planned=len(shard.pairs),
+        accepted=sum(state.status == "accepted" for state in shard.pairs),
+        rejected=Counter(state.reason for state in shard.pairs if state.reason and state.status == "rejected"),
+        failed=sum(state.status == "failed" for state in shard.pairs),
+        errors=Counter(state.error for state in shard.pairs if state.error and state.status == "failed"),
+        by_kind={key: dict(numbers) for key, numbers in by_kind.items()},
+        by_category={key: dict(numbers) for key, numbers in by_category.items()},
+        stages=stages,
+        num_bytes=num_bytes,
+    )
 
 
 def _planned(shard: Shard, state: PairState) -> dict[str, Any]:

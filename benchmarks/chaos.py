@@ -41,7 +41,8 @@ import pyarrow.parquet as pq
 
 from benchmarks.chaos_log import Try, read_tries, work
 from toffee_pipeline.on_ray.session import num_cores
-from toffee_pipeline.rundir.commit import committed_shards, data_files, manifest_key
+from toffee_pipeline.rundir.commit import committed_shards, data_files
+from toffee_pipeline.rundir.layout import manifest_key
 from toffee_pipeline.schema import IMAGE_COLUMNS
 from toffee_pipeline.storage import open_storage
 

@@ -50,7 +50,7 @@ def drive(num_pairs: int, subjects_per_shard: int) -> dict[str, Any]:
         summary = generate(config, folder, stages=STUB_STAGES)
     assert summary is not None
     ray.shutdown()
-    return {"before": before, "peak": peak_rss_bytes(), **summary}
+    return {"before": before, "peak": peak_rss_bytes(), **summary.model_dump()}
 
 
 @click.command(help=__doc__)

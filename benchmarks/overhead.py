@@ -27,7 +27,6 @@ import os
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -42,16 +41,18 @@ from toffee_pipeline.config.generate import RunConfig
 from toffee_pipeline.config.load import load_config
 from toffee_pipeline.on_ray.session import ray_session
 from toffee_pipeline.plan.plan import Plan
-from toffee_pipeline.rundir.commit import committed_shards, manifest_key, read_manifest
+from toffee_pipeline.rundir.commit import committed_shards, read_manifest
+from toffee_pipeline.rundir.counts import ShardCounts
+from toffee_pipeline.rundir.layout import manifest_key
 from toffee_pipeline.storage import open_storage
 
 WARM_UP_SHARDS = 2
 """Of each actor: the first loads the models."""
 
 
-def stage_s(counts: dict[str, Any]) -> float:
+def stage_s(counts: ShardCounts) -> float:
     """Seconds of all stages of one shard."""
-    return sum(stage["seconds"] for stage in counts["stages"].values())
+    return sum(figures.seconds for figures in counts.stages.values())
 
 
 def compute_s(config: RunConfig) -> list[float]:
@@ -59,7 +60,7 @@ def compute_s(config: RunConfig) -> list[float]:
     plan = Plan(config)
     chain = StageChain(config, list(STAGE_CLASSES.values()), lambda *figures: None, NoGuard(), num_threads=1)
     chain(Shard.from_plan(plan, 0))
-    return [stage_s(count(chain(Shard.from_plan(plan, index)))) for index in range(len(plan))]
+    return [stage_s(count(chain(Shard.from_plan(plan, index)), config, num_bytes=0)) for index in range(len(plan))]
 
 
 def run_jobs(short: RunConfig, full: RunConfig, folder: str) -> float:
@@ -94,7 +95,7 @@ def measure(config: RunConfig, num_actors: int, reference: list[float]) -> dict[
         setup_s = commits(f"{folder}/short")[0][0] - began
         wall_s, shards = steady(commits(f"{folder}/full"), num_actors)
         storage = open_storage(f"{folder}/full")
-        in_job_s = sum(stage_s(read_manifest(storage, shard)["info"]) for shard in shards)
+        in_job_s = sum(stage_s(read_manifest(storage, shard).counts) for shard in shards)
     ideal_s = sum(reference[shard] for shard in shards)
     return {
         "actors": num_actors,

@@ -7,10 +7,8 @@ if __name__ == "__main__":  # the other imports take a second
 
     interrupt.while_importing()
 
-import json
 import time
 from contextlib import closing
-from typing import Any
 
 import click
 
@@ -30,11 +28,14 @@ from toffee_pipeline.plan.plan import Plan
 from toffee_pipeline.report.live import LiveReport
 from toffee_pipeline.report.page import REPORT, write_report
 from toffee_pipeline.rundir.commit import committed_shards, delete_orphans
-from toffee_pipeline.rundir.description import check_counts, open_run, total
+from toffee_pipeline.rundir.counts import RunCounts, Summary
+from toffee_pipeline.rundir.description import GenerationRun, claim
 from toffee_pipeline.rundir.failures import FailureLimit
+from toffee_pipeline.rundir.layout import SUMMARY
 from toffee_pipeline.rundir.lease import Lease
 from toffee_pipeline.rundir.publish import RunMetrics
-from toffee_pipeline.rundir.totals import Totals
+from toffee_pipeline.rundir.run_file import read, write
+from toffee_pipeline.rundir.totals import Totals, total
 from toffee_pipeline.storage import Storage, open_storage
 
 
@@ -46,7 +47,7 @@ def main(config: RunConfig, output: str, dry_run: bool) -> None:
 
 def generate(
     config: RunConfig, output: str, dry_run: bool = False, stages: StageTable = STAGE_CLASSES
-) -> dict[str, Any] | None:
+) -> Summary | None:
     """The whole job. Returns the summary; None after a dry run."""
     if not dry_run:
         require_weights(config)
@@ -68,10 +69,10 @@ def generate(
         click.echo(f"  {role}: {source}")
     if dry_run:
         return None
-    known = open_run(storage, config, plan, roles)
-    if storage.exists("summary.json") and not _missing(storage, plan):
+    known = claim(storage, GenerationRun.of(config, plan, roles))
+    if storage.exists(SUMMARY) and not _missing(storage, plan):
         click.echo(f"nothing to do: all {len(plan)} shards of {storage.uri} are committed")
-        return json.loads(storage.get("summary.json"))
+        return read(storage, SUMMARY, Summary)
     try:
         with Lease(storage, config.output.lease_s, click.echo) as lease:
             return _compute(storage, config, plan, known, lease, stages)
@@ -85,8 +86,8 @@ def _missing(storage: Storage, plan: Plan) -> list[int]:
 
 
 def _compute(
-    storage: Storage, config: RunConfig, plan: Plan, known: dict[str, Any], lease: Lease, stages: StageTable
-) -> dict[str, Any]:
+    storage: Storage, config: RunConfig, plan: Plan, known: GenerationRun, lease: Lease, stages: StageTable
+) -> Summary:
     """Computes the missing shards and finishes the run. Returns the summary."""
     missing = _missing(storage, plan)
     if done := len(plan) - len(missing):
@@ -114,28 +115,38 @@ def _compute(
             metrics.update(counts, totals)
             report.update(totals)
     elapsed = time.monotonic() - began
-    summary = finish(storage, plan, known, {"elapsed_s": elapsed, "pairs_per_s": computed / elapsed})
-    rejected = sum(summary["rejected"].values())
+    summary = finish(storage, known, elapsed, computed / elapsed)
+    rejected = sum(summary.rejected.values())
     click.echo(
-        f"{summary['planned']} planned = {summary['accepted']} accepted + {rejected} rejected + "
-        f"{summary['failed']} failed, in {clock(elapsed)}"
+        f"{summary.planned} planned = {summary.accepted} accepted + {rejected} rejected + "
+        f"{summary.failed} failed, in {clock(elapsed)}"
     )
-    for message, number in summary["errors"].items():
+    for message, number in summary.errors.items():
         click.echo(f"  {number} failed: {message}", err=True)
     click.echo(f"dataset: {storage.path_for('data')}")
     click.echo(f"report: {storage.path_for(REPORT)}")
     return summary
 
 
-def finish(storage: Storage, plan: Plan, run_info: dict[str, Any], timing: dict[str, float]) -> dict[str, Any]:
+def finish(storage: Storage, run: GenerationRun, elapsed_s: float, pairs_per_s: float) -> Summary:
     """Checks that every planned pair ended exactly once, and writes the report and, last of all, summary.json."""
-    summary = total(storage).as_dict()
-    check_counts(summary, plan)
-    summary |= timing
-    delete_orphans(storage)  # every shard is committed, so that nothing unreferenced can become data any more
-    write_report(storage, summary, run_info)
-    storage.put("summary.json", json.dumps(summary, indent=2).encode())
+    counts = total(storage).counts()
+    check_counts(counts, run)
+    summary = Summary(**counts.model_dump(), elapsed_s=elapsed_s, pairs_per_s=pairs_per_s)
+    delete_orphans(storage, run)  # every shard is committed, so that nothing unreferenced can become data any more
+    write_report(storage, summary.model_dump(mode="json"), run.model_dump(mode="json"))
+    write(storage, SUMMARY, summary)
     return summary
+
+
+def check_counts(counts: RunCounts, run: GenerationRun) -> None:
+    """No pair lost, none twice: planned = accepted + rejected + failed, over every planned shard."""
+    ended = counts.accepted + sum(counts.rejected.values()) + counts.failed
+    if not (counts.shards == run.num_shards and counts.planned == ended == run.num_pairs):
+        raise RuntimeError(
+            f"the counts do not add up: {run.num_pairs} pairs in {run.num_shards} shards planned; committed are "
+            f"{counts.shards} shards with {counts.planned} pairs, of which {ended} ended"
+        )
 
 
 if __name__ == "__main__":

@@ -5,10 +5,11 @@ from datetime import UTC, datetime
 import pytest
 
 from toffee_pipeline.metrics import METRICS
+from toffee_pipeline.plan.plan import Plan
+from toffee_pipeline.rundir.counts import ShardCounts, StageFigures
+from toffee_pipeline.rundir.description import GenerationRun
 from toffee_pipeline.rundir.publish import RunMetrics
 from toffee_pipeline.rundir.totals import Totals
-
-RUN = {"num_pairs": 40, "num_shards": 4}
 
 
 class Recorded:
@@ -25,23 +26,27 @@ class Recorded:
 
 
 def counts(accepted, low_clip, failed, gpu_seconds=0.0):
-    return {
-        "planned": accepted + low_clip + failed,
-        "accepted": accepted,
-        "rejected": {"low_clip": low_clip},
-        "failed": failed,
-        "errors": {},
-        "by_kind": {},
-        "by_category": {},
-        "stages": {"score": {"rows": 10, "seconds": 20.0, "gpu_seconds": gpu_seconds}},
-        "num_bytes": 1000,
-    }
+    return ShardCounts(
+        planned=accepted + low_clip + failed,
+        accepted=accepted,
+        rejected={"low_clip": low_clip},
+        failed=failed,
+        stages={"score": StageFigures(rows=10, seconds=20.0, gpu_seconds=gpu_seconds)},
+        num_bytes=1000,
+    )
 
 
-def test_the_driver_tells_this_start_from_the_whole_run():
+@pytest.fixture
+def run(nano):
+    """A run of 40 pairs in 4 shards."""
+    config = nano("pairs.count=40", "pairs.per_subject=2", "subjects_per_shard=5")
+    return GenerationRun.of(config, Plan(config), {})
+
+
+def test_the_driver_tells_this_start_from_the_whole_run(run):
     record, totals = Recorded(), Totals()
     totals.add(counts(2, 8, 0, 1800.0))  # of an earlier start
-    metrics = RunMetrics(record, RUN, price_per_gpu_hour=3.0)
+    metrics = RunMetrics(record, run, price_per_gpu_hour=3.0)
     metrics.show(totals)
     assert record.values["run_pairs", "accepted", ""] == 2
     assert ("shards_committed",) not in record.values
@@ -59,10 +64,10 @@ def test_the_driver_tells_this_start_from_the_whole_run():
     assert values["run_expected_end_seconds",] > datetime.now(UTC).timestamp() - 60
 
 
-def test_without_accepted_pairs_or_a_price_nothing_is_divided_or_invented():
+def test_without_accepted_pairs_or_a_price_nothing_is_divided_or_invented(run):
     record, totals = Recorded(), Totals()
     totals.add(counts(0, 9, 1, 100.0))
-    RunMetrics(record, RUN, price_per_gpu_hour=0.0).show(totals)
+    RunMetrics(record, run, price_per_gpu_hour=0.0).show(totals)
     published = {key[0] for key in record.values}
     assert "run_gpu_seconds" in published
     assert not published & {"run_gpu_seconds_per_accepted", "run_cost", "run_cost_per_accepted"}

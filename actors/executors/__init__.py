@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
-from typing import Any
 
 from actors.context import RunContext
 from actors.executors import inline, on_ray
 from actors.stage import StageTable
+from toffee_pipeline.rundir.counts import ShardCounts
 
 
-def run(stages: StageTable, context: RunContext, shards: Sequence[int]) -> Generator[dict[str, Any]]:
+def run(stages: StageTable, context: RunContext, shards: Sequence[int]) -> Generator[ShardCounts]:
     """Computes and commits `shards` where the config says; yields each one's counts as it is committed, in any order.
     Close it to stop."""
     executor = inline if context.config.placement == "inline" else on_ray

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
-from typing import Any
 
 from actors.chain import StageChain
 from actors.context import RunContext
@@ -13,9 +12,10 @@ from actors.stage import StageTable
 from actors.stage_counts import StageCounts
 from actors.write import Write
 from toffee_pipeline.plan.plan import Plan
+from toffee_pipeline.rundir.counts import ShardCounts
 
 
-def run(stages: StageTable, context: RunContext, shards: Sequence[int]) -> Generator[dict[str, Any]]:
+def run(stages: StageTable, context: RunContext, shards: Sequence[int]) -> Generator[ShardCounts]:
     """As `actors.executors.run`."""
     config, stage_counts = context.config, StageCounts()
 

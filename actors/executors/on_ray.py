@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import threading
 import warnings
@@ -21,6 +20,7 @@ from toffee_pipeline.on_ray.placement import SPARE_CPUS, Pool, check, choose, de
 from toffee_pipeline.on_ray.session import num_cores, quiet_data_context, ray_session, read_cluster
 from toffee_pipeline.on_ray.stall import Stalled, StallWatch
 from toffee_pipeline.rundir.commit import committed_shards, read_manifest
+from toffee_pipeline.rundir.counts import ShardCounts
 from toffee_pipeline.rundir.totals import Totals
 from toffee_pipeline.storage import open_storage
 
@@ -46,7 +46,7 @@ def plan_now(stages: StageTable, config: RunConfig, totals: Totals) -> tuple[Run
     config = config.model_copy(update={"placement": placement})
     names = [name for name in stages if name in MODEL_STAGES]
     if measured := totals.planned >= MEASURED_PAIRS:
-        costs = {stage: totals.stages[stage]["seconds"] / totals.planned for stage in names}
+        costs = {stage: totals.stages[stage].seconds / totals.planned for stage in names}
     else:
         costs = {stage: config.stage(stage).seconds_per_pair for stage in names}
     # each fused actor is of use alone, so that all may be asked for at once, which makes the autoscaler's nodes come;
@@ -62,7 +62,7 @@ def plan_now(stages: StageTable, config: RunConfig, totals: Totals) -> tuple[Run
 
 def run(
     stages: StageTable, context: RunContext, shards: Sequence[int], shards_per_dataset: int = SHARDS_PER_DATASET
-) -> Generator[dict[str, Any]]:
+) -> Generator[ShardCounts]:
     """As `actors.executors.run`. Pools are planned anew for each Dataset, and where nodes are lost that do not come
     back."""
     config, output = context.config, context.output
@@ -84,13 +84,13 @@ def run(
                 try:
                     for row in _dataset(chosen, output, some, actors, watch).iter_rows():
                         left.discard(row["shard"])
-                        yield json.loads(row["counts"])
+                        yield ShardCounts.model_validate_json(row["counts"])
                 except Stalled as stalled:
                     context.say(f"{stalled}: planning again")
                     storage = open_storage(output, config.output.endpoint_url)
                     for shard in sorted(left & committed_shards(storage)):  # on their way to us when the Dataset ended
                         left.discard(shard)
-                        yield read_manifest(storage, shard)["info"]
+                        yield read_manifest(storage, shard).counts
 
 
 @contextmanager

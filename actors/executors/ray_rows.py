@@ -6,7 +6,6 @@ A row is {"shard": index, "data": the shard as bytes}; after writing, {"shard": 
 from __future__ import annotations
 
 import functools
-import json
 import sys
 import time
 from collections.abc import Sequence
@@ -94,4 +93,4 @@ def write_row(row: dict[str, Any], config: RunConfig, output: str) -> dict[str, 
     before = write.storage.num_retries
     counts = write(shard_from_bytes(row["shard"], row["data"]))
     _sink(output)("toffee_storage_retries", write.storage.num_retries - before)
-    return {"shard": row["shard"], "counts": json.dumps(counts)}
+    return {"shard": row["shard"], "counts": counts.model_dump_json()}

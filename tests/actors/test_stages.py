@@ -186,11 +186,11 @@ def test_a_neighbour_changes_nothing(finished):
 
 
 def test_counts_add_up(finished, nano):
-    _, shard = finished
-    counts = count(shard)
-    assert counts["planned"] == counts["accepted"] + sum(counts["rejected"].values()) + counts["failed"] == COUNT
-    assert sum(kind["planned"] for kind in counts["by_kind"].values()) == COUNT
-    assert all(figures["seconds"] > 0 for figures in counts["stages"].values())
+    config, shard = finished
+    counts = count(shard, config, num_bytes=0)
+    assert counts.planned == counts.accepted + sum(counts.rejected.values()) + counts.failed == COUNT
+    assert sum(kind["planned"] for kind in counts.by_kind.values()) == COUNT
+    assert all(figures.seconds > 0 for figures in counts.stages.values())
 
 
 def test_judging_needs_scores_alone(nano):

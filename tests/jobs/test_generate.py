@@ -112,13 +112,13 @@ def test_after_a_kill_only_what_is_missing_is_computed(tmp_path):
         time.sleep(0.05)
     job.send_signal(signal.SIGKILL)
     job.wait()
-    before = {manifest["shard"]: manifest for manifest in read_manifests(storage)}
+    before = {manifest.shard: manifest for manifest in read_manifests(storage)}
     assert 0 < len(before) < 5
     assert not storage.exists("summary.json")
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert f"resuming: {len(before)} of 5 shards" in done.stdout
-    after = {manifest["shard"]: manifest for manifest in read_manifests(storage)}
+    after = {manifest.shard: manifest for manifest in read_manifests(storage)}
     assert len(after) == 5
     assert {shard: after[shard] for shard in before} == before
     assert sorted(row["pair_id"] for row in ledger(output)) == [f"p{n:09d}" for n in range(10)]

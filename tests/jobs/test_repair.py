@@ -32,8 +32,8 @@ def run_verify(*arguments):
 
 
 def file_of(storage: Storage, shard: int) -> Path:
-    entries = read_manifest(storage, shard)["files"]
-    return Path(storage.path_for(next(entry["key"] for entry in entries if entry["folder"] == "data")))
+    files = read_manifest(storage, shard).files
+    return Path(storage.path_for(next(file.key for file in files if file.folder == "data")))
 
 
 def test_a_damaged_shard_is_computed_again_to_the_same_images(tmp_path):

@@ -17,12 +17,17 @@ from jobs.generate import main as generate_main
 from jobs.status import main
 from tests.helpers.faulty_s3 import faulty_s3
 from tests.helpers.s3 import BUCKET, CREDENTIALS, make_bucket, s3_server
+from toffee_pipeline.config.load import load_config
 from toffee_pipeline.config.stages import MODEL_STAGES
+from toffee_pipeline.plan.plan import Plan
 from toffee_pipeline.report.live import LiveReport
-from toffee_pipeline.rundir.commit import commit_shard, data_files, manifest_key
+from toffee_pipeline.rundir.commit import commit_shard, data_files
+from toffee_pipeline.rundir.counts import RunCounts, ShardCounts, Summary
+from toffee_pipeline.rundir.description import GenerationRun, claim
+from toffee_pipeline.rundir.layout import SUMMARY, manifest_key
+from toffee_pipeline.rundir.run_file import read
 from toffee_pipeline.rundir.status import WINDOW, Follower, end_after, pace
 from toffee_pipeline.rundir.totals import Totals
-from toffee_pipeline.schema import SCHEMA_VERSION
 from toffee_pipeline.storage import LocalStorage, Storage, open_storage
 
 SETTINGS = (
@@ -95,7 +100,7 @@ def interrupted(tmp_path_factory):
         assert job.poll() is None
         time.sleep(0.02)
     follower = Follower(storage)
-    while (seen := follower.look()).totals["shards"] < 2:
+    while (seen := follower.look()).totals.shards < 2:
         assert job.poll() is None
         time.sleep(0.02)
     job.send_signal(signal.SIGINT)
@@ -130,9 +135,9 @@ def test_a_run_is_followed_while_it_runs_interrupted_and_finished(interrupted):
     assert storage.manifests_read() == []
 
     assert finished.state == "finished" and finished.left == 0 and finished.expected_end is None
-    assert_equals_the_ledger(finished.as_dict(), storage)
-    summary = json.loads(storage.get("summary.json"))
-    assert {key: summary[key] for key in finished.totals} == finished.totals
+    assert_equals_the_ledger(json.loads(finished.as_json()), storage)
+    summary = read(storage, SUMMARY, Summary)
+    assert RunCounts(**summary.model_dump(exclude={"version", "elapsed_s", "pairs_per_s"})) == finished.totals
     watched = status(storage.uri, "--watch")  # ends by itself
     assert watched.exit_code == 0 and f"{storage.uri}: finished" in watched.output
     assert "The run goes on" not in storage.get("report/index.html").decode()
@@ -172,28 +177,13 @@ def test_a_run_on_s3_and_a_price(monkeypatch):
         assert missing.output.startswith("error: ") and missing.output.count("\n") == 1
 
 
-def empty_counts():
-    return {
-        "planned": 1,
-        "accepted": 1,
-        "rejected": {},
-        "failed": 0,
-        "errors": {},
-        "by_kind": {},
-        "by_category": {},
-        "stages": {},
-    }
+ONE = ShardCounts(planned=1, accepted=1)
 
 
 def make_run(storage, num_shards):
-    run = {
-        "config": {},
-        "plan_hash": "x",
-        "num_pairs": num_shards,
-        "num_shards": num_shards,
-        "schema_version": SCHEMA_VERSION,
-    }
-    storage.put("run.json", json.dumps(run).encode())
+    """Of one pair per shard; what it plans does not matter here."""
+    config = load_config("nano", (f"pairs.count={num_shards}", "pairs.per_subject=1", "subjects_per_shard=1"))
+    return claim(storage, GenerationRun.of(config, Plan(config), {}))
 
 
 def test_a_look_costs_one_listing_request_per_thousand_shards(monkeypatch):
@@ -204,12 +194,12 @@ def test_a_look_costs_one_listing_request_per_thousand_shards(monkeypatch):
         storage = open_storage(f"s3://{BUCKET}/many", endpoint)
         make_run(storage, 2000)
         with ThreadPoolExecutor(8) as pool:
-            list(pool.map(lambda shard: commit_shard(storage, shard, {}, empty_counts()), range(1100)))
+            list(pool.map(lambda shard: commit_shard(storage, shard, {}, ONE), range(1100)))
         follower = Follower(open_storage(f"s3://{BUCKET}/many", proxy.endpoint))
-        assert follower.look().totals["accepted"] == 1100
-        commit_shard(storage, 1500, {}, empty_counts())
+        assert follower.look().totals.accepted == 1100
+        commit_shard(storage, 1500, {}, ONE)
         proxy.requests.clear()
-        assert follower.look().totals["accepted"] == 1101
+        assert follower.look().totals.accepted == 1101
         assert proxy.count("list-type=2") == 2
         assert proxy.count("_manifests/shard-") == 1
         assert len(proxy.requests) <= 2 + 1 + 3  # lease, its start, summary.json
@@ -219,24 +209,12 @@ def test_shards_that_a_repair_took_back_count_no_more(tmp_path):
     storage = LocalStorage(str(tmp_path))
     make_run(storage, 3)
     for shard in range(3):
-        commit_shard(storage, shard, {}, empty_counts())
+        commit_shard(storage, shard, {}, ONE)
     follower = Follower(storage)
     assert follower.look().state == "unfinished"
     storage.delete(manifest_key(1))
     shown = follower.look()
-    assert (shown.state, shown.totals["accepted"], shown.left) == ("stopped", 2, 1)
-
-
-def test_manifests_of_older_versions_are_read(tmp_path):
-    storage = LocalStorage(str(tmp_path))
-    make_run(storage, 2)
-    commit_shard(storage, 0, {}, empty_counts() | {"stages": {"score": {"rows": 1, "seconds": 2.0}}})
-    manifest = json.loads(storage.get(manifest_key(0)))
-    del manifest["committed"]
-    storage.put(manifest_key(0), json.dumps(manifest).encode())
-    shown = look(tmp_path)
-    assert shown["totals"]["accepted"] == 1 and shown["left_s"] is None
-    assert "time left: not known yet" in status(tmp_path).output
+    assert (shown.state, shown.totals.accepted, shown.left) == ("stopped", 2, 1)
 
 
 @pytest.mark.parametrize(
@@ -244,12 +222,17 @@ def test_manifests_of_older_versions_are_read(tmp_path):
     [
         (None, "no such file"),
         (b"{", "damaged"),
-        (b'{"config": {}}', "not of a run of jobs/generate.py"),
-        (b'{"plan_hash": "x", "schema_version": 99, "num_pairs": 1, "num_shards": 1, "config": {}}', "version 99"),
-        (b'{"plan_hash": "x", "schema_version": 1, "num_pairs": "1", "num_shards": 1, "config": {}}', "damaged"),
+        (b'{"config": {}}', "layout version 1, this code reads 2"),
+        ({"version": 99}, "layout version 99, this code reads 2"),
+        ({"schema_version": 99}, "schema version 99, this code reads 1"),
+        ({"job": "train_refiner"}, "of a run of jobs/train_refiner.py, not of jobs/generate.py"),
+        ({"num_pairs": "1"}, "damaged: num_pairs: "),
     ],
 )
 def test_what_is_no_run_is_one_line_and_exit_code_2(tmp_path, content, message):
+    if isinstance(content, dict):
+        make_run(LocalStorage(str(tmp_path)), 1)
+        content = json.dumps(json.loads((tmp_path / "run.json").read_bytes()) | content).encode()
     if content is not None:
         (tmp_path / "run.json").write_bytes(content)
     done = status(tmp_path)
@@ -262,7 +245,7 @@ def test_a_damaged_manifest_is_one_line_and_exit_code_2(tmp_path):
     make_run(storage, 1)
     storage.put(manifest_key(0), b"{")
     done = status(tmp_path)
-    assert done.exit_code == 2 and "damaged manifest" in done.output
+    assert done.exit_code == 2 and "shard-000000.json: damaged: " in done.output
 
 
 def commits(*seconds, pairs=10):
@@ -298,6 +281,7 @@ def test_a_report_that_cannot_be_written_is_told_and_the_run_goes_on(tmp_path):
     (tmp_path / "report").write_text("a file where the folder should be")
     said: list[str] = []
     totals = Totals()
-    totals.add(empty_counts())
-    LiveReport(LocalStorage(str(tmp_path)), {"num_pairs": 2}, 1e-9, said.append).update(totals)
+    totals.add(ONE)
+    storage = LocalStorage(str(tmp_path))
+    LiveReport(storage, make_run(storage, 2), 1e-9, said.append).update(totals)
     assert len(said) == 1 and said[0].startswith("the report is not rebuilt yet: ")

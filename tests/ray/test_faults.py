@@ -132,10 +132,10 @@ def test_a_job_whose_driver_and_then_whole_cluster_is_killed_goes_on_where_it_wa
     assert 1 <= len(first) < len(second) < NUM_SHARDS
     storage = open_storage(str(job.output))
     assert not storage.exists("summary.json")
-    before = {manifest["shard"]: manifest for manifest in read_manifests(storage)}
+    before = {manifest.shard: manifest for manifest in read_manifests(storage)}
     resumed = re.search(rf"resuming: (\d+) of {NUM_SHARDS} shards", job.finish())
     assert resumed is not None and int(resumed[1]) >= len(before) >= len(second)
-    after = {manifest["shard"]: manifest for manifest in read_manifests(storage)}
+    after = {manifest.shard: manifest for manifest in read_manifests(storage)}
     assert {shard: after[shard] for shard in before} == before
     job.failed_alone({}, undisturbed)
 

@@ -14,7 +14,7 @@ from tests.helpers.monitoring import ask, panel_queries, prometheus_server, scra
 from toffee_pipeline.config.stages import IMAGE_STAGES, MODEL_STAGES
 from toffee_pipeline.metrics import METRICS
 from toffee_pipeline.rundir.commit import data_files
-from toffee_pipeline.rundir.description import total
+from toffee_pipeline.rundir.totals import total
 from toffee_pipeline.storage import open_storage
 
 NO_DATA_HERE = {"toffee_gpu_memory_bytes", "toffee_retries", "toffee_storage_retries"}

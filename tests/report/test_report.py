@@ -22,6 +22,7 @@ from toffee_pipeline.plan.catalog import load_catalog
 from toffee_pipeline.report.cards import MAX_SHARDS, THUMBNAIL_PX, collect_cards
 from toffee_pipeline.report.page import REPORT, write_report
 from toffee_pipeline.rundir.commit import commit_shard
+from toffee_pipeline.rundir.counts import ShardCounts
 from toffee_pipeline.schema import DATA, IMAGE_COLUMNS, LEDGER
 from toffee_pipeline.storage import LocalStorage, Storage
 
@@ -106,7 +107,7 @@ def commit(storage: Storage, shard: int, rows: list[dict[str, Any]], keep_reject
         "rejected": parquet([row for row in rows if row["status"] == "rejected" and keep_rejected], DATA),
         "ledger": parquet(rows, LEDGER),
     }
-    assert commit_shard(storage, shard, files, {"failed": sum(row["status"] == "failed" for row in rows)})
+    assert commit_shard(storage, shard, files, ShardCounts(failed=sum(row["status"] == "failed" for row in rows)))
 
 
 def summary_of(rows: list[dict[str, Any]]) -> dict[str, Any]:

@@ -5,11 +5,12 @@ import pytest
 
 from actors.shard import Shard
 from actors.write import Write
-from toffee_pipeline.console.options import load_config
+from toffee_pipeline.config.load import load_config
+from toffee_pipeline.errors import NoRun
 from toffee_pipeline.images import encode_depth, encode_mask, encode_png
 from toffee_pipeline.plan.plan import Plan
 from toffee_pipeline.rundir.dataset import load_pairs
-from toffee_pipeline.rundir.description import NoRun, open_run
+from toffee_pipeline.rundir.description import GenerationRun, claim
 from toffee_pipeline.schema import DATA, IMAGE_COLUMNS
 from toffee_pipeline.storage import open_storage
 
@@ -21,7 +22,7 @@ def run(output: str, num_accepted: int) -> str:
     """A run of one shard of four pairs, without models; the others are rejected."""
     config = load_config("nano", ("pairs.count=4", "pairs.per_subject=4", "subjects_per_shard=1"))
     plan = Plan(config)
-    open_run(open_storage(output), config, plan, {})
+    claim(open_storage(output), GenerationRun.of(config, plan, {}))
     shard = Shard.from_plan(plan, 0)
     for subject in shard.subjects.values():
         subject.image, subject.mask = encode_png(GREY), encode_mask(np.ones((64, 64), np.bool_))

@@ -3,11 +3,12 @@
 import pytest
 
 from toffee_pipeline.errors import TooManyFailures
+from toffee_pipeline.rundir.counts import ShardCounts
 from toffee_pipeline.rundir.failures import FailureLimit
 
 
-def counts(planned: int, **errors: int) -> dict:
-    return {"planned": planned, "failed": sum(errors.values()), "errors": errors}
+def counts(planned: int, **errors: int) -> ShardCounts:
+    return ShardCounts(planned=planned, failed=sum(errors.values()), errors=errors)
 
 
 def test_it_waits_for_fifty_pairs_then_names_the_most_frequent_error_first():

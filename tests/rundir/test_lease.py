@@ -1,6 +1,5 @@
 """One driver per run directory: refused, released, expired, taken over; on local disk and S3."""
 
-import json
 import os
 import signal
 import subprocess
@@ -15,8 +14,10 @@ import psutil
 import pytest
 
 from tests.helpers.s3 import BUCKET, CREDENTIALS, make_bucket, s3_server
-from toffee_pipeline.errors import LeaseHeld, StorageError
-from toffee_pipeline.rundir.lease import KEY, Lease, current_holder
+from toffee_pipeline.errors import DamagedFile, LeaseHeld
+from toffee_pipeline.rundir.layout import LEASE
+from toffee_pipeline.rundir.lease import Lease, LeaseRecord, current_holder
+from toffee_pipeline.rundir.run_file import read, write
 from toffee_pipeline.storage import Storage, open_storage
 
 HOLD = """
@@ -48,13 +49,21 @@ def storage(request, tmp_path) -> Storage:
 def foreign(storage: Storage, left_s: float, **changes: object) -> None:
     """The lease of a driver on another machine."""
     now = datetime.now(UTC)
-    record = {"host": "elsewhere", "pid": 7, "machine": "other", "token": "theirs", "lease_s": 60.0, "released": False}
-    record |= {"since": now.isoformat(), "until": (now + timedelta(seconds=left_s)).isoformat()} | changes
-    storage.put(KEY, json.dumps(record).encode())
+    record = LeaseRecord(
+        host="elsewhere",
+        pid=7,
+        machine="other",
+        token="theirs",
+        since=now,
+        until=now + timedelta(seconds=left_s),
+        lease_s=60.0,
+        released=False,
+    )
+    write(storage, LEASE, record.model_copy(update=changes))
 
 
-def holder(storage: Storage) -> dict:
-    return json.loads(storage.get(KEY))
+def holder(storage: Storage) -> LeaseRecord:
+    return read(storage, LEASE, LeaseRecord)
 
 
 def test_a_second_driver_is_refused_while_the_first_is_alive(storage):
@@ -99,7 +108,7 @@ def test_a_driver_killed_on_this_machine_holds_nobody_up(tmp_path):
     said: list[str] = []
     storage = open_storage(str(tmp_path))
     with Lease(storage, say=said.append):
-        assert holder(storage)["pid"] == os.getpid()
+        assert holder(storage).pid == os.getpid()
     assert len(said) == 1 and f"taking over from process {process.pid}" in said[0] and "runs no more" in said[0]
 
 
@@ -109,18 +118,18 @@ def test_a_process_that_only_took_over_the_number_of_a_dead_driver_holds_nobody_
         ours = holder(storage)
     # left by a driver of this machine and this number that last renewed its lease a minute before this process began
     until = datetime.fromtimestamp(psutil.Process().create_time() - 60 + 36000, UTC)
-    foreign(storage, 0, until=until.isoformat(), lease_s=36000.0, pid=ours["pid"], machine=ours["machine"])
+    foreign(storage, 0, until=until, lease_s=36000.0, pid=ours.pid, machine=ours.machine)
     assert current_holder(storage) is None
     said: list[str] = []
     with Lease(storage, say=said.append):
-        assert holder(storage)["token"] != "theirs"
+        assert holder(storage).token != "theirs"
     assert len(said) == 1 and "runs no more" in said[0]
 
 
 def test_a_driver_that_nobody_reaped_runs_no_more(tmp_path):
     storage = open_storage(str(tmp_path))
     with Lease(storage):
-        machine = holder(storage)["machine"]
+        machine = holder(storage).machine
     with subprocess.Popen([sys.executable, "-c", ""]) as ended:
         os.waitid(os.P_PID, ended.pid, os.WEXITED | os.WNOWAIT)  # it has ended, and keeps its number
         foreign(storage, 60, pid=ended.pid, machine=machine)
@@ -137,7 +146,7 @@ def test_the_lease_of_a_dead_machine_ends(storage, left_s, message):
     foreign(storage, left_s, lease_s=1.0)  # also a clock that is far ahead blocks no longer than that
     said: list[str] = []
     with Lease(storage, say=said.append):
-        assert holder(storage)["token"] != "theirs"
+        assert holder(storage).token != "theirs"
     assert len(said) == 1 and "process 7 on elsewhere" in said[0] and message in said[0]
 
 
@@ -157,7 +166,7 @@ def test_of_many_that_find_an_ended_lease_one_takes_it(storage):
         won = list(pool.map(race, leases))
     assert won.count(True) == 1
     leases[won.index(True)].__exit__(None, None, None)
-    assert holder(storage)["released"]
+    assert holder(storage).released
 
 
 def test_a_driver_that_was_overtaken_is_told_and_leaves_the_lease_alone(storage):
@@ -168,11 +177,13 @@ def test_a_driver_that_was_overtaken_is_told_and_leaves_the_lease_alone(storage)
             for _ in range(600):
                 lease.check()
                 time.sleep(0.1)
-    assert holder(storage)["token"] == "theirs"
+    assert holder(storage).token == "theirs"
 
 
-@pytest.mark.parametrize("data", [b"", b"[]", b'{"until": "now"}', b'{"until": "2024-01-01", "lease_s": 1, "pid": 1}'])
+@pytest.mark.parametrize(
+    "data", [b"", b"[]", b'{"version": 2, "until": "now"}', b'{"version": 2, "host": "here", "pid": 1}']
+)
 def test_a_damaged_lease_is_one_clear_line(storage, data):
-    storage.put(KEY, data)
-    with pytest.raises(StorageError, match=f"{KEY}: damaged.*delete it if no run writes here"), Lease(storage):
+    storage.put(LEASE, data)
+    with pytest.raises(DamagedFile, match=f"{LEASE}: damaged.*delete it if no run writes here"), Lease(storage):
         pass

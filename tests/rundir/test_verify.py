@@ -19,9 +19,13 @@ from jobs import verify
 from toffee_pipeline.config.load import load_config
 from toffee_pipeline.images import encode_depth, encode_mask, encode_png
 from toffee_pipeline.plan.plan import Plan
-from toffee_pipeline.rundir.commit import committed_shards, manifest_key, read_manifest
-from toffee_pipeline.rundir.description import open_run, total
+from toffee_pipeline.rundir.commit import committed_shards, read_manifest
+from toffee_pipeline.rundir.counts import Summary
+from toffee_pipeline.rundir.description import GenerationRun, claim
+from toffee_pipeline.rundir.layout import SUMMARY, manifest_key
 from toffee_pipeline.rundir.lease import Lease
+from toffee_pipeline.rundir.run_file import write
+from toffee_pipeline.rundir.totals import total
 from toffee_pipeline.storage import Storage, open_storage
 
 PNG = encode_png(np.zeros((64, 64, 3), np.uint8))
@@ -37,7 +41,7 @@ def finished(tmp_path_factory):
     output = str(tmp_path_factory.mktemp("verify") / "run")
     config = load_config("nano", ("pairs.count=6", "pairs.per_subject=3", "subjects_per_shard=1"))
     plan, storage = Plan(config), open_storage(output)
-    open_run(storage, config, plan, {})
+    claim(storage, GenerationRun.of(config, plan, {}))
     for index in range(len(plan)):
         shard = Shard.from_plan(plan, index)
         for subject in shard.subjects.values():
@@ -52,7 +56,7 @@ def finished(tmp_path_factory):
         else:
             shard.pairs[2].fail("dog/0.jpg: truncated", "unreadable")
         Write(config, output)(shard)
-    storage.put("summary.json", json.dumps(total(storage).as_dict()).encode())
+    write(storage, SUMMARY, Summary(**total(storage).counts().model_dump(), elapsed_s=1.0, pairs_per_s=6.0))
     return output
 
 
@@ -63,15 +67,15 @@ def storage(finished, tmp_path) -> Storage:
 
 
 def file_of(storage: Storage, shard: int, folder: str) -> Path:
-    entries = read_manifest(storage, shard)["files"]
-    return Path(storage.path_for(next(entry["key"] for entry in entries if entry["folder"] == folder)))
+    entries = read_manifest(storage, shard).files
+    return Path(storage.path_for(next(entry.key for entry in entries if entry.folder == folder)))
 
 
 def rewrite(folder, change):
     """Damage that the checksum does not see: other rows, and a manifest that agrees with them."""
 
     def damage(storage: Storage) -> None:
-        path, manifest = file_of(storage, 1, folder), read_manifest(storage, 1)
+        path, manifest = file_of(storage, 1, folder), json.loads(storage.get(manifest_key(1)))
         table = pq.read_table(path)
         rows = table.to_pylist()
         change(rows)
@@ -99,7 +103,7 @@ def truncate(storage):
 
 
 def name_elsewhere(storage):
-    manifest = read_manifest(storage, 1)
+    manifest = json.loads(storage.get(manifest_key(1)))
     manifest["files"][0]["key"] = "../x"
     storage.put(manifest_key(1), json.dumps(manifest).encode())
 
@@ -109,7 +113,7 @@ DAMAGE = {
     "truncated": (truncate, "ledger/shard-000001-.* bytes, the manifest says"),
     "file gone": (lambda storage: file_of(storage, 1, "data").unlink(), "data/shard-000001-.*is not there"),
     "manifest cut": (lambda storage: storage.put(manifest_key(1), b'{"ver'), "_manifests/shard-000001.json: damaged"),
-    "path out of the run": (name_elsewhere, "_manifests/shard-000001.json: damaged.*does not describe files"),
+    "path out of the run": (name_elsewhere, "_manifests/shard-000001.json: damaged: .*is no file of a shard"),
     "no image": (rewrite("data", lambda rows: rows[0]["mask"].update(bytes=b"no png")), "data/.*p000000003 mask: not"),
     "image missing": (rewrite("data", lambda rows: rows[1].update(target_image=None)), "data/.*p000000004 target_im"),
     "pair lost": (rewrite("data", lambda rows: rows.pop()), "data/.*pairs missing: p000000004"),
@@ -188,10 +192,11 @@ def test_what_cannot_be_read_is_one_line(storage, tmp_path):
     assert "run.json: no such file" in result.output
     run = json.loads(storage.get("run.json"))
     for change, message in [
-        ({"schema_version": 99}, "schema version 99"),
+        ({"version": 99}, "layout version 99, this code reads 2"),
+        ({"schema_version": 99}, "schema version 99, this code reads 1"),
         ({"plan_hash": "0"}, "plan 0, but its config makes plan"),
-        ({"config": run["config"] | {"seeds": 1}}, "seeds: no such key"),
-        ({"config": None}, "damaged|does not read"),
+        ({"config": run["config"] | {"seeds": 1}}, "damaged: config.seeds: "),
+        ({"config": None}, "damaged: config: "),
     ]:
         storage.put("run.json", json.dumps(run | change).encode())
         for arguments in ([storage.uri], [storage.uri, "--repair"]):

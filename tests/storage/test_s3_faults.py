@@ -9,7 +9,9 @@ from tests.helpers.faulty_s3 import FaultyS3, Rule, cut_answer, error, faulty_s3
 from tests.helpers.s3 import BUCKET, CREDENTIALS, EXTERNAL, make_bucket, s3_server
 from toffee_pipeline.errors import MissingKey, StorageError
 from toffee_pipeline.rundir.commit import commit_shard, committed_shards, read_manifest
-from toffee_pipeline.rundir.lease import KEY, Lease
+from toffee_pipeline.rundir.counts import ShardCounts
+from toffee_pipeline.rundir.layout import LEASE
+from toffee_pipeline.rundir.lease import Lease
 from toffee_pipeline.storage import Storage, open_storage
 from toffee_pipeline.storage.s3 import ATTEMPTS
 
@@ -44,20 +46,20 @@ def storage(proxy: FaultyS3, tmp_path) -> Storage:
 
 def check_committed_once(storage: Storage, shard: int) -> None:
     assert committed_shards(storage) == {shard}
-    entries = read_manifest(storage, shard)["files"]
+    files = read_manifest(storage, shard).files
     assert [key for key, _ in storage.list()] == [
         f"_manifests/shard-{shard:06d}.json",
-        *(entry["key"] for entry in entries),
+        *(file.key for file in files),
     ]
-    for entry in entries:
-        assert hashlib.sha256(storage.get(entry["key"])).hexdigest() == entry["sha256"]
+    for file in files:
+        assert hashlib.sha256(storage.get(file.key)).hexdigest() == file.sha256
 
 
 @pytest.mark.parametrize("what", ["data/", "_manifests/"])
 @pytest.mark.parametrize("name", TRANSIENT)
 def test_a_commit_rides_out_what_passes(proxy, storage, name, what):
     proxy.rules.append(Rule(f"^PUT .*{what}", TRANSIENT[name]))
-    assert commit_shard(storage, 3, FILES, {})
+    assert commit_shard(storage, 3, FILES, ShardCounts())
     assert proxy.rules[0].times == 0
     check_committed_once(storage, 3)
 
@@ -75,7 +77,7 @@ def test_repeated_requests_are_counted(proxy, storage):
 
 @pytest.mark.parametrize("name", [*TRANSIENT, "cut"])
 def test_reads_ride_out_what_passes(proxy, storage, name):
-    commit_shard(storage, 3, FILES, {})
+    commit_shard(storage, 3, FILES, ShardCounts())
     proxy.rules += [Rule(f"^GET .*{what}", (TRANSIENT | {"cut": cut_answer})[name]) for what in ("data", "_mani")]
     check_committed_once(storage, 3)
     assert [rule.times for rule in proxy.rules] == [0, 0]
@@ -98,17 +100,17 @@ def test_a_body_that_is_always_cut_short_is_one_line(proxy, storage):
 
 
 def test_a_commit_that_lost_its_answer_and_the_race_deletes_its_own_files_only(proxy, storage):
-    assert commit_shard(storage, 3, FILES, {"try": 1})
+    assert commit_shard(storage, 3, FILES, ShardCounts(planned=1))
     proxy.rules.append(Rule("^PUT .*_manifests", lose_answer))
-    assert not commit_shard(storage, 3, FILES, {"try": 2})
-    assert read_manifest(storage, 3)["info"] == {"try": 1}
+    assert not commit_shard(storage, 3, FILES, ShardCounts(planned=2))
+    assert read_manifest(storage, 3).counts.planned == 1
     check_committed_once(storage, 3)
 
 
 def test_the_lease_rides_out_lost_answers(proxy, storage):
-    proxy.rules.append(Rule(f"^PUT .*{KEY}", lose_answer, times=1))
+    proxy.rules.append(Rule(f"^PUT .*{LEASE}", lose_answer, times=1))
     with Lease(storage, 60) as lease:
-        proxy.rules.append(Rule(f"^PUT .*{KEY}", lose_answer, times=1))
+        proxy.rules.append(Rule(f"^PUT .*{LEASE}", lose_answer, times=1))
         assert lease._renew()
         lease.check()
     assert [rule.times for rule in proxy.rules] == [0, 0]
@@ -146,7 +148,7 @@ def test_what_does_not_pass_is_one_line_without_credentials(proxy, storage, tmp_
         lambda: storage.get_file("a", tmp_path / "a"),
         lambda: storage.delete("a"),
         lambda: list(storage.list("a")),
-        lambda: commit_shard(storage, 0, FILES, {}),
+        lambda: commit_shard(storage, 0, FILES, ShardCounts()),
     ]
     for call in calls:
         with pytest.raises(StorageError) as caught:

@@ -15,18 +15,22 @@ from threading import Barrier
 import pytest
 
 from tests.helpers.s3 import BUCKET, CREDENTIALS, make_bucket, s3_server
-from toffee_pipeline.errors import MissingKey, StorageError
+from toffee_pipeline.errors import DamagedFile, MissingKey, OtherVersion, StorageError
 from toffee_pipeline.rundir.commit import (
     commit_shard,
     committed_shards,
     data_files,
     delete_orphans,
-    manifest_key,
     read_manifest,
     read_manifests,
 )
+from toffee_pipeline.rundir.counts import ShardCounts, StageFigures
+from toffee_pipeline.rundir.description import RunHeader
+from toffee_pipeline.rundir.layout import manifest_key
 from toffee_pipeline.storage import LocalStorage, Storage, open_storage
 
+NONE = ShardCounts()
+RUN = RunHeader.now("generate")
 FILES = {"data": (b"rows", 3), "rejected": (b"", 0), "ledger": (b"more rows", 4)}
 BAD_KEYS = ["", "/etc/passwd", "../x", "a/../../x", "a//b", "a/", "./a", ".", "a\\b", "a\0b", "a\nb", "data/.tmp-1"]
 
@@ -37,21 +41,23 @@ import pickle, sys
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 from toffee_pipeline.rundir.commit import commit_shard
+from toffee_pipeline.rundir.counts import ShardCounts
 storage, barrier = pickle.loads(bytes.fromhex(sys.argv[1])), Barrier(4)
 print("ready", flush=True)
 sys.stdin.readline()
 def race(_):
     barrier.wait()
-    return commit_shard(storage, 5, {"data": (b"rows", 1), "ledger": (b"rows", 1)}, {})
+    return commit_shard(storage, 5, {"data": (b"rows", 1), "ledger": (b"rows", 1)}, ShardCounts())
 with ThreadPoolExecutor(4) as pool:
     print(sum(pool.map(race, range(4))))
 """
 KILLED = """
 import os, pickle, signal, sys
 from toffee_pipeline.rundir.commit import commit_shard
+from toffee_pipeline.rundir.counts import ShardCounts
 storage = pickle.loads(bytes.fromhex(sys.argv[1]))
 type(storage).put_if_absent = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
-commit_shard(storage, 7, {"data": (b"rows", 1), "rejected": (b"rows", 1)}, {})
+commit_shard(storage, 7, {"data": (b"rows", 1), "rejected": (b"rows", 1)}, ShardCounts())
 """
 
 
@@ -193,35 +199,37 @@ class TestStorage:
 
 class TestCommit:
     def test_commit_and_read_back(self, storage):
-        assert commit_shard(storage, 3, FILES, {"accepted": 3, "stage_s": {"score": 0.5}})
+        counts = ShardCounts(
+            planned=4, accepted=3, rejected={"no_mask": 1}, stages={"score": StageFigures(seconds=0.5)}
+        )
+        assert commit_shard(storage, 3, FILES, counts)
         manifest = read_manifest(storage, 3)
-        assert (manifest["version"], manifest["shard"]) == (1, 3)
-        assert manifest["info"] == {"accepted": 3, "stage_s": {"score": 0.5}}
-        data, ledger = manifest["files"]
-        assert (data["folder"], data["size_bytes"], data["num_rows"]) == ("data", 4, 3)
-        assert data["sha256"] == hashlib.sha256(storage.get(data["key"])).hexdigest()
-        assert keys(storage) == ["_manifests/shard-000003.json", data["key"], ledger["key"]]
-        assert data_files(storage) == [storage.path_for(data["key"])]
+        assert (manifest.shard, manifest.counts) == (3, counts)
+        data, ledger = manifest.files
+        assert (data.folder, data.size_bytes, data.num_rows) == ("data", 4, 3)
+        assert data.sha256 == hashlib.sha256(storage.get(data.key)).hexdigest()
+        assert keys(storage) == ["_manifests/shard-000003.json", data.key, ledger.key]
+        assert data_files(storage) == [storage.path_for(data.key)]
         assert data_files(storage, "rejected") == []
 
     def test_shard_without_rows_is_committed(self, storage):
-        assert commit_shard(storage, 0, {"data": (b"empty table", 0)}, {"accepted": 0})
+        assert commit_shard(storage, 0, {"data": (b"empty table", 0)}, NONE)
         assert keys(storage) == ["_manifests/shard-000000.json"]
         assert committed_shards(storage) == {0} and data_files(storage) == []
 
     def test_manifests_come_in_shard_order(self, storage):
         assert committed_shards(storage) == set()
         for shard in (1_000_000, 12, 999_999):
-            commit_shard(storage, shard, FILES, {})
+            commit_shard(storage, shard, FILES, NONE)
         assert committed_shards(storage) == {12, 999_999, 1_000_000}
-        assert [manifest["shard"] for manifest in read_manifests(storage)] == [12, 999_999, 1_000_000]
+        assert [manifest.shard for manifest in read_manifests(storage)] == [12, 999_999, 1_000_000]
         assert [path.rpartition("shard-")[2][:7] for path in data_files(storage)] == ["000012-", "999999-", "1000000"]
 
     def test_second_commit_loses_and_leaves_nothing(self, storage):
-        assert commit_shard(storage, 3, FILES, {"try": 1})
+        assert commit_shard(storage, 3, FILES, ShardCounts(planned=1))
         before = keys(storage)
-        assert not commit_shard(storage, 3, FILES, {"try": 2})
-        assert keys(storage) == before and read_manifest(storage, 3)["info"] == {"try": 1}
+        assert not commit_shard(storage, 3, FILES, ShardCounts(planned=2))
+        assert keys(storage) == before and read_manifest(storage, 3).counts.planned == 1
 
     def test_eight_racers_one_wins(self, storage):
         racers = [start(RACE, storage) for _ in range(2)]
@@ -231,7 +239,7 @@ class TestCommit:
             racer.stdin.flush()
         wins = [int(racer.communicate(timeout=60)[0]) for racer in racers]
         assert sum(wins) == 1
-        named = [entry["key"] for entry in read_manifest(storage, 5)["files"]]
+        named = [file.key for file in read_manifest(storage, 5).files]
         assert keys(storage) == [manifest_key(5), *named]
         assert {storage.get(key) for key in named} == {b"rows"}
 
@@ -247,7 +255,7 @@ class TestCommit:
         assert wins.count(True) == 1 and storage.get("_manifests/x") == str(wins.index(True)).encode()
 
     def test_killed_before_the_manifest(self, storage):
-        commit_shard(storage, 6, FILES, {})
+        commit_shard(storage, 6, FILES, NONE)
         storage.put("data/README.md", b"the user's own")
         before = keys(storage)
         with start(KILLED, storage) as process:
@@ -255,9 +263,9 @@ class TestCommit:
         assert committed_shards(storage) == {6} and len(data_files(storage)) == 1
         left = sorted(set(keys(storage)) - set(before))
         assert [key.partition("-")[0] for key in left] == ["data/shard", "rejected/shard"]
-        assert delete_orphans(storage) == left
+        assert delete_orphans(storage, RUN) == left
         assert keys(storage) == before
-        assert delete_orphans(storage) == []
+        assert delete_orphans(storage, RUN) == []
 
     def test_own_manifest_behind_a_lost_answer_is_a_win(self, storage, monkeypatch):
         put_if_absent = type(storage).put_if_absent
@@ -267,43 +275,43 @@ class TestCommit:
             return put_if_absent(self, key, data)  # what a retry of the client sees
 
         monkeypatch.setattr(type(storage), "put_if_absent", answer_lost)
-        assert commit_shard(storage, 3, FILES, {})
-        assert all(storage.exists(entry["key"]) for entry in read_manifest(storage, 3)["files"])
+        assert commit_shard(storage, 3, FILES, NONE)
+        assert all(storage.exists(file.key) for file in read_manifest(storage, 3).files)
 
     @pytest.mark.parametrize(
-        ("shard", "files", "info", "message"),
+        ("shard", "files", "message"),
         [
-            (-1, FILES, {}, "shard -1: allowed is an integer of at least 0"),
-            ("../1", FILES, {}, "allowed is an integer"),
-            (1, {"../x": (b"1", 1)}, {}, "shard 1: folder '../x': allowed are data, rejected, ledger"),
-            (1, {"data": (b"", 1)}, {}, "shard 1: data: a file needs bytes"),
-            (1, FILES, {"loss": float("nan")}, "shard 1: info is not JSON"),
-            (1, FILES, {"path": Path()}, "shard 1: info is not JSON"),
+            (-1, FILES, "shard -1: allowed is an integer of at least 0"),
+            ("../1", FILES, "allowed is an integer"),
+            (1, {"../x": (b"1", 1)}, "shard 1: folder '../x': allowed are data, rejected, ledger"),
+            (1, {"data": (b"", 1)}, "shard 1: data: a file needs bytes"),
         ],
     )
-    def test_bad_input_writes_nothing(self, storage, shard, files, info, message):
+    def test_bad_input_writes_nothing(self, storage, shard, files, message):
         with pytest.raises(StorageError, match=message):
-            commit_shard(storage, shard, files, info)
+            commit_shard(storage, shard, files, NONE)
         assert keys(storage) == []
 
     def test_manifest_that_points_elsewhere_is_refused(self, storage):
-        commit_shard(storage, 3, FILES, {})
-        good = read_manifest(storage, 3)
-        for change, message in [
-            ({"files": [good["files"][0] | {"key": "../../secret.parquet"}]}, "damaged"),
-            ({"files": [good["files"][0] | {"key": "data/shard-000004-aa.parquet"}]}, "damaged"),
-            ({"files": [good["files"][0] | {"key": 1}]}, "damaged"),
-            ({"files": None}, "damaged"),
-            ({"shard": 4}, "damaged"),
-            ({"version": 2}, "manifest version 2, this code reads 1"),
+        commit_shard(storage, 3, FILES, NONE)
+        good = json.loads(storage.get(manifest_key(3)))
+        for change, error, message in [
+            ({"files": [good["files"][0] | {"key": "../../secret.parquet"}]}, DamagedFile, "is no file of a shard"),
+            ({"files": [good["files"][0] | {"key": "data/shard-000004-aa.parquet"}]}, DamagedFile, "of shard 3"),
+            ({"files": [good["files"][0] | {"key": 1}]}, DamagedFile, "files.0.key: "),
+            ({"files": None}, DamagedFile, "files: "),
+            ({"shard": 4}, DamagedFile, "of shard 4"),
+            ({"counts": good["counts"] | {"planned": -1}}, DamagedFile, "counts.planned: "),
+            ({"version": 1}, OtherVersion, "layout version 1, this code reads 2"),
         ]:
             storage.put(manifest_key(3), json.dumps(good | change).encode())
-            for call in (data_files, delete_orphans):
-                with pytest.raises(StorageError, match=f"shard-000003.json: .*{message}"):
+            for call in (data_files, lambda storage: delete_orphans(storage, RUN)):
+                with pytest.raises(error, match=f"shard-000003.json: .*{message}"):
                     call(storage)
-        storage.put(manifest_key(3), b'{"version": 1, "sha')
-        with pytest.raises(StorageError, match="damaged"):
+        storage.put(manifest_key(3), b'{"version": 2, "sha')
+        with pytest.raises(DamagedFile, match="damaged: Invalid JSON"):
             data_files(storage)
+        assert all(storage.exists(file["key"]) for file in good["files"])
 
 
 class TestOpen:
@@ -373,9 +381,9 @@ class TestLocal:
         assert [path.name for path in tmp_path.iterdir()] == ["a"] and storage.get("a") == b"old"
 
     def test_delete_orphans_clears_temporary_files(self, tmp_path):
-        commit_shard(storage := open_storage(str(tmp_path)), 1, FILES, {})
+        commit_shard(storage := open_storage(str(tmp_path)), 1, FILES, NONE)
         (tmp_path / "data" / ".tmp-dead").write_bytes(b"half")
-        assert delete_orphans(storage) == []
+        assert delete_orphans(storage, RUN) == []
         assert [path.name[:5] for path in (tmp_path / "data").iterdir()] == ["shard"]
 
     def test_unreadable_folder_is_an_error_not_an_empty_list(self, tmp_path, monkeypatch):

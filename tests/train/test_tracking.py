@@ -20,7 +20,7 @@ from toffee_pipeline.errors import TrackerError
 from toffee_pipeline.images import decode
 from toffee_pipeline.storage import Storage, open_storage
 from toffee_pipeline.train import tracking
-from toffee_pipeline.train.tracking import Tracker
+from toffee_pipeline.train.tracking import Tracker, TrackingIds
 
 SETTINGS = {"seed": 0, "train": {"max_steps": 60, "name": "ä"}, "sources": [{"format": "world"}], "empty": {}}
 PICTURE = np.random.default_rng(0).integers(0, 256, (40, 30, 3), np.uint8)
@@ -251,7 +251,7 @@ class TestMLflow:
         assert known.info.status == "FAILED"
 
     def test_a_run_that_is_gone_is_one_line(self, run, mlflow_store):
-        run.put("tracking.json", json.dumps({"mlflow": "0" * 32}).encode())
+        run.put("tracking.json", TrackingIds(mlflow="0" * 32).encode())
         with pytest.raises(TrackerError, match="^MLflow: Run '0{32}' not found"):
             open_tracker(run, mlflow=True)
 

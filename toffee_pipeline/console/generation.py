@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, TextIO
+from typing import TextIO
 
 from rich.table import Table
 
 from toffee_pipeline.config.stages import MODEL_STAGES
 from toffee_pipeline.console.progress import ProgressDisplay
+from toffee_pipeline.rundir.counts import ShardCounts
 
 
 class GenerationDisplay(ProgressDisplay):
@@ -25,9 +26,9 @@ class GenerationDisplay(ProgressDisplay):
         self.planned, self.before, self.finished, self.accepted = planned, done, done, 0
         self.stages: Mapping[str, tuple[int, float]] = {}
 
-    def add_shard(self, counts: dict[str, Any]) -> None:
-        self.finished += counts["planned"]
-        self.accepted += counts["accepted"]
+    def add_shard(self, counts: ShardCounts) -> None:
+        self.finished += counts.planned
+        self.accepted += counts.accepted
 
     def update(self, stages: Mapping[str, tuple[int, float]]) -> None:
         """Takes rows and seconds of each stage. Call it as often as you like."""

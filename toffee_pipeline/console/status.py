@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterator
 
@@ -40,7 +39,7 @@ def _looks(follower: Follower, interval_s: float | None) -> Iterator[Status]:
 
 def _print(console: Console, status: Status, as_json: bool) -> None:
     if as_json:
-        click.echo(json.dumps(status.as_dict()))
+        click.echo(status.as_json())
     else:
         console.print(render(status), highlight=False, soft_wrap=True)
 
@@ -49,7 +48,7 @@ def render(status: Status) -> RenderableType:
     """Headline, funnel, stages and errors."""
     parts: list[RenderableType] = [Text(line) for line in _headlines(status)]
     parts += [_funnel(status), _stages(status)]
-    parts += [Text(f"{number:,} failed: {message}") for message, number in status.totals["errors"].items()]
+    parts += [Text(f"{number:,} failed: {message}") for message, number in status.totals.errors.items()]
     return Group(*parts)
 
 
@@ -62,7 +61,7 @@ def _headlines(status: Status) -> list[str]:
     }
     lines = [f"{status.uri}: {said[status.state]}"]
     speed = f", {status.pairs_per_s:.3g} pairs/s" if status.pairs_per_s else ""
-    lines.append(f"{status.totals['shards']:,} of {status.planned_shards:,} shards committed{speed}")
+    lines.append(f"{status.totals.shards:,} of {status.planned_shards:,} shards committed{speed}")
     if status.state in ("running", "stopped"):
         left = "not known yet" if status.left_s is None else clock(status.left_s)
         when = {"running": f", until {status.expected_end}" if status.expected_end else "", "stopped": " once it runs"}
@@ -86,10 +85,10 @@ def _funnel(status: Status) -> Table:
     totals, table = status.totals, _table("pairs", "number", "share")
     rows = [
         ("planned", status.planned, status.planned),
-        ("committed so far", totals["planned"], status.planned),
-        ("accepted", totals["accepted"], totals["planned"]),
-        *((f"rejected: {reason}", number, totals["planned"]) for reason, number in totals["rejected"].items()),
-        ("failed", totals["failed"], totals["planned"]),
+        ("committed so far", totals.planned, status.planned),
+        ("accepted", totals.accepted, totals.planned),
+        *((f"rejected: {reason}", number, totals.planned) for reason, number in totals.rejected.items()),
+        ("failed", totals.failed, totals.planned),
     ]
     for name, number, whole in rows:
         table.add_row(name, f"{number:,}", f"{100 * number / whole:.1f} %" if whole else "")
@@ -99,8 +98,8 @@ def _funnel(status: Status) -> Table:
 def _stages(status: Status) -> Table:
     table = _table("stage", "rows", "seconds", "rows/s per actor", "GPU hours")
     for stage in MODEL_STAGES:
-        figures = status.totals["stages"][stage]
-        rows, seconds = figures["rows"], figures["seconds"]
+        figures = status.totals.stages[stage]
+        rows, seconds = figures.rows, figures.seconds
         speed = f"{rows / seconds:,.2f}" if seconds else ""
-        table.add_row(stage, f"{rows:,}", f"{seconds:,.1f}", speed, f"{figures['gpu_seconds'] / 3600:,.2f}")
+        table.add_row(stage, f"{rows:,}", f"{seconds:,.1f}", speed, f"{figures.gpu_seconds / 3600:,.2f}")
     return table

@@ -14,7 +14,7 @@ from toffee_pipeline.config.train import RefinerTraining
 from toffee_pipeline.models.networks.refiner import RefinerNetwork
 from toffee_pipeline.models.tiny.architectures import PATCH_PX
 from toffee_pipeline.nano.world_samples import draw_views
-from toffee_pipeline.train.result import FOLDER
+from toffee_pipeline.rundir.layout import MODEL
 from toffee_pipeline.train.tasks import make_task
 
 NUM_SUBJECTS = 48
@@ -22,7 +22,7 @@ NUM_SUBJECTS = 48
 
 def adopt(network: str, run: Path, weights_dir: Path) -> None:
     """Writes `weights_dir/network` from the run directory of its training job."""
-    source, target = run / FOLDER, weights_dir / network
+    source, target = run / MODEL, weights_dir / network
     if network == "refiner":
         RefinerNetwork.load(source, PATCH_PX).half().save(target)
     else:
@@ -40,7 +40,7 @@ def refiner_psnr_db(run: Path, num_subjects: int = NUM_SUBJECTS) -> dict[str, fl
     """PSNR of renders drawn from pure noise under their own tokens, and what the VAE alone allows."""
     task = make_task(load_config("nano", ("workers.placement=inline",), RefinerTraining))
     task.use(torch.device("cpu"))
-    network = RefinerNetwork.load(run / FOLDER, PATCH_PX)
+    network = RefinerNetwork.load(run / MODEL, PATCH_PX)
     rows = {"target": np.stack(held_out_views(num_subjects))}
     _, shown = task.sample(network, rows)
     truth, through_vae, drawn = (np.stack(column).astype(np.float32) / 255 for column in zip(*shown, strict=True))

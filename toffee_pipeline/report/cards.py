@@ -16,7 +16,7 @@ from PIL import Image
 
 from toffee_pipeline.errors import ImageError
 from toffee_pipeline.images import decode, decode_mask, encode, encode_png
-from toffee_pipeline.rundir.commit import committed_shards, read_manifest, read_manifests
+from toffee_pipeline.rundir.commit import Manifest, committed_shards, read_manifest, read_manifests
 from toffee_pipeline.schema import DATA, IMAGE_COLUMNS
 from toffee_pipeline.storage import Storage
 
@@ -97,7 +97,7 @@ def collect_failed(storage: Storage, count: int) -> list[dict[str, Any]]:
     """The first `count` failed pairs of the ledger, with the columns `FAILED_COLUMNS`."""
     failed: list[dict[str, Any]] = []
     for manifest in read_manifests(storage) if count else ():
-        if manifest["info"].get("failed", 1):
+        if manifest.counts.failed:
             for file in _files(storage, manifest, "ledger"):
                 rows = file.read(columns=["status", *FAILED_COLUMNS]).to_pylist()
                 failed += [row for row in rows if row["status"] == "failed"]
@@ -106,10 +106,10 @@ def collect_failed(storage: Storage, count: int) -> list[dict[str, Any]]:
     return failed[:count]
 
 
-def _files(storage: Storage, manifest: Mapping[str, Any], folder: str) -> Iterator[pq.ParquetFile]:
-    for entry in manifest["files"]:
-        if entry["folder"] == folder:
-            yield pq.ParquetFile(pa.BufferReader(storage.get(entry["key"])))
+def _files(storage: Storage, manifest: Manifest, folder: str) -> Iterator[pq.ParquetFile]:
+    for entry in manifest.files:
+        if entry.folder == folder:
+            yield pq.ParquetFile(pa.BufferReader(storage.get(entry.key)))
 
 
 def _choose(

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any
 
 from toffee_pipeline.report.page import write_report
+from toffee_pipeline.rundir.description import GenerationRun
 from toffee_pipeline.rundir.totals import Totals
 from toffee_pipeline.storage import Storage
 
@@ -21,24 +21,24 @@ class LiveReport:
     Its pictures come from a bounded sample of shards, read one at a time: memory does not grow with the run.
 
     Args:
-        run: the content of run.json.
         say: gets one line when the store fails; the page is then tried again later, and the run goes on.
     """
 
-    def __init__(self, storage: Storage, run: Mapping[str, Any], every_s: float, say: Callable[[str], None]) -> None:
+    def __init__(self, storage: Storage, run: GenerationRun, every_s: float, say: Callable[[str], None]) -> None:
         self._storage, self._run, self._every_s, self._say = storage, run, every_s, say
         self._due = time.monotonic() + every_s
 
     def update(self, totals: Totals) -> None:
         """Call it after each shard with the sums over all that are committed, also by earlier starts."""
         began = time.monotonic()
-        left = self._run["num_pairs"] - totals.planned
+        left = self._run.num_pairs - totals.planned
         if not self._every_s or began < self._due or not left:  # at the end the job writes the full page
             return
+        summary = totals.counts().model_dump(mode="json")
         as_of = datetime.now(UTC).isoformat(timespec="seconds")
-        summary = {**totals.as_dict(), "planned": self._run["num_pairs"], "left": left, "as_of": as_of}
+        summary |= {"planned": self._run.num_pairs, "left": left, "as_of": as_of}
         try:
-            write_report(self._storage, summary, self._run, max_failed=0)
+            write_report(self._storage, summary, self._run.model_dump(mode="json"), max_failed=0)
         except OSError as error:
             self._say(f"the report is not rebuilt yet: {error}")
         ended = time.monotonic()

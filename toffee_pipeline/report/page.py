@@ -34,7 +34,7 @@ def write_report(
     committed shards only; optional keys of `summary` and `run` may be absent.
 
     Args:
-        summary: counts as `Totals.as_dict` returns them, with `elapsed_s` and `pairs_per_s`. While the run goes on
+        summary: counts as `RunCounts`, with `elapsed_s` and `pairs_per_s`. While the run goes on
             "planned" is the whole run's, and "left" says how many of them no committed shard has.
         run: the content of run.json.
         max_pairs: most accepted pairs on the page, in halves of both kinds where there are enough.

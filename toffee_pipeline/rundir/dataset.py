@@ -24,7 +24,7 @@ def load_pairs(uri: str, endpoint_url: str | None = None, cache_dir: str | None 
         cache_dir: where the rows are kept as Arrow files; by default where `datasets` keeps all of them.
 
     Raises:
-        NoRun: there is no run of jobs/generate.py.
+        NoRun, OtherVersion: there is no run of jobs/generate.py that this code could read.
         OSError: the store failed.
     """
     from datasets import Dataset, Features, load_dataset

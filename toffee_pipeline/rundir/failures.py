@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from toffee_pipeline.errors import TooManyFailures
+from toffee_pipeline.rundir.counts import ShardCounts
 from toffee_pipeline.rundir.frequent_errors import FrequentErrors
 
 MIN_PAIRS = 50
@@ -22,11 +21,11 @@ class FailureLimit:
         self._pairs = self._failed = 0
         self._errors = FrequentErrors()
 
-    def add(self, counts: dict[str, Any]) -> None:
+    def add(self, counts: ShardCounts) -> None:
         """Takes in a shard's counts. Raises TooManyFailures, at the earliest after `MIN_PAIRS` pairs."""
-        self._pairs += counts["planned"]
-        self._failed += counts["failed"]
-        self._errors.add(counts["errors"])
+        self._pairs += counts.planned
+        self._failed += counts.failed
+        self._errors.add(counts.errors)
         if self._pairs < MIN_PAIRS or self._failed <= self._max * self._pairs:
             return
         frequent = "; ".join(f"{number} x {error}" for error, number in self._errors.most(SHOWN).items())

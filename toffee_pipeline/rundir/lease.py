@@ -6,7 +6,6 @@ the lease for a moment (clocks apart, one frozen past its end) cost computing ti
 
 from __future__ import annotations
 
-import json
 import os
 import secrets
 import socket
@@ -15,18 +14,39 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Annotated
 
 import psutil
+from pydantic import AwareDatetime, Field
 
-from toffee_pipeline.errors import LeaseHeld, MissingKey, StorageError
+from toffee_pipeline.errors import DamagedFile, LeaseHeld, MissingKey
+from toffee_pipeline.rundir.layout import LEASE
+from toffee_pipeline.rundir.run_file import RunFile, Seconds, decode
 from toffee_pipeline.storage import Storage
 
-KEY = "_lease.json"
 LEASE_S = 60.0
 RENEWALS = 4
 """Renewals in the time of one lease: three may fail before it ends."""
 POLL_S = 0.5
+
+
+class LeaseRecord(RunFile):
+    """Who drives the run, or was the last to. since: when that driver started; until: its lease ends then, unless it is
+    renewed, and with `released` it has ended."""
+
+    host: str
+    pid: Annotated[int, Field(gt=0)]
+    machine: str | None
+    """What the process number belongs to: a boot of a kernel, and its process namespace. None: not known."""
+    token: str
+    since: AwareDatetime
+    until: AwareDatetime
+    lease_s: Seconds
+    released: bool
+
+    def __str__(self) -> str:
+        since, until = (moment.isoformat(timespec="seconds") for moment in (self.since, self.until))
+        return f"process {self.pid} on {self.host} (since {since}, lease until {until})"
 
 
 class Lease:
@@ -41,7 +61,7 @@ class Lease:
         LeaseHeld: on entry, when another driver is alive. One that may be dead is waited for, at most its `lease_s`:
             it renews the lease, and is alive, or the lease ends, and is taken over. One that died on this machine is
             seen at once.
-        StorageError: the store failed, or the lease's file is damaged.
+        OSError: the store failed, or the lease's file is damaged (`DamagedFile`).
     """
 
     def __init__(
@@ -86,27 +106,27 @@ class Lease:
 
     def _take(self) -> None:
         mine = self._record()
-        if self._storage.put_if_absent(KEY, mine):
+        if self._storage.put_if_absent(LEASE, mine):
             return
-        seen = self._storage.get(KEY)
+        seen = self._storage.get(LEASE)
         holder = _parse(self._storage, seen)
-        if holder["token"] == self._token:  # a put repeated after a lost answer finds its own record
+        if holder.token == self._token:  # a put repeated after a lost answer finds its own record
             return
-        left_s = min((_time(holder["until"]) - _now()).total_seconds(), holder["lease_s"])
-        if not holder["released"]:
+        left_s = min((holder.until - _now()).total_seconds(), holder.lease_s)
+        if not holder.released:
             if _died_here(holder):
-                self._say(f"{self._storage.uri}: taking over from {_describe(holder)}, which runs no more")
+                self._say(f"{self._storage.uri}: taking over from {holder}, which runs no more")
             elif left_s <= 0:
-                self._say(f"{self._storage.uri}: taking over from {_describe(holder)}: its lease has ended")
+                self._say(f"{self._storage.uri}: taking over from {holder}: its lease has ended")
             else:
                 self._say(
-                    f"{self._storage.uri} is held by {_describe(holder)}; waiting up to {left_s:.0f} s, "
+                    f"{self._storage.uri} is held by {holder}; waiting up to {left_s:.0f} s, "
                     "until it renews its lease or the lease ends"
                 )
                 seen = self._watch(seen, left_s)
-        if not self._storage.compare_and_swap(KEY, seen, mine):
-            holder = _parse(self._storage, self._storage.get(KEY))
-            if holder["token"] != self._token:
+        if not self._storage.compare_and_swap(LEASE, seen, mine):
+            holder = _parse(self._storage, self._storage.get(LEASE))
+            if holder.token != self._token:
                 raise LeaseHeld(self._refusal(holder))
 
     def _watch(self, seen: bytes, left_s: float) -> bytes:
@@ -114,10 +134,10 @@ class Lease:
         end = time.monotonic() + left_s
         while time.monotonic() < end:
             time.sleep(min(POLL_S, left_s))
-            now = self._storage.get(KEY)
+            now = self._storage.get(LEASE)
             if now != seen:
                 holder = _parse(self._storage, now)
-                if holder["released"]:
+                if holder.released:
                     return now
                 raise LeaseHeld(self._refusal(holder))
         return seen
@@ -126,39 +146,38 @@ class Lease:
         while not self._stop.wait(self._renew_s):
             try:
                 if not self._renew():
-                    self._lost = _describe(_parse(self._storage, self._storage.get(KEY)))
+                    self._lost = str(_parse(self._storage, self._storage.get(LEASE)))
                     return
             except OSError as error:  # whoever takes over meanwhile is seen as soon as the store answers
                 self._say(f"the lease is not renewed yet: {error}")
 
     def _renew(self, released: bool = False) -> bool:
         """Whether the lease was still ours, and then it is renewed or released."""
-        seen = self._storage.get(KEY)
+        seen = self._storage.get(LEASE)
         if not self._is_mine(seen):
             return False
-        renewed = self._storage.compare_and_swap(KEY, seen, self._record(released))
-        return renewed or self._is_mine(self._storage.get(KEY))
+        renewed = self._storage.compare_and_swap(LEASE, seen, self._record(released))
+        return renewed or self._is_mine(self._storage.get(LEASE))
 
     def _is_mine(self, record: bytes) -> bool:
-        return bool(_parse(self._storage, record)["token"] == self._token)
+        return _parse(self._storage, record).token == self._token
 
     def _record(self, released: bool = False) -> bytes:
         now = _now()
-        record = {
-            "host": socket.gethostname(),
-            "pid": os.getpid(),
-            "machine": _machine(),
-            "token": self._token,
-            "since": self._since.isoformat(timespec="seconds"),
-            "until": (now if released else now + timedelta(seconds=self._lease_s)).isoformat(),
-            "lease_s": self._lease_s,
-            "released": released,
-        }
-        return json.dumps(record, indent=1).encode()
+        return LeaseRecord(
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            machine=_machine(),
+            token=self._token,
+            since=self._since,
+            until=now if released else now + timedelta(seconds=self._lease_s),
+            lease_s=self._lease_s,
+            released=released,
+        ).encode()
 
-    def _refusal(self, holder: dict[str, Any]) -> str:
+    def _refusal(self, holder: LeaseRecord) -> str:
         return (
-            f"{self._storage.uri} is in use by {_describe(holder)}, and that driver is alive; "
+            f"{self._storage.uri} is in use by {holder}, and that driver is alive; "
             "stop it first, or choose another --output"
         )
 
@@ -166,51 +185,35 @@ class Lease:
 def current_holder(storage: Storage) -> str | None:
     """Who holds the lease at this moment, in words; None when nobody does."""
     try:
-        holder = _parse(storage, storage.get(KEY))
+        holder = _parse(storage, storage.get(LEASE))
     except MissingKey:
         return None
-    if holder["released"] or _time(holder["until"]) <= _now() or _died_here(holder):
+    if holder.released or holder.until <= _now() or _died_here(holder):
         return None
-    return _describe(holder)
+    return str(holder)
 
 
 def last_start(storage: Storage) -> datetime | None:
     """When the driver started that works here or was the last to; None without a lease."""
     try:
-        return _time(_parse(storage, storage.get(KEY))["since"])
+        return _parse(storage, storage.get(LEASE)).since
     except MissingKey:
         return None
 
 
-def _describe(holder: dict[str, Any]) -> str:
-    until = _time(holder["until"]).isoformat(timespec="seconds")
-    return f"process {holder['pid']} on {holder['host']} (since {holder['since']}, lease until {until})"
-
-
-def _parse(storage: Storage, data: bytes) -> dict[str, Any]:
+def _parse(storage: Storage, data: bytes) -> LeaseRecord:
     try:
-        record: dict[str, Any] = json.loads(data)
-        _time(record["until"])
-        sound = isinstance(record["lease_s"], (int, float)) and isinstance(record["pid"], int) and record["pid"] > 0
-        missing = {"host", "machine", "token", "since", "released"} - set(record)
-    except (ValueError, KeyError, TypeError) as error:
-        raise StorageError(f"{storage.path_for(KEY)}: damaged ({error!r}); delete it if no run writes here") from error
-    if missing or not sound:
-        raise StorageError(f"{storage.path_for(KEY)}: damaged; delete it if no run writes here")
-    return record
+        return decode(LeaseRecord, data, storage.path_for(LEASE))
+    except DamagedFile as error:
+        raise DamagedFile(f"{error}; delete it if no run writes here") from error
 
 
 def _now() -> datetime:
     return datetime.now(UTC)
 
 
-def _time(text: str) -> datetime:
-    moment = datetime.fromisoformat(text)
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-
-
 def _machine() -> str | None:
-    """What a process number belongs to: this boot of this kernel and its process namespace. None where unknown."""
+    """As `LeaseRecord.machine`, of this process."""
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
         return f"{boot} {os.readlink('/proc/self/ns/pid')}"
@@ -218,13 +221,13 @@ def _machine() -> str | None:
         return None
 
 
-def _died_here(holder: dict[str, Any]) -> bool:
+def _died_here(holder: LeaseRecord) -> bool:
     """Whether the holder ran on this machine and runs no more."""
-    if holder["machine"] is None or holder["machine"] != _machine():
+    if holder.machine is None or holder.machine != _machine():
         return False
-    renewed = _time(holder["until"]).timestamp() - holder["lease_s"]
+    renewed = holder.until.timestamp() - holder.lease_s
     try:
-        process = psutil.Process(holder["pid"])
+        process = psutil.Process(holder.pid)
         # a process that began after the lease was last renewed has only taken over the number
         return process.status() == psutil.STATUS_ZOMBIE or process.create_time() > renewed
     except psutil.NoSuchProcess:

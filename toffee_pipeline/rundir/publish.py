@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
 
 from toffee_pipeline.metrics import MetricSink
+from toffee_pipeline.rundir.counts import ShardCounts
+from toffee_pipeline.rundir.description import GenerationRun
 from toffee_pipeline.rundir.status import WINDOW, Commit, pace
 from toffee_pipeline.rundir.totals import Totals
 
@@ -16,22 +17,21 @@ class RunMetrics:
     """What the driver publishes at its start and as each shard is committed.
 
     Args:
-        run: the content of run.json.
         price_per_gpu_hour: 0: no money is published.
     """
 
-    def __init__(self, record: MetricSink, run: Mapping[str, Any], price_per_gpu_hour: float) -> None:
+    def __init__(self, record: MetricSink, run: GenerationRun, price_per_gpu_hour: float) -> None:
         self._record, self._run, self._price = record, run, price_per_gpu_hour
         self._since = datetime.now(UTC)
         self._commits: deque[Commit] = deque(maxlen=WINDOW)
 
-    def update(self, counts: Mapping[str, Any], totals: Totals) -> None:
+    def update(self, counts: ShardCounts, totals: Totals) -> None:
         """counts: of the shard; totals: of all that are committed, this one among them."""
         self._record("toffee_shards_committed", 1)
-        self._record("toffee_written_bytes", counts["num_bytes"])
-        for outcome, reason, number in _outcomes(counts["accepted"], counts["rejected"], counts["failed"]):
+        self._record("toffee_written_bytes", counts.num_bytes)
+        for outcome, reason, number in _outcomes(counts.accepted, counts.rejected, counts.failed):
             self._record("toffee_pairs", number, outcome=outcome, reason=reason)
-        self._commits.append((datetime.now(UTC), counts["planned"]))
+        self._commits.append((datetime.now(UTC), counts.planned))
         self.show(totals)
 
     def show(self, totals: Totals) -> None:
@@ -39,8 +39,8 @@ class RunMetrics:
         for outcome, reason, number in _outcomes(totals.accepted, totals.rejected, totals.failed):
             self._record("toffee_run_pairs", number, outcome=outcome, reason=reason)
         gauges = {
-            "planned_pairs": self._run["num_pairs"],
-            "planned_shards": self._run["num_shards"],
+            "planned_pairs": self._run.num_pairs,
+            "planned_shards": self._run.num_shards,
             "committed_shards": totals.shards,
             "gpu_seconds": totals.gpu_seconds,
         }
@@ -52,7 +52,7 @@ class RunMetrics:
             gauges["cost_per_accepted"] = gauges["cost"] / totals.accepted
         now = datetime.now(UTC)
         if pairs_per_s := pace(self._commits, self._since, now):
-            left = self._run["num_pairs"] - totals.planned
+            left = self._run.num_pairs - totals.planned
             gauges["expected_end_seconds"] = now.timestamp() + left / pairs_per_s
         for name, value in gauges.items():
             self._record(f"toffee_run_{name}", value)

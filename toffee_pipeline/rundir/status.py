@@ -5,13 +5,16 @@ from __future__ import annotations
 import heapq
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
+
+from pydantic import TypeAdapter
 
 from toffee_pipeline.errors import MissingKey
-from toffee_pipeline.rundir.commit import READERS, committed_shards, read_manifest
+from toffee_pipeline.rundir.commit import READERS, Manifest, committed_shards, read_manifest
+from toffee_pipeline.rundir.counts import RunCounts
 from toffee_pipeline.rundir.description import read_run
+from toffee_pipeline.rundir.layout import SUMMARY
 from toffee_pipeline.rundir.lease import current_holder, last_start
 from toffee_pipeline.rundir.totals import Totals
 from toffee_pipeline.storage import Storage
@@ -33,7 +36,7 @@ class Status:
         committed, the report and summary.json are not written); without lease, running looks like stopped.
     holder: the driver that works here, in words.
     planned, left: pairs of the whole run, and those of shards that are not committed.
-    totals: sums of the committed shards, as in summary.json; its "planned" are their pairs.
+    totals: sums of the committed shards; its `planned` are their pairs.
     gpu_hours: in which the stages computed. What is rented is more: loading, waiting, work that was lost.
     cost, cost_per_accepted: in the currency of the price; None without a price, or without accepted pairs.
     pairs_per_s: pace of the latest commits, since the driver's last start; None before there are any.
@@ -47,7 +50,7 @@ class Status:
     planned: int
     left: int
     planned_shards: int
-    totals: dict[str, Any]
+    totals: RunCounts
     gpu_hours: float
     cost: float | None
     cost_per_accepted: float | None
@@ -55,9 +58,9 @@ class Status:
     left_s: float | None
     expected_end: str | None
 
-    def as_dict(self) -> dict[str, Any]:
-        """JSON values."""
-        return asdict(self)
+    def as_json(self) -> str:
+        """One line."""
+        return TypeAdapter(Status).dump_json(self).decode()
 
 
 class Follower:
@@ -68,8 +71,8 @@ class Follower:
         say: gets a line before something that takes long.
 
     Raises:
-        NoRun: as `read_run`.
-        OSError: the store failed, or a manifest is damaged (`DamagedFile`).
+        NoRun, OtherVersion, DamagedFile: as `read_run`; the last two also of a manifest.
+        OSError: the store failed.
     """
 
     def __init__(
@@ -78,7 +81,7 @@ class Follower:
         self._storage, self._say = storage, say
         self._run = read_run(storage)
         if price_per_gpu_hour is None:
-            price_per_gpu_hour = self._run["config"].get("price_per_gpu_hour", 0.0)
+            price_per_gpu_hour = self._run.config.price_per_gpu_hour
         self._price = price_per_gpu_hour
         self._forget()
 
@@ -88,9 +91,9 @@ class Follower:
         self._commits: list[Commit] = []
 
     def look(self) -> Status:
-        """Where the run stands now. Raises OSError, as the constructor."""
+        """Where the run stands now. Raises as the constructor."""
         holder = current_holder(self._storage)  # before the listing: a driver commits first and leaves then
-        finished = self._storage.exists("summary.json")
+        finished = self._storage.exists(SUMMARY)
         listed = committed_shards(self._storage)
         if self._known - listed:  # a repair took shards back
             self._forget()
@@ -106,22 +109,21 @@ class Follower:
                     if manifest is not None:
                         self._add(manifest)
 
-    def _manifest(self, shard: int) -> dict[str, Any] | None:
+    def _manifest(self, shard: int) -> Manifest | None:
         try:
             return read_manifest(self._storage, shard)
         except MissingKey:  # a repair took it back since it was listed
             return None
 
-    def _add(self, manifest: dict[str, Any]) -> None:
-        self._known.add(manifest["shard"])
-        self._totals.add(manifest["info"])
-        if "committed" in manifest:
-            commit = (datetime.fromisoformat(manifest["committed"]), manifest["info"]["planned"])
-            (heapq.heappush if len(self._commits) < WINDOW else heapq.heappushpop)(self._commits, commit)
+    def _add(self, manifest: Manifest) -> None:
+        self._known.add(manifest.shard)
+        self._totals.add(manifest.counts)
+        commit = (manifest.committed, manifest.counts.planned)
+        (heapq.heappush if len(self._commits) < WINDOW else heapq.heappushpop)(self._commits, commit)
 
     def _status(self, holder: str | None, finished: bool, since: datetime | None, now: datetime) -> Status:
-        planned, totals = self._run["num_pairs"], self._totals
-        complete = totals.shards == self._run["num_shards"]
+        planned, totals = self._run.num_pairs, self._totals
+        complete = totals.shards == self._run.num_shards
         state = (
             "finished" if finished and complete else "running" if holder else "unfinished" if complete else "stopped"
         )
@@ -136,8 +138,8 @@ class Follower:
             holder=holder,
             planned=planned,
             left=left,
-            planned_shards=self._run["num_shards"],
-            totals=totals.as_dict(),
+            planned_shards=self._run.num_shards,
+            totals=totals.counts(),
             gpu_hours=gpu_hours,
             cost=cost,
             cost_per_accepted=cost / totals.accepted if cost is not None and totals.accepted else None,

@@ -3,62 +3,67 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
-from typing import Any
 
 from toffee_pipeline.config.stages import MODEL_STAGES
+from toffee_pipeline.rundir.commit import read_manifests
+from toffee_pipeline.rundir.counts import RunCounts, ShardCounts, StageFigures
 from toffee_pipeline.rundir.frequent_errors import FrequentErrors
+from toffee_pipeline.storage import Storage
 
 MAX_ERRORS = 20
 
 
 class Totals:
-    """Takes in one shard's counts (`actors.write.count`) at a time."""
+    """Takes in one shard's counts at a time."""
 
     def __init__(self) -> None:
         self.shards = 0
         self.planned = self.accepted = self.failed = 0
         self.num_bytes = 0
         self.rejected: Counter[str] = Counter()
-        self.stages: dict[str, dict[str, float]] = {
-            stage: {"rows": 0, "seconds": 0.0, "gpu_seconds": 0.0} for stage in MODEL_STAGES
-        }
+        self.stages = dict.fromkeys(MODEL_STAGES, StageFigures())
         self._errors = FrequentErrors()
-        self._groups: dict[str, dict[str, Counter[str]]] = {"by_kind": {}, "by_category": {}}
+        self._by_kind: dict[str, Counter[str]] = {}
+        self._by_category: dict[str, Counter[str]] = {}
 
-    def add(self, counts: Mapping[str, Any]) -> None:
+    def add(self, counts: ShardCounts) -> None:
         self.shards += 1
-        self.planned += counts["planned"]
-        self.accepted += counts["accepted"]
-        self.failed += counts["failed"]
-        self.num_bytes += counts.get("num_bytes", 0)  # manifests of older versions lack it, and gpu_seconds
-        self.rejected.update(counts["rejected"])
-        self._errors.add(counts["errors"])
-        for group, known in self._groups.items():
-            for key, numbers in counts[group].items():
+        self.planned += counts.planned
+        self.accepted += counts.accepted
+        self.failed += counts.failed
+        self.num_bytes += counts.num_bytes
+        self.rejected.update(counts.rejected)
+        self._errors.add(counts.errors)
+        for known, groups in ((self._by_kind, counts.by_kind), (self._by_category, counts.by_category)):
+            for key, numbers in groups.items():
                 known.setdefault(key, Counter()).update(numbers)
-        for stage, figures in counts["stages"].items():
-            for name, number in figures.items():
-                self.stages[stage][name] += number
+        for stage, figures in counts.stages.items():
+            self.stages[stage] = self.stages.get(stage, StageFigures()) + figures
 
     @property
     def gpu_seconds(self) -> float:
         """Seconds for which the stages computed, times the GPUs that they held."""
-        return sum(figures["gpu_seconds"] for figures in self.stages.values())
+        return sum(figures.gpu_seconds for figures in self.stages.values())
 
-    def as_dict(self) -> dict[str, Any]:
-        """As in summary.json. planned: of the shards that were added."""
-        return {
-            "shards": self.shards,
-            "planned": self.planned,
-            "accepted": self.accepted,
-            "rejected": dict(self.rejected.most_common()),
-            "failed": self.failed,
-            "errors": self._errors.most(MAX_ERRORS),
-            **{
-                group: {key: dict(numbers) for key, numbers in sorted(known.items())}
-                for group, known in self._groups.items()
-            },
-            "stages": {stage: dict(figures) for stage, figures in self.stages.items()},
-            "num_bytes": self.num_bytes,
-        }
+    def counts(self) -> RunCounts:
+        """The sums as they stand now, with the most frequent errors."""
+        return RunCounts(
+            shards=self.shards,
+            planned=self.planned,
+            accepted=self.accepted,
+            rejected=dict(self.rejected.most_common()),
+            failed=self.failed,
+            errors=self._errors.most(MAX_ERRORS),
+            by_kind=dict(sorted(self._by_kind.items())),
+            by_category=dict(sorted(self._by_category.items())),
+            stages=self.stages,
+            num_bytes=self.num_bytes,
+        )
+
+
+def total(storage: Storage) -> Totals:
+    """Of all committed shards, one manifest at a time."""
+    totals = Totals()
+    for manifest in read_manifests(storage):
+        totals.add(manifest.counts)
+    return totals

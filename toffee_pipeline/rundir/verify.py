@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
-from pydantic import ValidationError
-
-from toffee_pipeline.config.explain import explain
-from toffee_pipeline.config.generate import RunConfig
-from toffee_pipeline.errors import MissingKey, NoRun
+from toffee_pipeline.errors import DamagedFile, MissingKey, NoRun
 from toffee_pipeline.plan.plan import Plan
-from toffee_pipeline.rundir.commit import committed_shards, delete_orphans, manifest_key, shard_files
-from toffee_pipeline.rundir.description import read_run
+from toffee_pipeline.rundir.commit import committed_shards, delete_orphans, shard_files, shard_of
+from toffee_pipeline.rundir.counts import Summary
+from toffee_pipeline.rundir.description import GenerationRun, read_run
+from toffee_pipeline.rundir.layout import RUN, SUMMARY, manifest_key
 from toffee_pipeline.rundir.lease import Lease, current_holder
-from toffee_pipeline.rundir.verify_shard import Problem, ShardCheck, Tally
+from toffee_pipeline.rundir.run_file import read
+from toffee_pipeline.rundir.verify_shard import Problem, ShardCheck, Tally, outcomes
 from toffee_pipeline.storage import Storage
 
 
@@ -53,19 +51,21 @@ def verify(storage: Storage) -> Report:
 
     Raises:
         NoRun: no run.json, or one whose plan this code cannot make again.
+        OtherVersion: the run is of another layout or schema.
         PlanError, CatalogError: the plan cannot be made here, for instance without the run's folder of images.
         OSError: the store failed; that says nothing about the run.
     """
-    return _verify(storage, current_holder(storage))
+    run = read_run(storage)
+    return _verify(storage, run, current_holder(storage))
 
 
-def _verify(storage: Storage, holder: str | None) -> Report:
-    config, plan = _open(storage)
+def _verify(storage: Storage, run: GenerationRun, holder: str | None) -> Report:
+    plan = _plan_of(storage, run)
     report = Report(holder=holder)
     files = shard_files(storage)  # before the manifests: what a run commits in between is then no orphan
     committed = committed_shards(storage)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        check = ShardCheck(storage, config, pool, report.tally)
+        check = ShardCheck(storage, run.config, pool, report.tally)
         for shard in range(len(plan)):
             if shard in committed:
                 report.problems += check(shard, *plan.shard(shard))
@@ -74,9 +74,9 @@ def _verify(storage: Storage, holder: str | None) -> Report:
     for shard in sorted(committed - set(range(len(plan)))):
         report.problems.append(Problem("manifest", manifest_key(shard), f"the plan has {len(plan)} shards", shard))
     # which files a damaged manifest named is not known: they go with its shard
-    unknown = {f"{shard:06d}" for shard in report.shards("manifest")}
+    unknown = report.shards("manifest")
     for key in sorted(set(files) - report.tally.named):
-        if key.split("-")[1] not in unknown:
+        if shard_of(key) not in unknown:
             report.problems.append(Problem("orphan", key, "no manifest names it: left by a try that died"))
     for key in storage.temporary():
         report.problems.append(Problem("orphan", key, "half written: left by a try that died"))
@@ -91,31 +91,27 @@ def repair(storage: Storage, say: Callable[[str], None] = print) -> Report:
     Starting the run again computes just those shards. Raises `LeaseHeld` while a driver works here, and what `verify`
     raises; then nothing is deleted.
     """
+    run = read_run(storage)
     with Lease(storage, say=say) as lease:
-        report = _verify(storage, holder=None)
+        report = _verify(storage, run, holder=None)
         lease.check()
         for shard in report.damaged:
             storage.delete(manifest_key(shard))
-        delete_orphans(storage)  # without a manifest, the files of damaged shards are orphans too
+        delete_orphans(storage, run)  # without a manifest, the files of damaged shards are orphans too
         if report.damaged or report.count("summary"):
-            storage.delete("summary.json")  # the next start writes it anew
+            storage.delete(SUMMARY)  # the next start writes it anew
         report.repaired = True
     return report
 
 
-def _open(storage: Storage) -> tuple[RunConfig, Plan]:
-    name, run = storage.path_for("run.json"), read_run(storage)
-    try:
-        config = RunConfig.model_validate(run["config"])
-    except ValidationError as error:
-        raise NoRun(f"{name}: this code does not read its config: {explain(error, RunConfig)}") from error
-    plan = Plan(config)
-    if (run["plan_hash"], run["num_pairs"], run["num_shards"]) != (plan.hash, plan.num_pairs, len(plan)):
+def _plan_of(storage: Storage, run: GenerationRun) -> Plan:
+    plan = Plan(run.config)
+    if (run.plan_hash, run.num_pairs, run.num_shards) != (plan.hash, plan.num_pairs, len(plan)):
         raise NoRun(
-            f"{name}: plan {run['plan_hash']}, but its config makes plan {plan.hash} here; check the run with the "
-            "version, the catalogue and the folder of images that it was made with"
+            f"{storage.path_for(RUN)}: plan {run.plan_hash}, but its config makes plan {plan.hash} here; check the run "
+            "with the version, the catalogue and the folder of images that it was made with"
         )
-    return config, plan
+    return plan
 
 
 def _check_summary(storage: Storage, report: Report) -> list[Problem]:
@@ -123,14 +119,12 @@ def _check_summary(storage: Storage, report: Report) -> list[Problem]:
         return []  # it is written when all shards are there
     report.tally.checked["summary"] += 1
     try:
-        summary = json.loads(storage.get("summary.json"))
-        said = {key: summary[key] for key in ("planned", "accepted", "failed")}
-        said |= {f"rejected: {reason}": number for reason, number in summary["rejected"].items()}
+        summary = read(storage, SUMMARY, Summary)
     except MissingKey:
-        return [Problem("summary", "summary.json", "not there, but every shard is: start the run again to finish it")]
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        return [Problem("summary", "summary.json", f"damaged: {error!r}")]
-    counted = report.tally.outcomes
-    if different := sorted(key for key in said.keys() | counted.keys() if said.get(key, 0) != counted[key]):
-        return [Problem("summary", "summary.json", f"differs from the ledger in: {', '.join(different)}")]
+        return [Problem("summary", SUMMARY, "not there, but every shard is: start the run again to finish it")]
+    except DamagedFile as error:
+        return [Problem("summary", SUMMARY, str(error).removeprefix(f"{storage.path_for(SUMMARY)}: "))]
+    said, counted = outcomes(summary), report.tally.outcomes
+    if different := sorted(key for key in said.keys() | counted.keys() if said[key] != counted[key]):
+        return [Problem("summary", SUMMARY, f"differs from the ledger in: {', '.join(different)}")]
     return []

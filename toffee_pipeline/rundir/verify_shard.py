@@ -16,7 +16,9 @@ from toffee_pipeline.config.generate import RunConfig
 from toffee_pipeline.errors import DamagedFile, ImageError, MissingKey
 from toffee_pipeline.filters import REASONS
 from toffee_pipeline.images import decode, decode_depth, decode_mask
-from toffee_pipeline.rundir.commit import manifest_key, read_manifest
+from toffee_pipeline.rundir.commit import DataFile, read_manifest
+from toffee_pipeline.rundir.counts import ShardCounts
+from toffee_pipeline.rundir.layout import manifest_key
 from toffee_pipeline.schema import DATA, IMAGE_COLUMNS, LEDGER, Pair, Subject, planned_row
 from toffee_pipeline.storage import Storage
 
@@ -48,6 +50,12 @@ class Tally:
     named: set[str] = field(default_factory=set)
 
 
+def outcomes(counts: ShardCounts) -> Counter[str]:
+    """As `Tally.outcomes`."""
+    rejected = {f"rejected: {reason}": number for reason, number in counts.rejected.items()}
+    return Counter({"planned": counts.planned, "accepted": counts.accepted, "failed": counts.failed, **rejected})
+
+
 class _Damaged(Exception):
     """A file of which nothing more can be said. kind: as in `Problem`."""
 
@@ -76,14 +84,14 @@ class ShardCheck:
         except (DamagedFile, MissingKey) as error:
             yield "manifest", manifest_at, str(error).removeprefix(f"{self.storage.path_for(manifest_at)}: ")
             return
-        self.tally.named.update(entry["key"] for entry in manifest["files"])
-        entries = {entry["folder"]: entry for entry in manifest["files"]}
-        if len(entries) < len(manifest["files"]) or "ledger" not in entries:
+        self.tally.named.update(file.key for file in manifest.files)
+        entries = {file.folder: file for file in manifest.files}
+        if len(entries) < len(manifest.files) or "ledger" not in entries:
             yield "manifest", manifest_at, "it must name one ledger, and at most one file of each other folder"
             return
         ledger: Rows | None = None
         for folder in ("ledger", *STATUS):
-            key = entries[folder]["key"] if folder in entries else manifest_at
+            key = entries[folder].key if folder in entries else manifest_at
             wanted = self._wanted(ledger, folder)
             if folder not in entries:
                 if wanted:
@@ -94,7 +102,7 @@ class ShardCheck:
                 if folder == "ledger":
                     rows = [row for group in _groups(file) for row in group]
                     ledger = {row["pair_id"]: row for row in rows}
-                    yield from _lines("rows", key, self._ledger_problems(rows, planned, manifest["info"]))
+                    yield from _lines("rows", key, self._ledger_problems(rows, planned, manifest.counts))
                 elif ledger is not None:
                     wrong, broken = self._data_problems(file, wanted, folder)
                     yield from _lines("rows", key, wrong)
@@ -108,16 +116,16 @@ class ShardCheck:
             return {}
         return {pair_id: row for pair_id, row in ledger.items() if row["status"] == STATUS[folder]}
 
-    def _open(self, entry: dict[str, Any], schema: pa.Schema) -> pq.ParquetFile:
+    def _open(self, entry: DataFile, schema: pa.Schema) -> pq.ParquetFile:
         self.tally.checked["file"] += 1
         try:
-            data = self.storage.get(entry["key"])
+            data = self.storage.get(entry.key)
         except MissingKey as error:
             raise _Damaged("file", "the manifest names it, but it is not there") from error
         self.tally.num_bytes += len(data)
-        if len(data) != entry["size_bytes"]:
-            raise _Damaged("file", f"{len(data)} bytes, the manifest says {entry['size_bytes']}")
-        if hashlib.sha256(data).hexdigest() != entry["sha256"]:
+        if len(data) != entry.size_bytes:
+            raise _Damaged("file", f"{len(data)} bytes, the manifest says {entry.size_bytes}")
+        if hashlib.sha256(data).hexdigest() != entry.sha256:
             raise _Damaged("file", "its bytes have changed: the SHA-256 is not the manifest's")
         try:
             file = pq.ParquetFile(pa.BufferReader(data))
@@ -125,15 +133,15 @@ class ShardCheck:
             raise _Damaged("rows", f"not a sound Parquet file: {' '.join(str(error).split())}") from error
         if not file.schema_arrow.equals(schema):
             raise _Damaged("rows", "columns or their types are not those of the schema")
-        if file.metadata.num_rows != entry["num_rows"]:
-            raise _Damaged("rows", f"{file.metadata.num_rows} rows, the manifest says {entry['num_rows']}")
+        if file.metadata.num_rows != entry.num_rows:
+            raise _Damaged("rows", f"{file.metadata.num_rows} rows, the manifest says {entry.num_rows}")
         return file
 
-    def _ledger_problems(self, rows: list[dict[str, Any]], planned: Rows, info: dict[str, Any]) -> Iterator[str]:
+    def _ledger_problems(self, rows: list[dict[str, Any]], planned: Rows, counts: ShardCounts) -> Iterator[str]:
         """The ledger against the plan and the manifest's counts."""
         self.tally.checked["rows"] += len(rows)
         yield from _id_problems(Counter(row["pair_id"] for row in rows), planned)
-        outcomes = Counter({"planned": len(rows), "accepted": 0, "failed": 0})
+        found = Counter({"planned": len(rows)})
         for row in rows:
             status, reason = row["status"], row["reason"]
             if different := _different(row, planned.get(row["pair_id"], {})):
@@ -142,13 +150,10 @@ class ShardCheck:
             sound = (reason in REASONS) == (status == "rejected") and (row["error"] is not None) == explained
             if status not in ("accepted", "rejected", "failed") or not sound:
                 yield f"{row['pair_id']}: status {status!r} with reason {reason!r} and error {row['error']!r}"
-            outcomes[f"rejected: {reason}" if status == "rejected" else status] += 1
-        self.tally.outcomes.update(outcomes)
-        rejected = info.get("rejected")
-        said = {key: info.get(key) for key in ("planned", "accepted", "failed")}
-        said |= {f"rejected: {key}": number for key, number in rejected.items()} if isinstance(rejected, dict) else {}
-        if said != dict(outcomes):
-            yield f"the manifest counts {said}, the ledger {dict(outcomes)}"
+            found[f"rejected: {reason}" if status == "rejected" else status] += 1
+        self.tally.outcomes.update(found)
+        if (said := outcomes(counts)) != found:
+            yield f"the manifest counts {dict(said)}, the ledger {dict(found)}"
 
     def _data_problems(self, file: pq.ParquetFile, wanted: Rows, folder: str) -> tuple[list[str], list[str]]:
         """What is wrong with the rows, against the ledger's, and with their images."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import tempfile
 from pathlib import Path
@@ -13,16 +12,27 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from toffee_pipeline.errors import StorageError
+from toffee_pipeline.rundir.layout import CHECKPOINT, CHECKPOINTS, checkpoint_key
+from toffee_pipeline.rundir.run_file import Number, RunFile, read, write
 from toffee_pipeline.storage import Storage
 from toffee_pipeline.train.data.stream import Position
 
-FOLDER = "checkpoints"
 PARTS = ("network", "average", "optimizer")
+
+
+class CheckpointFacts(RunFile):
+    """What of a checkpoint is no tensor. positions: of the data, by worker; figures: of the last step; param_groups: of
+    the optimizer, as torch keeps them."""
+
+    step: Number
+    positions: tuple[Position, ...]
+    figures: dict[str, float]
+    param_groups: list[dict[str, Any]]
 
 
 def steps_saved(storage: Storage) -> list[int]:
     """Steps of all complete checkpoints, ascending."""
-    names = (re.fullmatch(rf"{FOLDER}/step-(\d{{8,}})\.json", key) for key, _ in storage.list(f"{FOLDER}/"))
+    names = (CHECKPOINT.fullmatch(key) for key, _ in storage.list(CHECKPOINTS))
     return sorted(int(name[1]) for name in names if name)
 
 
@@ -38,7 +48,6 @@ def save_checkpoint(
     Raises:
         OSError: the storage failed; earlier checkpoints are untouched.
     """
-    name = f"{FOLDER}/step-{step:08d}"
     moments = {
         f"{parameter}/{key}": value
         for parameter, values in state["optimizer"]["state"].items()
@@ -52,14 +61,13 @@ def save_checkpoint(
                 save_file({key: value.contiguous() for key, value in tensors.items()}, path)
             except SafetensorError as error:  # its words for a full disk
                 raise StorageError(f"checkpoint of step {step}: {local}: {error}") from error
-            storage.put_file(f"{name}-{part}.safetensors", path)
+            storage.put_file(checkpoint_key(step, part), path)
             path.unlink()
     groups = state["optimizer"]["param_groups"]
-    facts = {"step": step, "positions": positions, "figures": state["figures"], "param_groups": groups}
-    text = json.dumps(facts, indent=1)
-    storage.put(f"{name}.json", text.encode())
+    facts = CheckpointFacts(step=step, positions=tuple(positions), figures=state["figures"], param_groups=groups)
+    write(storage, checkpoint_key(step), facts)
     complete = steps_saved(storage)
-    keys = [key for key, _ in storage.list(f"{FOLDER}/step-")]
+    keys = [key for key, _ in storage.list(f"{CHECKPOINTS}step-")]
     for key in sorted(keys, key=lambda key: not key.endswith(".json")):  # an old checkpoint stops counting first
         number = int(re.split(r"[-.]", key)[1])
         # a later one without its JSON may be another try's that is just being written
@@ -69,18 +77,17 @@ def save_checkpoint(
 
 def load_checkpoint(storage: Storage, step: int) -> tuple[dict[str, dict[str, Any]], list[Position]]:
     """What `save_checkpoint` wrote: the state, on the CPU, and the positions."""
-    name = f"{FOLDER}/step-{step:08d}"
-    known = json.loads(storage.get(f"{name}.json"))
-    state: dict[str, dict[str, Any]] = {"figures": known["figures"]}
+    known = read(storage, checkpoint_key(step), CheckpointFacts)
+    state: dict[str, dict[str, Any]] = {"figures": known.figures}
     with tempfile.TemporaryDirectory() as local:
         for part in PARTS:
             path = Path(local) / f"{part}.safetensors"
-            storage.get_file(f"{name}-{part}.safetensors", path)
+            storage.get_file(checkpoint_key(step, part), path)
             state[part] = load_file(path)
             path.unlink()
     moments: dict[str, dict[str, Tensor]] = {}
     for key, value in state["optimizer"].items():
         parameter, _, moment = key.rpartition("/")
         moments.setdefault(parameter, {})[moment] = value
-    state["optimizer"] = {"state": moments, "param_groups": known["param_groups"]}
-    return state, [Position(*position) for position in known["positions"]]
+    state["optimizer"] = {"state": moments, "param_groups": known.param_groups}
+    return state, list(known.positions)

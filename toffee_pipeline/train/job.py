@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-from datetime import UTC, datetime
-from importlib.metadata import version
-from typing import Any
 
 import click
 
-from toffee_pipeline.config.base import differing_content
 from toffee_pipeline.config.train import TrainingConfig
 from toffee_pipeline.console.options import stop_politely
 from toffee_pipeline.console.training import CacheDisplay, TrainingDisplay
-from toffee_pipeline.errors import RunMismatch, TrainingFailed
+from toffee_pipeline.errors import TrainingFailed
 from toffee_pipeline.models.weights import describe_weights
 from toffee_pipeline.on_ray.session import refuse_relative_output
-from toffee_pipeline.rundir.description import claim
+from toffee_pipeline.rundir.description import C, TrainingFiles, TrainingRun, claim
+from toffee_pipeline.rundir.layout import MODEL, SUMMARY, TENSORBOARD
+from toffee_pipeline.rundir.run_file import read
 from toffee_pipeline.storage import Storage, open_storage
 from toffee_pipeline.train.checkpoint import steps_saved
 from toffee_pipeline.train.data.cache import Cache, CachedSource, source_name
@@ -26,7 +24,7 @@ from toffee_pipeline.train.data.records import Source
 from toffee_pipeline.train.data.sources import make_source
 from toffee_pipeline.train.launch import Stopped, launch
 from toffee_pipeline.train.ray_data import fill_cache
-from toffee_pipeline.train.result import FOLDER
+from toffee_pipeline.train.result import TrainingSummary
 from toffee_pipeline.train.tasks import make_task
 from toffee_pipeline.train.tracking_services import check_installed
 
@@ -42,33 +40,28 @@ def run_training(config: TrainingConfig, output: str, dry_run: bool) -> None:
     sources = [make_source(source) for source in config.data.sources]
     files = [(index, file) for index, source in enumerate(sources) for file in source.files()]
     run = describe(config, files)
-    _announce(config, files, run["models"])
+    _announce(config, files, run.models)
     if dry_run:
         return
-    _open_run(storage, config, run)
+    claim(storage, run)
     if is_done(storage, config):
         steps = steps_saved(storage)[-1]
-        click.echo(f"nothing to do: {steps} steps are done; the network is {storage.path_for(FOLDER)}")
+        click.echo(f"nothing to do: {steps} steps are done; the network is {storage.path_for(MODEL)}")
         return
     train(config, storage, sources, files)
     conclude(storage)
 
 
-def describe(config: TrainingConfig, files: Files) -> dict[str, Any]:
+def describe(config: C, files: Files) -> TrainingRun[C]:
     """run.json: what tells this training from another, and with which code it began."""
-    return {
-        "job": config.job,
-        "config": config.model_dump(mode="json"),
-        "data": {"files": len(files), "sha256": hashlib.sha256(json.dumps(files).encode()).hexdigest()},
-        "models": _describe_models(config),
-        "code_version": version("toffee-pipeline"),
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-    }
+    named = TrainingFiles(num_files=len(files), sha256=hashlib.sha256(json.dumps(files).encode()).hexdigest())
+    kind: type[TrainingRun[C]] = TrainingRun[type(config)]  # type: ignore[misc, assignment]
+    return kind.now(config.job, config=config, data=named, models=_describe_models(config))
 
 
 def is_done(storage: Storage, config: TrainingConfig) -> bool:
     """Whether the result of at least `train.max_steps` is written."""
-    return storage.exists("summary.json") and json.loads(storage.get("summary.json"))["steps"] >= config.train.max_steps
+    return storage.exists(SUMMARY) and read(storage, SUMMARY, TrainingSummary).steps >= config.train.max_steps
 
 
 def train(config: TrainingConfig, storage: Storage, sources: list[Source], files: Files) -> None:
@@ -95,10 +88,10 @@ def train(config: TrainingConfig, storage: Storage, sources: list[Source], files
 
 def conclude(storage: Storage) -> None:
     """Says what came out and where it lies."""
-    summary = json.loads(storage.get("summary.json"))
-    click.echo(f"{summary['steps']} steps, loss {summary['loss']:.4f}")
-    click.echo(f"network: {storage.path_for(FOLDER)}")
-    click.echo(f"curves: tensorboard --logdir {storage.path_for('tensorboard')}")
+    summary = read(storage, SUMMARY, TrainingSummary)
+    click.echo(f"{summary.steps} steps, loss {summary.figures['loss']:.4f}")
+    click.echo(f"network: {storage.path_for(MODEL)}")
+    click.echo(f"curves: tensorboard --logdir {storage.path_for(TENSORBOARD)}")
 
 
 def _announce(config: TrainingConfig, files: Files, models: dict[str, str]) -> None:
@@ -120,20 +113,6 @@ def _describe_models(config: TrainingConfig) -> dict[str, str]:
     # nano's View Generator starts from text to image, the others from nano's network of their own name
     network = "sdxl" if config.job == "train_view_generator" else config.job.removeprefix("train_")
     return {"base": describe_weights(base, network), **described}
-
-
-def _open_run(storage: Storage, config: TrainingConfig, run: dict[str, Any]) -> None:
-    """Writes run.json, or checks that the one that is there is of the same training."""
-    known = claim(storage, run)
-    if known.get("job") != config.job:
-        raise RunMismatch(f"{storage.uri} holds a run of another job")
-    different = differing_content(type(config).model_validate(known["config"]), config)
-    if known["data"] != run["data"]:
-        different.append(f"the files of data.sources ({known['data']['files']} then, {run['data']['files']} now)")
-    if known["models"] != run["models"]:
-        different.append("the weights in models")
-    if different:
-        raise RunMismatch(f"{storage.uri} holds another training; it differs in: {', '.join(different)}")
 
 
 def build_reader(config: TrainingConfig, sources: list[Source], files: Files) -> Reader:

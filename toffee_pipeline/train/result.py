@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 from pathlib import Path
 
 from toffee_pipeline.config.train import TrainingConfig
+from toffee_pipeline.rundir.layout import MODEL, SUMMARY
+from toffee_pipeline.rundir.run_file import Number, RunFile, write
 from toffee_pipeline.storage import Storage
 from toffee_pipeline.train.card import write_card
 from toffee_pipeline.train.tasks import Task
 from toffee_pipeline.train.trainer import Trainer
 
-FOLDER = "model"
+
+class TrainingSummary(RunFile):
+    """summary.json of a training, written when all else is. figures: of the last step."""
+
+    steps: Number
+    samples_seen: Number
+    figures: dict[str, float]
 
 
 def write_result(config: TrainingConfig, storage: Storage, task: Task, trainer: Trainer) -> None:
@@ -26,8 +33,9 @@ def write_result(config: TrainingConfig, storage: Storage, task: Task, trainer: 
     with tempfile.TemporaryDirectory() as local:
         folder = Path(local)
         task.save(network.eval(), folder)
-        facts = {"steps": trainer.step, "samples_seen": trainer.step * config.train.batch_size, **trainer.figures}
-        write_card(folder, config.job, config, facts)
+        seen = trainer.step * config.train.batch_size
+        summary = TrainingSummary(steps=trainer.step, samples_seen=seen, figures=trainer.figures)
+        write_card(folder, config.job, config, {"steps": trainer.step, "samples_seen": seen, **trainer.figures})
         for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-            storage.put_file(f"{FOLDER}/{path.relative_to(folder).as_posix()}", path)
-    storage.put("summary.json", json.dumps(facts, indent=2).encode())
+            storage.put_file(f"{MODEL}/{path.relative_to(folder).as_posix()}", path)
+    write(storage, SUMMARY, summary)

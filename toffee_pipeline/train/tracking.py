@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import tempfile
 from pathlib import Path
@@ -15,17 +14,23 @@ from torch.utils.tensorboard import SummaryWriter
 from toffee_pipeline.config.train import TrackingConfig
 from toffee_pipeline.errors import MissingKey, TrackerError
 from toffee_pipeline.images import encode_png
+from toffee_pipeline.rundir.layout import TENSORBOARD, TRACKING
+from toffee_pipeline.rundir.run_file import RunFile, read, write
 from toffee_pipeline.storage import Storage
 from toffee_pipeline.train.tracking_services import SERVICES, Service
 
 __all__ = ["Tracker", "TrackerError"]
 
-IDS = "tracking.json"
-"""Ids of the runs at the services, so that a resumed training continues them."""
-FOLDER = "tensorboard"
-EVENT_FILE = re.compile(FOLDER + r"/events\.out\.tfevents\.(\d+)")
+EVENT_FILE = re.compile(TENSORBOARD + r"/events\.out\.tfevents\.(\d+)")
 MAX_FILE_BYTES = 16 * 2**20
 """An event file above this is closed: object stores cannot append, so each flush copies the whole open file."""
+
+
+class TrackingIds(RunFile):
+    """Ids of the runs at the services, so that a resumed training continues them."""
+
+    wandb: str | None = None
+    mlflow: str | None = None
 
 
 class Tracker:
@@ -81,16 +86,17 @@ class Tracker:
 
 def _open_services(config: TrackingConfig, storage: Storage, run_name: str, settings: dict[str, Any]) -> list[Service]:
     try:
-        ids = json.loads(storage.get(IDS))
+        ids = read(storage, TRACKING, TrackingIds)
     except MissingKey:
-        ids = {}
+        ids = TrackingIds()
     services: list[Service] = []
     for name in (name for name in SERVICES if getattr(config, name)):
-        service = SERVICES[name](config.project, run_name, settings, ids.get(name))
+        known = getattr(ids, name)
+        service = SERVICES[name](config.project, run_name, settings, known)
         services.append(service)
-        if service.id != ids.get(name):
-            ids[name] = service.id
-            storage.put(IDS, json.dumps(ids).encode())
+        if service.id != known:
+            ids = ids.model_copy(update={name: service.id})
+            write(storage, TRACKING, ids)
     return services
 
 
@@ -103,7 +109,7 @@ class _TensorBoard:
     def __init__(self, storage: Storage, settings: dict[str, Any], start_step: int) -> None:
         self._storage = storage
         self._folder = tempfile.TemporaryDirectory(prefix="toffee-tensorboard-")
-        known = (EVENT_FILE.fullmatch(key) for key, _ in storage.list(f"{FOLDER}/"))
+        known = (EVENT_FILE.fullmatch(key) for key, _ in storage.list(f"{TENSORBOARD}/"))
         self._number = max((int(name[1]) for name in known if name), default=0)
         # From this step on, TensorBoard forgets what earlier files say.
         self._open(purge_step=start_step + 1 if start_step else 0)
@@ -129,7 +135,7 @@ class _TensorBoard:
         num_bytes = self._path.stat().st_size
         if num_bytes == self._copied_bytes:
             return
-        self._storage.put_file(f"{FOLDER}/events.out.tfevents.{self._number:06d}", self._path)
+        self._storage.put_file(f"{TENSORBOARD}/events.out.tfevents.{self._number:06d}", self._path)
         self._copied_bytes = num_bytes
         if num_bytes > MAX_FILE_BYTES:
             self._writer.close()

@@ -15,11 +15,18 @@ import numpy as np
 
 from toffee_pipeline.config.train import TrackingConfig
 from toffee_pipeline.errors import TrackerError
-from toffee_pipeline.rundir.description import flatten
 
 logger = logging.getLogger(__name__)
 MLFLOW_BATCH = 100
 """Parameters of one request."""
+
+
+def _flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Dotted keys to values."""
+    flat: dict[str, Any] = {}
+    for key, value in tree.items():
+        flat |= _flatten(value, f"{prefix}{key}.") if isinstance(value, dict) and value else {prefix + key: value}
+    return flat
 
 
 class Service(Protocol):
@@ -105,7 +112,7 @@ class MLflow:
         experiment_id = known.experiment_id if known else self._client.create_experiment(experiment)
         run_id: str = self._client.create_run(experiment_id, run_name=run_name).info.run_id
         limit = self._mlflow.utils.validation.MAX_PARAM_VAL_LENGTH
-        params = [self._mlflow.entities.Param(key, str(value)[:limit]) for key, value in flatten(settings).items()]
+        params = [self._mlflow.entities.Param(key, str(value)[:limit]) for key, value in _flatten(settings).items()]
         for start in range(0, len(params), MLFLOW_BATCH):
             self._client.log_batch(run_id, params=params[start : start + MLFLOW_BATCH])
         return run_id

@@ -14,12 +14,15 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.helpers.s3 import CREDENTIALS, s3_server
+from toffee_pipeline.config.load import load_config
 from toffee_pipeline.config.train import DataConfig
-from toffee_pipeline.errors import BrokenFile, DataError, ImageError, StorageError
+from toffee_pipeline.errors import BrokenFile, DataError, ImageError, NoRun, StorageError
 from toffee_pipeline.images import MAX_BYTES, decode, decode_depth, decode_mask, encode, encode_png
 from toffee_pipeline.nano.world import BACKGROUNDS, View, make_toy, render
 from toffee_pipeline.nano.world_samples import NUM_HELD_OUT, draw_views
+from toffee_pipeline.plan.plan import Plan
 from toffee_pipeline.rundir.commit import data_files
+from toffee_pipeline.rundir.description import GenerationRun, claim
 from toffee_pipeline.storage import open_storage
 from toffee_pipeline.train.data.sources import make_source
 
@@ -291,7 +294,7 @@ class TestRunPairs:
         """A copy of a shard of the run, changed."""
         folder = tmp_path / "copy"
         storage, copy = open_storage(str(run_dir)), open_storage(str(folder))
-        for key, _ in storage.list("_manifests/"):
+        for key in ("run.json", *(key for key, _ in storage.list("_manifests/"))):
             copy.put(key, storage.get(key))
         file = source("run", folder).files()[0]
         copy.put(file, change(storage.get(file)))
@@ -338,8 +341,12 @@ class TestRunPairs:
             list(self.rewritten(run_dir, tmp_path, without_columns))
 
     def test_no_pairs_is_one_line(self, tmp_path):
-        with pytest.raises(DataError, match="no committed shard with accepted pairs; format=run is the output of"):
+        with pytest.raises(NoRun, match="run.json: no such file; a run directory of jobs/generate.py is expected"):
             source("run", tmp_path / "nowhere").files()
+        config = load_config("nano")
+        claim(open_storage(str(tmp_path / "run")), GenerationRun.of(config, Plan(config), {}))
+        with pytest.raises(DataError, match="no committed shard with accepted pairs; format=run is the output of"):
+            source("run", tmp_path / "run").files()
 
 
 @pytest.fixture

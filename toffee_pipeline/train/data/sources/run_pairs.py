@@ -14,6 +14,7 @@ from toffee_pipeline.config.train import RunSource
 from toffee_pipeline.errors import BrokenFile, DataError, ImageError
 from toffee_pipeline.images import black_out, decode, decode_depth, decode_mask
 from toffee_pipeline.rundir.commit import read_manifests
+from toffee_pipeline.rundir.description import read_run
 from toffee_pipeline.schema import DATA
 from toffee_pipeline.storage import open_storage
 from toffee_pipeline.train.data.records import Record
@@ -29,9 +30,10 @@ class RunPairs:
         self._storage = open_storage(config.path, config.endpoint_url)
 
     def files(self) -> list[str]:
-        """Keys of the Parquet files, by shard number. Raises StorageError also for a damaged manifest."""
-        entries = [entry for manifest in read_manifests(self._storage) for entry in manifest["files"]]
-        keys: list[str] = [entry["key"] for entry in entries if entry["folder"] == "data"]
+        """Keys of the Parquet files, by shard number. Raises as `read_run` and `read_manifests`."""
+        read_run(self._storage)
+        files = [file for manifest in read_manifests(self._storage) for file in manifest.files]
+        keys = [file.key for file in files if file.folder == "data"]
         if not keys:
             raise DataError(
                 f"{self._storage.uri}: no committed shard with accepted pairs; "

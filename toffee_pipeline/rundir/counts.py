@@ -1,0 +1,55 @@
+"""What became of pairs, in numbers: of one shard, of a run so far, of a run that has ended."""
+
+from __future__ import annotations
+
+from toffee_pipeline.rundir.run_file import Number, Part, RunFile, Seconds
+
+
+class StageFigures(Part):
+    """What a stage did. rows: samples; seconds: of computing; gpu_seconds: these times the GPUs that its actor held."""
+
+    rows: Number = 0
+    seconds: Seconds = 0.0
+    gpu_seconds: Seconds = 0.0
+
+    def __add__(self, other: StageFigures) -> StageFigures:
+        return StageFigures(
+            rows=self.rows + other.rows,
+            seconds=self.seconds + other.seconds,
+            gpu_seconds=self.gpu_seconds + other.gpu_seconds,
+        )
+
+
+class ShardCounts(Part):
+    """Pairs: planned = accepted + the sum of rejected + failed."""
+
+    planned: Number = 0
+    accepted: Number = 0
+    rejected: dict[str, Number] = {}
+    """By reason (`schema.REASONS`)."""
+    failed: Number = 0
+    errors: dict[str, Number] = {}
+    """Message -> failed pairs."""
+    by_kind: dict[str, dict[str, Number]] = {}
+    """Kind -> "planned" and each status -> pairs."""
+    by_category: dict[str, dict[str, Number]] = {}
+    stages: dict[str, StageFigures] = {}
+    num_bytes: Number = 0
+    """Of the Parquet files."""
+
+    @property
+    def gpu_seconds(self) -> float:
+        return sum(figures.gpu_seconds for figures in self.stages.values())
+
+
+class RunCounts(ShardCounts):
+    """Sums over shards."""
+
+    shards: Number = 0
+
+
+class Summary(RunFile, RunCounts):
+    """summary.json of a generation, written when all else is. elapsed_s, pairs_per_s: of its last start."""
+
+    elapsed_s: Seconds
+    pairs_per_s: Seconds

@@ -1,0 +1,70 @@
+"""What the JSON files of a run directory have in common: frozen models with a version, read with one clear line."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from toffee_pipeline.errors import DamagedFile, OtherVersion
+from toffee_pipeline.rundir.layout import LAYOUT_VERSION
+from toffee_pipeline.storage import Storage
+
+Number = Annotated[int, Field(ge=0, lt=2**63)]
+Seconds = Annotated[float, Field(ge=0, le=1e15)]
+MAX_CHARACTERS = 300
+
+
+class Part(BaseModel):
+    """A part of a file. A key that this code does not know is of later code with the same layout, and is ignored."""
+
+    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
+
+
+class RunFile(Part):
+    """A JSON file."""
+
+    version: int = LAYOUT_VERSION
+
+    def encode(self) -> bytes:
+        return self.model_dump_json(indent=1).encode()
+
+
+class _Version(BaseModel):
+    version: int = 1
+
+
+F = TypeVar("F", bound=RunFile)
+
+
+def decode(kind: type[F], data: bytes, name: str) -> F:
+    """What `encode` made. name: of the file, for messages.
+
+    Raises:
+        OtherVersion: another layout's, which nothing more is read of.
+        DamagedFile: not such a file; the message names the key and what is wrong with it.
+    """
+    try:
+        version = _Version.model_validate_json(data, strict=True).version
+        if version != LAYOUT_VERSION:
+            raise OtherVersion(f"{name}: layout version {version}, this code reads {LAYOUT_VERSION}")
+        return kind.model_validate_json(data, strict=True)
+    except ValidationError as error:
+        raise DamagedFile(f"{name}: damaged: {_complaint(error)}") from error
+
+
+def read(storage: Storage, key: str, kind: type[F]) -> F:
+    """The file under `key`. Raises as `decode`, and MissingKey."""
+    return decode(kind, storage.get(key), storage.path_for(key))
+
+
+def write(storage: Storage, key: str, file: RunFile) -> None:
+    """Writes or replaces the file under `key`."""
+    storage.put(key, file.encode())
+
+
+def _complaint(error: ValidationError) -> str:
+    first: Any = error.errors(include_url=False)[0]
+    place = ".".join(map(str, first["loc"]))
+    message = " ".join(f"{place}: {first['msg']}".removeprefix(": ").split())
+    return message if len(message) <= MAX_CHARACTERS else f"{message[:MAX_CHARACTERS]} ..."
