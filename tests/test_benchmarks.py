@@ -24,8 +24,8 @@ def test_the_stub_stage_decides_every_pair_and_leaves_no_image_out(nano):
     config = nano("pairs.count=9", "subjects_per_shard=3")
     chain = StageChain(config, list(STUB_STAGES.values()), lambda *_: None, NoGuard())
     shard = chain(Shard.from_plan(Plan(config), 0))
-    counts = count(shard)
-    assert (counts["accepted"], counts["rejected"], counts["failed"]) == (6, {"low_dino": 3}, 0)
+    counts = count(shard, config, num_bytes=0)
+    assert (counts.accepted, counts.rejected, counts.failed) == (6, {"low_dino": 3}, 0)
     assert all(state.input and state.target and state.draft for state in shard.pairs)
 
 
