@@ -27,7 +27,7 @@ PUBLISHED = {
 CLASSES = {config.job: config for config in (RefinerTraining, ViewGeneratorTraining, ToffeeNetTraining)}
 
 
-WORLD, PHOTOS = {"format": "world"}, {"format": "webdataset", "path": "cc3m"}
+WORLD, PHOTOS = {"format": "world"}, {"format": "webdataset", "path": "/data/cc3m"}
 
 
 def config_of(task: str, models: dict, sources: tuple[dict, ...] = (WORLD,)) -> TrainingConfig:
@@ -91,7 +91,7 @@ class TestText:
         assert "not on photographs" in text
         write_card(weights, "train_refiner", config_of("train_refiner", UNTRAINED, (WORLD, PHOTOS)), FACTS)
         text = split(weights)[1]
-        assert "photographs" not in text and "- world: 12,000 subjects" in text and "- webdataset: `cc3m`" in text
+        assert "photographs" not in text and "- world: 12,000 subjects" in text and "- webdataset: `/data/cc3m`" in text
 
     def test_loss_is_left_out_where_it_is_not_known(self, weights):
         write_card(weights, "train_refiner", config_of("train_refiner", UNTRAINED), {"steps": 1, "samples_seen": 32})
