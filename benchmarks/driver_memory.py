@@ -28,7 +28,6 @@ from toffee_pipeline.on_ray.placement import SPARE_CPUS
 
 BAR = 1.10
 ROOT = str(Path(__file__).parents[1])
-NO_WEIGHTS = tuple(f"models.{role}.weights=untrained" for role in ("vae", "dino", "refiner", "clip", "filter_dino"))
 
 
 def drive(num_pairs: int, subjects_per_shard: int) -> dict[str, Any]:
@@ -37,7 +36,7 @@ def drive(num_pairs: int, subjects_per_shard: int) -> dict[str, Any]:
     import ray
 
     sizes = (f"pairs.count={num_pairs}", f"subjects_per_shard={subjects_per_shard}")
-    config = load_config("nano", ("placement=fused", "fused.num_actors=1", *sizes, *NO_WEIGHTS))
+    config = load_config("nano", ("placement=fused", "fused.num_actors=1", *sizes))
     before = peak_rss_bytes()
     ray.init(
         address="local",
