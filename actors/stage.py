@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, ClassVar, Protocol, TypeVar
 
 from actors.guard import Guard, halving
-from actors.shard import Shard, present
+from actors.shard import Shard
 from toffee_pipeline.config.generate import RunConfig
 from toffee_pipeline.errors import SampleError
 from toffee_pipeline.filters import Reason
@@ -52,7 +52,9 @@ class Stage(ABC):
 
     @property
     def models(self) -> ModelSet:
-        return present(self._models)
+        if self._models is None:
+            raise RuntimeError(f"stage {self.name} asks for a model and names no roles")
+        return self._models
 
     def load(self) -> None:
         """Loads its models now, so that no micro-batch's seconds and time limit pay for it."""
