@@ -19,7 +19,7 @@ from actors.stage import StageTable
 from toffee_pipeline.config.generate import RunConfig
 from toffee_pipeline.console.clock import clock
 from toffee_pipeline.console.generation import GenerationDisplay
-from toffee_pipeline.console.options import Job, job_options, stop_politely
+from toffee_pipeline.console.options import Job, job_options
 from toffee_pipeline.models.roles import describe_roles, require_weights
 from toffee_pipeline.on_ray.metrics import RayMetricSink
 from toffee_pipeline.on_ray.session import refuse_relative_output
@@ -27,10 +27,12 @@ from toffee_pipeline.plan.catalog import PACKAGED
 from toffee_pipeline.plan.plan import Plan
 from toffee_pipeline.report.live import LiveReport
 from toffee_pipeline.report.page import REPORT, write_report
+from toffee_pipeline.rundir.at_work import at_work
 from toffee_pipeline.rundir.commit import committed_shards, delete_orphans
 from toffee_pipeline.rundir.counts import RunCounts, Summary
-from toffee_pipeline.rundir.description import GenerationRun, claim
+from toffee_pipeline.rundir.description import GenerationRun
 from toffee_pipeline.rundir.failures import FailureLimit
+from toffee_pipeline.rundir.inputs import claim_generation
 from toffee_pipeline.rundir.layout import SUMMARY
 from toffee_pipeline.rundir.lease import Lease
 from toffee_pipeline.rundir.publish import RunMetrics
@@ -69,15 +71,12 @@ def generate(
         click.echo(f"  {role}: {source}")
     if dry_run:
         return None
-    known = claim(storage, GenerationRun.of(config, plan, roles))
+    known = claim_generation(storage, GenerationRun.of(config, plan, roles), plan)
     if storage.exists(SUMMARY) and not _missing(storage, plan):
         click.echo(f"nothing to do: all {len(plan)} shards of {storage.uri} are committed")
         return read(storage, SUMMARY, Summary)
-    try:
-        with Lease(storage, config.output.lease_s, click.echo) as lease:
-            return _compute(storage, config, plan, known, lease, stages)
-    except KeyboardInterrupt:
-        stop_politely(f"stopped: what is committed stays in {storage.uri}; run the same command again to go on")
+    with at_work(storage, click.echo, lambda: "what is committed stays", config.output.lease_s) as lease:
+        return _compute(storage, config, plan, known, lease, stages)
 
 
 def _missing(storage: Storage, plan: Plan) -> list[int]:

@@ -11,8 +11,9 @@ from actors.shard import Shard
 from actors.stage import StageTable
 from actors.stage_counts import StageCounts
 from actors.write import Write
-from toffee_pipeline.plan.plan import Plan
 from toffee_pipeline.rundir.counts import ShardCounts
+from toffee_pipeline.rundir.inputs import stored_plan
+from toffee_pipeline.storage import open_storage
 
 
 def run(stages: StageTable, context: RunContext, shards: Sequence[int]) -> Generator[ShardCounts]:
@@ -23,7 +24,8 @@ def run(stages: StageTable, context: RunContext, shards: Sequence[int]) -> Gener
         stage_counts.add(stage, rows, seconds)
         context.show(stage_counts.snapshot())
 
-    plan, write = Plan(config), Write(config, context.output)
+    plan = stored_plan(open_storage(context.output, config.output.endpoint_url), config)
+    write = Write(config, context.output)
     num_threads = max(1, int(config.fused.num_cpus))
     chain = StageChain(config, list(stages.values()), progress, NoGuard(), num_threads=num_threads)
     for index in shards:

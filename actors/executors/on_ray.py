@@ -152,7 +152,7 @@ def _dataset(
     context.autoscaling_config.actor_pool_util_upscaling_threshold = 1.0
     context.custom_execution_callback_classes = [watch.callback()]
     dataset = ray.data.range(len(shards), override_num_blocks=len(shards)).map(
-        read_row, fn_args=(config.model_dump_json(), shards)
+        read_row, fn_args=(config.model_dump_json(), output, shards)
     )
     for pool, arguments in actors:
         with warnings.catch_warnings():

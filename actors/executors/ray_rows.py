@@ -21,19 +21,22 @@ from toffee_pipeline.config.generate import RunConfig
 from toffee_pipeline.config.stages import IMAGE_STAGES, MODEL_STAGES
 from toffee_pipeline.on_ray.metrics import RayMetricSink
 from toffee_pipeline.plan.plan import Plan
+from toffee_pipeline.rundir.inputs import stored_plan
+from toffee_pipeline.storage import open_storage
 
 _sink = functools.cache(RayMetricSink)
 
 
 @functools.lru_cache(maxsize=1)
-def _plan(config_json: str) -> Plan:
-    return Plan(RunConfig.model_validate_json(config_json))
+def _plan(config_json: str, output: str) -> Plan:
+    config = RunConfig.model_validate_json(config_json)
+    return stored_plan(open_storage(output, config.output.endpoint_url), config)
 
 
-def read_row(row: dict[str, Any], config_json: str, shards: Sequence[int]) -> dict[str, Any]:
+def read_row(row: dict[str, Any], config_json: str, output: str, shards: Sequence[int]) -> dict[str, Any]:
     """Plans the shard of a row where it is computed, so that nothing but an index travels there."""
     index = shards[row["id"]]
-    return {"shard": index, "data": shard_to_bytes(Shard.from_plan(_plan(config_json), index))}
+    return {"shard": index, "data": shard_to_bytes(Shard.from_plan(_plan(config_json, output), index))}
 
 
 class RayChain:

@@ -122,7 +122,7 @@ def test_toffeenet_learns_from_a_run_and_stock_classes_load_its_parts(tmp_path):
     assert any(name.startswith("ip_adapter.") for name in adapter)
     refused = train(train_toffeenet, tmp_path / "other", f"data.sources=[{{format: run, path: '{tmp_path}/none'}}]")
     assert refused.exit_code == 2
-    assert "no committed shard" in refused.output
+    assert "none/run.json: no such file; a run directory of jobs/generate.py is expected" in refused.output
 
 
 def test_a_run_on_s3_with_its_data_and_its_cache_there(s3):

@@ -36,8 +36,8 @@ class Job(click.Command):
                 _end_quietly()
             click.echo(f"error: {error}", err=True)
             sys.exit(2)
-        except KeyboardInterrupt:
-            stop_politely("interrupted")
+        except KeyboardInterrupt as error:
+            stop_politely(str(error) or "interrupted")
 
 
 def job_options(default_config: str, config_class: type[Any] = RunConfig) -> Callable[[F], F]:

@@ -73,12 +73,13 @@ class Plan:
 
     @cached_property
     def hash(self) -> str:
-        """Of everything that decides the plan's content, the catalogue's and folder's included."""
+        """Of everything that decides the plan's content, the catalogue's and folder's included. A setting at its
+        default does not count, so that one which is added later changes no plan."""
         content = {
             "version": PLAN_VERSION,
             "seed": self.config.seed,
-            "subjects": self.config.subjects.model_dump(mode="json", exclude={"path"}),
-            "pairs": self.config.pairs.model_dump(mode="json"),
+            "subjects": self.config.subjects.model_dump(mode="json", exclude={"path"}, exclude_defaults=True),
+            "pairs": self.config.pairs.model_dump(mode="json", exclude_defaults=True),
             "subjects_per_shard": self.config.subjects_per_shard,
             "catalog": self.catalog.digest,
             "images": None if self.images is None else hashlib.sha256(to_lines(self.images)).hexdigest(),

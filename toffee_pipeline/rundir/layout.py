@@ -14,6 +14,7 @@ of a JSON file means, changes: what other code wrote is then left alone. A new k
 RUN = "run.json"
 SUMMARY = "summary.json"
 LEASE = "_lease.json"
+IMAGES = "inputs/images.jsonl.gz"
 REPORT = "report/index.html"
 DATA_FOLDERS = ("data", "rejected", "ledger")
 SHARD_FILE = re.compile(r"(data|rejected|ledger)/shard-(\d{6,})-[0-9a-f]+\.parquet")

@@ -12,6 +12,7 @@ from toffee_pipeline.plan.plan import Plan
 from toffee_pipeline.rundir.commit import committed_shards, delete_orphans, shard_files, shard_of
 from toffee_pipeline.rundir.counts import Summary
 from toffee_pipeline.rundir.description import GenerationRun, read_run
+from toffee_pipeline.rundir.inputs import stored_plan
 from toffee_pipeline.rundir.layout import RUN, SUMMARY, manifest_key
 from toffee_pipeline.rundir.lease import Lease, current_holder
 from toffee_pipeline.rundir.run_file import read
@@ -52,7 +53,7 @@ def verify(storage: Storage) -> Report:
     Raises:
         NoRun: no run.json, or one whose plan this code cannot make again.
         OtherVersion: the run is of another layout or schema.
-        PlanError, CatalogError: the plan cannot be made here, for instance without the run's folder of images.
+        PlanError, CatalogError: the plan cannot be made here, for instance without the run's own catalogue.
         OSError: the store failed; that says nothing about the run.
     """
     run = read_run(storage)
@@ -105,11 +106,11 @@ def repair(storage: Storage, say: Callable[[str], None] = print) -> Report:
 
 
 def _plan_of(storage: Storage, run: GenerationRun) -> Plan:
-    plan = Plan(run.config)
+    plan = stored_plan(storage, run.config)
     if (run.plan_hash, run.num_pairs, run.num_shards) != (plan.hash, plan.num_pairs, len(plan)):
         raise NoRun(
             f"{storage.path_for(RUN)}: plan {run.plan_hash}, but its config makes plan {plan.hash} here; check the run "
-            "with the version, the catalogue and the folder of images that it was made with"
+            "with the version and the catalogue that it was made with"
         )
     return plan
 

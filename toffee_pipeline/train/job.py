@@ -8,11 +8,11 @@ import json
 import click
 
 from toffee_pipeline.config.train import TrainingConfig
-from toffee_pipeline.console.options import stop_politely
 from toffee_pipeline.console.training import CacheDisplay, TrainingDisplay
 from toffee_pipeline.errors import TrainingFailed
 from toffee_pipeline.models.weights import describe_weights
 from toffee_pipeline.on_ray.session import refuse_relative_output
+from toffee_pipeline.rundir.at_work import at_work
 from toffee_pipeline.rundir.description import C, TrainingFiles, TrainingRun, claim
 from toffee_pipeline.rundir.layout import MODEL, SUMMARY, TENSORBOARD
 from toffee_pipeline.rundir.run_file import read
@@ -48,7 +48,8 @@ def run_training(config: TrainingConfig, output: str, dry_run: bool) -> None:
         steps = steps_saved(storage)[-1]
         click.echo(f"nothing to do: {steps} steps are done; the network is {storage.path_for(MODEL)}")
         return
-    train(config, storage, sources, files)
+    with at_work(storage, click.echo, lambda: _kept(storage)):
+        train(config, storage, sources, files)
     conclude(storage)
 
 
@@ -67,7 +68,7 @@ def is_done(storage: Storage, config: TrainingConfig) -> bool:
 def train(config: TrainingConfig, storage: Storage, sources: list[Source], files: Files) -> None:
     """Fills the cache, and trains on from the last checkpoint to the result.
 
-    Ends the process with exit code 130 after Ctrl-C. Raises TrainingFailed, which names the last checkpoint.
+    Raises KeyboardInterrupt after Ctrl-C, and TrainingFailed, which names the last checkpoint.
     """
     if steps := steps_saved(storage):
         click.echo(f"resuming at step {steps[-1]}")
@@ -75,15 +76,18 @@ def train(config: TrainingConfig, storage: Storage, sources: list[Source], files
         reader = build_reader(config, sources, files)
         with TrainingDisplay(config.train.max_steps) as display:
             launch(config, storage, reader, display)
-    except (KeyboardInterrupt, Stopped):
+    except (KeyboardInterrupt, Stopped) as error:
         if not is_done(storage, config):
-            steps = steps_saved(storage)
-            kept = f"step {steps[-1]} is saved" if steps else "nothing is saved yet"
-            stop_politely(f"stopped: {kept} in {storage.uri}; run the same command again to go on")
+            raise KeyboardInterrupt from error
     except (TrainingFailed, OSError) as error:
         steps = steps_saved(storage)
         kept = f"step {steps[-1]}" if steps else "none"
         raise TrainingFailed(f"{error} [last checkpoint: {kept}]") from error
+
+
+def _kept(storage: Storage) -> str:
+    steps = steps_saved(storage)
+    return f"step {steps[-1]} is saved" if steps else "nothing is saved yet"
 
 
 def conclude(storage: Storage) -> None:
