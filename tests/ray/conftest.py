@@ -33,6 +33,7 @@ def cluster(ray_home):
     """A cluster that cluster/one_node.sh started, whose Ray no test ends. Its GPU is there in name alone."""
     environment, ports = with_ray(ray_home), free_ports()
     environment["RAY_metrics_report_interval_ms"] = "2000"
+    environment["RAY_DATA_AUTOSCALING_REQUEST_EXPIRE_TIME_S"] = "5"  # a killed job's claim on the CPUs
     flags = ("--num-cpus=8", "--num-gpus=1")
     with one_node(environment, Path(ray_home["HOME"]) / "one_node.log", ports, *flags):
         yield Cluster(environment, ports, Path(ray_home["RAY_TMPDIR"]))
