@@ -133,7 +133,7 @@ def finish(storage: Storage, run: GenerationRun, elapsed_s: float, pairs_per_s: 
     check_counts(counts, run)
     summary = Summary(**counts.model_dump(), elapsed_s=elapsed_s, pairs_per_s=pairs_per_s)
     delete_orphans(storage, run)  # every shard is committed, so that nothing unreferenced can become data any more
-    write_report(storage, summary.model_dump(mode="json"), run.model_dump(mode="json"))
+    write_report(storage, run, summary)
     write(storage, SUMMARY, summary)
     return summary
 

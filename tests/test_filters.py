@@ -49,7 +49,6 @@ def test_the_tables_agree_with_settings_roles_and_columns():
 
 
 def test_a_reason_is_explained_with_the_runs_own_threshold():
-    config = {"stages": {"judge": {"min_clip": 0.25}}}
-    assert REASONS["low_clip"].explain(config) == "the target does not follow its prompt: CLIP below 0.25"
-    assert REASONS["low_clip"].explain({}).endswith("CLIP below the threshold")
-    assert REASONS["no_mask"].explain(config) == "the subject was not found in its image"
+    stages = StagesConfig(judge=JudgeConfig(min_clip=0.25))
+    assert REASONS["low_clip"].explain(stages) == "the target does not follow its prompt: CLIP below 0.25"
+    assert REASONS["no_mask"].explain(stages) == "the subject was not found in its image"

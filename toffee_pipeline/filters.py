@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
-from toffee_pipeline.config.stages import JudgeConfig, SegmentConfig
+from toffee_pipeline.config.stages import JudgeConfig, SegmentConfig, StagesConfig
 
 Reason = str
 """One of `REASONS`."""
@@ -36,10 +36,9 @@ class Rejection:
         threshold: float | None = getattr(settings, self.key)
         return threshold is not None and (value > threshold if self.above else value < threshold)
 
-    def explain(self, config: Mapping[str, Any]) -> str:
-        """The sentence, with the threshold of a run's config as JSON."""
-        threshold = config.get("stages", {}).get(self.stage, {}).get(self.key, "the threshold")
-        return f"{self.sentence} {threshold}" if self.key else self.sentence
+    def explain(self, stages: StagesConfig) -> str:
+        """The sentence, with the threshold that a run's settings hold."""
+        return f"{self.sentence} {getattr(getattr(stages, self.stage), self.key)}" if self.key else self.sentence
 
 
 @dataclass(frozen=True)

@@ -2,9 +2,9 @@
 
 import base64
 import io
-import json
 import re
 from collections import Counter
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ import pytest
 from PIL import Image
 
 from toffee_pipeline.config.base import CATEGORIES
+from toffee_pipeline.config.load import load_config
 from toffee_pipeline.config.stages import MODEL_STAGES
 from toffee_pipeline.images import encode, encode_depth, encode_mask, encode_png
 from toffee_pipeline.nano import world
@@ -22,23 +23,27 @@ from toffee_pipeline.plan.catalog import load_catalog
 from toffee_pipeline.report.cards import MAX_SHARDS, THUMBNAIL_PX, collect_cards
 from toffee_pipeline.report.page import REPORT, write_report
 from toffee_pipeline.rundir.commit import commit_shard
-from toffee_pipeline.rundir.counts import ShardCounts
+from toffee_pipeline.rundir.counts import RunCounts, ShardCounts, StageFigures, Summary
+from toffee_pipeline.rundir.description import GenerationRun
 from toffee_pipeline.schema import DATA, IMAGE_COLUMNS, LEDGER
 from toffee_pipeline.storage import LocalStorage, Storage
 
 HOSTILE = '<script>alert("x")</script>\'"><img src=x onerror=alert(1)>'
-RUN: dict[str, Any] = {
-    "config": {
-        "seed": 7,
-        "size_px": 64,
-        "placement": "fused",
-        "stages": {"judge": {"min_dino": 0.55, "min_clip": 0.25}},
-    },
-    "plan_hash": "0123456789abcdef",
-    "code_version": "0.1.0",
-    "created": "2026-01-02T03:04:05+00:00",
-    "roles": {"subject": "renderer (stand-in)", "refiner": "nano weights 77", "view": "untrained (random weights)"},
-}
+CONFIG = load_config("nano", ("seed=7", "size_px=64", "placement=fused", "stages.judge.min_dino=0.55"))
+
+
+def run_of(num_pairs: int) -> GenerationRun:
+    """A run that planned so many pairs."""
+    return GenerationRun(
+        job="generate",
+        code_version="0.1.0",
+        created=datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC),
+        config=CONFIG,
+        plan_hash="0123456789abcdef",
+        num_pairs=num_pairs,
+        num_shards=num_pairs,
+        roles={"subject": "renderer (stand-in)", "refiner": "nano weights 77", "view": "untrained (random weights)"},
+    )
 
 
 def picture(
@@ -111,32 +116,33 @@ def commit(storage: Storage, shard: int, rows: list[dict[str, Any]], keep_reject
     assert commit_shard(storage, shard, files, ShardCounts(failed=sum(row["status"] == "failed" for row in rows)))
 
 
-def summary_of(rows: list[dict[str, Any]]) -> dict[str, Any]:
+def summary_of(rows: list[dict[str, Any]]) -> Summary:
     def groups(key: str) -> dict[str, dict[str, int]]:
         found: dict[str, Counter[str]] = {}
         for row in rows:
             found.setdefault(row[key], Counter()).update(["planned", row["status"]])
         return {name: dict(counts) for name, counts in found.items()}
 
-    return {
-        "planned": len(rows),
-        "accepted": sum(row["status"] == "accepted" for row in rows),
-        "rejected": dict(Counter(row["reason"] for row in rows if row["status"] == "rejected")),
-        "failed": sum(row["status"] == "failed" for row in rows),
-        "errors": dict(Counter(row["error"] for row in rows if row["status"] == "failed")),
-        "by_kind": groups("kind"),
-        "by_category": groups("category"),
-        "stages": {stage: {"rows": len(rows), "seconds": 2.0 * len(rows)} for stage in MODEL_STAGES},
-        "elapsed_s": 90.0,
-        "pairs_per_s": 0.5,
-    }
+    return Summary(
+        planned=len(rows),
+        accepted=sum(row["status"] == "accepted" for row in rows),
+        rejected=Counter(row["reason"] for row in rows if row["status"] == "rejected"),
+        failed=sum(row["status"] == "failed" for row in rows),
+        errors=Counter(row["error"] for row in rows if row["status"] == "failed"),
+        by_kind=groups("kind"),
+        by_category=groups("category"),
+        stages={stage: StageFigures(rows=len(rows), seconds=2.0 * len(rows)) for stage in MODEL_STAGES},
+        elapsed_s=90.0,
+        pairs_per_s=0.5,
+    )
 
 
 def write(folder: Path, shards: list[list[dict[str, Any]]], **options: Any) -> str:
     storage = LocalStorage(str(folder))
     for shard, rows in enumerate(shards):
         commit(storage, shard, rows)
-    assert write_report(storage, summary_of([row for rows in shards for row in rows]), RUN, **options) == REPORT
+    summary = summary_of([row for rows in shards for row in rows])
+    assert write_report(storage, run_of(summary.planned), summary, **options) == REPORT
     return (folder / REPORT).read_text()
 
 
@@ -170,11 +176,13 @@ def test_numbers_equal_the_summary(page: str) -> None:
     assert "not accounted for" not in text
     assert "draft 11 22 s 2 s" in text
     assert f"{len(MODEL_STAGES) * 22 / 8:.3g} s model time per accepted pair" in text
+    assert "0.5 pairs per second 90 s elapsed" in text
+    assert "goes on" not in text
 
 
 def test_run_facts_and_marked_roles(page: str) -> None:
     text = text_of(page)
-    for fact in ("Seed 7", "64 × 64 px", "fused", "0123456789abcdef", "0.1.0", "2026-01-02T03:04:05+00:00"):
+    for fact in ("Seed 7", "64 × 64 px", "fused", "0123456789abcdef", "0.1.0", "Started 2026-01-02T03:04:05Z"):
         assert fact in text
     marked = re.findall(r'<span class="tag mark">(.*?)</span>', page)
     assert marked == ["renderer (stand-in)", "untrained (random weights)"]
@@ -283,14 +291,14 @@ def test_empty_run_says_so(tmp_path: Path) -> None:
     assert "No pair was accepted" in text_of(page)
     assert page.count("<article") == 1
     storage = LocalStorage(str(tmp_path / "nothing"))
-    write_report(storage, {"planned": 0, "accepted": 0, "rejected": {}, "failed": 0}, {})
+    write_report(storage, run_of(0), RunCounts())
     assert "No pair was accepted" in text_of((tmp_path / "nothing" / REPORT).read_text())
 
 
 def test_images_of_rejected_pairs_not_kept(tmp_path: Path) -> None:
     storage, rows = LocalStorage(str(tmp_path)), [fake_pair(0, "edit", "rejected")]
     commit(storage, 0, rows, keep_rejected=False)
-    write_report(storage, summary_of(rows), RUN)
+    write_report(storage, run_of(1), summary_of(rows))
     assert "output.keep_rejected" in (tmp_path / REPORT).read_text()
 
 
@@ -298,7 +306,7 @@ def test_uncommitted_files_are_not_read(tmp_path: Path) -> None:
     storage = LocalStorage(str(tmp_path))
     commit(storage, 0, [fake_pair(0, "edit")])
     storage.delete("_manifests/shard-000000.json")
-    write_report(storage, summary_of([fake_pair(0, "edit")]), RUN)
+    write_report(storage, run_of(1), summary_of([fake_pair(0, "edit")]))
     assert "<article" not in (tmp_path / REPORT).read_text()
 
 
@@ -314,10 +322,20 @@ def test_missing_and_broken_pictures_leave_the_page_whole(tmp_path: Path) -> Non
 
 def test_counts_that_do_not_add_up_are_shown(tmp_path: Path) -> None:
     storage = LocalStorage(str(tmp_path))
-    write_report(storage, {"planned": 10, "accepted": 4, "rejected": {"low_clip": 1}, "failed": 2}, {})
+    write_report(storage, run_of(10), RunCounts(planned=10, accepted=4, rejected={"low_clip": 1}, failed=2))
     assert "not accounted for 3 30.0 %" in text_of((tmp_path / REPORT).read_text())
+
+
+def test_a_run_that_goes_on_tells_what_is_computed_and_what_is_to_come(tmp_path: Path) -> None:
+    counts = RunCounts(planned=8, accepted=7, failed=1, by_kind={"edit": {"planned": 8, "accepted": 7, "failed": 1}})
+    write_report(LocalStorage(str(tmp_path)), run_of(20), counts)
+    text = text_of((tmp_path / REPORT).read_text())
+    assert "The run goes on: 12 of 20 pairs are still to come." in text
+    assert "7 accepted pairs 87.5 % of 8 computed so far" in text
+    assert "planned 20 100.0 %" in text and "to come 12 60.0 % not computed yet" in text
+    assert "Kind accepted computed share edit 7 8 87.5 %" in text
+    assert "not accounted for" not in text and "elapsed" not in text
 
 
 def test_fake_rows_have_every_column() -> None:
     assert set(fake_pair(0, "edit")) == {*IMAGE_COLUMNS, *DATA.names, *LEDGER.names}
-    assert json.dumps(summary_of([fake_pair(0, "edit")]))

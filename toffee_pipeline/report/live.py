@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
 
 from toffee_pipeline.report.page import write_report
 from toffee_pipeline.rundir.description import GenerationRun
@@ -31,14 +30,11 @@ class LiveReport:
     def update(self, totals: Totals) -> None:
         """Call it after each shard with the sums over all that are committed, also by earlier starts."""
         began = time.monotonic()
-        left = self._run.num_pairs - totals.planned
-        if not self._every_s or began < self._due or not left:  # at the end the job writes the full page
+        is_whole = totals.planned == self._run.num_pairs  # at the end the job writes the full page
+        if not self._every_s or began < self._due or is_whole:
             return
-        summary = totals.counts().model_dump(mode="json")
-        as_of = datetime.now(UTC).isoformat(timespec="seconds")
-        summary |= {"planned": self._run.num_pairs, "left": left, "as_of": as_of}
         try:
-            write_report(self._storage, summary, self._run.model_dump(mode="json"), max_failed=0)
+            write_report(self._storage, self._run, totals.counts(), max_failed=0)
         except OSError as error:
             self._say(f"the report is not rebuilt yet: {error}")
         ended = time.monotonic()

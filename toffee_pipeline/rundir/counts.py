@@ -26,7 +26,7 @@ class ShardCounts(Part):
     planned: Number = 0
     accepted: Number = 0
     rejected: dict[str, Number] = {}
-    """By reason (`schema.REASONS`)."""
+    """By reason (`filters.REASONS`)."""
     failed: Number = 0
     errors: dict[str, Number] = {}
     """Message -> failed pairs."""
