@@ -7,6 +7,7 @@ import pytest
 
 from toffee_pipeline.console.generation import GenerationDisplay
 from toffee_pipeline.console.training import CacheDisplay, TrainingDisplay
+from toffee_pipeline.rundir.counts import ShardCounts
 
 FIGURES = {"step": 120, "loss": 0.3141, "lr": 1e-3, "images_per_s": 40.23, "grad_norm": 0.8, "broken": 2}
 TEXT = "120/1000 steps, loss 0.3141, lr 1.00e-03, 40.2 images/s, gradient norm 0.800, 2 broken samples, "
@@ -69,7 +70,7 @@ class TestGeneration:
         stream = io.StringIO()
         with GenerationDisplay(100, 40, stream, now) as display:
             now.seconds += 20
-            display.add_shard({"planned": 10, "accepted": 7})
+            display.add_shard(ShardCounts(planned=10, accepted=7))
             display.update({"draft": (12, 3.0), "score": (10, 1.0)})
         first, last = stream.getvalue().splitlines()
         assert first == last
