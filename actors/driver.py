@@ -1,0 +1,136 @@
+"""What the driver of a run does: says what comes, computes the missing shards, follows them, finishes the run."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from contextlib import closing
+
+import click
+
+from actors.context import RunContext
+from actors.executors import run
+from actors.stage import StageTable
+from toffee_pipeline.config.generate import RunConfig
+from toffee_pipeline.console.clock import clock
+from toffee_pipeline.console.generation import GenerationDisplay
+from toffee_pipeline.on_ray.metrics import RayMetricSink
+from toffee_pipeline.plan.catalog import PACKAGED
+from toffee_pipeline.plan.plan import Plan
+from toffee_pipeline.report.live import LiveReport
+from toffee_pipeline.report.page import REPORT, write_report
+from toffee_pipeline.rundir.commit import committed_shards, delete_orphans
+from toffee_pipeline.rundir.counts import RunCounts, Summary
+from toffee_pipeline.rundir.description import GenerationRun
+from toffee_pipeline.rundir.failures import FailureLimit
+from toffee_pipeline.rundir.layout import SUMMARY
+from toffee_pipeline.rundir.lease import Lease
+from toffee_pipeline.rundir.publish import RunMetrics
+from toffee_pipeline.rundir.run_file import write
+from toffee_pipeline.rundir.totals import Totals, total
+from toffee_pipeline.storage import Storage
+
+
+def announce(plan: Plan, roles: Mapping[str, str]) -> None:
+    """Says what a run would do, with whom, and what of the user's material is left out.
+
+    Raises CatalogError where a prompt of the user's own catalogue does not fit the text encoder.
+    """
+    config = plan.config
+    click.echo(
+        f"{plan.num_pairs} pairs of {plan.num_subjects} subjects in {len(plan)} shards, "
+        f"placement {config.placement}, plan {plan.hash}"
+    )
+    notes = plan.notes
+    if config.subjects.catalog not in PACKAGED:
+        from toffee_pipeline.models.prompts import check_prompts  # seconds that only a catalogue of one's own need cost
+
+        notes += check_prompts(plan.catalog, config.models.sdxl)
+    for note in notes:
+        click.echo(note, err=True)
+    for role, source in roles.items():
+        click.echo(f"  {role}: {source}")
+
+
+def missing_shards(storage: Storage, plan: Plan) -> list[int]:
+    """Planned shards without a manifest."""
+    done = committed_shards(storage)
+    return [index for index in range(len(plan)) if index not in done]
+
+
+def compute(
+    stages: StageTable, storage: Storage, config: RunConfig, plan: Plan, known: GenerationRun, lease: Lease
+) -> Summary:
+    """Computes the missing shards and finishes the run.
+
+    Args:
+        known: run.json as it lies in `storage`.
+        lease: held by the caller, and looked at after each shard.
+
+    Raises:
+        TooManyFailures: more pairs failed than the config allows.
+        LeaseHeld: another driver took over.
+        PlacementError: the cluster can never hold the stages.
+        OSError: the store failed.
+    """
+    missing = missing_shards(storage, plan)
+    if done := len(plan) - len(missing):
+        click.echo(f"resuming: {done} of {len(plan)} shards are committed")
+    totals = total(storage) if done else Totals()
+    sink = RayMetricSink(storage.uri)
+    metrics = RunMetrics(sink, known, config.price_per_gpu_hour)
+    metrics.show(totals)
+    report = LiveReport(storage, known, config.output.report_every_s, lambda line: click.echo(line, err=True))
+    limit = FailureLimit(config.max_failed_fraction)
+    began, num_pairs = time.monotonic(), sum(plan.num_pairs_of(index) for index in missing)
+    with (
+        GenerationDisplay(plan.num_pairs, plan.num_pairs - num_pairs) as display,
+        # closed also when the loop ends by an error, so that the actors end before the lease does
+        closing(
+            run(stages, RunContext(config, storage.uri, sink, totals, display.update, click.echo), missing)
+        ) as shards,
+    ):
+        for counts in shards:
+            display.add_shard(counts)
+            totals.add(counts)
+            limit.add(counts)
+            lease.check()
+            metrics.update(counts, totals)
+            report.update(totals)
+    elapsed_s = time.monotonic() - began
+    summary = _finish(storage, known, elapsed_s, num_pairs / elapsed_s)
+    _say(summary, storage)
+    return summary
+
+
+def _finish(storage: Storage, known: GenerationRun, elapsed_s: float, pairs_per_s: float) -> Summary:
+    """Checks that every planned pair ended exactly once, and writes the report and, last of all, summary.json."""
+    counts = total(storage).counts()
+    check_counts(counts, known)
+    summary = Summary(**counts.model_dump(), elapsed_s=elapsed_s, pairs_per_s=pairs_per_s)
+    delete_orphans(storage, known)  # every shard is committed, so that nothing unreferenced can become data any more
+    write_report(storage, known, summary)
+    write(storage, SUMMARY, summary)
+    return summary
+
+
+def check_counts(counts: RunCounts, known: GenerationRun) -> None:
+    """No pair lost, none twice: planned = accepted + rejected + failed, over every planned shard."""
+    ended = counts.accepted + sum(counts.rejected.values()) + counts.failed
+    if not (counts.shards == known.num_shards and counts.planned == ended == known.num_pairs):
+        raise RuntimeError(
+            f"the counts do not add up: {known.num_pairs} pairs in {known.num_shards} shards planned; committed are "
+            f"{counts.shards} shards with {counts.planned} pairs, of which {ended} ended"
+        )
+
+
+def _say(summary: Summary, storage: Storage) -> None:
+    rejected = sum(summary.rejected.values())
+    click.echo(
+        f"{summary.planned} planned = {summary.accepted} accepted + {rejected} rejected + "
+        f"{summary.failed} failed, in {clock(summary.elapsed_s)}"
+    )
+    for message, number in summary.errors.items():
+        click.echo(f"  {number} failed: {message}", err=True)
+    click.echo(f"dataset: {storage.path_for('data')}")
+    click.echo(f"report: {storage.path_for(REPORT)}")
