@@ -5,6 +5,7 @@ import pytest
 
 from actors.shard import Shard
 from actors.write import Write
+from tests.helpers.s3 import BUCKET, CREDENTIALS, make_bucket, s3_server
 from toffee_pipeline.config.load import load_config
 from toffee_pipeline.errors import NoRun
 from toffee_pipeline.images import encode_depth, encode_mask, encode_png
@@ -18,11 +19,12 @@ datasets = pytest.importorskip("datasets")
 GREY = np.full((64, 64, 3), 128, np.uint8)
 
 
-def run(output: str, num_accepted: int) -> str:
+def run(output: str, num_accepted: int, endpoint: str = "null") -> str:
     """A run of one shard of four pairs, without models; the others are rejected."""
-    config = load_config("nano", ("pairs.count=4", "pairs.per_subject=4", "subjects_per_shard=1"))
+    settings = ("pairs.count=4", "pairs.per_subject=4", "subjects_per_shard=1", f"output.endpoint_url={endpoint}")
+    config = load_config("nano", settings)
     plan = Plan(config)
-    claim(open_storage(output), GenerationRun.of(config, plan, {}))
+    claim(open_storage(output, config.output.endpoint_url), GenerationRun.of(config, plan, {}))
     shard = Shard.from_plan(plan, 0)
     for subject in shard.subjects.values():
         subject.image, subject.mask = encode_png(GREY), encode_mask(np.ones((64, 64), np.bool_))
@@ -42,6 +44,16 @@ def test_accepted_pairs_are_rows_with_decoded_images(tmp_path):
     pairs = load_pairs(run(str(tmp_path / "run"), 3), cache_dir=str(tmp_path / "cache"))
     assert len(pairs) == 3 and set(pairs["status"]) == {"accepted"}
     assert (np.asarray(pairs[0]["target_image"]) == GREY).all()
+
+
+def test_a_run_on_s3_is_opened_alike(tmp_path, monkeypatch):
+    for name, value in CREDENTIALS.items():
+        monkeypatch.setenv(name, value)
+    with s3_server() as endpoint:
+        make_bucket(endpoint)
+        uri = run(f"s3://{BUCKET}/{tmp_path.name}/run", 3, endpoint)
+        pairs = load_pairs(uri, endpoint, cache_dir=str(tmp_path / "cache"))
+    assert len(pairs) == 3 and (np.asarray(pairs[0]["target_image"]) == GREY).all()
 
 
 def test_a_run_without_accepted_pairs_opens_with_the_columns_of_any_other(tmp_path):

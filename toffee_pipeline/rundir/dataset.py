@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from toffee_pipeline.rundir.commit import data_files
 from toffee_pipeline.rundir.description import read_run
 from toffee_pipeline.schema import DATA
-from toffee_pipeline.storage import open_storage
+from toffee_pipeline.storage import LocalStorage, Storage, open_storage
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
 def load_pairs(uri: str, endpoint_url: str | None = None, cache_dir: str | None = None) -> Dataset:
     """The pairs that are committed so far, with the columns of `schema.DATA`; no rows where none was accepted.
 
-    Takes the package `datasets`, and for s3:// also `s3fs`.
+    Takes the package `datasets`. Files on S3 are fetched to a temporary folder first.
 
     Args:
         uri: run directory, a local path or s3://bucket/prefix.
@@ -33,5 +35,12 @@ def load_pairs(uri: str, endpoint_url: str | None = None, cache_dir: str | None 
     read_run(storage)  # of a mistyped place there would be no files either
     if not (files := data_files(storage)):
         return Dataset.from_dict({name: [] for name in DATA.names}, features=Features.from_arrow_schema(DATA))
-    options = {"endpoint_url": endpoint_url} if endpoint_url else None
-    return load_dataset("parquet", data_files=files, split="train", cache_dir=cache_dir, storage_options=options)
+    with tempfile.TemporaryDirectory() as folder:
+        if not isinstance(storage, LocalStorage):
+            files = [_fetched(storage, file.removeprefix(f"{storage.uri}/"), Path(folder)) for file in files]
+        return load_dataset("parquet", data_files=files, split="train", cache_dir=cache_dir)
+
+
+def _fetched(storage: Storage, key: str, folder: Path) -> str:
+    storage.get_file(key, folder / key)
+    return str(folder / key)
