@@ -15,6 +15,7 @@ from toffee_pipeline.on_ray.session import refuse_relative_output
 from toffee_pipeline.rundir.at_work import at_work
 from toffee_pipeline.rundir.description import C, TrainingFiles, TrainingRun, claim
 from toffee_pipeline.rundir.layout import MODEL, SUMMARY, TENSORBOARD
+from toffee_pipeline.rundir.lease import Lease
 from toffee_pipeline.rundir.run_file import read
 from toffee_pipeline.storage import Storage, open_storage
 from toffee_pipeline.train.checkpoint import steps_saved
@@ -48,8 +49,8 @@ def run_training(config: TrainingConfig, output: str, dry_run: bool) -> None:
         steps = steps_saved(storage)[-1]
         click.echo(f"nothing to do: {steps} steps are done; the network is {storage.path_for(MODEL)}")
         return
-    with at_work(storage, click.echo, lambda: _kept(storage)):
-        train(config, storage, sources, files)
+    with at_work(storage, click.echo, lambda: _kept(storage)) as lease:
+        train(config, storage, sources, files, lease)
     conclude(storage)
 
 
@@ -65,7 +66,7 @@ def is_done(storage: Storage, config: TrainingConfig) -> bool:
     return storage.exists(SUMMARY) and read(storage, SUMMARY, TrainingSummary).steps >= config.train.max_steps
 
 
-def train(config: TrainingConfig, storage: Storage, sources: list[Source], files: Files) -> None:
+def train(config: TrainingConfig, storage: Storage, sources: list[Source], files: Files, lease: Lease) -> None:
     """Fills the cache, and trains on from the last checkpoint to the result.
 
     Raises KeyboardInterrupt after Ctrl-C, and TrainingFailed, which names the last checkpoint.
@@ -75,7 +76,7 @@ def train(config: TrainingConfig, storage: Storage, sources: list[Source], files
     try:
         reader = build_reader(config, sources, files)
         with TrainingDisplay(config.train.max_steps) as display:
-            launch(config, storage, reader, display)
+            launch(config, storage, reader, display, lease)
     except (KeyboardInterrupt, Stopped) as error:
         if not is_done(storage, config):
             raise KeyboardInterrupt from error

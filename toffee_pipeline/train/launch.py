@@ -19,6 +19,7 @@ from toffee_pipeline.errors import TrainingFailed
 from toffee_pipeline.models.loading import pick_device
 from toffee_pipeline.on_ray.placement import Cluster, check_room
 from toffee_pipeline.on_ray.session import ray_session, read_cluster
+from toffee_pipeline.rundir.lease import Lease
 from toffee_pipeline.storage import Storage
 from toffee_pipeline.train.data.examples import Reader
 from toffee_pipeline.train.data.stream import read_here
@@ -73,19 +74,20 @@ def _train_worker(job: dict[str, Any]) -> None:
     work(config, job["storage"], reader, blocks, RayHost(job["mailbox"]), worker)
 
 
-def launch(config: TrainingConfig, storage: Storage, reader: Reader, display: TrainingDisplay) -> None:
-    """Trains to the end.
+def launch(config: TrainingConfig, storage: Storage, reader: Reader, display: TrainingDisplay, lease: Lease) -> None:
+    """Trains to the end, as long as this driver holds the lease.
 
     Raises:
         Stopped: after Ctrl-C or SIGTERM; a second one stops at once, without a checkpoint.
         PlacementError: the cluster has no room for the workers.
         TrainingFailed: one line that says why.
+        LeaseHeld: another driver took over.
     """
     if config.workers.placement == "inline":
         mailbox = Mailbox()
         with _stop_signals(mailbox.ask_to_stop):
             worker = Worker(pick_device(config.device))
-            work(config, storage, reader, read_here(reader), _InlineHost(mailbox, display), worker)
+            work(config, storage, reader, read_here(reader), _InlineHost(mailbox, display, lease), worker)
         _raise_what_happened(mailbox.failure, mailbox.stop_asked)
         return
     with ray_session(logical_cpus(config)):
@@ -102,6 +104,7 @@ def launch(config: TrainingConfig, storage: Storage, reader: Reader, display: Tr
             told = False
             while thread.is_alive():
                 thread.join(0.5)
+                lease.check()
                 if asked.is_set() and not told:
                     mailbox_actor.ask_to_stop.remote()
                     told = True
@@ -168,10 +171,11 @@ def _why(failures: dict[int, Exception]) -> str:
 
 
 class _InlineHost:
-    def __init__(self, mailbox: Mailbox, display: TrainingDisplay) -> None:
-        self.mailbox, self.display = mailbox, display
+    def __init__(self, mailbox: Mailbox, display: TrainingDisplay, lease: Lease) -> None:
+        self.mailbox, self.display, self.lease = mailbox, display, lease
 
     def report(self, figures: dict[str, Any]) -> None:
+        self.lease.check()
         self.mailbox.report(figures)
         self.display.update(figures)
 
