@@ -1,6 +1,7 @@
 """Following a run from its directory alone: while it runs, interrupted, finished; on local disk and S3."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -13,8 +14,8 @@ import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 
-from jobs.generate import main as generate_main
 from jobs.status import main
+from tests.helpers import stub_job
 from tests.helpers.faulty_s3 import faulty_s3
 from tests.helpers.s3 import BUCKET, CREDENTIALS, make_bucket, s3_server
 from toffee_pipeline.config.load import load_config
@@ -92,9 +93,10 @@ def assert_equals_the_ledger(shown, storage):
 def interrupted(tmp_path_factory):
     """A run that was stopped by Ctrl-C in its middle, the command that goes on, and what was seen while it ran."""
     output = tmp_path_factory.mktemp("status") / "run"
-    command = [sys.executable, "jobs/generate.py", "--output", str(output)]
+    command = [sys.executable, "tests/helpers/stub_job.py", "--output", str(output)]
     command += words(*SETTINGS, "output.report_every_s=0.01")
-    job = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    slowly = os.environ | {"PYTHONPATH": ".", "STUB_SLEEP_S": "0.3"}
+    job = subprocess.Popen(command, env=slowly, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     storage = CountingStorage(str(output))
     while not storage.exists("_lease.json"):
         assert job.poll() is None
@@ -127,7 +129,7 @@ def test_a_run_is_followed_while_it_runs_interrupted_and_finished(interrupted):
     follower.look()
     before = {manifest_key(shard) for shard in range(6) if storage.exists(manifest_key(shard))}
     storage.read.clear()
-    subprocess.run(command, check=True, capture_output=True, timeout=200)
+    subprocess.run(command, env=os.environ | {"PYTHONPATH": "."}, check=True, capture_output=True)
     finished = follower.look()
     new = storage.manifests_read()
     assert len(new) == len(set(new)) == 6 - len(before) and not before & set(new)
@@ -156,7 +158,7 @@ def test_a_run_on_s3_and_a_price(monkeypatch):
         sets = words(*SETTINGS, "pairs.count=4", f"output.endpoint_url={endpoint}", "price_per_gpu_hour=3")
         # this machine's CPU plays a GPU: the resources that an actor holds are what costs
         sets += words("device=auto", "fused.num_gpus=0.5")
-        done = CliRunner().invoke(generate_main, ["--output", uri, *sets], catch_exceptions=False)
+        done = CliRunner().invoke(stub_job.main, ["--output", uri, *sets], catch_exceptions=False)
         assert done.exit_code == 0, done.output
         shown = look(uri, "--endpoint-url", endpoint)
         assert shown["state"] == "finished"
