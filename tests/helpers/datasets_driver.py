@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import sys
+from contextlib import closing
 
 from actors.context import RunContext
 from actors.executors import on_ray
@@ -28,8 +29,8 @@ def main(output: str, num_shards: int, shards_per_dataset: int) -> None:
     config = load_config("nano", ("placement=fused", *sets))
     context = RunContext(config, output, RayMetricSink(output), say=lambda line: print(line, file=sys.stderr))
     stages = {**STUB_STAGES, Alone.name: Alone}
-    counts = on_ray.run(stages, context, range(num_shards), shards_per_dataset)
-    print(json.dumps([shard["accepted"] for shard in counts]))
+    with closing(on_ray.run(stages, context, range(num_shards), shards_per_dataset)) as shards:
+        print(json.dumps([counts.accepted for counts in shards]))
 
 
 if __name__ == "__main__":
