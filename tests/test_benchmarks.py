@@ -35,6 +35,7 @@ def test_the_steady_time_starts_when_every_actor_is_warm():
     assert overhead.steady(commits, 2) == (pytest.approx(3.0), [4, 5])
 
 
+@pytest.mark.slow
 def test_the_evidence_shows_refined_nearer_to_the_subject_than_the_draft_and_that_the_mix_did_it(tmp_path):
     found, examples = evidence.collect(2, 4, ("stages.refine.sampling.num_inference_steps=8",), sweeps={"a": (0.0,)})
     means = found.groups["all"].means

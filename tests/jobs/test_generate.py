@@ -22,6 +22,8 @@ from toffee_pipeline.nano.world import View, make_toy, render
 from toffee_pipeline.rundir.commit import committed_shards, data_files, read_manifests
 from toffee_pipeline.storage import open_storage
 
+pytestmark = pytest.mark.slow
+
 SMALL = ("placement=inline", "subjects.source=renderer", "pairs.count=8", "pairs.per_subject=2", *QUICK)
 
 NETWORKS = "subjects.source=synthesis"

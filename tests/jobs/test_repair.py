@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pyarrow.parquet as pq
+import pytest
 from click.testing import CliRunner
 
 from jobs import generate, verify
@@ -11,6 +12,8 @@ from toffee_pipeline.rundir.commit import read_manifest
 from toffee_pipeline.rundir.lease import Lease
 from toffee_pipeline.schema import IMAGE_COLUMNS
 from toffee_pipeline.storage import Storage, open_storage
+
+pytestmark = pytest.mark.slow
 
 SMALL = (
     "placement=inline",

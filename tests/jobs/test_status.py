@@ -110,6 +110,7 @@ def interrupted(tmp_path_factory):
     return storage, follower, command, seen
 
 
+@pytest.mark.slow
 def test_a_run_is_followed_while_it_runs_interrupted_and_finished(interrupted):
     storage, follower, command, seen = interrupted
     assert seen.state == "running" and f"process {storage_pid(storage)}" in seen.holder
@@ -188,6 +189,7 @@ def make_run(storage, num_shards):
     return claim(storage, GenerationRun.of(config, Plan(config), {}))
 
 
+@pytest.mark.slow
 def test_a_look_costs_one_listing_request_per_thousand_shards(monkeypatch):
     for name, value in CREDENTIALS.items():
         monkeypatch.setenv(name, value)

@@ -67,6 +67,7 @@ def fingerprint(network: str) -> str:
     return f"{sum(value.double().abs().sum().item() for value in model.state_dict().values()):.9f}"
 
 
+@pytest.mark.slow
 def test_untrained_weights_are_the_same_in_every_process_and_leave_torch_alone() -> None:
     torch.manual_seed(5)
     expected = torch.rand(1)
