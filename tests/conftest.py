@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from tests.helpers.s3 import BUCKET, CREDENTIALS, make_bucket, s3_server
 from toffee_pipeline.config.load import load_config
 
 torch.set_num_threads(1)
@@ -19,6 +20,16 @@ def nano():
         return load_config("nano", ("placement=inline", "subjects.source=renderer", "pairs.count=8", *overrides))
 
     return make
+
+
+@pytest.fixture
+def s3(monkeypatch, tmp_path):
+    """(URI of an empty prefix on the session's S3 server, the server's URL), with credentials in the environment."""
+    for name, value in CREDENTIALS.items():
+        monkeypatch.setenv(name, value)
+    with s3_server() as endpoint:
+        make_bucket(endpoint)
+        yield f"s3://{BUCKET}/{tmp_path.name}", endpoint
 
 
 @pytest.fixture(scope="session")

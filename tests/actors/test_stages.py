@@ -14,6 +14,7 @@ from actors.guard import NoGuard
 from actors.shard import Shard
 from actors.stage import Stage
 from actors.write import count
+from tests.conftest import QUICK
 from toffee_pipeline.errors import ConfigError, SampleError
 from toffee_pipeline.images import decode, decode_mask, encode_png
 from toffee_pipeline.models.scores import ClipScorer
@@ -120,9 +121,8 @@ def test_the_drafts_background_survives_the_refiner(finished):
 
 
 def test_subjects_are_computed_once_and_rejected_pairs_cost_nothing(nano):
-    config = nano(
-        "pairs.count=16", "subjects_per_shard=4", "stages.segment.max_fraction=0.01"
-    )  # every mask is too large
+    too_large = "stages.segment.max_fraction=0.01"  # every mask is
+    config = nano("pairs.count=16", "subjects_per_shard=4", too_large, *QUICK)
     rows = Counter()
     shard = chain(config, progress=lambda stage, n, _: rows.update({stage: n}))(Shard.from_plan(Plan(config), 0))
     edits = sum(state.pair.kind == "edit" for state in shard.pairs)

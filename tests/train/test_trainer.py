@@ -42,42 +42,56 @@ def steps(trainer, count=2):
     return figures
 
 
-def _worker(rank, folder, overrides):
+SHARED = ("train.batch_size=8", "train.micro_batch_size=2")
+STRATEGIES = ("ddp", "fsdp")
+
+
+def _worker(rank, folder):
+    """Steps of one of two workers under each strategy; rank 0 writes what came out."""
     os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "0"}
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=2)
-    overrides = (*overrides, "workers.placement=ray", "workers.num_workers=2")
-    trainer = make_trainer(*overrides, rank=rank, world=2)
-    figures = steps(trainer)
-    rows = {name: torch.from_numpy(column).float() for name, column in encoded_rows(2).items()}
-    with trainer.averaged(), torch.no_grad():  # as a sample grid does; training goes on unimpressed
-        trainer.network(rows["target_latents"], 500, rows["target_tokens"])
-    state = trainer.state()
-    again = make_trainer(*overrides, rank=rank, world=2)
-    again.load(copy.deepcopy(state), trainer.step)  # only rank 0 got anything
-    steps(again, 1)
-    steps(trainer, 1)
-    after, resumed = trainer.weights(), again.weights()
-    if rank == 0:
-        torch.save({"state": state, "figures": figures, "after": after, "resumed": resumed}, f"{folder}/result.pt")
+    for strategy in STRATEGIES:
+        overrides = (*SHARED, f"workers.strategy={strategy}", "workers.placement=ray", "workers.num_workers=2")
+        trainer = make_trainer(*overrides, rank=rank, world=2)
+        figures = steps(trainer)
+        rows = {name: torch.from_numpy(column).float() for name, column in encoded_rows(2).items()}
+        with trainer.averaged(), torch.no_grad():  # as a sample grid does; training goes on unimpressed
+            trainer.network(rows["target_latents"], 500, rows["target_tokens"])
+        state = trainer.state()
+        again = make_trainer(*overrides, rank=rank, world=2)
+        again.load(copy.deepcopy(state), trainer.step)  # only rank 0 got anything
+        steps(again, 1)
+        steps(trainer, 1)
+        after, resumed = trainer.weights(), again.weights()
+        if rank == 0:
+            result = {"state": state, "figures": figures, "after": after, "resumed": resumed}
+            torch.save(result, f"{folder}/{strategy}.pt")
     dist.destroy_process_group()
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("strategy", ["ddp", "fsdp"])
-def test_two_workers_make_the_step_that_one_makes(strategy, tmp_path):
-    overrides = ("train.batch_size=8", "train.micro_batch_size=2", f"workers.strategy={strategy}")
-    mp.spawn(_worker, (str(tmp_path), overrides), nprocs=2)
-    result = torch.load(tmp_path / "result.pt", weights_only=True)
-
-    alone = make_trainer(*overrides, "train.gradient_checkpointing=true")
+@pytest.fixture(scope="module")
+def two_workers(tmp_path_factory):
+    """What two processes trained, by strategy; and a worker that trained the same alone."""
+    folder = tmp_path_factory.mktemp("two workers")
+    mp.spawn(_worker, (str(folder),), nprocs=2)
+    alone = make_trainer(*SHARED, "train.gradient_checkpointing=true")
     figures = steps(alone)
+    results = {strategy: torch.load(folder / f"{strategy}.pt", weights_only=True) for strategy in STRATEGIES}
+    return results, alone, figures
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_two_workers_make_the_step_that_one_makes(strategy, two_workers):
+    results, alone, figures = two_workers
+    result = results[strategy]
     assert result["figures"]["grad_norm"] == pytest.approx(figures["grad_norm"], rel=1e-4)
-    start = make_trainer(*overrides).weights()
     mine, theirs = alone.state(), result["state"]
     for part in ("network", "average"):
         torch.testing.assert_close(theirs[part], mine[part], rtol=1e-3, atol=2e-5)
     torch.testing.assert_close(theirs["optimizer"]["state"], mine["optimizer"]["state"], rtol=1e-3, atol=2e-5)
+    start = make_trainer(*SHARED).weights()
     moved = [(value - start[name]).abs().max() for name, value in alone.weights().items()]
     assert max(moved) > 1e-3
     for name, value in result["after"].items():
