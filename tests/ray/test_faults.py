@@ -120,7 +120,7 @@ def test_a_node_that_dies_with_its_actors_loses_nothing(tmp_path, ray_home, undi
     job = Job(tmp_path, ray_home, sleep_s=0.5)
     settings = [*SETTINGS, "fused.num_cpus=2"]
     job.command = [sys.executable, "tests/helpers/nodes_driver.py", "loss", str(job.output), *settings]
-    seen = json.loads(job.finish().splitlines()[-1])
+    seen = next(json.loads(line) for line in job.finish().splitlines() if line.startswith("{"))
     assert 1 <= seen["committed"] < NUM_SHARDS and seen["worked"] == 3  # the third node took the lost one's place
     job.failed_alone({}, undisturbed)
 
