@@ -31,6 +31,8 @@ from toffee_pipeline.storage import open_storage
 
 MARKS = Path(os.environ["STUB_MARKS"])
 SEEN: dict[str, Any] = {}
+ALERT = {"health_check_period_ms": 500, "health_check_failure_threshold": 4}
+"""As for tests of Ray's own: a node counts as dead after a second or two, not half a minute."""
 
 
 def worked(stage: str) -> list[str]:
@@ -64,7 +66,9 @@ class Job(threading.Thread):
 def loss(output: str, settings: list[str]) -> Job:
     from ray.cluster_utils import Cluster
 
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+    cluster = Cluster(
+        initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False, "_system_config": ALERT}
+    )
     ray.init(address=cluster.address, logging_level="WARNING")
     atexit.register(cluster.shutdown)
     nodes = {node.node_id: node for node in (cluster.add_node(num_cpus=3) for _ in range(3))}
@@ -79,10 +83,8 @@ def loss(output: str, settings: list[str]) -> Job:
 def pools(output: str, settings: list[str]) -> Job:
     from ray.cluster_utils import Cluster
 
-    # as for tests of Ray's own: a node counts as dead after a second or two, not half a minute
-    system = {"health_check_period_ms": 500, "health_check_failure_threshold": 4}
     cluster = Cluster(
-        initialize_head=True, head_node_args={"num_cpus": 2, "include_dashboard": False, "_system_config": system}
+        initialize_head=True, head_node_args={"num_cpus": 2, "include_dashboard": False, "_system_config": ALERT}
     )
     ray.init(address=cluster.address, logging_level="WARNING")  # before the others come, so that it is the driver's
     atexit.register(cluster.shutdown)

@@ -106,8 +106,9 @@ def test_after_a_kill_only_what_is_missing_is_computed(tmp_path):
     output = tmp_path / "run"
     sets = [word for item in (*SMALL, "subjects_per_shard=1", "pairs.count=10") for word in ("--set", item)]
     command = [sys.executable, "tests/helpers/stub_job.py", "--output", str(output), *sets]
-    environment = os.environ | {"PYTHONPATH": ".", "STUB_SLEEP_S": "0.3"}
-    job = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    environment = os.environ | {"PYTHONPATH": "."}
+    slowly = environment | {"STUB_SLEEP_S": "1"}
+    job = subprocess.Popen(command, env=slowly, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     storage = open_storage(str(output))
     while not committed_shards(storage):
         assert job.poll() is None

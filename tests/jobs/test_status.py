@@ -95,7 +95,7 @@ def interrupted(tmp_path_factory):
     output = tmp_path_factory.mktemp("status") / "run"
     command = [sys.executable, "tests/helpers/stub_job.py", "--output", str(output)]
     command += words(*SETTINGS, "output.report_every_s=0.01")
-    slowly = os.environ | {"PYTHONPATH": ".", "STUB_SLEEP_S": "0.3"}
+    slowly = os.environ | {"PYTHONPATH": ".", "STUB_SLEEP_S": "1.5"}
     job = subprocess.Popen(command, env=slowly, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     storage = CountingStorage(str(output))
     while not storage.exists("_lease.json"):

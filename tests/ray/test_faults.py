@@ -117,7 +117,7 @@ def test_actors_that_die_or_hang_are_replaced_and_a_sample_that_always_kills_fai
 
 
 def test_a_node_that_dies_with_its_actors_loses_nothing(tmp_path, ray_home, undisturbed):
-    job = Job(tmp_path, ray_home, sleep_s=0.5)
+    job = Job(tmp_path, ray_home, sleep_s=1.0)
     settings = [*SETTINGS, "fused.num_cpus=2"]
     job.command = [sys.executable, "tests/helpers/nodes_driver.py", "loss", str(job.output), *settings]
     seen = next(json.loads(line) for line in job.finish().splitlines() if line.startswith("{"))

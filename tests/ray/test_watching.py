@@ -91,16 +91,14 @@ def test_every_metric_is_published_under_its_name(job):
 
 def test_counters_of_stages_equal_the_ledger(job):
     figures = job.totals.stages
-    assert per_stage(job, "rows_total") == {
-        stage: figures[stage]["rows"] for stage in MODEL_STAGES if figures[stage]["rows"]
-    }
+    assert per_stage(job, "rows_total") == {stage: figures[stage].rows for stage in MODEL_STAGES if figures[stage].rows}
     assert per_stage(job, "images_total") == {
-        stage: figures[stage]["rows"] for stage in IMAGE_STAGES if figures[stage]["rows"]
+        stage: figures[stage].rows for stage in IMAGE_STAGES if figures[stage].rows
     }
     for stage, seconds in per_stage(job, "seconds_total").items():
-        assert seconds == pytest.approx(figures[stage]["seconds"])
+        assert seconds == pytest.approx(figures[stage].seconds)
     for stage, gpu_seconds in per_stage(job, "gpu_seconds_total").items():
-        assert gpu_seconds == pytest.approx(0.5 * figures[stage]["seconds"])
+        assert gpu_seconds == pytest.approx(0.5 * figures[stage].seconds)
     assert per_stage(job, "batch_seconds_count") == per_stage(job, "row_seconds_count")
     rows = [row for path in data_files(job.storage, "ledger") for row in pq.read_table(path).to_pylist()]
     assert per_stage(job, "pairs_in_total")["synthesize"] == len(rows) == NUM_PAIRS
@@ -129,6 +127,6 @@ def test_every_panel_of_the_dashboard_shows_data(job):
     silent = {title for title, query in panel_queries() if (title, query) not in job.answered}
     assert silent <= {"GPU memory held"}
     (value,) = ask(job.url, "query", query=f'sum(ray_toffee_stage_rows_total{{run="{job.storage.uri}"}})')["result"]
-    assert float(value["value"][1]) == sum(figures["rows"] for figures in job.totals.stages.values())
+    assert float(value["value"][1]) == sum(figures.rows for figures in job.totals.stages.values())
     rules = [rule for group in ask(job.url, "rules")["groups"] for rule in group["rules"]]
     assert rules and all(rule["health"] == "ok" for rule in rules), rules
