@@ -32,7 +32,7 @@ test: setup check ## Lint, type check and run all tests, those that start a Ray 
 	wait $$ray; ray=$$?; cat $$log; rm $$log; \
 	[ $$others = 0 -o $$others = 5 ] && [ $$ray = 0 -o $$ray = 5 ] # 5: ARGS chose none of them
 
-test-fast: setup ## The tests without Ray and without jobs as processes of their own: under two minutes
+test-fast: setup ## The tests without Ray and without whole jobs: about three minutes on two slow cores
 	$(PYTEST) tests --ignore=tests/ray -m "not slow" -n 2 $(ARGS)
 
 check: setup ## Lint, type check and hold the imports against the layout
