@@ -22,14 +22,20 @@ def nano():
     return make
 
 
+@pytest.fixture(scope="module")
+def endpoint():
+    """URL of the session's S3 server, with `BUCKET` in it and its credentials in the environment."""
+    with s3_server() as url, pytest.MonkeyPatch.context() as monkeypatch:
+        for name, value in CREDENTIALS.items():
+            monkeypatch.setenv(name, value)
+        make_bucket(url)
+        yield url
+
+
 @pytest.fixture
-def s3(monkeypatch, tmp_path):
-    """(URI of an empty prefix on the session's S3 server, the server's URL), with credentials in the environment."""
-    for name, value in CREDENTIALS.items():
-        monkeypatch.setenv(name, value)
-    with s3_server() as endpoint:
-        make_bucket(endpoint)
-        yield f"s3://{BUCKET}/{tmp_path.name}", endpoint
+def s3(endpoint, tmp_path):
+    """(URI of an empty prefix there, the server's URL)."""
+    return f"s3://{BUCKET}/{tmp_path.name}", endpoint
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,7 @@ from threading import Barrier
 import psutil
 import pytest
 
-from tests.helpers.s3 import BUCKET, CREDENTIALS, make_bucket, s3_server
+from tests.helpers.s3 import BUCKET
 from toffee_pipeline.errors import DamagedFile, LeaseHeld
 from toffee_pipeline.rundir.layout import LEASE
 from toffee_pipeline.rundir.lease import Lease, LeaseRecord, current_holder
@@ -28,15 +28,6 @@ with Lease(open_storage(sys.argv[1])):
     print("held", flush=True)
     time.sleep(600)
 """
-
-
-@pytest.fixture(scope="module")
-def endpoint():
-    with s3_server() as url, pytest.MonkeyPatch.context() as monkeypatch:
-        for name, value in CREDENTIALS.items():
-            monkeypatch.setenv(name, value)
-        make_bucket(url)
-        yield url
 
 
 @pytest.fixture(params=["local", "s3"])

@@ -14,7 +14,7 @@ from threading import Barrier
 
 import pytest
 
-from tests.helpers.s3 import BUCKET, CREDENTIALS, make_bucket, s3_server
+from tests.helpers.s3 import BUCKET, CREDENTIALS
 from toffee_pipeline.errors import DamagedFile, MissingKey, OtherVersion, StorageError
 from toffee_pipeline.rundir.commit import (
     commit_shard,
@@ -69,15 +69,6 @@ def start(code: str, storage: Storage) -> subprocess.Popen[str]:
 
 def keys(storage: Storage) -> list[str]:
     return [key for key, _ in storage.list()]
-
-
-@pytest.fixture(scope="module")
-def endpoint():
-    with s3_server() as url, pytest.MonkeyPatch.context() as monkeypatch:
-        for name, value in CREDENTIALS.items():
-            monkeypatch.setenv(name, value)
-        make_bucket(url)
-        yield url
 
 
 @pytest.fixture(params=["local", "s3"])

@@ -6,7 +6,6 @@ import struct
 import sys
 from pathlib import Path
 
-import boto3
 import numpy as np
 import pytest
 import wandb
@@ -14,7 +13,7 @@ from mlflow import MlflowClient
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from wandb.proto.wandb_internal_pb2 import Record
 
-from tests.helpers.s3 import CREDENTIALS, s3_server
+from tests.helpers.s3 import BUCKET
 from toffee_pipeline.config.train import TrackingConfig
 from toffee_pipeline.errors import TrackerError
 from toffee_pipeline.images import decode
@@ -26,20 +25,11 @@ SETTINGS = {"seed": 0, "train": {"max_steps": 60, "name": "ä"}, "sources": [{"f
 PICTURE = np.random.default_rng(0).integers(0, 256, (40, 30, 3), np.uint8)
 
 
-@pytest.fixture(scope="module")
-def endpoint():
-    with s3_server() as url, pytest.MonkeyPatch.context() as monkeypatch:
-        for name, value in CREDENTIALS.items():
-            monkeypatch.setenv(name, value)
-        boto3.session.Session().client("s3", endpoint_url=url).create_bucket(Bucket="toffee")
-        yield url
-
-
 @pytest.fixture(params=["local", "s3"])
 def storage(request, tmp_path) -> Storage:
     if request.param == "local":
         return open_storage(str(tmp_path / "run"))
-    return open_storage(f"s3://toffee/{tmp_path.name}", request.getfixturevalue("endpoint"))
+    return open_storage(f"s3://{BUCKET}/{tmp_path.name}", request.getfixturevalue("endpoint"))
 
 
 @pytest.fixture

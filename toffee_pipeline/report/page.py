@@ -158,8 +158,8 @@ def _share(part: float, whole: float) -> str:
     return f"{100 * part / whole:.1f} %" if whole else "–"
 
 
-def _score(value: float | None) -> str:
-    return "–" if value is None else f"{value:.2f}"
+def _score(value: float) -> str:
+    return f"{value:.2f}"
 
 
 def _seconds(value: float) -> str:
