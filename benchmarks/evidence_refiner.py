@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import click
 import numpy as np
@@ -25,7 +25,7 @@ from toffee_pipeline.config.load import load_config
 from toffee_pipeline.evaluation.judge import PICTURES, Judge, Scored
 from toffee_pipeline.images import decode
 from toffee_pipeline.models.model_set import ModelSet
-from toffee_pipeline.nano.renderer import drafted, scene
+from toffee_pipeline.nano.renderer import changed
 from toffee_pipeline.plan.plan import Plan
 from toffee_pipeline.schema import Pair, Subject
 
@@ -83,8 +83,8 @@ def settings(config: RunConfig, sweeps: Mapping[str, tuple[float, ...]]) -> dict
 
 
 def oracle(pair: Pair, subject: Subject, size_px: int) -> np.ndarray:
-    """uint8 (size_px, size_px, 3): the draft's scene with the subject itself; for ORACLE_CATEGORIES only."""
-    return replace(drafted(pair, subject), subject=scene(subject).subject).render(size_px).rgb
+    """uint8 (size_px, size_px, 3): the subject's own scene with the pair's change."""
+    return changed(pair, subject).render(size_px).rgb
 
 
 def measure(

@@ -3,7 +3,7 @@ import pytest
 
 from toffee_pipeline.config.base import Category
 from toffee_pipeline.nano import world
-from toffee_pipeline.nano.renderer import Scene, drafted, scene, turned
+from toffee_pipeline.nano.renderer import Scene, changed, drafted, scene, turned
 from toffee_pipeline.schema import Pair, Subject
 
 CLASSES = ("mug", "toy car", "chair", "cat")
@@ -74,6 +74,35 @@ def test_a_draft_applies_the_change_of_its_pair() -> None:
     assert without_handle.sum() < original.render(64).mask.sum() < with_hat.sum()
 
 
+@pytest.mark.parametrize(
+    "category, change",
+    [
+        ("background", "in the snow"),
+        ("style", "cartoon"),
+        ("color", "pink"),
+        ("texture", "banded"),
+        ("addition", "a gift box"),
+        ("removal", "a handle"),
+    ],
+)
+def test_the_truth_of_a_pair_is_its_subject_with_the_change_and_nothing_else(category: Category, change: str) -> None:
+    subject = planned("mug", "a photo of a red mug on the grass")
+    original, truth, draft = (
+        scene(subject),
+        changed(pair(category, change), subject),
+        drafted(pair(category, change), subject),
+    )
+    assert truth != original
+    assert (truth.view, truth.seed) == (original.view, original.seed)
+    assert (truth.background, truth.style) == (draft.background, draft.style)
+    if category in ("background", "style"):
+        assert truth.subject == original.subject
+    elif category == "color":
+        assert truth.subject == world.recolored(original.subject, "pink")
+    else:
+        assert (truth.subject.palette, truth.subject.primitives) == (original.subject.palette, draft.subject.primitives)
+
+
 def test_another_pair_drafts_another_toy() -> None:
     subject = planned("mug")
     first, second = (drafted(pair("background", "in the snow", seed), subject) for seed in (1, 2))
@@ -82,8 +111,9 @@ def test_another_pair_drafts_another_toy() -> None:
 
 def test_a_change_that_the_world_does_not_know_is_an_error() -> None:
     for category, change in (("color", "mauve"), ("removal", "a wheel"), ("background", "on Mars")):
-        with pytest.raises(ValueError, match=change):
-            drafted(pair(category, change), planned("mug"))
+        for of_pair in (changed, drafted):
+            with pytest.raises(ValueError, match=change):
+                of_pair(pair(category, change), planned("mug"))
 
 
 def test_a_view_turns_the_same_toy() -> None:

@@ -61,35 +61,23 @@ def scene(subject: Subject) -> Scene:
     )
 
 
-def drafted(pair: Pair, subject: Subject) -> Scene:
-    """What a depth ControlNet would draw: the subject's layout, another toy's colours and pattern, the pair's change.
+def changed(pair: Pair, subject: Subject) -> Scene:
+    """The truth of a pair, its oracle: the subject's own scene with the pair's change, and nothing else.
 
     `pair.change` is in the small world's own words: one of BACKGROUNDS, STYLES, COLORS, PATTERNS, ADDITIONS, or the
     class's entry in REMOVABLE. Raises ValueError for another.
     """
+    return _with_change(scene(subject), pair)
+
+
+def drafted(pair: Pair, subject: Subject) -> Scene:
+    """What a depth ControlNet would draw: the subject's layout, another toy's colours and pattern, the pair's change.
+
+    Raises ValueError as `changed` does.
+    """
     original = scene(subject)
     draft = replace(original, subject=world.with_identity_of(original.subject, _other(pair, original.subject)))
-    allowed = {
-        "background": world.BACKGROUNDS,
-        "style": world.STYLES,
-        "color": tuple(world.COLORS),
-        "texture": world.PATTERNS,
-        "addition": world.ADDITIONS,
-        "removal": (world.REMOVABLE[subject.class_name],),
-    }[pair.category]
-    if pair.change not in allowed:
-        raise ValueError(f"pair {pair.pair_id}: unknown {pair.category} {pair.change!r}, expected one of {allowed}")
-    if pair.category == "background":
-        return replace(draft, background=pair.change)
-    if pair.category == "style":
-        return replace(draft, style=pair.change)
-    if pair.category == "color":
-        return replace(draft, subject=world.recolored(draft.subject, pair.change))
-    if pair.category == "texture":
-        return replace(draft, subject=world.with_pattern(draft.subject, pair.change))
-    if pair.category == "addition":
-        return replace(draft, subject=world.with_addition(draft.subject, pair.change))
-    return replace(draft, subject=world.without_part(draft.subject))
+    return _with_change(draft, pair)
 
 
 def turned(subject: Subject, seed: int) -> Scene:
@@ -102,6 +90,32 @@ def turned(subject: Subject, seed: int) -> Scene:
         background=str(rng.choice(world.BACKGROUNDS)),
         seed=int(rng.integers(2**31)),
     )
+
+
+def _with_change(shown: Scene, pair: Pair) -> Scene:
+    """The scene with the change of the pair."""
+    toy, change = shown.subject, pair.change
+    allowed = {
+        "background": world.BACKGROUNDS,
+        "style": world.STYLES,
+        "color": tuple(world.COLORS),
+        "texture": world.PATTERNS,
+        "addition": world.ADDITIONS,
+        "removal": (world.REMOVABLE[toy.class_name],),
+    }[pair.category]
+    if change not in allowed:
+        raise ValueError(f"pair {pair.pair_id}: unknown {pair.category} {change!r}, expected one of {allowed}")
+    if pair.category == "background":
+        return replace(shown, background=change)
+    if pair.category == "style":
+        return replace(shown, style=change)
+    if pair.category == "color":
+        return replace(shown, subject=world.recolored(toy, change))
+    if pair.category == "texture":
+        return replace(shown, subject=world.with_pattern(toy, change))
+    if pair.category == "addition":
+        return replace(shown, subject=world.with_addition(toy, change))
+    return replace(shown, subject=world.without_part(toy))
 
 
 def _as_told(toy: world.Toy, prompt: str, rng: np.random.Generator) -> world.Toy:
