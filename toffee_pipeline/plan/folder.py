@@ -9,12 +9,14 @@ import re
 import stat
 import zlib
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 
 from toffee_pipeline.errors import PlanError
 from toffee_pipeline.images import SUFFIXES
+from toffee_pipeline.plan.captions import METADATA_NAMES, TEXT_SUFFIX, read_captions
+from toffee_pipeline.plan.names import few, one_line
 
 SYSTEM_NAMES = frozenset({"__macosx", "@eadir", "thumbs.db", "desktop.ini"})
 """What systems leave behind, beside names that start with a dot."""
@@ -25,20 +27,24 @@ UNREAD_SUFFIXES = frozenset({
 """Of images that Pillow alone does not read, or that show none to train on."""
 MAX_CLASS_LENGTH = 60
 """Characters of a class name: a detector's phrase and a prompt hold little more."""
-SHOWN = 3
+MAX_CAPTION_LENGTH = 120
+"""Characters of a caption: about 30 of the 77 tokens that a prompt may have, so that its change finds room."""
+CAPTION_LEAD = re.compile(r"^((an?|the)\s+)?(photo|photograph|picture|image)\s+of\s+", re.IGNORECASE)
+ARTICLE = re.compile(r"^(an?|the)\s+", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class FolderImage:
     """One image. path: relative to the folder, with "/"; class_name: the words of the folder that it lies in.
 
-    mtime_ns: when it was last modified, nanoseconds since 1970.
+    mtime_ns: when it was last modified, nanoseconds since 1970. caption: the words of the one beside it.
     """
 
     path: str
     class_name: str
     size_bytes: int
     mtime_ns: int
+    caption: str | None = None
 
 
 @dataclass
@@ -60,15 +66,23 @@ class _Left:
             (self.broken, "cannot be opened"),
         ):
             if names:
-                yield f"subjects.path: {len(names)} left out ({why}): {_few(names)}"
+                yield f"subjects.path: {len(names)} left out ({why}): {few(names)}"
 
 
 def class_words(folder: str) -> str:
     """ "colorful_sneaker" -> "colorful sneaker", "dog2" -> "dog"; cut between words at `MAX_CLASS_LENGTH`."""
     words = re.sub(r"[_\-\s]+", " ", re.sub(r"\d+$", "", folder)).strip()
-    if len(words) > MAX_CLASS_LENGTH:
-        words = words[: MAX_CLASS_LENGTH + 1].rpartition(" ")[0] or words[:MAX_CLASS_LENGTH]
-    return words or "object"
+    return _cut(words, MAX_CLASS_LENGTH) or "object"
+
+
+def caption_words(caption: str) -> str:
+    """ "A photo of a fluffy corgi, sitting." -> "fluffy corgi, sitting"; cut between words at `MAX_CAPTION_LENGTH`."""
+    words = CAPTION_LEAD.sub("", _cut(caption.strip(), MAX_CAPTION_LENGTH), count=1)
+    return ARTICLE.sub("", words, count=1).rstrip(" .,;:")
+
+
+def _cut(words: str, length: int) -> str:
+    return words if len(words) <= length else words[: length + 1].rpartition(" ")[0] or words[:length]
 
 
 def list_folder(root: Path) -> tuple[tuple[FolderImage, ...], tuple[str, ...]]:
@@ -76,23 +90,35 @@ def list_folder(root: Path) -> tuple[tuple[FolderImage, ...], tuple[str, ...]]:
 
     The folder directly below `root` names the class, however deep an image lies; `root` names that of images directly
     in it. Links are followed, and a folder that several links reach is listed once. Hidden files and folders, names
-    that are not UTF-8 and formats that Pillow does not read are left out.
+    that are not UTF-8 and formats that Pillow does not read are left out. Captions: `read_captions`.
 
-    Raises PlanError where `root` is no folder, or holds no image.
+    Raises PlanError where `root` is no folder, or holds no image, or a caption cannot be read.
     """
     if not root.is_dir():
-        raise PlanError(f"subjects.path: {_line(str(root))} is not a folder")
+        raise PlanError(f"subjects.path: {one_line(str(root))} is not a folder")
     if not _decodable(str(root)):
-        raise PlanError(f"subjects.path: {_line(str(root))}: its name is not UTF-8")
+        raise PlanError(f"subjects.path: {one_line(str(root))}: its name is not UTF-8")
     left = _Left()
-    images = tuple(sorted(_walk(root, left), key=lambda image: image.path))
+    beside: list[str] = []
+    images = sorted(_walk(root, left, beside), key=lambda image: image.path)
     notes = tuple(left.notes())
     if not images:
         raise PlanError("; ".join((f"subjects.path: no image ({', '.join(sorted(SUFFIXES))}) below {root}", *notes)))
-    return images, notes
+    captions, caption_notes = read_captions(root, [image.path for image in images], beside)
+    images = [replace(image, caption=caption_words(captions.get(image.path, "")) or None) for image in images]
+    return tuple(images), (*notes, *caption_notes, *_caption_notes(images, captions))
 
 
-def _walk(root: Path, left: _Left) -> Iterator[FolderImage]:
+def _caption_notes(images: list[FolderImage], captions: dict[str, str]) -> Iterator[str]:
+    if cut := [path for path, caption in captions.items() if len(caption) > MAX_CAPTION_LENGTH]:
+        yield f"subjects.path: {len(cut)} captions cut at {MAX_CAPTION_LENGTH} characters: {few(cut)}"
+    without = [image.path for image in images if image.caption is None]
+    if len(without) < len(images) and without:
+        yield f"subjects.path: {len(without)} without a caption: {few(without)}"
+
+
+def _walk(root: Path, left: _Left, beside: list[str]) -> Iterator[FolderImage]:
+    """beside: gets the paths of what may hold captions."""
     visited = {os.path.realpath(root)}
     for folder, folders, files in os.walk(root, followlinks=True, onerror=lambda error: _unlisted(error, root, left)):
         above = PurePosixPath(os.path.relpath(folder, root))
@@ -110,18 +136,21 @@ def _walk(root: Path, left: _Left) -> Iterator[FolderImage]:
             path, suffix = (above / name).as_posix(), os.path.splitext(name)[1].lower()
             if not _kept(path, left, is_image=suffix in SUFFIXES):
                 continue
+            is_caption = name in METADATA_NAMES or suffix == TEXT_SUFFIX
             if suffix in UNREAD_SUFFIXES:
                 left.unread.append(path)
-            elif suffix in SUFFIXES:
+            elif suffix in SUFFIXES or is_caption:
                 try:
                     status = os.stat(os.path.join(folder, name))
                 except OSError:  # a link to nothing
                     status = None
                 if status is None or not stat.S_ISREG(status.st_mode):
                     left.broken.append(path)
-                    continue
-                top = above.parts[0] if above.parts else root.name
-                yield FolderImage(path, class_words(top), status.st_size, status.st_mtime_ns)
+                elif is_caption:
+                    beside.append(path)
+                else:
+                    top = above.parts[0] if above.parts else root.name
+                    yield FolderImage(path, class_words(top), status.st_size, status.st_mtime_ns)
 
 
 def _kept(path: str, left: _Left, is_image: bool = True) -> bool:
@@ -141,8 +170,9 @@ def _unlisted(error: OSError, root: Path, left: _Left) -> None:
 
 
 def to_lines(images: Iterable[FolderImage]) -> bytes:
-    """One line of JSON per image: what a plan's hash covers."""
-    return "".join(f"{json.dumps(asdict(image), ensure_ascii=False)}\n" for image in images).encode()
+    """One line of JSON per image: what a plan's hash covers. What is None does not stand in it."""
+    known = ({key: value for key, value in asdict(image).items() if value is not None} for image in images)
+    return "".join(f"{json.dumps(row, ensure_ascii=False)}\n" for row in known).encode()
 
 
 def to_bytes(images: Iterable[FolderImage]) -> bytes:
@@ -163,14 +193,16 @@ def first_difference(old: Iterable[FolderImage], new: Iterable[FolderImage]) -> 
     before, now = ({image.path: image for image in images} for images in (old, new))
     for path in sorted(before.keys() | now.keys()):
         if path not in now:
-            return f"{_line(path)}: not there any more"
+            return f"{one_line(path)}: not there any more"
         if path not in before:
-            return f"{_line(path)}: new"
+            return f"{one_line(path)}: new"
         was, is_now = before[path], now[path]
         if (was.size_bytes, was.mtime_ns) != (is_now.size_bytes, is_now.mtime_ns):
-            return f"{_line(path)}: was {_state(was)}, now {_state(is_now)}"
-        if was != is_now:
-            return f"{_line(path)}: was of class {was.class_name!r}, now of {is_now.class_name!r}"
+            return f"{one_line(path)}: was {_state(was)}, now {_state(is_now)}"
+        if was.class_name != is_now.class_name:
+            return f"{one_line(path)}: was of class {was.class_name!r}, now of {is_now.class_name!r}"
+        if was.caption != is_now.caption:
+            return f"{one_line(path)}: its caption was {was.caption!r}, now {is_now.caption!r}"
     return None
 
 
@@ -185,15 +217,3 @@ def _decodable(name: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
-
-
-def _few(paths: list[str]) -> str:
-    shown = sorted(paths)[:SHOWN]
-    more = f" and {len(paths) - SHOWN} more" if len(paths) > SHOWN else ""
-    return ", ".join(map(_line, shown)) + more
-
-
-def _line(path: str) -> str:
-    """The path on one line, whatever its name holds."""
-    text = os.fsencode(path).decode(errors="backslashreplace")
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
