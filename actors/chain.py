@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from actors.guard import Guard
 from actors.shard import Shard
 from actors.stage import Progress, Stage, StageTable
+from actors.stages.depth import Depth
 from actors.stages.draft import Draft
 from actors.stages.edit import Edit
 from actors.stages.judge import Judge
@@ -20,7 +21,7 @@ from toffee_pipeline.config.generate import RunConfig
 from toffee_pipeline.metrics import MetricSink, no_metrics
 
 STAGE_CLASSES: StageTable = {
-    stage.name: stage for stage in (Synthesize, Segment, Draft, Refine, Edit, View, Score, Judge)
+    stage.name: stage for stage in (Synthesize, Segment, Depth, Draft, Refine, Edit, View, Score, Judge)
 }
 """The class of each of `config.stages.STAGES`."""
 

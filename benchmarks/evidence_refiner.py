@@ -101,7 +101,7 @@ def measure(
         for value, name in names.items()
         if name != "refined"
     }
-    first = [STAGE_CLASSES[name] for name in ("synthesize", "segment", "draft")]
+    first = [STAGE_CLASSES[name] for name in ("synthesize", "segment", "depth", "draft")]
     draw = StageChain(config, first, _ignore, NoGuard())
     refiners = {name: StageChain(changed, [Refine], _ignore, NoGuard()) for name, changed in configs.items()}
     models, categories = ModelSet(config), counted_categories(config)

@@ -12,7 +12,7 @@ from toffee_pipeline.config.base import Category
 from toffee_pipeline.config.stages import MODEL_STAGES
 from toffee_pipeline.filters import SCORES
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 Kind = Literal["generation", "edit"]
 Status = Literal["ok", "accepted", "rejected", "failed"]
 """`ok` while a pair is on its way; every planned pair ends as one of the other three."""

@@ -1,4 +1,4 @@
-"""Drafts: the subject's depth, then an image that follows the prompt and keeps the subject's layout."""
+"""Drafts: an image that follows the prompt and keeps the subject's layout."""
 
 from __future__ import annotations
 
@@ -6,31 +6,19 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from actors.shard import PairState, Shard, SubjectState
+from actors.shard import PairState, Shard
 from actors.stage import Stage
 from toffee_pipeline.errors import SampleError
-from toffee_pipeline.images import encode_depth, encode_png
+from toffee_pipeline.images import encode_png
 
 
 class Draft(Stage):
     name = "draft"
-    roles = ("depth", "draft")
+    roles = ("draft",)
 
     def process(self, shard: Shard) -> None:
-        def store_depth(state: SubjectState, depth: np.ndarray) -> None:
-            state.depth = encode_depth(depth)
-
-        def store_draft(state: PairState, image: np.ndarray) -> None:
+        def store(state: PairState, image: np.ndarray) -> None:
             state.draft = encode_png(image)
-
-        self.run(
-            shard.open_subjects(),
-            lambda batch: self.models.depth.estimate(
-                [state.rgb() for state in batch], [state.subject for state in batch]
-            ),
-            store_depth,
-        )
-        shard.fail_pairs_of_failed_subjects()
 
         def draft(batch: list[PairState]) -> Sequence[np.ndarray | SampleError]:
             subjects = [shard.subject_of(state) for state in batch]
@@ -40,4 +28,4 @@ class Draft(Stage):
                 [state.inverse_depth() for state in subjects],
             )
 
-        self.run(shard.open_pairs(), draft, store_draft)
+        self.run(shard.open_pairs(), draft, store)

@@ -105,7 +105,7 @@ def test_the_refiner_brings_the_subjects_look_back(finished):
     assert np.mean(pixels) > 0.2
     assert np.mean(pixels > 0) > 0.9
     assert np.mean(colors) > 0.3
-    control = chain(config.with_stage("refine", a=0.0), ["synthesize", "segment", "draft", "refine"])(
+    control = chain(config.with_stage("refine", a=0.0), ["synthesize", "segment", "depth", "draft", "refine"])(
         Shard.from_plan(Plan(config), 0)
     )
     assert np.mean(gains(control)[0]) < 0.05
@@ -128,8 +128,8 @@ def test_subjects_are_computed_once_and_rejected_pairs_cost_nothing(nano):
     edits = sum(state.pair.kind == "edit" for state in shard.pairs)
     assert edits > 0
     assert {state.reason for state in shard.pairs if state.pair.kind == "edit"} == {"mask_too_large"}
-    assert rows["synthesize"] == rows["segment"] == 4
-    assert rows["draft"] == 4 + 16 - edits  # depth per subject, drafts of the pairs that are left
+    assert rows["synthesize"] == rows["segment"] == rows["depth"] == 4
+    assert rows["draft"] == 16 - edits  # of the pairs that are left
     assert rows["refine"] == 4 + 16 - edits  # tokens per subject, targets
     assert rows["edit"] == 0
     assert rows["view"] == rows["score"] == 16 - edits

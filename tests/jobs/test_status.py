@@ -228,7 +228,7 @@ def test_shards_that_a_repair_took_back_count_no_more(tmp_path):
         (b"{", "damaged"),
         (b'{"config": {}}', "layout version 1, this code reads 2"),
         ({"version": 99}, "layout version 99, this code reads 2"),
-        ({"schema_version": 99}, "schema version 99, this code reads 1"),
+        ({"schema_version": 99}, "schema version 99, this code reads 2"),
         ({"job": "train_refiner"}, "of a run of jobs/train_refiner.py, not of jobs/generate.py"),
         ({"num_pairs": "1"}, "damaged: num_pairs: "),
     ],

@@ -23,7 +23,16 @@ from toffee_pipeline.on_ray.placement import (
 P4D = Node(96, 8, 39.4)
 P4DE = Node(96, 8, 79.1)
 HEAD = Node(0)
-COSTS = {"synthesize": 0.75, "segment": 0.2, "draft": 4.0, "refine": 1.5, "edit": 0.7, "view": 1.5, "score": 0.02}
+COSTS = {
+    "synthesize": 0.75,
+    "segment": 0.2,
+    "depth": 0.05,
+    "draft": 3.95,
+    "refine": 1.5,
+    "edit": 0.7,
+    "view": 1.5,
+    "score": 0.02,
+}
 
 
 def pools_of(*nodes, overrides=(), costs=COSTS, placement="pools"):
@@ -105,9 +114,9 @@ def test_what_can_never_fit_is_refused_with_figures():
     config, pools = pools_of(Node(64, 1))
     with pytest.raises(PlacementError, match=r"need 6 GPUs and the cluster has 1: "):
         check(config, pools, Cluster((Node(64, 1),)))
-    with pytest.raises(PlacementError, match=r"need 8 CPUs and the cluster has 6: "):
+    with pytest.raises(PlacementError, match=r"need 9 CPUs and the cluster has 6: "):
         check(config, pools, Cluster((Node(6, 8),)))
-    check(config, pools, Cluster((Node(8, 6),)))
+    check(config, pools, Cluster((Node(9, 6),)))
     # six GPUs in all, but the actor of two finds them on no node
     wide, pools = pools_of(Node(64, 1), overrides=("stages.draft.num_gpus=2",))
     with pytest.raises(PlacementError, match="Draft needs 1 CPUs and 2 GPUs on one node, and the best node has 64"):

@@ -57,8 +57,12 @@ class SegmentConfig(StageConfig, GroundingConfig):
     max_fraction: Fraction = 0.95
 
 
+class DepthConfig(StageConfig):
+    """The depth network."""
+
+
 class DraftConfig(StageConfig):
-    """Depth, and text to image under the depth ControlNet."""
+    """Text to image under the depth ControlNet."""
 
     makes_images: ClassVar[bool] = True
     sampling: SamplingConfig = SamplingConfig(guidance_scale=5.0)
@@ -120,6 +124,7 @@ class StagesConfig(Model):
 
     synthesize: SynthesizeConfig = SynthesizeConfig()
     segment: SegmentConfig = SegmentConfig()
+    depth: DepthConfig = DepthConfig()
     draft: DraftConfig = DraftConfig()
     refine: RefineConfig = RefineConfig()
     edit: EditConfig = EditConfig()
