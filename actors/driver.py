@@ -16,7 +16,9 @@ from toffee_pipeline.console.clock import clock
 from toffee_pipeline.console.generation import GenerationDisplay
 from toffee_pipeline.on_ray.metrics import RayMetricSink
 from toffee_pipeline.plan.catalog import PACKAGED
+from toffee_pipeline.plan.names import one_line
 from toffee_pipeline.plan.plan import Plan
+from toffee_pipeline.plan.readable import nothing_readable
 from toffee_pipeline.report.live import LiveReport
 from toffee_pipeline.report.page import REPORT, write_report
 from toffee_pipeline.rundir.commit import committed_shards, delete_orphans
@@ -29,6 +31,9 @@ from toffee_pipeline.rundir.publish import RunMetrics
 from toffee_pipeline.rundir.run_file import write
 from toffee_pipeline.rundir.totals import Totals, total
 from toffee_pipeline.storage import Storage
+
+MAX_FILES = 5
+"""Most unreadable files that are named at the end."""
 
 
 def announce(plan: Plan, roles: Mapping[str, str]) -> None:
@@ -71,6 +76,7 @@ def compute(
         TooManyFailures: more pairs failed than the config allows.
         LeaseHeld: another driver took over.
         PlacementError: the cluster can never hold the stages.
+        PlanError: not one of the user's own images could be read.
         OSError: the store failed.
     """
     missing = missing_shards(storage, plan)
@@ -100,6 +106,8 @@ def compute(
     elapsed_s = time.monotonic() - began
     summary = _finish(storage, known, elapsed_s, num_pairs / elapsed_s)
     _say(summary, storage)
+    if summary.planned == summary.rejected.get("unreadable"):
+        raise nothing_readable(plan, summary.unreadable)
     return summary
 
 
@@ -132,5 +140,11 @@ def _say(summary: Summary, storage: Storage) -> None:
     )
     for message, number in summary.errors.items():
         click.echo(f"  {number} failed: {message}", err=True)
+    if unreadable := summary.unreadable:
+        click.echo(f"  {summary.rejected['unreadable']} rejected: {len(unreadable)} files cannot be read", err=True)
+        for path, why in list(unreadable.items())[:MAX_FILES]:
+            click.echo(f"    {one_line(path)}: {why}", err=True)
+        if (more := len(unreadable) - MAX_FILES) > 0:
+            click.echo(f"    and {more} more: {storage.path_for(SUMMARY)} names all", err=True)
     click.echo(f"dataset: {storage.path_for('data')}")
     click.echo(f"report: {storage.path_for(REPORT)}")

@@ -10,11 +10,12 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from actors.shard import PairState, Shard
+from actors.shard import PairState, Shard, present
 from toffee_pipeline.config.generate import RunConfig
 from toffee_pipeline.config.stages import MODEL_STAGES
 from toffee_pipeline.filters import SCORES
 from toffee_pipeline.images import decode, encode
+from toffee_pipeline.plan.readable import reason
 from toffee_pipeline.rundir.commit import commit_shard
 from toffee_pipeline.rundir.counts import ShardCounts, StageFigures
 from toffee_pipeline.schema import DATA, LEDGER, planned_row
@@ -87,6 +88,11 @@ def count(shard: Shard, config: RunConfig, num_bytes: int) -> ShardCounts:
         rejected=Counter(state.reason for state in shard.pairs if state.reason and state.status == "rejected"),
         failed=sum(state.status == "failed" for state in shard.pairs),
         errors=Counter(state.error for state in shard.pairs if state.error and state.status == "failed"),
+        unreadable={
+            state.subject.path: reason(present(state.error), state.subject.path)
+            for state in shard.subjects.values()
+            if state.subject.path is not None and state.rejected_as == "unreadable"
+        },
         by_kind={key: dict(numbers) for key, numbers in by_kind.items()},
         by_category={key: dict(numbers) for key, numbers in by_category.items()},
         stages=stages,

@@ -17,6 +17,7 @@ from toffee_pipeline.console.options import Job, job_options
 from toffee_pipeline.models.roles import describe_roles, require_weights
 from toffee_pipeline.on_ray.session import refuse_relative_output
 from toffee_pipeline.plan.plan import Plan
+from toffee_pipeline.plan.readable import require_readable
 from toffee_pipeline.rundir.at_work import at_work
 from toffee_pipeline.rundir.counts import Summary
 from toffee_pipeline.rundir.description import GenerationRun
@@ -41,6 +42,7 @@ def generate(
     refuse_relative_output(output)
     storage, plan, roles = open_storage(output, config.output.endpoint_url), Plan(config), describe_roles(config)
     announce(plan, roles)
+    require_readable(plan)
     if dry_run:
         return None
     known = claim_generation(storage, GenerationRun.of(config, plan, roles), plan)

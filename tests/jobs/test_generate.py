@@ -151,7 +151,8 @@ def odd_photographs(folder):
 def test_a_folder_of_odd_photographs_never_ends_the_run(tmp_path):
     readable = odd_photographs(tmp_path / "photos")
     output = tmp_path / "run"
-    result = generate(output, "subjects.source=folder", f"subjects.path={tmp_path / 'photos'}", "pairs.count=18")
+    sets = ("subjects.source=folder", f"subjects.path={tmp_path / 'photos'}", "pairs.count=18", "max_failed_fraction=0")
+    result = generate(output, *sets)
     assert result.exit_code == 0, result.output
     assert "renderer" not in json.dumps(json.loads((output / "run.json").read_text())["roles"])
     rows = ledger(output)
@@ -160,6 +161,13 @@ def test_a_folder_of_odd_photographs_never_ends_the_run(tmp_path):
     assert set(broken) == {f"bröken/{name}" for name in ("empty.jpg", "cut.jpg", "text.png", "bomb.png")}
     for path, row in broken.items():
         assert row["status"] == "rejected" and path.split("/")[1] in row["error"]
+    why = json.loads((output / "summary.json").read_text())["unreadable"]
+    assert list(why) == sorted(broken)
+    assert why["bröken/empty.jpg"] == "empty, 0 bytes"
+    assert "  8 rejected: 4 files cannot be read\n" in result.output
+    assert "    bröken/empty.jpg: empty, 0 bytes\n" in result.output
+    report = (output / "report/index.html").read_text()
+    assert "4 files of yours: 8 pairs rejected" in report and "<code>bröken/bomb.png</code>" in report
     for row in rows:
         if row["source_path"] in readable:
             assert row["status"] in ("accepted", "rejected")

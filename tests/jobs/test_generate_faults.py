@@ -6,13 +6,21 @@ import resource
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from actors.shard import Shard
+from actors.stage import Stage
 from jobs import verify
+from jobs.generate import generate
 from tests.helpers import stub_job
 from tests.helpers.faulty_s3 import Rule, error, faulty_s3, lose_answer
 from tests.helpers.s3 import BUCKET, CREDENTIALS, EXTERNAL, make_bucket, s3_server
+from tests.helpers.stub_stages import STUB_STAGES
+from toffee_pipeline.config.load import load_config
+from toffee_pipeline.errors import PlanError
+from toffee_pipeline.images import encode_png
 from toffee_pipeline.rundir.commit import committed_shards
 from toffee_pipeline.rundir.verify import verify as verify_run
 from toffee_pipeline.storage import open_storage
@@ -129,3 +137,28 @@ def test_a_run_that_goes_wrong_is_stopped_and_keeps_what_it_has(tmp_path, monkey
     assert result.exit_code == 0
     assert "resuming: 5 of 8 shards" in result.output
     assert verify_run(storage).problems == []
+
+
+class SeesNoFile(Stage):
+    """As on a machine whose folder is another one than the driver's."""
+
+    name = "synthesize"
+
+    def process(self, shard: Shard) -> None:
+        for state in shard.open_subjects():
+            state.fail(f"synthesize: /there/{state.subject.path}: no such file", "unreadable")
+        shard.fail_pairs_of_failed_subjects()
+
+
+def test_a_run_that_read_no_file_ends_with_one_line_and_keeps_what_it_has(tmp_path):
+    photos, run = tmp_path / "photos", tmp_path / "run"
+    photos.mkdir()
+    for number in range(4):
+        (photos / f"{number}.png").write_bytes(encode_png(np.full((64, 64, 3), number, np.uint8)))
+    sets = (*SMALL, "subjects.source=folder", f"subjects.path={photos}", "pairs.count=8")
+    with pytest.raises(PlanError, match=r"no image below .* can be read: 0.png: no such file; .*; and 1 more$"):
+        generate(load_config("nano", sets), str(run), stages={"synthesize": SeesNoFile, **STUB_STAGES})
+    summary = json.loads((run / "summary.json").read_text())
+    assert summary["rejected"] == {"unreadable": 8}
+    assert summary["unreadable"] == {f"{number}.png": "no such file" for number in range(4)}
+    assert verify_run(open_storage(str(run))).problems == []

@@ -302,6 +302,16 @@ def test_images_of_rejected_pairs_not_kept(tmp_path: Path) -> None:
     assert "output.keep_rejected" in (tmp_path / REPORT).read_text()
 
 
+def test_unreadable_files_are_named_up_to_a_bound(tmp_path: Path) -> None:
+    why = {f"dog/{number:02d}{HOSTILE}.jpg": "empty, 0 bytes" for number in range(30)}
+    write_report(
+        LocalStorage(str(tmp_path)), run_of(60), RunCounts(planned=60, rejected={"unreadable": 60}, unreadable=why)
+    )
+    page = (tmp_path / REPORT).read_text()
+    assert "30 files of yours: 60 pairs rejected" in text_of(page) and "And 10 more" in text_of(page)
+    assert page.count("empty, 0 bytes") == 20 and "<script" not in page
+
+
 def test_uncommitted_files_are_not_read(tmp_path: Path) -> None:
     storage = LocalStorage(str(tmp_path))
     commit(storage, 0, [fake_pair(0, "edit")])

@@ -19,6 +19,7 @@ REPORT = "report/index.html"
 TEMPLATE = Path(__file__).parent / "templates" / "report.html"
 MAX_REJECTED = 12
 MAX_FAILED = 12
+MAX_UNREADABLE = 20
 KINDS = ("generation", "edit")
 MARKS = ("stand-in", "untrained")
 """Words in a role's description that make its result a stand-in's or meaningless; such roles are framed on the page."""
@@ -74,6 +75,7 @@ def render_page(
         rejected=[card for kind in KINDS for card in rejected[kind]],
         num_rejected=sum(counts.rejected.values()),
         failed=failed,
+        unreadable=list(counts.unreadable.items())[:MAX_UNREADABLE],
         scores=SCORES,
     )
 

@@ -1,4 +1,5 @@
-"""Sums over the counts of shards, as they stand in their manifests. Its size does not grow with their number."""
+"""Sums over the counts of shards, as they stand in their manifests. Its size does not grow with their number, but with
+that of the user's unreadable files."""
 
 from __future__ import annotations
 
@@ -21,6 +22,7 @@ class Totals:
         self.planned = self.accepted = self.failed = 0
         self.num_bytes = 0
         self.rejected: Counter[str] = Counter()
+        self.unreadable: dict[str, str] = {}
         self.stages = dict.fromkeys(MODEL_STAGES, StageFigures())
         self._errors = FrequentErrors()
         self._by_kind: dict[str, Counter[str]] = {}
@@ -34,6 +36,7 @@ class Totals:
         self.num_bytes += counts.num_bytes
         self.rejected.update(counts.rejected)
         self._errors.add(counts.errors)
+        self.unreadable |= counts.unreadable
         for known, groups in ((self._by_kind, counts.by_kind), (self._by_category, counts.by_category)):
             for key, numbers in groups.items():
                 known.setdefault(key, Counter()).update(numbers)
@@ -54,6 +57,7 @@ class Totals:
             rejected=dict(self.rejected.most_common()),
             failed=self.failed,
             errors=self._errors.most(MAX_ERRORS),
+            unreadable=dict(sorted(self.unreadable.items())),
             by_kind=dict(sorted(self._by_kind.items())),
             by_category=dict(sorted(self._by_category.items())),
             stages=self.stages,
