@@ -187,7 +187,7 @@ def to_json(evidence: Evidence) -> str:
         "filter": evidence.filter.model_dump(),
         "bars": [asdict(bar) for bar in bars(evidence)],
     }
-    return json.dumps(_finite(content), indent=1, allow_nan=False)
+    return json.dumps(finite(content), indent=1, allow_nan=False)
 
 
 def number(estimate: Estimate, digits: int = 3) -> str:
@@ -223,9 +223,10 @@ def _settings(evidence: Evidence) -> str:
     )
 
 
-def _finite(tree: Any) -> Any:
+def finite(tree: Any) -> Any:
+    """The tree for JSON: null where a number is not finite."""
     if isinstance(tree, dict):
-        return {str(key): _finite(value) for key, value in tree.items()}
+        return {str(key): finite(value) for key, value in tree.items()}
     if isinstance(tree, Sequence) and not isinstance(tree, str):
-        return [_finite(value) for value in tree]
+        return [finite(value) for value in tree]
     return None if isinstance(tree, float) and not math.isfinite(tree) else tree

@@ -67,7 +67,7 @@ def changed(pair: Pair, subject: Subject) -> Scene:
     `pair.change` is in the small world's own words: one of BACKGROUNDS, STYLES, COLORS, PATTERNS, ADDITIONS, or the
     class's entry in REMOVABLE. Raises ValueError for another.
     """
-    return _with_change(scene(subject), pair)
+    return with_change(scene(subject), pair)
 
 
 def drafted(pair: Pair, subject: Subject) -> Scene:
@@ -77,7 +77,7 @@ def drafted(pair: Pair, subject: Subject) -> Scene:
     """
     original = scene(subject)
     draft = replace(original, subject=world.with_identity_of(original.subject, _other(pair, original.subject)))
-    return _with_change(draft, pair)
+    return with_change(draft, pair)
 
 
 def turned(subject: Subject, seed: int) -> Scene:
@@ -92,8 +92,8 @@ def turned(subject: Subject, seed: int) -> Scene:
     )
 
 
-def _with_change(shown: Scene, pair: Pair) -> Scene:
-    """The scene with the change of the pair."""
+def with_change(shown: Scene, pair: Pair) -> Scene:
+    """The scene with the change of the pair. Raises ValueError as `changed` does."""
     toy, change = shown.subject, pair.change
     allowed = {
         "background": world.BACKGROUNDS,

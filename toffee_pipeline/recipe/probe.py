@@ -19,9 +19,10 @@ from toffee_pipeline.recipe.data import to_tensor
 from toffee_pipeline.recipe.loop import fit
 from toffee_pipeline.recipe.probe_data import HEADS, UNKNOWN, ProbeData, load_probe_data
 
-NUM_GROUPS, NUM_HELD_OUT = 1200, 100
+NUM_HELD_OUT = 100
+"""So many groups at the end are never trained on."""
 GROUPS_PER_BATCH = 12
-STEPS = 1200
+STEPS = 800
 WIDTHS = (32, 48, 64, 96)
 IDENTITY_DIM = 64
 SHIFT_PX = 3
@@ -85,9 +86,9 @@ def evaluate_probe(probe: Probe, data: ProbeData) -> dict[str, float]:
     return shares | {"identity": (likeness.argmax(2) == torch.arange(rgb.shape[1])).float().mean().item()}
 
 
-def train_probe(work_dir: Path, steps: int = STEPS, num_groups: int = NUM_GROUPS) -> Probe:
+def train_probe(work_dir: Path, steps: int = STEPS) -> Probe:
     """The trained judge; from its checkpoint, if that is finished. Renders what it learns from."""
-    data, probe = load_probe_data(work_dir, num_groups), Probe()
+    data, probe = load_probe_data(work_dir), Probe()
 
     def loss_fn(step: int, rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]:
         rows = rng.choice(len(data.rgb) - NUM_HELD_OUT, GROUPS_PER_BATCH, replace=False)
@@ -111,7 +112,7 @@ def train_probe(work_dir: Path, steps: int = STEPS, num_groups: int = NUM_GROUPS
         weight_decay=0.05,
         ema_decay=0.99,
         evaluate=lambda trained: evaluate_probe(trained, data),
-        evaluate_every=300,
+        evaluate_every=200,
     )
 
 

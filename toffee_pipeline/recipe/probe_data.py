@@ -14,7 +14,7 @@ from toffee_pipeline.nano import world
 FIRST_PROBE_SEED = 20_000_000
 """Beyond the seeds of all training sets."""
 NUM_TOYS, NUM_LIGHTS = 3, 2
-GROUPS_PER_PART = 25
+NUM_PARTS, GROUPS_PER_PART = 48, 25
 UNKNOWN = -100
 """Label of what cannot be seen; cross-entropy leaves it out."""
 MIN_VISIBLE_PX = 5
@@ -99,15 +99,13 @@ def _render_part(folder: Path, part: int) -> None:
     temporary.replace(path)
 
 
-def load_probe_data(work_dir: Path, num_groups: int, processes: int = 2) -> ProbeData:
-    """So many groups, rounded up to whole parts; what is missing below `work_dir` is rendered."""
+def load_probe_data(work_dir: Path, processes: int = 2) -> ProbeData:
+    """All groups; what is missing below `work_dir` is rendered."""
     folder = work_dir / "probe_renders"
     folder.mkdir(parents=True, exist_ok=True)
-    parts = range(-(-num_groups // GROUPS_PER_PART))
     with multiprocessing.get_context("spawn").Pool(processes) as pool:
-        for _ in pool.imap_unordered(partial(_render_part, folder), parts):
-            pass
-    loaded = [np.load(folder / f"part-{part:04d}.npz") for part in parts]
+        pool.map(partial(_render_part, folder), range(NUM_PARTS), chunksize=1)
+    loaded = [np.load(folder / f"part-{part:04d}.npz") for part in range(NUM_PARTS)]
     labels = np.concatenate([part["labels"] for part in loaded])
     return ProbeData(
         rgb=np.concatenate([part["rgb"] for part in loaded]),
