@@ -174,10 +174,14 @@ def markdown(evidence: Evidence) -> str:
         *(f"- {bar.part}: {bar.figure} {bar.text}: {bar.verdict}." for bar in bars(evidence)),
     ]
     for table in tables(evidence):
-        rule = ["---"] * table.num_names + ["---:"] * (len(table.header) - table.num_names)
-        lines = ["| " + " | ".join(row) + " |" for row in (table.header, rule, *table.rows)]
-        parts += ["", f"**{table.title}**", "", *lines]
+        parts += ["", f"**{table.title}**", "", *markdown_lines(table)]
     return "\n".join(parts) + "\n"
+
+
+def markdown_lines(table: Table) -> list[str]:
+    """The table's lines in Markdown, without its title."""
+    rule = ["---"] * table.num_names + ["---:"] * (len(table.header) - table.num_names)
+    return ["| " + " | ".join(row) + " |" for row in (table.header, rule, *table.rows)]
 
 
 def to_json(evidence: Evidence) -> str:

@@ -4,17 +4,18 @@ RUN are run directories of jobs/generate.py with subjects.source=renderer, whose
 output.keep_rejected=true; one per seed. Error bars are one standard error over them.
 
 accepted     of the planned pairs.
-shown        of the accepted: the probe's head for the pair's category names the change in the target. A removal that
-             is an addition turned round: the thing is in the input, and nothing is in the target.
-kept         of the accepted: by the probe's features of a subject, the target is more like its oracle, the renderer's
-             own picture of subject and change, than like the same change on 9 other toys of the class.
+shown        of the accepted: in a line-up of the oracle, which is the renderer's own picture of subject and change, of
+             the subject with every other change of the category, and of the subject without one, the target is most
+             like the oracle. Of a removal that is an addition turned round, the input must show the addition besides.
+kept         of the accepted: the same among the oracle and this change on 9 other toys of the class.
 error        to the oracle inside the pair's mask, 0..255, over all pairs that have pictures, accepted or not.
 refused      of the pairs that are shown and kept, by the filter.
-judges       the same probe on what is known: shown in the oracles and in the pictures before the change, kept in
-             oracles of another light, blurred and noisy. The figures above cannot be expected beyond these.
+in truth     what the witness is worth: the same two shares where the target is the oracle in another light, blurred and
+             noisy, and the share of pictures before the change that pass for changed, such as a mug whose handle is on
+             the far side. Over all pairs that have pictures.
 
-The probe (toffee_pipeline/recipe/probe.py) saw renders alone, of toys that no other network and no plan has. It is
-trained where --work-dir has none: about ten minutes of one free core.
+The witness who compares (toffee_pipeline/recipe/line_up.py) is a network that learned from renders alone, of toys that
+no other network and no plan has seen. It is trained where --work-dir has none: about ten minutes of one free core.
 """
 
 from __future__ import annotations
@@ -31,12 +32,12 @@ from PIL import Image
 from rich.console import Console
 
 from benchmarks.evidence import for_console
-from benchmarks.evidence_tables import Table, finite, number, percent
+from benchmarks.evidence_tables import Table, finite, markdown_lines, number, percent
 from benchmarks.pair_truth_runs import Example, judge_run
 from toffee_pipeline.evaluation.truth import Truth, figures
 from toffee_pipeline.image_grid import image_grid
-from toffee_pipeline.recipe.probe import evaluate_probe, train_probe
-from toffee_pipeline.recipe.probe_data import load_probe_data
+from toffee_pipeline.recipe.line_up import evaluate_witness, train_witness
+from toffee_pipeline.recipe.line_up_data import load_line_ups
 
 MAX_EXAMPLES, NUM_BLOCKS = 72, 4
 HEADER = (
@@ -49,9 +50,9 @@ HEADER = (
     "both",
     "error",
     "refused",
-    "judges: shown",
-    "before",
-    "kept",
+    "in truth: shown",
+    "shown before",
+    "in truth: kept",
 )
 
 
@@ -67,23 +68,23 @@ def table(found: Sequence[Truth]) -> Table:
             percent(truth.true),
             number(truth.error, 1),
             percent(truth.refused),
-            percent(truth.shown_by_oracle),
+            percent(truth.shown_in_oracle),
             percent(truth.shown_before),
-            percent(truth.kept_by_oracle),
+            percent(truth.kept_in_oracle),
         )
         for truth in found
     ]
     return Table("Pair truth", HEADER, rows)
 
 
-def to_json(found: Sequence[Truth], probe: Mapping[str, float], runs: Sequence[str]) -> str:
+def to_json(found: Sequence[Truth], skill: Mapping[str, float], runs: Sequence[str]) -> str:
     """Every figure with its error and its value per run; null where there is none."""
-    content = {"runs": list(runs), "probe": dict(probe), "truth": [asdict(truth) for truth in found]}
+    content = {"runs": list(runs), "witness": dict(skill), "truth": [asdict(truth) for truth in found]}
     return json.dumps(finite(content), indent=1, allow_nan=False)
 
 
 def write_sheet(examples: Sequence[Example], path: Path) -> None:
-    """Accepted pairs of every kind and category in turn, with what the judges say of them.
+    """Accepted pairs of every kind and category in turn, with what the witness says of them.
 
     Raises click.ClickException where no pair was accepted.
     """
@@ -114,26 +115,32 @@ def _caption(example: Example) -> str:
 @click.command(help=f"\b\n{__doc__}")
 @click.argument("runs", nargs=-1, required=True, metavar="RUN...")
 @click.option(
-    "--work-dir", type=click.Path(path_type=Path), default=Path(".nano"), show_default=True, help="The probe's."
+    "--work-dir", type=click.Path(path_type=Path), default=Path(".nano"), show_default=True, help="The witness's."
 )
 @click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write every figure there.")
+@click.option(
+    "--markdown", type=click.Path(path_type=Path), help="Write the table there, to be pasted into a document."
+)
 @click.option("--sheet", type=click.Path(path_type=Path), help="Write accepted pairs there, as a PNG to look at.")
-def main(runs: tuple[str, ...], work_dir: Path, json_file: Path | None, sheet: Path | None) -> None:
+def main(
+    runs: tuple[str, ...], work_dir: Path, json_file: Path | None, markdown: Path | None, sheet: Path | None
+) -> None:
     torch.set_num_threads(1)
-    probe = train_probe(work_dir)
-    accuracy = evaluate_probe(probe, load_probe_data(work_dir))
+    witness = train_witness(work_dir)
+    skill = evaluate_witness(witness, load_line_ups(work_dir))
     judged, examples = [], []
     for index, run in enumerate(runs):
-        of_run, shown = judge_run(probe, run, index)
+        of_run, shown = judge_run(witness, run, index)
         judged += of_run
         examples += shown
     found = figures(judged)
     Console(width=None if Console().is_terminal else 180).print(for_console(table(found)))
-    click.echo(
-        "probe on held-out renders: " + ", ".join(f"{name} {100 * share:.0f} %" for name, share in accuracy.items())
-    )
+    won = ", ".join(f"{name} {100 * share:.0f} %" for name, share in skill.items())
+    click.echo(f"line-ups of held-out renders that the witness solves: {won}")
     if json_file:
-        json_file.write_text(to_json(found, accuracy, runs), encoding="utf-8")
+        json_file.write_text(to_json(found, skill, runs), encoding="utf-8")
+    if markdown:
+        markdown.write_text("\n".join(markdown_lines(table(found))) + "\n", encoding="utf-8")
     if sheet:
         write_sheet(examples, sheet)
 

@@ -11,18 +11,18 @@ import numpy as np
 import pyarrow.parquet as pq
 from PIL import Image, ImageFilter
 
-from toffee_pipeline.evaluation.truth import Answers, Judged, Verdict, is_nearest, mask_error, shows, shows_reversed
+from toffee_pipeline.config.base import Category
+from toffee_pipeline.evaluation.truth import Judged, Verdict, mask_error
 from toffee_pipeline.images import decode, decode_mask
 from toffee_pipeline.nano import world
-from toffee_pipeline.nano.renderer import Scene, scene, with_change
-from toffee_pipeline.recipe.probe import Probe, judge
-from toffee_pipeline.recipe.probe_data import HEADS
+from toffee_pipeline.nano.renderer import Scene, changes, scene, with_change
+from toffee_pipeline.recipe.line_up import Witness, identify
 from toffee_pipeline.rundir.commit import data_files
-from toffee_pipeline.schema import Pair, Subject
+from toffee_pipeline.schema import Subject
 from toffee_pipeline.storage import Storage, open_storage
 
 SIZE_PX = 64
-"""The probe's pictures."""
+"""Of the pictures that the witness knows."""
 NUM_OTHERS = 9
 NOISE, BLUR_PX = 6.0, 0.7
 """Of the oracle that stands for a true target: standard deviations, in grey levels and in pixels."""
@@ -39,7 +39,18 @@ class Example:
     oracle: np.ndarray
 
 
-def judge_run(probe: Probe, uri: str, number: int) -> tuple[list[Judged], list[Example]]:
+@dataclass(frozen=True)
+class LineUps:
+    """What a pair's target may show: the truth; the scene before the change; its subject with each other change of the
+    category; and the truth with each of NUM_OTHERS toys of the class."""
+
+    truth: Scene
+    before: Scene
+    changes: list[Scene]
+    toys: list[Scene]
+
+
+def judge_run(witness: Witness, uri: str, number: int) -> tuple[list[Judged], list[Example]]:
     """Every planned pair of the run, in the ledger's order, and those that have pictures.
 
     Raises click.ClickException where there is no such run, or its subjects are not the renderer's.
@@ -53,7 +64,7 @@ def judge_run(probe: Probe, uri: str, number: int) -> tuple[list[Judged], list[E
         for folder in ("data", "rejected")
         for row in _rows(storage, folder)
         if row["target_image"] is not None
-        for example_id, example in [(row["pair_id"], judge_pair(probe, uri, row, number))]
+        for example_id, example in [(row["pair_id"], judge_pair(witness, uri, row, number))]
     }
     judged = [found[name].judged if name in found else _judged(row, number, None) for name, row in rows.items()]
     return judged, list(found.values())
@@ -68,38 +79,33 @@ def _judged(row: dict[str, Any], number: int, verdict: Verdict | None) -> Judged
     return Judged(number, row["kind"], row["category"], row["status"], verdict)
 
 
-def judge_pair(probe: Probe, uri: str, row: dict[str, Any], number: int) -> Example:
+def judge_pair(witness: Witness, uri: str, row: dict[str, Any], number: int) -> Example:
     input, target, shown = (decode(row[f"{name}_image"]["bytes"]) for name in ("input", "target", "subject"))
     if target.shape != (SIZE_PX, SIZE_PX, 3):
-        raise click.ClickException(f"{uri}: pictures of {target.shape[1]} px: the judges see {SIZE_PX} px")
-    truth, before, *others = _line_up(row)
-    if (scene(_subject(row)).render(SIZE_PX).rgb != shown).any():
+        raise click.ClickException(f"{uri}: pictures of {target.shape[1]} px: the witness sees {SIZE_PX} px")
+    line_ups = _line_ups(row)
+    before, truth = line_ups.before.render(SIZE_PX).rgb, line_ups.truth.render(SIZE_PX).rgb
+    plain = truth if _is_reversed(row) else before
+    if (plain != shown).any():
         raise click.ClickException(
             f"{uri}: pair {row['pair_id']}: not the renderer's subject; allowed are runs with subjects.source=renderer"
         )
-    pictures = [shot.render(SIZE_PX).rgb for shot in (truth, before, *others)]
-    oracle = pictures[0]
-    soft = _softened(replace(truth, seed=truth.seed + 1).render(SIZE_PX).rgb, row["pair_seed"])
-    indices, identities = judge(probe, [target, input, soft, *pictures])
-    of_target, of_input, _, of_oracle, of_before, *_ = (
-        {head: HEADS[head][int(indices[head][place])] for head in HEADS} for place in range(len(identities))
-    )
-    line_up = identities[[3, *range(5, len(identities))]]
+    soft = _softened(replace(line_ups.truth, seed=line_ups.truth.seed + 1).render(SIZE_PX).rgb, row["pair_seed"])
+    shots, toys = ([truth, *(shot.render(SIZE_PX).rgb for shot in some)] for some in (line_ups.changes, line_ups.toys))
+    shots.append(before)
 
-    def is_shown(answers: Answers, answers_before: Answers) -> bool:
-        if _is_reversed(row):
-            return shows_reversed(row["change"], answers, answers_before)
-        return shows(row["category"], row["change"], answers)
+    def is_shown(picture: np.ndarray) -> bool:
+        return identify(witness, picture, shots) == 0
 
     verdict = Verdict(
-        shown=is_shown(of_target, of_input),
-        kept=is_nearest(identities[0], line_up),
-        error=mask_error(target, oracle, decode_mask(row["mask"]["bytes"])),
-        shown_by_oracle=is_shown(of_oracle, of_before),
-        shown_before=is_shown(of_before, of_before),
-        kept_by_oracle=is_nearest(identities[2], line_up),
+        shown=is_shown(target) and (not _is_reversed(row) or identify(witness, input, shots) == len(shots) - 1),
+        kept=identify(witness, target, toys) == 0,
+        error=mask_error(target, truth, decode_mask(row["mask"]["bytes"])),
+        shown_in_oracle=is_shown(soft),
+        shown_before=is_shown(before),
+        kept_in_oracle=identify(witness, soft, toys) == 0,
     )
-    return Example(_judged(row, number, verdict), row["change"], input, target, oracle)
+    return Example(_judged(row, number, verdict), row["change"], input, target, truth)
 
 
 def _is_reversed(row: dict[str, Any]) -> bool:
@@ -107,28 +113,21 @@ def _is_reversed(row: dict[str, Any]) -> bool:
     return row.get("reversed_from") is not None
 
 
-def _subject(row: dict[str, Any]) -> Subject:
-    return Subject(row["subject_id"], row["class_name"], row["subject_prompt"], row["subject_seed"])
-
-
-def _line_up(row: dict[str, Any]) -> list[Scene]:
-    """The truth of the pair's target; the same without its change; and the truth for NUM_OTHERS toys of the class."""
-    original = scene(_subject(row))
+def _line_ups(row: dict[str, Any]) -> LineUps:
+    original = scene(Subject(row["subject_id"], row["class_name"], row["subject_prompt"], row["subject_seed"]))
+    category: Category = "addition" if _is_reversed(row) else row["category"]
     rng = np.random.default_rng([row["pair_seed"], 4])
-    others = [world.make_toy(row["class_name"], int(seed)) for seed in rng.integers(2**62, size=NUM_OTHERS)]
-    rest = [replace(original, subject=toy) for toy in others]
-    pair = Pair(
-        pair_id=row["pair_id"],
-        subject_id=row["subject_id"],
-        kind=row["kind"],
-        category="addition" if _is_reversed(row) else row["category"],
-        change=row["change"],
-        prompt=row["prompt"],
-        seed=row["pair_seed"],
-    )
+    toys = [world.make_toy(row["class_name"], int(seed)) for seed in rng.integers(2**62, size=NUM_OTHERS)]
+    others = [replace(original, subject=toy) for toy in toys]
+    changed = with_change(original, category, row["change"])
+    rest = [
+        with_change(original, category, change)
+        for change in changes(category, row["class_name"])
+        if change != row["change"]
+    ]
     if _is_reversed(row):
-        return [original, with_change(original, pair), *rest]
-    return [with_change(original, pair), original, *(with_change(other, pair) for other in rest)]
+        return LineUps(truth=original, before=changed, changes=rest, toys=others)
+    return LineUps(changed, original, rest, [with_change(other, category, row["change"]) for other in others])
 
 
 def _softened(rgb: np.ndarray, seed: int) -> np.ndarray:

@@ -1,38 +1,16 @@
-"""Whether a pair shows its change on its subject, and what the figures of many pairs say."""
+"""What the figures of many pairs say."""
 
 import math
 
 import numpy as np
 import pytest
 
-from toffee_pipeline.evaluation.truth import Judged, Verdict, figures, is_nearest, mask_error, shows, shows_reversed
+from toffee_pipeline.evaluation.truth import Judged, Verdict, figures, mask_error
 
 
 def judged(run: int, status: str, kind="edit", category="color", **verdict) -> Judged:
-    known = {"shown": True, "kept": True, "error": 10.0, "shown_by_oracle": True, "shown_before": False}
-    return Judged(run, kind, category, status, Verdict(**{**known, "kept_by_oracle": True, **verdict}))
-
-
-def test_a_change_is_shown_where_the_head_of_its_category_names_it():
-    seen = {"color": "red", "background": "on a beach", "addition": "nothing", "removal": "gone"}
-    assert shows("color", "red", seen) and not shows("color", "blue", seen)
-    assert shows("background", "on a beach", seen)
-    assert not shows("addition", "a party hat", seen)
-    assert shows("removal", "a handle", seen) and not shows("removal", "a handle", {"removal": "there"})
-
-
-def test_an_addition_turned_round_is_shown_where_the_thing_was_there_and_is_no_more():
-    hat, box, nothing = ({"addition": name} for name in ("a party hat", "a gift box", "nothing"))
-    assert shows_reversed("a party hat", nothing, hat)
-    assert not shows_reversed("a party hat", hat, hat)
-    assert not shows_reversed("a party hat", nothing, box)
-    assert not shows_reversed("a party hat", nothing, nothing)
-
-
-def test_the_subject_is_kept_where_the_first_of_the_line_up_is_the_nearest():
-    line_up = np.eye(3)
-    assert is_nearest(np.array([0.8, 0.6, 0.0]), line_up)
-    assert not is_nearest(np.array([0.6, 0.8, 0.0]), line_up)
+    known = {"shown": True, "kept": True, "error": 10.0, "shown_in_oracle": True, "shown_before": False}
+    return Judged(run, kind, category, status, Verdict(**{**known, "kept_in_oracle": True, **verdict}))
 
 
 def test_the_error_counts_inside_the_mask_alone():

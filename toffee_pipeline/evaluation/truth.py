@@ -1,11 +1,11 @@
 """Pair truth: whether pairs show the change that they name, on the subject that they name; and the figures of many.
 
-A verdict rests on judges that had no part in making or filtering the pairs.
+A verdict rests on a judge that had no part in making or filtering the pairs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,28 +14,26 @@ from toffee_pipeline.config.base import CATEGORIES, Category
 from toffee_pipeline.evaluation.estimate import Estimate, ratio
 from toffee_pipeline.schema import Kind
 
-Answers = Mapping[str, str]
-"""What a judge names in a picture: by category of change the answer of its head, such as {"color": "red"}."""
 KINDS: tuple[Kind, ...] = ("generation", "edit")
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the judges say of a pair that has pictures.
+    """What the judge says of a pair that has pictures.
 
     shown: the target shows the change. kept: its subject is the pair's. error: mean absolute difference to the oracle
     inside the pair's mask, in grey levels, 0..255.
 
-    The others tell what the judges are worth here: shown_by_oracle is `shown` of the truth itself, shown_before that of
-    the picture before the change, kept_by_oracle is `kept` of the truth in another light, a little soft.
+    The others tell what the judge is worth here: shown_in_oracle and kept_in_oracle are the same of the truth in
+    another light, a little soft; shown_before is `shown` of the picture before the change.
     """
 
     shown: bool
     kept: bool
     error: float
-    shown_by_oracle: bool
+    shown_in_oracle: bool
     shown_before: bool
-    kept_by_oracle: bool
+    kept_in_oracle: bool
 
     @property
     def true(self) -> bool:
@@ -62,8 +60,8 @@ class Truth:
     """Figures of some pairs; error bars are over the runs.
 
     accepted: share of the planned. shown, kept, true: shares of the accepted; true is both. error: mean over those with
-    pictures. refused: share of the true ones that the filter refused. shown_by_oracle, shown_before, kept_by_oracle:
-    shares of those with pictures, the most and the least that a judge lets one expect.
+    pictures. refused: share of the true ones that the filter refused. shown_in_oracle, shown_before, kept_in_oracle:
+    shares of those with pictures, the most and the least that the judge lets one expect.
     """
 
     kind: Kind | None
@@ -78,24 +76,9 @@ class Truth:
     true: Estimate
     error: Estimate
     refused: Estimate
-    shown_by_oracle: Estimate
+    shown_in_oracle: Estimate
     shown_before: Estimate
-    kept_by_oracle: Estimate
-
-
-def shows(category: Category, change: str, target: Answers) -> bool:
-    """Whether a picture shows the change. For a removal the head says whether the class's part is there or gone."""
-    return target[category] == ("gone" if category == "removal" else change)
-
-
-def shows_reversed(change: str, target: Answers, input: Answers) -> bool:
-    """The same for an addition that was turned round: the thing is in the input, and nothing is in the target."""
-    return input["addition"] == change and target["addition"] == "nothing"
-
-
-def is_nearest(picture: np.ndarray, line_up: np.ndarray) -> bool:
-    """Whether of the line-up's unit vectors (n, d) the first is the most like the picture's (d,)."""
-    return int((line_up @ picture).argmax()) == 0
+    kept_in_oracle: Estimate
 
 
 def mask_error(target: np.ndarray, oracle: np.ndarray, mask: np.ndarray) -> float:
@@ -135,9 +118,9 @@ def _truth(kind: Kind | None, category: Category | None, pairs: Sequence[Judged]
         true=mean(accepted, lambda verdict: verdict.true),
         error=mean(judged, lambda verdict: verdict.error),
         refused=_over_runs([(pair.run, not pair.accepted) for pair, _ in true]),
-        shown_by_oracle=mean(judged, lambda verdict: verdict.shown_by_oracle),
+        shown_in_oracle=mean(judged, lambda verdict: verdict.shown_in_oracle),
         shown_before=mean(judged, lambda verdict: verdict.shown_before),
-        kept_by_oracle=mean(judged, lambda verdict: verdict.kept_by_oracle),
+        kept_in_oracle=mean(judged, lambda verdict: verdict.kept_in_oracle),
     )
 
 

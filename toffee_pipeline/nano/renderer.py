@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from toffee_pipeline.config.base import Category
 from toffee_pipeline.nano import world
 from toffee_pipeline.nano.world.palette import MAIN, jittered
 from toffee_pipeline.schema import Pair, Subject
@@ -64,10 +65,9 @@ def scene(subject: Subject) -> Scene:
 def changed(pair: Pair, subject: Subject) -> Scene:
     """The truth of a pair, its oracle: the subject's own scene with the pair's change, and nothing else.
 
-    `pair.change` is in the small world's own words: one of BACKGROUNDS, STYLES, COLORS, PATTERNS, ADDITIONS, or the
-    class's entry in REMOVABLE. Raises ValueError for another.
+    `pair.change` is one of `changes`. Raises ValueError for another.
     """
-    return with_change(scene(subject), pair)
+    return with_change(scene(subject), pair.category, pair.change)
 
 
 def drafted(pair: Pair, subject: Subject) -> Scene:
@@ -77,7 +77,7 @@ def drafted(pair: Pair, subject: Subject) -> Scene:
     """
     original = scene(subject)
     draft = replace(original, subject=world.with_identity_of(original.subject, _other(pair, original.subject)))
-    return with_change(draft, pair)
+    return with_change(draft, pair.category, pair.change)
 
 
 def turned(subject: Subject, seed: int) -> Scene:
@@ -92,28 +92,32 @@ def turned(subject: Subject, seed: int) -> Scene:
     )
 
 
-def with_change(shown: Scene, pair: Pair) -> Scene:
-    """The scene with the change of the pair. Raises ValueError as `changed` does."""
-    toy, change = shown.subject, pair.change
-    allowed = {
+def changes(category: Category, class_name: str) -> tuple[str, ...]:
+    """Every change of the category that a toy of the class knows, in the small world's own words."""
+    return {
         "background": world.BACKGROUNDS,
         "style": world.STYLES,
         "color": tuple(world.COLORS),
         "texture": world.PATTERNS,
         "addition": world.ADDITIONS,
-        "removal": (world.REMOVABLE[toy.class_name],),
-    }[pair.category]
-    if change not in allowed:
-        raise ValueError(f"pair {pair.pair_id}: unknown {pair.category} {change!r}, expected one of {allowed}")
-    if pair.category == "background":
+        "removal": (world.REMOVABLE[class_name],),
+    }[category]
+
+
+def with_change(shown: Scene, category: Category, change: str) -> Scene:
+    """The scene with one of `changes`. Raises ValueError for another."""
+    toy = shown.subject
+    if change not in (allowed := changes(category, toy.class_name)):
+        raise ValueError(f"unknown {category} {change!r}, expected one of {allowed}")
+    if category == "background":
         return replace(shown, background=change)
-    if pair.category == "style":
+    if category == "style":
         return replace(shown, style=change)
-    if pair.category == "color":
+    if category == "color":
         return replace(shown, subject=world.recolored(toy, change))
-    if pair.category == "texture":
+    if category == "texture":
         return replace(shown, subject=world.with_pattern(toy, change))
-    if pair.category == "addition":
+    if category == "addition":
         return replace(shown, subject=world.with_addition(toy, change))
     return replace(shown, subject=world.without_part(toy))
 

@@ -30,7 +30,7 @@ from toffee_pipeline.nano.world_samples import ViewSample, draw_photo
 from toffee_pipeline.plan.catalog import load_catalog
 from toffee_pipeline.recipe.data import load_data
 from toffee_pipeline.recipe.pose import angle_between, azimuths
-from toffee_pipeline.recipe.probe import Probe, judge, train_probe
+from toffee_pipeline.recipe.probe import HEADS, Probe, judge, train_probe
 from toffee_pipeline.schema import Pair, Subject
 
 CPU = torch.device("cpu")
@@ -74,12 +74,12 @@ def _asked(count: int, catalog_prompt: Callable[[str, str, str], str]) -> list[t
 
 def _followed(probe: Probe, images: Sequence[np.ndarray], asked: list[tuple[dict[str, int], str]]) -> dict[str, float]:
     """Share of the images in which the probe names what was asked for."""
-    named, _ = judge(probe, images)
+    named = judge(probe, images)
     return {
         head: float(
             np.mean([named[head][row] == wanted[head] for row, (wanted, _) in enumerate(asked) if head in wanted])
         )
-        for head in ("class", "background", "style")
+        for head in HEADS
     }
 
 
