@@ -85,6 +85,10 @@ class PairState:
     def draft_rgb(self) -> np.ndarray:
         return decode(present(self.draft))
 
+    def bool_edit_mask(self) -> np.ndarray | None:
+        """bool (H, W), None for a generation pair."""
+        return None if self.edit_mask is None else decode_mask(self.edit_mask)
+
     def reject(self, reason: Reason) -> None:
         self.status, self.reason = "rejected", reason
 
@@ -112,6 +116,10 @@ class Shard:
     def open_pairs(self, kind: str | None = None) -> list[PairState]:
         """Pairs that still need work; the others cost nothing any more."""
         return [state for state in self.pairs if state.status == "ok" and kind in (None, state.pair.kind)]
+
+    def pairs_to_paint(self, kind: str | None = None) -> list[PairState]:
+        """Open pairs with a target of their own: not those that turn another pair round."""
+        return [state for state in self.open_pairs(kind) if state.pair.reversed_from is None]
 
     def open_subjects(self) -> list[SubjectState]:
         """Subjects that at least one open pair needs."""

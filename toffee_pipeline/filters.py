@@ -99,7 +99,9 @@ REASONS: dict[Reason, Rejection] = {
     for row in (
         Rejection("unreadable", "your file cannot be read; the ledger's column `error` says why"),
         Rejection("no_mask", "the subject was not found in its image"),
+        Rejection("no_part", "what is to be removed was not found on the subject"),
         *MASK_BOUNDS,
+        Rejection("not_added", "the addition that it turns round was rejected"),
         *(bound for score in SCORES for bound in score.bounds),
     )
 }

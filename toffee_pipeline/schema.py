@@ -12,7 +12,7 @@ from toffee_pipeline.config.base import Category
 from toffee_pipeline.config.stages import MODEL_STAGES
 from toffee_pipeline.filters import SCORES
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 Kind = Literal["generation", "edit"]
 Status = Literal["ok", "accepted", "rejected", "failed"]
 """`ok` while a pair is on its way; every planned pair ends as one of the other three."""
@@ -31,7 +31,13 @@ class Subject:
 
 @dataclass(frozen=True)
 class Pair:
-    """A planned pair. `change` is what the prompt changes ("on a beach", "red"), `category` which kind of change."""
+    """A planned pair.
+
+    category: which kind of change. change: what the prompt changes ("on a beach", "red").
+    prompt: what a user of the dataset reads, and CLIP scores. draft_prompt: what the draft is drawn from; it also says
+        what stays.
+    reversed_from: id of the addition pair of the same subject that this removal pair turns round.
+    """
 
     pair_id: str
     subject_id: str
@@ -39,7 +45,14 @@ class Pair:
     category: Category
     change: str
     prompt: str
+    draft_prompt: str
     seed: int
+    reversed_from: str | None = None
+
+    @property
+    def edited(self) -> Category | None:
+        """The category of an edit pair; None for a generation pair."""
+        return self.category if self.kind == "edit" else None
 
 
 def planned_row(pair: Pair, subject: Subject) -> dict[str, Any]:
@@ -52,9 +65,11 @@ def planned_row(pair: Pair, subject: Subject) -> dict[str, Any]:
         "class_name": subject.class_name,
         "subject_prompt": subject.prompt,
         "prompt": pair.prompt,
+        "draft_prompt": pair.draft_prompt,
         "change": pair.change,
         "subject_seed": subject.seed,
         "pair_seed": pair.seed,
+        "reversed_from": pair.reversed_from,
         "source_path": subject.path,
     }
 
@@ -68,9 +83,11 @@ _PLANNED = [
     pa.field("class_name", pa.string(), nullable=False),
     pa.field("subject_prompt", pa.string(), nullable=False),
     pa.field("prompt", pa.string(), nullable=False),
+    pa.field("draft_prompt", pa.string(), nullable=False),
     pa.field("change", pa.string(), nullable=False),
     pa.field("subject_seed", pa.int64(), nullable=False),
     pa.field("pair_seed", pa.int64(), nullable=False),
+    pa.field("reversed_from", pa.string()),
     pa.field("source_path", pa.string()),
 ]
 _IMAGE = pa.struct([pa.field("bytes", pa.binary()), pa.field("path", pa.string())])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import groupby
 
 import numpy as np
 
@@ -26,6 +27,13 @@ class Draft(Stage):
                 [state.pair for state in batch],
                 [state.subject for state in subjects],
                 [state.inverse_depth() for state in subjects],
+                [state.rgb() for state in subjects],
+                [state.bool_edit_mask() for state in batch],
             )
 
-        self.run(shard.open_pairs(), draft, store)
+        def strength(state: PairState) -> float:
+            return self.config.stages.draft.strength_of(state.pair.edited)
+
+        # what starts at one noise level takes the same steps
+        for _, pairs in groupby(sorted(shard.pairs_to_paint(), key=strength), key=strength):
+            self.run(list(pairs), draft, store)

@@ -1,4 +1,4 @@
-"""Edit pairs: Blended Diffusion with the Refiner changes one region of the subject image, the rest stays bit-exact."""
+"""Edit pairs: Blended Diffusion changes one region of the subject image, bit-exact elsewhere (paper section 3.3)."""
 
 from __future__ import annotations
 
@@ -9,14 +9,16 @@ import numpy as np
 from actors.shard import PairState, Shard, present
 from actors.stages.refine import MixingStage
 from toffee_pipeline.errors import SampleError
-from toffee_pipeline.images import decode_mask, encode_mask, encode_png
+from toffee_pipeline.images import encode_png
 
 
 class Edit(MixingStage):
+    """The Refiner paints where the subject is touched; what is drawn around it stays the draft's."""
+
     name = "edit"
 
     def process(self, shard: Shard) -> None:
-        from toffee_pipeline.models.blended import editing_mask
+        from toffee_pipeline.models.blended import AROUND, composite
 
         def store(state: PairState, image: np.ndarray) -> None:
             state.target = encode_png(image)
@@ -28,14 +30,28 @@ class Edit(MixingStage):
             return self.models.refiner.edit(
                 [shard.subject_of(state).rgb() for state in batch],
                 drafts,
-                [decode_mask(present(state.edit_mask)) for state in batch],
+                [present(state.bool_edit_mask()) for state in batch],
                 tokens,
                 [state.pair.seed for state in batch],
             )
 
         self.encode_subjects(shard)
-        pairs = shard.open_pairs("edit")
+        pairs = shard.pairs_to_paint("edit")
+        self.run([state for state in pairs if state.pair.category not in AROUND], edit, store)
         for state in pairs:
-            mask = present(shard.subject_of(state).bool_mask())
-            state.edit_mask = encode_mask(editing_mask(mask, state.pair.category, self.config.stages.edit))
-        self.run(pairs, edit, store)
+            if state.pair.category in AROUND:
+                image = shard.subject_of(state).rgb()
+                store(state, composite(state.draft_rgb(), image, present(state.bool_edit_mask())))
+        _turn_round(shard)
+
+
+def _turn_round(shard: Shard) -> None:
+    """Removal pairs from the additions of which they are the reverse."""
+    by_id = {state.id: state for state in shard.pairs}
+    for state in shard.open_pairs("edit"):
+        if state.pair.reversed_from is not None:
+            added = by_id[state.pair.reversed_from]
+            state.input, state.target = added.target, added.input
+            state.draft, state.edit_mask = added.draft, added.edit_mask
+            if added.status == "failed":
+                state.fail(f"its addition {added.id} failed: {added.error}")

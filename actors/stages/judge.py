@@ -11,9 +11,16 @@ class Judge(Stage):
     name = "judge"
 
     def process(self, shard: Shard) -> None:
-        for state in shard.open_pairs():
+        by_id = {state.id: state for state in shard.pairs}
+        # a pair that turns another one round is judged after it
+        for state in sorted(shard.open_pairs(), key=lambda state: state.pair.reversed_from is not None):
             reason = decide(state.scores, self.config.stages.judge)
-            if reason is None:
+            source = by_id[state.pair.reversed_from] if state.pair.reversed_from else None
+            if source is not None and source.status == "failed":
+                state.fail(f"its addition {source.id} failed: {source.error}")
+            elif source is not None and source.status == "rejected":
+                state.reject("not_added")
+            elif reason is None:
                 state.status = "accepted"
             else:
                 state.reject(reason)

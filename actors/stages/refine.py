@@ -43,6 +43,7 @@ class MixingStage(Stage):
             [config.a_by_category.get(state.pair.category, config.a) for state in batch],
             config.g,
             masks,
+            config.matching_radius,
         )
 
 

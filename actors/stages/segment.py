@@ -1,10 +1,13 @@
-"""Subject masks by Grounded-SAM. A pair that cannot do without one is rejected here, before it costs more."""
+"""Subject masks by Grounded-SAM, and the regions of edits. A pair that cannot do without is rejected here, before it
+costs more."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
-from actors.shard import Shard, SubjectState
+from actors.shard import PairState, Shard, SubjectState, present
 from actors.stage import Stage
 from toffee_pipeline.filters import decide_mask
 from toffee_pipeline.images import encode_mask
@@ -33,3 +36,40 @@ class Segment(Stage):
             needed = pair.pair.kind == "edit" or (self.config.stages.refine.region == "subject" and reason == "no_mask")
             if reason is not None and needed:
                 pair.reject(reason)
+        self._find_regions(shard)
+
+    def _find_regions(self, shard: Shard) -> None:
+        """The editing masks: by category from the subject's mask; of what is removed, the part itself."""
+        from toffee_pipeline.models.blended import dilate, editing_mask
+
+        settings = self.config.stages.edit
+        pairs = shard.pairs_to_paint("edit")
+        parts = [state for state in pairs if state.pair.category == "removal"]
+        for state in pairs:
+            if state.pair.category != "removal":
+                mask = present(shard.subject_of(state).bool_mask())
+                state.edit_mask = encode_mask(editing_mask(mask, state.pair.category, settings))
+
+        def find(batch: list[PairState]) -> Sequence[np.ndarray | None]:
+            subjects = [shard.subject_of(state) for state in batch]
+            return self.models.mask.segment_parts(
+                [state.rgb() for state in subjects],
+                [state.subject for state in subjects],
+                [state.pair.change for state in batch],
+            )
+
+        def store(state: PairState, part: np.ndarray | None) -> None:
+            subject = present(shard.subject_of(state).bool_mask())
+            if part is None or not is_part(part, subject):
+                state.reject("no_part")
+            else:
+                state.edit_mask = encode_mask(dilate(part & subject, settings.dilation_fraction))
+
+        self.run(parts, find, store)
+
+
+def is_part(part: np.ndarray, subject: np.ndarray) -> bool:
+    """Whether a mask (bool, as the subject's) lies mostly on the subject and is less than half of it: a detector that
+    does not know a part's name likes to find the whole."""
+    inside = int((part & subject).sum())
+    return 2 * inside > int(part.sum()) and 2 * inside < int(subject.sum())

@@ -13,11 +13,13 @@ from actors.chain import STAGE_CLASSES, StageChain
 from actors.guard import NoGuard
 from actors.shard import Shard
 from actors.stage import Stage
+from actors.stages.segment import is_part
 from actors.write import count
 from tests.conftest import QUICK
 from toffee_pipeline.errors import ConfigError, SampleError
 from toffee_pipeline.images import decode, decode_mask, encode_png
 from toffee_pipeline.models.scores import ClipScorer
+from toffee_pipeline.nano import world
 from toffee_pipeline.nano.renderer import drafted, scene
 from toffee_pipeline.plan.plan import Plan
 
@@ -60,7 +62,7 @@ def test_every_pair_has_its_images_and_scores(finished):
 
 def test_edit_pairs_start_from_the_subject_and_keep_it_outside_the_mask(finished):
     _, shard = finished
-    edits = [state for state in shard.pairs if state.pair.kind == "edit"]
+    edits = [state for state in shard.pairs if state.pair.kind == "edit" and state.pair.reversed_from is None]
     assert len({state.pair.category for state in edits}) >= 3
     for state in edits:
         subject, target = decode(shard.subject_of(state).image), decode(state.target)
@@ -69,7 +71,58 @@ def test_edit_pairs_start_from_the_subject_and_keep_it_outside_the_mask(finished
         np.testing.assert_array_equal(target[~mask], subject[~mask])
         assert np.abs(target[mask].astype(int) - subject[mask]).mean() > 2
         covered = decode_mask(shard.subject_of(state).mask)
-        assert not (mask & covered).any() if state.pair.category == "background" else (mask | ~covered).all()
+        around = state.pair.category in ("background", "addition")
+        assert not (mask & covered).any() if around else (mask | ~covered).all()
+
+
+def test_a_removal_is_its_addition_turned_round(finished):
+    _, shard = finished
+    by_id = {state.id: state for state in shard.pairs}
+    removals = [state for state in shard.pairs if state.pair.reversed_from]
+    assert removals
+    for state in removals:
+        added = by_id[state.pair.reversed_from]
+        assert (state.input, state.target, state.edit_mask) == (added.target, added.input, added.edit_mask)
+        assert state.target == shard.subject_of(state).image
+        assert set(state.stage_s) == {"score"}  # all that it costs
+        assert state.scores["dino"] == pytest.approx(added.scores["dino"], abs=1e-5)
+
+
+def test_a_removal_is_worth_no_more_than_its_addition(finished):
+    """What its addition did not show cannot be removed; and where that failed there is nothing."""
+    config, shard = finished
+    for outcome, status, reason in (("rejected", "rejected", "not_added"), ("failed", "failed", None)):
+        again = copy.deepcopy(shard)
+        removal = next(state for state in again.pairs if state.pair.reversed_from)
+        for state in again.pairs:
+            state.status, state.reason = "ok", None
+        added = next(state for state in again.pairs if state.id == removal.pair.reversed_from)
+        added.status, added.reason, added.error = outcome, "low_clip", "it is all black"
+        chain(config, ["judge"])(again)
+        assert (removal.status, removal.reason) == (status, reason)
+        assert (removal.error or "").endswith("failed: it is all black") == (outcome == "failed")
+
+
+def test_what_is_repainted_is_the_part_that_is_removed(nano):
+    weights = "pairs.edit_categories={style: 0, background: 0, color: 0, texture: 0, addition: 0, removal: 1}"
+    config = nano("pairs.removal=repaint", "pairs.edit_fraction=1", "pairs.per_subject=1", weights, *QUICK)
+    shard = chain(config, ["synthesize", "segment"])(Shard.from_plan(Plan(config), 0))
+    assert shard.open_pairs()
+    for state in shard.open_pairs():
+        subject = shard.subject_of(state)
+        region, covered = decode_mask(state.edit_mask), decode_mask(subject.mask)
+        whole = scene(subject.subject)
+        without = replace(whole, subject=world.without_part(whole.subject)).render(64)
+        assert 0 < region.sum() < covered.sum()
+        assert region[covered & (whole.render(64).rgb != without.rgb).any(-1)].all()
+
+
+def test_a_part_lies_on_the_subject_and_is_not_the_whole():
+    subject = np.zeros((8, 8), bool)
+    subject[2:6, 2:6] = True
+    corner, beside, whole = (np.zeros((8, 8), bool) for _ in range(3))
+    corner[4:7, 4:6] = beside[6:8, 4:8] = whole[1:7, 1:7] = True
+    assert is_part(corner, subject) and not is_part(beside, subject) and not is_part(whole, subject)
 
 
 def test_generation_pairs_show_the_subject_from_another_view(finished):

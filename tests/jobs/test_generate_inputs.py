@@ -11,8 +11,12 @@ CATALOG = f"""
 prompts: {{style: "{{change}} of a {{class}}", background: "a {{class}} {{change}}", color: "{{change}} {{class}}",
           texture: "{{class}} {{change}}", addition: "{{class}} with {{change}}",
           removal: "{{class}} without {{change}}"}}
+draft_prompts: {{style: [{{medium: "{{change}}"}}], background: [{{class: "{{class}} {{change}}"}}],
+                color: [{{class: "{{change}} {{class}}"}}],
+                texture: [{{class: "{{class}} {{change}}"}}], addition: [{{class: "{{class}} with {{change}}"}}],
+                removal: [{{class: "{{class}} without {{change}}"}}]}}
 changes: {{all: {{background: [on a beach, {LONG}]}}}}
-groups: {{things: {{prompts: ["a photo of a {{class}}"], classes: [mug]}}}}
+groups: {{things: {{prompts: ["{{medium}} of a {{class}}"], classes: [mug]}}}}
 """
 
 
@@ -26,7 +30,7 @@ def test_a_prompt_that_does_not_fit_is_said_before_anything_is_written(tmp_path)
     path.write_text(CATALOG)
     result = dry_run(tmp_path / "run", f"subjects.catalog={path}", "pairs.edit_fraction=0")
     assert result.exit_code == 2
-    assert f"but the text encoder takes 24: 'a mug {LONG}'" in result.stderr
+    assert f"but the text encoder takes 24: 'a photo of a mug {LONG}'" in result.stderr
     assert result.stderr.startswith("error: subjects.catalog: ") and result.stderr.count("\n") == 1
     assert not (tmp_path / "run").exists()
     path.write_text(CATALOG.replace(LONG, "on a hill"))

@@ -61,8 +61,9 @@ def subjects() -> list[Subject]:
 @pytest.fixture
 def pairs(subjects: list[Subject]) -> list[Pair]:
     return [
-        Pair(f"p{i}", s.subject_id, "generation", "background", "on a beach", f"a {s.class_name} on a beach", 200 + i)
+        Pair(f"p{i}", s.subject_id, "generation", "background", "on a beach", prompt, f"{prompt} at night", 200 + i)
         for i, s in enumerate(subjects)
+        for prompt in [f"a {s.class_name} on a beach"]
     ]
 
 

@@ -1,10 +1,12 @@
+from itertools import product
+
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
 from toffee_pipeline.config.generate import RunConfig
-from toffee_pipeline.models.dino import DinoEncoder, mix_tokens, patch_region
+from toffee_pipeline.models.dino import DinoEncoder, mix_tokens, neighborhood_mean, patch_region
 
 
 def draw(seed: int, n: int = 9) -> Tensor:
@@ -50,6 +52,38 @@ def test_mix_respects_regions_and_an_empty_one_keeps_the_draft() -> None:
     assert torch.allclose(mixed, expected, atol=1e-6)
     assert torch.equal(mixed[0, 6:], draft[0, 6:]) and torch.equal(mixed[1], draft[1])
     assert torch.equal(mix_tokens(draft, subject, 0.6, -1.0, None, allowed_s)[1], draft[1])
+
+
+@pytest.mark.parametrize("radius", [0, 1, 2, 7])
+def test_a_neighborhood_is_its_mean_over_offsets_within_the_draft(radius: int) -> None:
+    side = 4
+    cosine = torch.rand((2, side**2, side**2), generator=torch.Generator().manual_seed(0))
+    found = neighborhood_mean(cosine, radius)
+    offsets = range(-radius, radius + 1)
+    for i in range(side**2):
+        for j in range(side**2):
+            terms = []
+            for y, x in product(offsets, offsets):
+                inside = [0 <= k // side + y < side and 0 <= k % side + x < side for k in (i, j)]
+                if inside[0]:
+                    shift = y * side + x
+                    terms.append(cosine[:, i + shift, j + shift] if inside[1] else torch.zeros(2))
+            expected = torch.stack(terms).mean(0)
+            assert torch.allclose(found[:, i, j], expected, atol=1e-6)
+
+
+def test_neighbors_tell_which_of_equal_patches_is_meant() -> None:
+    """A plain surface with one spot: by itself a plain patch is like any other, beside the spot it is one of few."""
+    plain, spot = torch.tensor([1.0, 0.0, 0.3]), torch.tensor([0.0, 1.0, 0.3])
+    subject = plain.repeat(1, 17, 1)
+    subject[0, 1 + 5] = spot
+    draft = subject.clone()
+    marked = torch.cat([subject, torch.arange(17.0)[None, :, None] * 1e-3], -1)  # so that each match can be told
+    taken = mix_tokens(torch.cat([draft, torch.zeros(1, 17, 1)], -1), marked, 1.0, 0.5, matching_radius=1)
+    around = [0, 1, 2, 4, 5, 6, 8, 9, 10]
+    assert torch.equal(taken[0, 1:][around], marked[0, 1:][around])
+    loose = mix_tokens(torch.cat([draft, torch.zeros(1, 17, 1)], -1), marked, 1.0, 0.5)
+    assert not torch.equal(loose[0, 1:][around], marked[0, 1:][around])
 
 
 def test_mix_at_its_limits() -> None:

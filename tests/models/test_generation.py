@@ -7,14 +7,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from diffusers import StableDiffusionXLControlNetPipeline
 from PIL import Image
 
 from toffee_pipeline.config.base import SamplingConfig
 from toffee_pipeline.config.generate import RunConfig
 from toffee_pipeline.errors import SampleError
 from toffee_pipeline.models.depth import DepthEstimator
+from toffee_pipeline.models.draft import ControlNetDraft
 from toffee_pipeline.models.roles import load_role
+from toffee_pipeline.models.sampling import generators, make_scheduler
 from toffee_pipeline.models.subject import FolderSubject
+from toffee_pipeline.models.tensors import to_images
 from toffee_pipeline.schema import Pair, Subject
 
 
@@ -31,32 +35,111 @@ def test_synthesised_subjects_are_independent(
     assert_independent(lambda rows: model.create([subjects[i] for i in rows]))
 
 
+def drafts_of(
+    model: ControlNetDraft, pairs: list[Pair], images: list[np.ndarray], masks: list[np.ndarray | None] | None = None
+) -> list[np.ndarray | SampleError]:
+    """On layouts of their own."""
+    depths = [image[..., 0].astype(np.float32) / 255 for image in images]
+    return model.draft(pairs, [], depths, images, masks or [None] * len(pairs))
+
+
 def test_drafts_are_independent_and_follow_the_depth(
     config: RunConfig,
     device: torch.device,
-    subjects: list[Subject],
     pairs: list[Pair],
     images: list[np.ndarray],
     assert_independent: Callable,
 ) -> None:
     model = load_role("draft", config, device)
-    depths = [image[..., 0].astype(np.float32) / 255 for image in images]
+    assert_independent(lambda rows: drafts_of(model, *([values[i] for i in rows] for values in (pairs, images))))
+    first, other = (drafts_of(model, pairs[:1], [image])[0] for image in (images[0], 255 - images[0]))
+    assert not np.array_equal(first, other)
 
-    def draft(rows: list[int], layouts: list[np.ndarray] = depths) -> list[np.ndarray]:
-        return model.draft(*([values[i] for i in rows] for values in (pairs, subjects, layouts)))
 
-    assert_independent(draft)
-    assert not np.array_equal(draft([0])[0], draft([0], [1 - depth for depth in depths])[0])
+@pytest.mark.parametrize("scheduler", ["ddim", "dpm++"])
+def test_a_whole_draft_is_what_the_stock_pipeline_draws(
+    make_config: Callable[..., RunConfig],
+    device: torch.device,
+    pairs: list[Pair],
+    images: list[np.ndarray],
+    scheduler: str,
+) -> None:
+    sampling = SamplingConfig(scheduler=scheduler, num_inference_steps=4, guidance_scale=3.0)
+    model = load_role("draft", make_config(stages={"draft": {"sampling": sampling}}), device)
+    stock = StableDiffusionXLControlNetPipeline(
+        **model.pipeline.components, controlnet=model.controlnet, add_watermarker=False
+    )
+    stock.scheduler = make_scheduler(sampling, model.scheduler_config)
+    layouts = torch.from_numpy(np.stack([image[..., 0].astype(np.float32) / 255 for image in images]))
+    latents = stock(
+        prompt=[pair.draft_prompt for pair in pairs],
+        image=layouts[:, None].expand(-1, 3, -1, -1),
+        height=64,
+        width=64,
+        num_inference_steps=4,
+        guidance_scale=3.0,
+        controlnet_conditioning_scale=model.settings.controlnet_conditioning_scale,
+        generator=generators([pair.seed for pair in pairs]),
+        output_type="latent",
+    ).images
+    for drawn, expected in zip(
+        drafts_of(model, pairs, images), to_images(model.autoencoder.decode(latents)), strict=True
+    ):
+        assert np.abs(drawn.astype(int) - expected).max() <= 1
+
+
+def test_whole_pictures_beside_an_edit_do_not_change(
+    config: RunConfig, device: torch.device, pairs: list[Pair], images: list[np.ndarray]
+) -> None:
+    model, mask = load_role("draft", config, device), np.zeros((64, 64), bool)
+    mask[16:40, 16:40] = True
+    beside = drafts_of(model, [pairs[0], replace(pairs[1], kind="edit")], images[:2], [None, mask])[0]
+    assert np.array_equal(beside, drafts_of(model, [pairs[0]] * 2, [images[0]] * 2)[0])
+
+
+def test_a_weaker_edit_stays_nearer_to_the_picture(
+    make_config: Callable[..., RunConfig], device: torch.device, pairs: list[Pair], images: list[np.ndarray]
+) -> None:
+    everywhere, edited = [np.ones((64, 64), bool)], [replace(pairs[0], kind="edit", category="color")]
+    changes = []
+    for strength in (0.25, 0.75, 1.0):
+        model = load_role("draft", make_config(stages={"draft": {"edit_strength": {"color": strength}}}), device)
+        kept = to_images(model.autoencoder.decode(model.autoencoder.encode(images[:1])))[0]
+        changes.append(np.abs(drafts_of(model, edited, images[:1], everywhere)[0].astype(int) - kept).mean())
+    assert changes == sorted(changes)
+
+
+def test_drafts_of_two_strengths_do_not_mix(
+    make_config: Callable[..., RunConfig], device: torch.device, pairs: list[Pair], images: list[np.ndarray]
+) -> None:
+    model = load_role("draft", make_config(stages={"draft": {"edit_strength": {"color": 0.5}}}), device)
+    edited = [replace(pairs[0], kind="edit", category=category) for category in ("color", "texture")]
+    with pytest.raises(ValueError, match=r"drafts of strengths \[0.5, 1.0\] in one batch"):
+        drafts_of(model, edited, images[:2], [np.ones((64, 64), bool)] * 2)
+
+
+def test_the_controlnets_scale_is_the_categorys(
+    make_config: Callable[..., RunConfig], device: torch.device, pairs: list[Pair], images: list[np.ndarray]
+) -> None:
+    """At 0 the depth says nothing: two layouts give one draft."""
+    stages = {"draft": {"edit_controlnet_conditioning_scale": {"addition": 0.0}}}
+    model = load_role("draft", make_config(stages=stages), device)
+    mask = [np.ones((64, 64), bool)] * 2
+    same = [images[0]] * 2
+    depths = [image[..., 0].astype(np.float32) / 255 for image in images[:2]]
+    for category, equal in (("addition", True), ("color", False)):
+        edited = [replace(pairs[0], kind="edit", category=category)] * 2
+        first, second = model.draft(edited, [], depths, same, mask)
+        assert np.array_equal(first, second) is equal
 
 
 def test_a_prompt_too_long_for_the_text_encoder_fails_alone(
-    config: RunConfig, device: torch.device, subjects: list[Subject], pairs: list[Pair], images: list[np.ndarray]
+    config: RunConfig, device: torch.device, pairs: list[Pair], images: list[np.ndarray]
 ) -> None:
     model = load_role("draft", config, device)
-    depths = [image[..., 0].astype(np.float32) / 255 for image in images]
-    fits = model.draft(pairs, subjects, depths)
-    long = replace(pairs[1], prompt="a " + "very " * 80 + "old mug on a beach")
-    first, error, last = model.draft([pairs[0], long, pairs[2]], subjects, depths)
+    fits = drafts_of(model, pairs, images)
+    long = replace(pairs[1], draft_prompt="a " + "very " * 80 + "old mug on a beach")
+    first, error, last = drafts_of(model, [pairs[0], long, pairs[2]], images)
     assert isinstance(error, SampleError) and error.reason is None
     assert str(error).startswith("a prompt of 88 tokens, but the text encoder takes 77: 'a very very")
     assert np.array_equal(first, fits[0]) and np.array_equal(last, fits[2])

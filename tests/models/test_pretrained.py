@@ -31,13 +31,19 @@ def test_sdxl_and_controlnet(
     tmp_path: Path,
     subjects: list[Subject],
     pairs: list[Pair],
+    images: list[np.ndarray],
 ) -> None:
     untrained.build("sdxl").save_pretrained(tmp_path / "sdxl")
     untrained.build("controlnet").save_pretrained(tmp_path / "controlnet")
     loaded = make_config({name: ModelSpec(path=tmp_path / name) for name in ("sdxl", "controlnet")})
     assert same(*(load_role("subject", each, device).create(subjects) for each in (config, loaded)))
     depths = [np.eye(64, dtype=np.float32)] * 3
-    assert same(*(load_role("draft", each, device).draft(pairs, subjects, depths) for each in (config, loaded)))
+    assert same(
+        *(
+            load_role("draft", each, device).draft(pairs, subjects, depths, images, [None] * len(pairs))
+            for each in (config, loaded)
+        )
+    )
 
 
 def test_view_generator(

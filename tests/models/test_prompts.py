@@ -16,10 +16,14 @@ NANO, UNTRAINED = ModelSpec(weights="nano"), ModelSpec(weights="untrained")
 OWN = """
 prompts: {style: "{change} of a(n) {class}", background: "a(n) {class} {change}", color: "{change} {class}",
           texture: "{class} {change}", addition: "{class} with {change}", removal: "{class} without {change}"}
+draft_prompts: {style: [{medium: "{change}"}], background: [{class: "{class} {change}"}],
+                color: [{class: "{change} {class}"}],
+                texture: [{class: "{class} {change}"}], addition: [{class: "{class} with {change}"}],
+                removal: [{class: "{class} without {change}"}]}
 changes: {all: {background: [on a beach, PLACE]}}
 groups:
   things:
-    {prompts: ["a photo of a(n) {size} {class}"], descriptions: {size: [small, SIZE]}, classes: [mug: [PART], cup]}
+    {prompts: ["{medium} of a(n) {size} {class}"], descriptions: {size: [small, SIZE]}, classes: [mug: [PART], cup]}
 """
 
 
@@ -57,7 +61,11 @@ def test_no_prompt_is_longer_than_the_longest(name, spec):
 
 @pytest.mark.parametrize(
     ("slot", "prompt"),
-    [("PLACE", "a (mug|cup) {}"), ("SIZE", "a photo of an {} (mug|cup)"), ("PART", "mug without {}")],
+    [
+        ("PLACE", "a photo of a (small|tiny) (mug|cup) {}"),
+        ("SIZE", "a photo of an {} (mug|cup) .*"),
+        ("PART", "a photo of a (small|tiny) mug without {}"),
+    ],
 )
 def test_the_longest_prompt_of_an_own_catalogue_is_named(tmp_path, slot, prompt):
     assert check_prompts(own(tmp_path), NANO) == ()

@@ -14,7 +14,7 @@ def planned(class_name: str, prompt: str = "", seed: int = 7) -> Subject:
 
 
 def pair(category: Category, change: str, seed: int = 3) -> Pair:
-    return Pair("p", "s", "edit", category, change, "", seed)
+    return Pair("p", "s", "edit", category, change, "", "", seed)
 
 
 def overlap(first: Scene, second: Scene) -> float:

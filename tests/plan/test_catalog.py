@@ -3,6 +3,7 @@
 import hashlib
 import pickle
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,8 @@ from toffee_pipeline.config.base import CATEGORIES
 from toffee_pipeline.errors import CatalogError
 from toffee_pipeline.nano import world
 from toffee_pipeline.plan import catalog as catalog_module
-from toffee_pipeline.plan.catalog import PACKAGED, Catalog, load_catalog, with_article
+from toffee_pipeline.plan.catalog import PACKAGED, Catalog, load_catalog
+from toffee_pipeline.plan.worded import fill, with_article
 
 FOLDER = Path(catalog_module.__file__).parent
 BY_CHANGE = ("style", "background", "color", "texture", "addition")
@@ -21,9 +23,12 @@ NANO_PATTERNS = [pattern for pattern in world.PATTERNS if pattern != "plain"]
 SMALL = """
 prompts: {style: "{change} of a(n) {class}", background: "a photo of a(n) {class} {change}", color: "{change} {class}",
           texture: "{class} {change}", addition: "{class} with {change}", removal: "{class} without {change}"}
+draft_prompts: {style: [{medium: "{change}"}], background: [{class: "{class} {change}"}],
+                color: [{color: "{change}"}, {class: "{change} {class}"}], texture: [{class: "{class} {change}"}],
+                addition: [{class: "{class} with {change}"}], removal: [{class: "{class} without {change}"}]}
 changes: {all: {background: [on a beach]}}
 groups:
-  things: {prompts: ["a photo of a(n) {size} {class}"], descriptions: {size: [small]}, classes: [teapot: [a lid], cup]}
+  things: {prompts: ["{medium} of a(n) {size} {class}"], descriptions: {size: [small]}, classes: [teapot: [a lid], cup]}
 """
 
 
@@ -67,7 +72,7 @@ def test_toffee_holds_enough(toffee: Catalog) -> None:
 def test_two_million_subject_prompts_are_possible(toffee: Catalog) -> None:
     def possible(entry: catalog_module.SubjectClass, template: str) -> int:
         slots = re.findall(r"{(\w+)}", template)
-        return int(np.prod([len(entry.descriptions[slot]) for slot in slots if slot != "class"]))
+        return int(np.prod([len(entry.descriptions[slot]) for slot in slots if slot not in ("medium", "class")]))
 
     counts = [max(possible(entry, template) for template in entry.subject_prompts) for entry in toffee.classes]
     assert sum(counts) > 2_000_000
@@ -103,6 +108,60 @@ def test_natures_differ(toffee: Catalog) -> None:
 )
 def test_prompts_of_each_category(toffee: Catalog, class_name: str, category: str, change: str, prompt: str) -> None:
     assert toffee.prompt(class_name, category, change) == prompt
+
+
+@pytest.mark.parametrize(
+    ("category", "change", "prompt"),
+    [
+        ("style", "a mosaic", "a mosaic of an old red teapot on a white table"),
+        ("background", "on a red carpet", "a photo of an old red teapot on a red carpet"),
+        ("color", "orange", "a photo of an old orange teapot on a white table"),
+        ("texture", "made of ice", "a photo of an old red teapot made of ice on a white table"),
+        ("addition", "a red ribbon", "a photo of an old red teapot with a red ribbon on a white table"),
+        ("removal", "a handle", "a photo of an old red teapot without a handle on a white table"),
+        ("removal", "a red ribbon", "a photo of an old red teapot without a red ribbon on a white table"),
+    ],
+)
+def test_draft_prompts_say_what_stays(toffee: Catalog, category: str, change: str, prompt: str) -> None:
+    entry = toffee.entry("teapot")
+    template = "{medium} of a(n) {look} {color} {class} {place}"
+    words = dict(entry.descriptions) | {"look": ("old",), "color": ("red",)}
+    known = replace(toffee, classes=(replace(entry, subject_prompts=(template,), descriptions=words),))
+    assert known.draft_prompt("teapot", "a photo of an old red teapot on a white table", category, change) == prompt
+
+
+def test_a_material_makes_way_for_another(toffee: Catalog) -> None:
+    entry = next(entry for entry in toffee.classes if any("{material} {class}" in t for t in entry.subject_prompts))
+    template = next(template for template in entry.subject_prompts if "{material} {class}" in template)
+    words = {slot: words[0] for slot, words in entry.descriptions.items()}
+    prompt = fill(template, {"medium": "a photo", "class": entry.name, **words})
+    changed = toffee.draft_prompt(entry.name, prompt, "texture", "made of jade")
+    assert f"{entry.name} made of jade" in changed and "  " not in changed
+    assert f"{words['material']} {entry.name}" not in changed
+
+
+@pytest.mark.parametrize(
+    ("category", "change", "prompt"),
+    [
+        ("style", "a mosaic", "a mosaic of a fluffy corgi with a blue collar"),
+        ("background", "on a red carpet", "a photo of a fluffy corgi with a blue collar on a red carpet"),
+        ("color", "orange", "a photo of an orange fluffy corgi with a blue collar"),
+    ],
+)
+def test_a_caption_takes_the_place_of_the_class(toffee: Catalog, category: str, change: str, prompt: str) -> None:
+    caption = "a photo of a fluffy corgi with a blue collar"
+    assert toffee.draft_prompt("corgi", caption, category, change) == prompt
+
+
+def test_subject_prompts_are_taken_apart_as_they_were_drawn(packaged: Catalog) -> None:
+    """A change to the words that are there already gives the prompt itself."""
+    rng = np.random.default_rng(3)
+    unchanged = replace(packaged, draft_prompts={"background": ({"place": "{place}"},)})
+    for entry in packaged.classes:
+        prompt = packaged.subject_prompt(entry.name, rng)
+        assert unchanged.draft_prompt(entry.name, prompt, "background", "nowhere") == prompt
+        changed = packaged.draft_prompt(entry.name, prompt, "background", "on a quay")
+        assert changed.endswith("on a quay") and not any(place in changed for place in entry.descriptions["place"])
 
 
 def test_articles() -> None:
@@ -177,6 +236,23 @@ def test_nano_prompts_are_captions_of_the_world(nano: Catalog, class_name: str) 
     assert nano.prompt(class_name, "removal", part) == world.caption(toy, None, "photo", detail=False, removed=part)
 
 
+def test_nano_draft_prompts_are_captions_of_the_world(nano: Catalog) -> None:
+    toy = world.recolored(world.with_pattern(world.make_toy("mug", 0), "striped"), "red")
+    place, other = world.BACKGROUNDS[:2]
+    told = world.caption(toy, place, "photo")
+
+    def draft(category: str, change: str) -> str:
+        return nano.draft_prompt("mug", told, category, change)
+
+    assert draft("style", "cartoon") == world.caption(toy, place, "cartoon")
+    assert draft("background", other) == world.caption(toy, other, "photo")
+    color = next(color for color in world.COLORS if color not in toy.color_names)
+    assert draft("color", color) == world.caption(world.recolored(toy, color), place, "photo")
+    assert draft("texture", "dotted") == world.caption(world.with_pattern(toy, "dotted"), place, "photo")
+    assert draft("addition", "a red ball") == world.caption(toy, place, "photo", addition="a red ball")
+    assert draft("removal", "a handle") == world.caption(toy, place, "photo", removed="a handle")
+
+
 def test_nano_subject_prompts_are_captions_of_the_world(nano: Catalog) -> None:
     colors, patterns, places = ("|".join(words) for words in (world.COLORS, NANO_PATTERNS, world.BACKGROUNDS))
     names = "|".join(world.CLASS_NAMES)
@@ -211,17 +287,23 @@ def test_own_file_and_digest(tmp_path: Path) -> None:
         ("cup]", "yes: [a lid]]", "groups.things.classes.1.[key]: a bare yes, on or true is no word"),
         ("size: [small]", "size: [on]", "groups.things.descriptions.size.0: a bare yes, on or true is no word"),
         ("  things:", "  off:", "groups.0.[key]: a bare no, off or false is no word"),
-        ("changes:", "changes: {}\nchanges:", "line 5: the key 'changes' stands twice"),
+        ("changes:", "changes: {}\nchanges:", "line 8: the key 'changes' stands twice"),
         ("cup]", "' cup']", "' cup': allowed is a phrase without braces and without spare spaces"),
         ("[on a beach]", "[]", "changes.all.background"),
         ("background: [on", "weather: [on", "changes.all.weather"),
         ("background: [on a beach]", "removal: [a lid]", "removal: what can be removed belongs to each class"),
-        ("{size} {class}", "{size} {size} {class}", "each at most once; needs {class}"),
-        ("{size} {class}", "{class.__class__}", "allowed are the slots {class}, {size}"),
+        ("{size} {class}", "{size} {size} {class}", "each at most once; needs {class} and {medium}"),
+        ("{size} {class}", "{class.__class__}", "allowed are the slots {class}, {medium}, {size}"),
         ("{size} {class}", "{class}", "descriptions.size: no prompt of the group has this slot"),
         ("{size} {class}", "{class", "template"),
         ("{class} with {change}", "{class}", "needs {change} and {class}"),
         ('style: "{change} of a(n) {class}", ', "", "prompts.style: missing"),
+        ("removal: [{class: ", "removals: [{class: ", "draft_prompts.removals"),
+        (', removal: [{class: "{class} without {change}"}]', "", "draft_prompts.removal: missing"),
+        ('{class: "{class} without {change}"}', "", "draft_prompts.removal: missing"),
+        (', {class: "{change} {class}"}', "", "draft_prompts.color: the last entry holds for every"),
+        ('{medium: "{change}"}', '{medium: "a drawing"}', "draft_prompts.style: the last entry holds for every"),
+        ('{medium: "{change}"}', '{medium: "{color}"}', "allowed are the slots {change}, {medium}"),
         ("groups:", "groups: [", "no valid YAML"),
         ("groups:", "groups: !!python/object:os.system", "no valid YAML"),
     ],
@@ -239,7 +321,11 @@ def test_bad_file_is_one_clear_line(tmp_path: Path, old: str, new: str, message:
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [(b"", "the keys prompts, changes, groups"), (b"- a list", "the keys prompts"), (b"\xff\xfe\x00", "not UTF-8")],
+    [
+        (b"", "the keys prompts, draft_prompts, changes, groups"),
+        (b"- a list", "the keys prompts"),
+        (b"\xff\xfe\x00", "not UTF-8"),
+    ],
 )
 def test_no_catalog_at_all(tmp_path: Path, content: bytes, message: str) -> None:
     path = tmp_path / "own.yaml"

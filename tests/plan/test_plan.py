@@ -42,13 +42,41 @@ def test_what_cannot_change_content_keeps_the_hash():
 
 
 def test_kinds_and_categories_follow_their_shares():
-    _, pairs = everything(plan("pairs.count=1200", "pairs.edit_fraction=0.25"))
+    _, pairs = everything(plan("pairs.count=1200", "pairs.edit_fraction=0.25", "pairs.removal=repaint"))
     assert sum(pair.kind == "edit" for pair in pairs) == 300
     generation = Counter(pair.category for pair in pairs if pair.kind == "generation")
     assert set(generation) == {"style", "background"}
     assert generation["background"] / 900 == pytest.approx(0.7, abs=0.05)
     edits = Counter(pair.category for pair in pairs if pair.kind == "edit")
     assert set(edits) == set(CATEGORIES)
+
+
+def test_a_removal_is_an_addition_of_the_same_subject_turned_round():
+    _, pairs = everything(plan("pairs.count=1200", "pairs.per_subject=8", "pairs.edit_fraction=0.5", profile="nano"))
+    by_id = {pair.pair_id: pair for pair in pairs}
+    removals = [pair for pair in pairs if pair.category == "removal"]
+    sources = [by_id[pair.reversed_from] for pair in removals]
+    assert all(pair.reversed_from is None for pair in pairs if pair.category != "removal")
+    for removal, source in zip(removals, sources, strict=True):
+        assert (source.subject_id, source.category, source.change) == (removal.subject_id, "addition", removal.change)
+        assert removal.prompt == source.prompt.replace(" with ", " without ")
+    assert len({source.pair_id for source in sources}) == len(sources)
+    assert len(removals) / 600 == pytest.approx(1 / 6, abs=0.04)
+
+
+def test_a_subject_with_one_edit_pair_has_no_removal():
+    _, pairs = everything(plan("pairs.count=400", "pairs.per_subject=1", "pairs.edit_fraction=1", profile="nano"))
+    assert {pair.category for pair in pairs} == set(CATEGORIES) - {"removal"}
+
+
+def test_drafts_may_have_the_short_prompt():
+    subjects, full = everything(plan("pairs.count=80", profile="nano"))
+    _, short = everything(plan("pairs.count=80", "pairs.draft_prompt=short", profile="nano"))
+    assert [pair.draft_prompt for pair in short] == [pair.prompt for pair in full]
+    described = {subject.subject_id: subject.prompt for subject in subjects}
+    for pair in full:
+        if pair.category == "background":
+            assert described[pair.subject_id].startswith(pair.draft_prompt.removesuffix(f" {pair.change}"))
 
 
 def test_the_change_stands_in_the_prompt():
@@ -91,8 +119,12 @@ def test_a_catalogue_that_is_too_small_gives_each_change_before_one_comes_again(
         """
 prompts: {style: "{change} of a {class}", background: "a {class} {change}", color: "{change} {class}",
           texture: "{class} {change}", addition: "{class} with {change}", removal: "{class} without {change}"}
+draft_prompts: {style: [{medium: "{change}"}], background: [{class: "{class} {change}"}],
+                color: [{class: "{change} {class}"}],
+                texture: [{class: "{class} {change}"}], addition: [{class: "{class} with {change}"}],
+                removal: [{class: "{class} without {change}"}]}
 changes: {all: {background: [on a beach, in a forest, on a hill], style: [a drawing]}}
-groups: {things: {prompts: ["a photo of a {class}"], classes: [cup]}}
+groups: {things: {prompts: ["{medium} of a {class}"], classes: [cup]}}
 """
     )
     pairs = ("pairs.count=200", "pairs.edit_fraction=0", f"subjects.catalog={path}")

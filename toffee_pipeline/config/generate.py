@@ -63,6 +63,11 @@ class PairsConfig(Model):
     """Share of edit pairs; the paper's dataset has 1.6 M of 4.8 M."""
     generation_categories: dict[Category, Weight] = {"style": 0.3, "background": 0.7}
     edit_categories: dict[Category, Weight] = dict.fromkeys(CATEGORIES, 1.0)
+    draft_prompt: Literal["full", "short"] = "full"
+    """What drafts are drawn from: a prompt with everything that stays in it, or the pair's own short one."""
+    removal: Literal["reverse", "repaint"] = "reverse"
+    """reverse: a removal pair is an addition pair of the same subject turned round, whose target is the subject's own
+    picture; a subject with a single edit pair has none. repaint: the named part is found and painted over."""
 
     @model_validator(mode="after")
     def _weights(self) -> Self:

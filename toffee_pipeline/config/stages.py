@@ -62,12 +62,26 @@ class DepthConfig(StageConfig):
 
 
 class DraftConfig(StageConfig):
-    """Text to image under the depth ControlNet."""
+    """Text to image under the depth ControlNet; of edit pairs inside the editing mask alone."""
 
     makes_images: ClassVar[bool] = True
     sampling: SamplingConfig = SamplingConfig(guidance_scale=5.0)
     controlnet_conditioning_scale: Annotated[float, Field(ge=0, le=10)] = 0.5
     """How strictly the draft follows the subject's depth."""
+    edit_controlnet_conditioning_scale: dict[Category, Annotated[float, Field(ge=0, le=10)]] = {}
+    """The same of edit pairs, by category: the depth map knows nothing of what is added, for instance."""
+    edit_strength: dict[Category, Annotated[float, Field(gt=0, le=1)]] = {}
+    """How far the subject's picture is noised inside the editing mask, by category; 1, and a category that is not
+    there, draws from noise."""
+
+    def strength_of(self, edited: Category | None) -> float:
+        """edited: the category of an edit pair; None for a generation pair, which is drawn from noise."""
+        return self.edit_strength.get(edited, 1.0) if edited else 1.0
+
+    def scale_of(self, edited: Category | None) -> float:
+        """The ControlNet's conditioning scale; edited: as in `strength_of`."""
+        own = self.controlnet_conditioning_scale
+        return self.edit_controlnet_conditioning_scale.get(edited, own) if edited else own
 
 
 class RefineConfig(StageConfig):
@@ -82,13 +96,16 @@ class RefineConfig(StageConfig):
     """Overrides `a` where the subject's look is what changes, such as color: a full mix would undo the change."""
     region: Literal["everywhere", "subject"] = "everywhere"
     """everywhere: the paper's mix; subject: only patches inside the subject's mask, in both images."""
+    matching_radius: Annotated[int, Field(ge=0, le=15)] = 0
+    """Patches around a patch that must match too (ours): a match is scored by its mean over their offsets. 0: Eq 2 as
+    published."""
     strength: Annotated[float, Field(gt=0, le=1)] = 0.6
     """t0 / T: how far the draft is noised."""
     sampling: SamplingConfig = SamplingConfig()
 
 
 class EditConfig(StageConfig):
-    """Blended Diffusion inside the editing mask, with the method of `refine`."""
+    """The editing masks, and Blended Diffusion inside them with the method of `refine`."""
 
     makes_images: ClassVar[bool] = True
     dilation_fraction: Fraction = 0.015

@@ -13,6 +13,8 @@ from toffee_pipeline.config.base import Category
 from toffee_pipeline.config.stages import EditConfig
 
 FEATHER_FRACTION = 1 / 256
+AROUND: tuple[Category, ...] = ("background", "addition")
+"""Changes of what surrounds the subject: there is nothing of it to refine."""
 
 
 def dilate(mask: np.ndarray, fraction: float) -> np.ndarray:
@@ -26,8 +28,8 @@ def dilate(mask: np.ndarray, fraction: float) -> np.ndarray:
 def editing_mask(mask: np.ndarray, category: Category, config: EditConfig) -> np.ndarray:
     """The region, bool (H, W), that an edit of this category may change, from the subject's mask.
 
-    background: all but the subject; addition: the subject's bounding box with a margin, since what is added may stand
-    on top of it or beside it; the others: the dilated subject.
+    background: all but the subject; addition: the subject's bounding box with a margin, less the subject, since what is
+    added may stand on top of it or beside it; the others: the dilated subject.
     """
     if category == "background":
         return ~mask
@@ -38,7 +40,7 @@ def editing_mask(mask: np.ndarray, category: Category, config: EditConfig) -> np
     region = np.zeros_like(mask)
     top, left = max(rows[0] - margin, 0), max(columns[0] - margin, 0)
     region[top : rows[-1] + margin + 1, left : columns[-1] + margin + 1] = True
-    return region
+    return region & ~mask
 
 
 def composite(target: np.ndarray, original: np.ndarray, mask: np.ndarray) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -52,7 +53,17 @@ class GroundedSam:
         Returns:
             bool (H, W) each; None where no box reaches the thresholds of the settings.
         """
-        boxes = self.detect(images, [subject.class_name for subject in subjects])
+        return self._segment(images, [subject.class_name for subject in subjects])
+
+    @torch.inference_mode()
+    def segment_parts(
+        self, images: Sequence[np.ndarray], subjects: Sequence[Subject], phrases: Sequence[str]
+    ) -> list[np.ndarray | None]:
+        """As `segment`, for what the phrases name: "a handle". subjects: not used, the renderer needs them."""
+        return self._segment(images, [re.sub(r"^(an?|the|its) ", "", phrase) for phrase in phrases])
+
+    def _segment(self, images: Sequence[np.ndarray], phrases: Sequence[str]) -> list[np.ndarray | None]:
+        boxes = self.detect(images, phrases)
         found = [index for index, box in enumerate(boxes) if box is not None]
         masks: list[np.ndarray | None] = [None] * len(images)
         if found:  # SAM raises for an image without boxes

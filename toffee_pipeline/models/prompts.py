@@ -6,12 +6,13 @@ from collections.abc import Iterator, Sequence
 
 from transformers import CLIPTokenizer
 
-from toffee_pipeline.config.base import CATEGORIES, ModelSpec
+from toffee_pipeline.config.base import CATEGORIES, Category, ModelSpec
 from toffee_pipeline.errors import CatalogError
 from toffee_pipeline.models.loading import build_untrained, config_options
 from toffee_pipeline.models.tiny.text_encoder import build_tokenizer
 from toffee_pipeline.models.weights import resolve
-from toffee_pipeline.plan.catalog import Catalog, fill
+from toffee_pipeline.plan.catalog import Catalog
+from toffee_pipeline.plan.worded import MEDIUM, fill
 
 
 def load_tokenizer(spec: ModelSpec) -> CLIPTokenizer:
@@ -60,12 +61,22 @@ def too_long(prompt: str, count: int, limit: int) -> str:
 
 
 def _subject_prompts(catalog: Catalog, tokenizer: CLIPTokenizer) -> Iterator[str]:
-    """The longest of each class and template. CLIP's tokens never reach over a space, so that the longest words of each
-    slot give it."""
+    """The longest of each class and template, and its draft prompts. CLIP's tokens never reach over a space, so that
+    the longest words of each slot give it."""
+    changes: dict[tuple[bool, Category], str | None] = {}
     for entry in catalog.classes:
         longest = {slot: _longest(tokenizer, words) for slot, words in entry.descriptions.items()}
+        for category in CATEGORIES:
+            if (entry.live, category) not in changes and category != "removal":
+                words = catalog.wordings(entry.name, category)
+                changes[entry.live, category] = _longest(tokenizer, words) if words else None
         for template in entry.subject_prompts:
-            yield fill(template, {"class": entry.name, **longest})
+            prompt = fill(template, {"medium": MEDIUM, "class": entry.name, **longest})
+            yield prompt
+            removable = (*entry.removable, changes[entry.live, "addition"])
+            for category in CATEGORIES:
+                told = removable if category == "removal" else (changes[entry.live, category],)
+                yield from (catalog.draft_prompt(entry.name, prompt, category, change) for change in told if change)
 
 
 def _pair_prompts(catalog: Catalog, tokenizer: CLIPTokenizer) -> Iterator[str]:

@@ -26,9 +26,15 @@ class SubjectModel(Protocol):
 
 
 class MaskModel(Protocol):
-    """The subject's mask, bool (size_px, size_px); None where it is not found."""
+    """Masks, bool (size_px, size_px); None where nothing is found."""
 
-    def segment(self, images: Images, subjects: Sequence[Subject]) -> Sequence[np.ndarray | None]: ...
+    def segment(self, images: Images, subjects: Sequence[Subject]) -> Sequence[np.ndarray | None]:
+        """Of the subjects."""
+
+    def segment_parts(
+        self, images: Images, subjects: Sequence[Subject], phrases: Sequence[str]
+    ) -> Sequence[np.ndarray | None]:
+        """Of what the phrases name in each subject: "a handle"."""
 
 
 class DepthModel(Protocol):
@@ -38,9 +44,17 @@ class DepthModel(Protocol):
 
 
 class DraftModel(Protocol):
-    """Drafts: the pair's prompt on the layout that its subject's inverse depth gives. Element i is of pairs[i]."""
+    """Drafts: the pair's draft prompt on the layout that its subject's inverse depth gives, of an edit pair inside the
+    mask of its subject's image. Element i is of pairs[i]."""
 
-    def draft(self, pairs: Sequence[Pair], subjects: Sequence[Subject], depths: Sequence[np.ndarray]) -> Results: ...
+    def draft(
+        self,
+        pairs: Sequence[Pair],
+        subjects: Sequence[Subject],
+        depths: Sequence[np.ndarray],
+        images: Images,
+        masks: Sequence[np.ndarray | None],
+    ) -> Results: ...
 
 
 class ViewModel(Protocol):

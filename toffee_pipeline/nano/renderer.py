@@ -174,6 +174,22 @@ class RendererMask(_Renderer):
         """bool (size_px, size_px) each, the exact mask; `images` are not looked at."""
         return [scene(subject).render(self.size_px).mask for subject in subjects]
 
+    def segment_parts(
+        self, images: Sequence[np.ndarray], subjects: Sequence[Subject], phrases: Sequence[str]
+    ) -> list[np.ndarray | None]:
+        """Where the subject without its removable part looks different; None for a phrase that is not that part."""
+        return [
+            self._part(subject) if phrase == world.REMOVABLE[subject.class_name] else None
+            for subject, phrase in zip(subjects, phrases, strict=True)
+        ]
+
+    def _part(self, subject: Subject) -> np.ndarray | None:
+        whole = scene(subject)
+        without = replace(whole, subject=world.without_part(whole.subject))
+        pictures = [each.render(self.size_px) for each in (whole, without)]
+        changed = pictures[0].mask & (pictures[0].rgb != pictures[1].rgb).any(-1)
+        return changed if changed.any() else None
+
 
 class RendererDepth(_Renderer):
     """Stands in for the depth estimator."""
@@ -187,9 +203,14 @@ class RendererDraft(_Renderer):
     """Stands in for the depth ControlNet."""
 
     def draft(
-        self, pairs: Sequence[Pair], subjects: Sequence[Subject], depths: Sequence[np.ndarray]
+        self,
+        pairs: Sequence[Pair],
+        subjects: Sequence[Subject],
+        depths: Sequence[np.ndarray],
+        images: Sequence[np.ndarray],
+        masks: Sequence[np.ndarray | None],
     ) -> list[np.ndarray]:
-        """uint8 (size_px, size_px, 3) each; `depths` are not looked at."""
+        """uint8 (size_px, size_px, 3) each; depths, images and masks are not looked at."""
         return [drafted(pair, subject).render(self.size_px).rgb for pair, subject in zip(pairs, subjects, strict=True)]
 
 

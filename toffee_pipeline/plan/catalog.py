@@ -1,13 +1,8 @@
-"""Classes and prompts of a run: a YAML file of words and templates, checked when it is loaded.
-
-A template names its slots in braces and writes "a(n)" where the article depends on the next word:
-"a photo of a(n) {change} {class}" gives "a photo of an orange teapot".
-"""
+"""Classes and prompts of a run: a YAML file of words and templates, checked when it is loaded."""
 
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -20,26 +15,12 @@ from toffee_pipeline.config.base import CATEGORIES, Category
 from toffee_pipeline.config.yaml_file import read_yaml
 from toffee_pipeline.errors import CatalogError, ConfigError
 from toffee_pipeline.plan.catalog_file import CatalogFile, slots
+from toffee_pipeline.plan.worded import MEDIUM, PLAIN, fill, rewrite, take_apart
 
-__all__ = ["PACKAGED", "Catalog", "CatalogError", "SubjectClass", "load_catalog", "with_article"]
+__all__ = ["PACKAGED", "Catalog", "CatalogError", "SubjectClass", "load_catalog"]
 
 PACKAGED: tuple[str, ...] = tuple(sorted(path.stem for path in (Path(__file__).parent / "catalogs").glob("*.yaml")))
 """Names of the catalogues that come with the package."""
-ARTICLE = re.compile(r"\ba\(n\) (?=(\S+))")
-# By sound, not by letter: "a unicycle", "a ukulele", "an hourglass".
-SPOKEN_VOWEL = re.compile(r"[aeiou]|hour|heir|honest", re.IGNORECASE)
-SPOKEN_CONSONANT = re.compile(r"uni(?![dmn])|uk|eu|ewe|us[aeu]|ut[eio]|one\b", re.IGNORECASE)
-
-
-def with_article(words: str) -> str:
-    """The words after "a" or "an", by the sound of the first one: "an orange cup", "a ukulele"."""
-    vowel = SPOKEN_VOWEL.match(words) and not SPOKEN_CONSONANT.match(words)
-    return f"{'an' if vowel else 'a'} {words}"
-
-
-def fill(template: str, words: Mapping[str, str]) -> str:
-    """The template with the words in its slots, and "a" or "an" for each "a(n)"."""
-    return ARTICLE.sub(lambda found: with_article(found[1]).removesuffix(found[1]), template.format_map(words))
 
 
 @dataclass(frozen=True)
@@ -52,7 +33,7 @@ class SubjectClass:
     name: str
     live: bool = False
     removable: tuple[str, ...] = ()
-    subject_prompts: tuple[str, ...] = ("a photo of a(n) {class}",)
+    subject_prompts: tuple[str, ...] = (PLAIN,)
     descriptions: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
@@ -61,12 +42,14 @@ class Catalog:
     """Classes, changes and prompts. A class name that is not in it counts as an object without removable parts.
 
     changes: for "live" and "object", for each category but removal: change -> how a prompt words it.
-    prompts: the template of each category. digest: sha256 of the file.
+    prompts: the template of each category. draft_prompts: what the change of each category replaces in the subject's
+    prompt (`worded.rewrite`). digest: sha256 of the file.
     """
 
     classes: tuple[SubjectClass, ...]
     changes: Mapping[str, Mapping[Category, Mapping[str, str]]]
     prompts: Mapping[Category, str]
+    draft_prompts: Mapping[Category, tuple[Mapping[str, str], ...]]
     digest: str
 
     @cached_property
@@ -84,9 +67,9 @@ class Catalog:
         """
         entry = self.entry(class_name)
         template = entry.subject_prompts[int(rng.integers(len(entry.subject_prompts)))]
-        words = {"class": class_name}
+        words = {"medium": MEDIUM, "class": class_name}
         for slot in slots(template):
-            if slot != "class":
+            if slot not in words:
                 listed = entry.descriptions[slot]
                 free = [word for word in listed if word not in words.values()] or listed
                 words[slot] = free[int(rng.integers(len(free)))]
@@ -99,8 +82,29 @@ class Catalog:
 
     def prompt(self, class_name: str, category: Category, change: str) -> str:
         """The target's prompt: "a photo of a teapot on a beach". `change` may be one that is not in the catalogue."""
-        wording = self._wordings(self.entry(class_name), _checked(category)).get(change, change)
+        wording = self._wording(class_name, category, change)
         return fill(self.prompts[category], {"class": class_name, "change": wording})
+
+    def wordings(self, class_name: str, category: Category) -> tuple[str, ...]:
+        """How prompts word the changes of the category that suit the class, but for removals."""
+        return tuple(self._wordings(self.entry(class_name), category).values())
+
+    def draft_prompt(self, class_name: str, subject_prompt: str, category: Category, change: str) -> str:
+        """The target's prompt with everything in it that stays: "a photo of a small red ceramic teapot on a beach".
+
+        subject_prompt: of the subject; one that no template of the class gives counts as a description of it.
+        """
+        entry = self.entry(class_name)
+        template, words = take_apart(
+            subject_prompt, entry.subject_prompts, {**entry.descriptions, "class": (class_name,)}
+        )
+        wording = self._wording(class_name, category, change)
+        return fill(template, rewrite(words, self.draft_prompts[category], wording))
+
+    def _wording(self, class_name: str, category: Category, change: str) -> str:
+        """How prompts word a change; what is removed may be what an addition added."""
+        entry, known = self.entry(class_name), _checked(category)
+        return self._wordings(entry, "addition" if known == "removal" else known).get(change, change)
 
     def _wordings(self, entry: SubjectClass, category: Category) -> Mapping[str, str]:
         return self.changes["live" if entry.live else "object"].get(category, {})
@@ -129,7 +133,8 @@ def load_catalog(name_or_path: str) -> Catalog:
         for group in file.groups.values()
         for name, removable in group.classes.items()
     )
-    return Catalog(classes, file.changes.by_nature(), file.prompts, hashlib.sha256(data).hexdigest())
+    digest = hashlib.sha256(data).hexdigest()
+    return Catalog(classes, file.changes.by_nature(), file.prompts, file.draft_prompts, digest)
 
 
 def _checked(category: Category) -> Category:

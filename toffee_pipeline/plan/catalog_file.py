@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from string import Formatter
 from typing import Annotated, Any, Self
 
@@ -10,10 +10,18 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from toffee_pipeline.config.base import CATEGORIES, Category, Model
 
+SPOKEN = {"medium", "class"}
+"""Slots that every subject prompt has: what kind of picture it is ("a photo"), and the class."""
+
 
 def slots(template: str) -> list[str]:
     """Names in braces, in their order."""
     return [name for _, name, _, _ in Formatter().parse(template) if name is not None]
+
+
+def changed_slots(rewriting: Mapping[str, str]) -> set[str]:
+    """The slots of an entry of `draft_prompts` that say the change."""
+    return {slot for slot, words in rewriting.items() if "change" in slots(words)}
 
 
 def _check_quoted(value: object) -> object:
@@ -91,7 +99,7 @@ class Group(Model):
     @model_validator(mode="after")
     def _slots_have_words(self) -> Self:
         for template in self.prompts:
-            _check_template(template, {"class"}, {"class", *self.descriptions})
+            _check_template(template, SPOKEN, {*SPOKEN, *self.descriptions})
         used = [slots(template) for template in self.prompts]
         if unused := [slot for slot in self.descriptions if not any(slot in names for names in used)]:
             raise ValueError(f"descriptions.{unused[0]}: no prompt of the group has this slot")
@@ -116,18 +124,37 @@ class Changes(Model):
         return self
 
 
+Rewriting = Annotated[dict[Name, str], Field(min_length=1)]
+
+
 class CatalogFile(Model):
-    """A whole file. prompts: the target's template of each category, with the slots {class} and {change}."""
+    """A whole file.
+
+    prompts: the target's template of each category, with the slots {class} and {change}.
+    draft_prompts: for each category, which words of the subject's prompt the change replaces: {slot: new words}, in
+        which {change} and the slot itself may stand. Of several, the first holds whose changed slots are in the prompt.
+    """
 
     prompts: dict[Category, str]
+    draft_prompts: dict[Category, tuple[Rewriting, ...]]
     changes: Changes
     groups: Annotated[dict[Name, Group], Field(min_length=1)]
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
-        if missing := [category for category in CATEGORIES if category not in self.prompts]:
-            raise ValueError(f"prompts.{missing[0]}: missing")
+        for key in ("prompts", "draft_prompts"):
+            if missing := [category for category in CATEGORIES if not getattr(self, key).get(category)]:
+                raise ValueError(f"{key}.{missing[0]}: missing")
         for template in self.prompts.values():
             _check_template(template, {"class", "change"}, {"class", "change"})
+        for category, rewritings in self.draft_prompts.items():
+            for rewriting in rewritings:
+                for slot, words in rewriting.items():
+                    _check_template(words, set(), {"change", slot})
+            if changed_slots(rewritings[-1]) - SPOKEN or not changed_slots(rewritings[-1]):
+                raise ValueError(
+                    f"draft_prompts.{category}: the last entry holds for every prompt: "
+                    "allowed is {change} in the words of class or medium"
+                )
         _check_unique(tuple(name for group in self.groups.values() for name in group.classes))
         return self

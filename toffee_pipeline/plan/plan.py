@@ -13,16 +13,17 @@ import numpy as np
 from toffee_pipeline.config.base import Category
 from toffee_pipeline.config.generate import RunConfig
 from toffee_pipeline.errors import PlanError
-from toffee_pipeline.plan.catalog import Catalog, load_catalog, with_article
+from toffee_pipeline.plan.catalog import Catalog, load_catalog
 from toffee_pipeline.plan.folder import FolderImage, list_folder, to_lines
+from toffee_pipeline.plan.removals import Change, turn_round
 from toffee_pipeline.plan.seeds import seed_for
+from toffee_pipeline.plan.worded import MEDIUM, PLAIN, fill
 from toffee_pipeline.schema import Kind, Pair, Subject
 
-Change = tuple[Category, str]
 Changes = dict[Category, tuple[str, ...]]
 """The changes of each category, of which none is empty."""
 
-PLAN_VERSION = 2
+PLAN_VERSION = 3
 
 
 def says(prompt: str, change: str) -> bool:
@@ -104,7 +105,7 @@ class Plan:
         rng = np.random.default_rng(seed)
         if self.images is not None:
             image = self.images[number % len(self.images)]
-            prompt = f"a photo of {with_article(image.class_name)}"
+            prompt = fill(PLAIN, {"medium": MEDIUM, "class": image.caption or image.class_name})
             return Subject(subject_id, image.class_name, prompt, seed, image.path)
         class_name = self.catalog.classes[int(rng.integers(len(self.catalog.classes)))].name
         return Subject(subject_id, class_name, self.catalog.subject_prompt(class_name, rng), seed)
@@ -131,18 +132,39 @@ class Plan:
                 changes[index] = self._draw(kind, same, rngs[index])
                 taken.add(changes[index])
             seen.add(change)
+        sources: list[int | None] = [None] * len(changes)
+        if self._reverses(kind):
+
+            def draw_again(index: int, categories: Sequence[Category]) -> Change:
+                allowed = {name: words for name, words in possible.items() if name in categories}
+                return self._draw(kind, _without(allowed, set(changes)) or allowed, rngs[index])
+
+            changes, sources = turn_round(changes, tuple(possible), draw_again)
         return [
-            Pair(
-                name,
-                subject.subject_id,
-                kind,
-                category,
-                change,
-                self.catalog.prompt(subject.class_name, category, change),
-                seed_for(f"{self.config.seed}/{name}", "pair"),
-            )
-            for name, (category, change) in zip(names, changes, strict=True)
+            self._pair(subject, kind, name, change, None if source is None else names[source])
+            for name, change, source in zip(names, changes, sources, strict=True)
         ]
+
+    def _pair(self, subject: Subject, kind: Kind, name: str, planned: Change, reversed_from: str | None) -> Pair:
+        category, change = planned
+        prompt = self.catalog.prompt(subject.class_name, category, change)
+        full = self.config.pairs.draft_prompt == "full"
+        return Pair(
+            pair_id=name,
+            subject_id=subject.subject_id,
+            kind=kind,
+            category=category,
+            change=change,
+            prompt=prompt,
+            draft_prompt=self.catalog.draft_prompt(subject.class_name, subject.prompt, category, change)
+            if full
+            else prompt,
+            seed=seed_for(f"{self.config.seed}/{name}", "pair"),
+            reversed_from=reversed_from,
+        )
+
+    def _reverses(self, kind: Kind) -> bool:
+        return kind == "edit" and self.config.pairs.removal == "reverse"
 
     def _kind(self, number: int) -> Kind:
         """Exact share over any stretch of the plan, and every subject gets a mix."""
@@ -153,12 +175,14 @@ class Plan:
         return self.config.pairs.edit_categories if kind == "edit" else self.config.pairs.generation_categories
 
     def _possible(self, kind: Kind, subject: Subject) -> Changes:
-        """The changes of each category that has one for this subject."""
+        """The changes of each category that has one for this subject; what a reversed addition removes is what it
+        adds."""
         weights = self._weights(kind)
+        source: dict[Category, Category] = {"removal": "addition"} if self._reverses(kind) else {}
         possible = {
             category: tuple(
                 change
-                for change in self.catalog.choices(subject.class_name, category)
+                for change in self.catalog.choices(subject.class_name, source.get(category, category))
                 if not says(subject.prompt, change)  # a red teapot cannot be changed to red
             )
             for category, weight in weights.items()
@@ -170,6 +194,6 @@ class Plan:
 
     def _draw(self, kind: Kind, possible: Changes, rng: np.random.Generator) -> Change:
         categories = list(possible)
-        shares = np.array([self._weights(kind)[category] for category in categories])
+        shares = np.array([self._weights(kind)[category] for category in categories], dtype=float)
         category = categories[int(rng.choice(len(categories), p=shares / shares.sum()))]
         return category, possible[category][int(rng.integers(len(possible[category])))]

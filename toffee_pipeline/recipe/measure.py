@@ -111,8 +111,9 @@ def measure_controlnet(work_dir: Path, count: int = 108) -> tuple[dict[str, floa
     images: list[np.ndarray] = []
     for start in range(0, count, BATCH):
         part = range(start, min(start + BATCH, count))
-        pairs = [Pair(str(row), "", "generation", "background", "", prompts[row], row) for row in part]
-        images += drawn(model.draft(pairs, [], drawn(given[start : start + BATCH])))
+        pairs = [Pair(str(row), "", "generation", "background", "", prompts[row], prompts[row], row) for row in part]
+        photos = [data.rgb[rows[row], 0] for row in part]
+        images += drawn(model.draft(pairs, [], drawn(given[start : start + BATCH]), photos, [None] * len(part)))
     seen = depth.estimate(images, [])
     correlation = [np.corrcoef(a.ravel(), b.ravel())[0, 1] for a, b in zip(drawn(given), drawn(seen), strict=True)]
     return {"depth_correlation": float(np.mean(correlation))} | _followed(train_probe(work_dir), images, asked), images
