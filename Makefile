@@ -5,7 +5,7 @@ OUTPUT ?= runs/demo
 JOB ?= generate
 ARGS ?=
 PYTEST := $(BIN)/python -m pytest
-NETWORKS := $(addprefix nano-, vae dino clip detector segmenter depth text-to-image controlnet)
+NETWORKS := $(addprefix nano-, vae dino clip filter-clip detector segmenter depth text-to-image controlnet)
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-fast check cluster submit nano-data $(NETWORKS) nano-refiner nano-view-generator clean

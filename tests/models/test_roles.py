@@ -111,9 +111,9 @@ def test_all_missing_weights_are_named_at_once(make_config: MakeConfig, tmp_path
     gone = {name: ModelSpec(path=tmp_path / "gone" / name) for name in ("sdxl", "dino")}
     config = make_config(gone | {"clip": ClipSpec(path=tmp_path / "gone" / "clip.pt")})
     described = describe_roles(config)
-    for label, network in (("subject", "sdxl"), ("draft", "sdxl"), ("dino", "dino"), ("clip", "clip")):
+    for label, network in (("subject", "sdxl"), ("draft", "sdxl"), ("dino", "dino"), ("clip", "filter_clip")):
         assert described[label].startswith(f"missing: {network}: no such file or folder: {tmp_path}")
-    with pytest.raises(ConfigError, match=r"missing weights: sdxl: .*/sdxl; dino: .*/dino; clip: .*clip.pt$"):
+    with pytest.raises(ConfigError, match=r"missing weights: sdxl: .*/sdxl; dino: .*/dino; filter_clip: .*clip.pt$"):
         require_weights(config)
 
 

@@ -36,7 +36,7 @@ def test_clip_reads_its_nano_folder(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    folder = tmp_path / "clip"
+    folder = tmp_path / "filter_clip"
     folder.mkdir()
     vocab_size = open_clip.SimpleTokenizer().vocab_size
     (folder / "open_clip_config.json").write_text(json.dumps({"model_cfg": build_clip_config(vocab_size)}))

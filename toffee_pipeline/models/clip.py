@@ -42,8 +42,8 @@ def load_clip(spec: ClipSpec) -> Clip:
         ConfigError: they cannot be used with the architecture that is given, or ask for code of their own.
     """
     if spec.weights != "pretrained":
-        return _load_tiny(spec)
-    name, weights, preprocessing = _find(spec, resolve(spec, "clip"))
+        return _load_untrained() if spec.weights == "untrained" else load_nano_clip(Path(resolve(spec, "filter_clip")))
+    name, weights, preprocessing = _find(spec, resolve(spec, "filter_clip"))
     config = open_clip.get_model_config(name)
     if config["text_cfg"].get("tokenizer_kwargs", {}).get("trust_remote_code"):
         raise ConfigError(f"models.clip: {name} asks for code of its own, which is never run")
@@ -84,15 +84,19 @@ def preprocessing_of(name: str, repository: str | None) -> dict[str, Any]:
     return {f"image_{key}": entry[key] for entry in entries[:1] for key in keys if key in entry}
 
 
-def _load_tiny(spec: ClipSpec) -> Clip:
-    if spec.weights == "untrained":
-        model, bpe = build_untrained("clip"), {}
-    else:
-        folder = Path(resolve(spec, "clip"))
-        config = json.loads((folder / "open_clip_config.json").read_text())["model_cfg"]
-        model = open_clip.CLIP(**config)
-        model.load_state_dict({name: value.float() for name, value in load_file(folder / "model.safetensors").items()})
-        bpe = {"bpe_path": str(folder / "bpe.txt.gz")}
-    tokenizer = open_clip.SimpleTokenizer(**bpe, context_length=model.context_length)
+def _load_untrained() -> Clip:
+    model = build_untrained("clip")
+    return _tiny(model, open_clip.SimpleTokenizer(context_length=model.context_length))
+
+
+def load_nano_clip(folder: Path) -> Clip:
+    """One of the package's: its weights in float32, and the small world's own vocabulary."""
+    model = open_clip.CLIP(**json.loads((folder / "open_clip_config.json").read_text())["model_cfg"])
+    model.load_state_dict({name: value.float() for name, value in load_file(folder / "model.safetensors").items()})
+    bpe = str(folder / "bpe.txt.gz")
+    return _tiny(model, open_clip.SimpleTokenizer(bpe_path=bpe, context_length=model.context_length))
+
+
+def _tiny(model: open_clip.CLIP, tokenizer: open_clip.SimpleTokenizer) -> Clip:
     preprocess = open_clip.image_transform(model.visual.image_size, is_train=False, mean=HALF, std=HALF)
     return Clip(model.eval(), preprocess, tokenizer)

@@ -85,10 +85,10 @@ ROLES = {
         takes_size=True,
         stand_in=f"{RENDERER}:RendererView",
     ),
-    "clip_scorer": Role(f"{MODELS}.scores:ClipScorer", (Weights("clip", "clip", "clip"),)),
+    "clip_scorer": Role(f"{MODELS}.scores:ClipScorer", (Weights("clip", "clip", "filter_clip"),)),
     "aesthetic_scorer": Role(
         f"{MODELS}.scores:AestheticScorer",
-        (Weights("clip", "clip", "clip"), Weights("aesthetic", "aesthetic", "aesthetic")),
+        (Weights("clip", "clip", "filter_clip"), Weights("aesthetic", "aesthetic", "aesthetic")),
     ),
     "dino_scorer": Role(f"{MODELS}.scores:DinoScorer", (Weights("filter_dino", "filter_dino", "dino"),)),
 }

@@ -9,6 +9,7 @@ import click
 import torch
 
 from toffee_pipeline.recipe.data import render_data
+from toffee_pipeline.recipe.pairs import render_pairs
 
 WEIGHTS = Path(__file__).parent.parent / "nano" / "weights"
 
@@ -26,12 +27,14 @@ def main(context: click.Context, work_dir: Path, threads: int) -> None:
 @main.command()
 @click.option("--views", type=int, default=48_000, show_default=True, help="Images: four views a subject.")
 @click.option("--photos", type=int, default=40_000, show_default=True, help="Images: one a subject.")
+@click.option("--pairs", type=int, default=1_000, show_default=True, help="Subjects: eleven images each.")
 @click.option("--processes", type=int, default=os.cpu_count(), show_default="CPU cores")
 @click.pass_obj
-def data(work_dir: Path, views: int, photos: int, processes: int) -> None:
+def data(work_dir: Path, views: int, photos: int, pairs: int, processes: int) -> None:
     """Render the training sets."""
     render_data(work_dir, "views", views, processes)
     render_data(work_dir, "photos", photos, processes)
+    render_pairs(work_dir, pairs, processes)
 
 
 @main.command()
@@ -52,6 +55,16 @@ def dino(work_dir: Path, steps: int) -> None:
     from toffee_pipeline.recipe.dino import train_dino
 
     train_dino(work_dir, WEIGHTS, steps)
+
+
+@main.command()
+@click.option("--steps", type=int, default=600, show_default=True)
+@click.pass_obj
+def filter_clip(work_dir: Path, steps: int) -> None:
+    """Train the filter's CLIP (needs CLIP)."""
+    from toffee_pipeline.recipe.filter_clip import train_filter_clip
+
+    train_filter_clip(work_dir, WEIGHTS, steps)
 
 
 @main.command()
@@ -150,11 +163,15 @@ def measure(work_dir: Path, network: str) -> None:
 
 @main.command()
 def calibrate() -> None:
-    """Print the filter thresholds that the trained encoders call for."""
+    """Print the filter thresholds that the trained encoders call for, and what they keep and refuse."""
     from toffee_pipeline.recipe import calibrate as step
 
-    for name, value in step.calibrate().items():
-        click.echo(f"{name} {value:.3f}")
+    for name, (threshold, verdicts) in step.calibrate().items():
+        click.echo(f"{name} {threshold:.2f}")
+        for kind, share in verdicts.passed(threshold).items():
+            click.echo(f"  {kind}: {share:.1%} pass")
+        for kind, share in verdicts.refused(threshold).items():
+            click.echo(f"  {kind}: {share:.1%} are refused")
 
 
 if __name__ == "__main__":
