@@ -1,4 +1,7 @@
-"""Runs the workers of a training: Ray Train with a Ray Data stream for each worker, or inline without Ray."""
+"""Runs the workers of a training: Ray Train with a Ray Data stream for each worker, or inline without Ray.
+
+Knows torch only in a worker: Ray Train's controller imports this too.
+"""
 
 from __future__ import annotations
 
@@ -11,19 +14,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import torch
-
 from toffee_pipeline.config.train import TrainingConfig
 from toffee_pipeline.console.training import TrainingDisplay
 from toffee_pipeline.errors import TrainingFailed
-from toffee_pipeline.models.loading import pick_device
 from toffee_pipeline.on_ray.placement import Cluster, check_room
 from toffee_pipeline.on_ray.session import ray_session, read_cluster
 from toffee_pipeline.rundir.lease import Lease
 from toffee_pipeline.storage import Storage
 from toffee_pipeline.train.data.examples import Reader
 from toffee_pipeline.train.data.stream import read_here
-from toffee_pipeline.train.loop import Worker, work
 from toffee_pipeline.train.mailbox import Mailbox
 from toffee_pipeline.train.ray_data import READ_CPUS, logical_cpus, ray_blocks
 
@@ -60,6 +59,10 @@ class RayHost:
 def _train_worker(job: dict[str, Any]) -> None:
     import ray.train
     import ray.train.torch
+    import torch
+
+    from toffee_pipeline.models.loading import pick_device
+    from toffee_pipeline.train.loop import Worker, work
 
     context = ray.train.get_context()
     config: TrainingConfig = job["config"]
@@ -84,6 +87,9 @@ def launch(config: TrainingConfig, storage: Storage, reader: Reader, display: Tr
         LeaseHeld: another driver took over.
     """
     if config.workers.placement == "inline":
+        from toffee_pipeline.models.loading import pick_device
+        from toffee_pipeline.train.loop import Worker, work
+
         mailbox = Mailbox()
         with _stop_signals(mailbox.ask_to_stop):
             worker = Worker(pick_device(config.device))

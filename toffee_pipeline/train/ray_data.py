@@ -6,16 +6,17 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from toffee_pipeline.config.train import TrainingConfig
-from toffee_pipeline.models.loading import pick_device
 from toffee_pipeline.on_ray.session import StepCallback, num_cores, quiet_data_context, ray_session
 from toffee_pipeline.train.data.cache import Cache, fill
-from toffee_pipeline.train.data.encode import FrozenEncoders
 from toffee_pipeline.train.data.examples import Block, Reader
 from toffee_pipeline.train.data.records import Source
 from toffee_pipeline.train.data.stream import Blocks
+
+if TYPE_CHECKING:  # the processes that read need no networks
+    from toffee_pipeline.train.data.encode import FrozenEncoders
 
 READS_PER_DATASET = 1000
 READ_CPUS = 1.0
@@ -120,4 +121,7 @@ class FillCache:
 
 
 def _encoders(config: TrainingConfig) -> FrozenEncoders:
+    from toffee_pipeline.models.loading import pick_device
+    from toffee_pipeline.train.data.encode import FrozenEncoders
+
     return FrozenEncoders(config, pick_device(config.device))

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-import open_clip
+from typing import TYPE_CHECKING
+
 from safetensors.torch import load_file
 from torch import Tensor
 from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
 from toffee_pipeline.models.tiny.architectures import CONTEXT_LENGTH, TEXT_DIM, build_text_config
 from toffee_pipeline.models.weights import NANO_WEIGHTS
+
+if TYPE_CHECKING:
+    import open_clip
 
 LAYERS = {
     "ln_1": "layer_norm1",
@@ -46,6 +50,8 @@ def _clip_state() -> dict[str, Tensor]:
 def build_tokenizer() -> CLIPTokenizer:
     """The world's own vocabulary, 24 ids a caption."""
     path = NANO_WEIGHTS / "clip" / "bpe.txt.gz"
+    import open_clip  # seconds that only a tokenizer which is built needs cost
+
     return to_transformers(open_clip.SimpleTokenizer(str(path), context_length=CONTEXT_LENGTH))
 
 

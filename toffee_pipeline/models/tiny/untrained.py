@@ -8,9 +8,8 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import open_clip
 import torch
 from diffusers import ControlNetModel, DDIMScheduler, StableDiffusionXLPipeline, UNet2DConditionModel
 from torch import nn
@@ -37,6 +36,9 @@ from toffee_pipeline.models.tiny.architectures import (
 from toffee_pipeline.models.tiny.detector import build_detector
 from toffee_pipeline.models.tiny.perception import build_depth, build_segmenter
 from toffee_pipeline.models.tiny.text_encoder import build_tokenizer, to_transformers
+
+if TYPE_CHECKING:
+    import open_clip
 
 SDXL_TEXT_DIM = 16
 SDXL_CHANNELS = (16, 32, 32)
@@ -67,6 +69,8 @@ def velocity_scheduler() -> DDIMScheduler:
 @cache
 def clip_tokenizer() -> CLIPTokenizer:
     """CLIP's own tokenizer, from the vocabulary that open_clip ships."""
+    import open_clip  # seconds that only a network which reads text needs cost
+
     return to_transformers(open_clip.SimpleTokenizer())
 
 
@@ -127,6 +131,8 @@ def build_refiner() -> RefinerNetwork:
 
 def build_clip() -> open_clip.CLIP:
     """open_clip's model, over the vocabulary that open_clip ships."""
+    import open_clip
+
     return open_clip.CLIP(**build_clip_config(vocab_size=open_clip.SimpleTokenizer().vocab_size))
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -21,9 +21,11 @@ from toffee_pipeline.errors import BrokenFile, DataError, ImageError
 from toffee_pipeline.images import decode_depth, decode_mask, encode_depth, encode_mask, fit_square
 from toffee_pipeline.models.weights import describe_weights
 from toffee_pipeline.storage import Storage, open_storage
-from toffee_pipeline.train.data.encode import FrozenEncoders
 from toffee_pipeline.train.data.examples import fit_array
 from toffee_pipeline.train.data.records import Encoded, LazyArray, Record, Source
+
+if TYPE_CHECKING:  # who reads a cache needs no networks
+    from toffee_pipeline.train.data.encode import FrozenEncoders
 
 IMAGES_AT_ONCE = 32
 _TEXTS = ("key", "text", "class_name", "kind", "name", "error", "broken_file")

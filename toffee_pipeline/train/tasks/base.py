@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
@@ -21,8 +21,7 @@ from toffee_pipeline.models.tensors import to_images
 from toffee_pipeline.models.tiny.untrained import velocity_scheduler
 from toffee_pipeline.models.weights import resolve
 from toffee_pipeline.train.data.encode import FrozenEncoders
-from toffee_pipeline.train.data.examples import Block, Columns, Example
-from toffee_pipeline.train.data.records import Record
+from toffee_pipeline.train.data.examples import Block, Columns, Examples
 from toffee_pipeline.train.losses import diffusion_loss, drop
 
 CPU = torch.device("cpu")
@@ -47,9 +46,10 @@ class Task(ABC):
     def __getstate__(self) -> dict[str, Any]:
         return {"config": self.config}
 
+    @property
     @abstractmethod
-    def examples(self, record: Record, rng: np.random.Generator) -> Iterator[Example]:
-        """The examples that a record gives; `rng` is the read's."""
+    def examples(self) -> Examples:
+        """How to make examples of a record, pickled without torch."""
 
     @abstractmethod
     def build(self) -> nn.Module:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +13,8 @@ from toffee_pipeline.models.loading import build_untrained
 from toffee_pipeline.models.networks.refiner import RefinerNetwork
 from toffee_pipeline.models.sampling import guided
 from toffee_pipeline.models.weights import resolve
-from toffee_pipeline.train.data.examples import Block, Example
-from toffee_pipeline.train.data.records import Record
+from toffee_pipeline.train.data.examples import Block, Examples
+from toffee_pipeline.train.data.task_examples import refiner_examples
 from toffee_pipeline.train.tasks.base import Task, grid_seeds
 
 
@@ -24,10 +23,9 @@ class RefinerTask(Task):
 
     slots = {"target": "both"}
 
-    def examples(self, record: Record, rng: np.random.Generator) -> Iterator[Example]:
-        # of a dataset's pair the subject alone: the others were drawn by a Refiner
-        names = [name for name in record.images if not record.kind or name == "subject"]
-        return (Example({"target": name}) for name in names)
+    @property
+    def examples(self) -> Examples:
+        return refiner_examples
 
     def build(self) -> nn.Module:
         base = self.config.models.base

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -18,8 +18,8 @@ from toffee_pipeline.models.networks.toffeenet import CONSTANT_DEPTH, ToffeeNetN
 from toffee_pipeline.models.tiny.text_encoder import build_text_encoder
 from toffee_pipeline.models.toffeenet import ToffeeNet, encode_prompts
 from toffee_pipeline.models.weights import resolve
-from toffee_pipeline.train.data.examples import Block, Columns, Example
-from toffee_pipeline.train.data.records import LazyArray, Record
+from toffee_pipeline.train.data.examples import Block, Columns, Examples
+from toffee_pipeline.train.data.task_examples import toffeenet_examples
 from toffee_pipeline.train.losses import diffusion_loss, drop
 from toffee_pipeline.train.tasks.base import Task, grid_seeds
 
@@ -52,20 +52,9 @@ class ToffeeNetTask(Task):
             **dict.fromkeys(("text", "class_name", "kind"), ((), "str")),
         }
 
-    def examples(self, record: Record, rng: np.random.Generator) -> Iterator[Example]:
-        rebuilt = rng.random() < self.config.reconstruction_probability  # drawn for all: the variants agree
-        if self.config.pairs not in ("all", record.kind):
-            return
-        images = {"input": "target" if rebuilt else "input", "target": "target"}
-        if "masked" in record.images:
-            images["masked"] = "masked"
-        arrays: dict[str, LazyArray] = {}
-        if record.mask is not None:
-            arrays["mask"] = record.mask
-        if record.depth is not None:
-            arrays["depth"] = record.depth
-        strings = {"text": record.text, "class_name": record.class_name, "kind": record.kind}
-        yield Example(images, arrays, strings)
+    @property
+    def examples(self) -> Examples:
+        return partial(toffeenet_examples, self.config)
 
     def build(self) -> nn.Module:
         base = self.config.models.base

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +13,8 @@ from toffee_pipeline.models.loading import build_untrained
 from toffee_pipeline.models.networks.view_generator import ViewGeneratorNetwork
 from toffee_pipeline.models.sampling import guided
 from toffee_pipeline.models.tiny.sdxl import load_unet, take_over
-from toffee_pipeline.train.data.examples import Block, Example
-from toffee_pipeline.train.data.records import Record
+from toffee_pipeline.train.data.examples import Block, Examples
+from toffee_pipeline.train.data.task_examples import view_generator_examples
 from toffee_pipeline.train.tasks.base import Task, grid_seeds
 
 
@@ -25,12 +24,9 @@ class ViewGeneratorTask(Task):
     slots = {"input": "both", "target": "latents"}
     prediction_type = "v_prediction"
 
-    def examples(self, record: Record, rng: np.random.Generator) -> Iterator[Example]:
-        names = list(record.images)
-        for index, name in enumerate(names):
-            if len(names) > 1:
-                other = names[(index + int(rng.integers(1, len(names)))) % len(names)]
-                yield Example({"input": other, "target": name})
+    @property
+    def examples(self) -> Examples:
+        return view_generator_examples
 
     def build(self) -> nn.Module:
         base = self.config.models.base
