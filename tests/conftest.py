@@ -39,6 +39,16 @@ def s3(endpoint, tmp_path):
 
 
 @pytest.fixture(scope="session")
+def pairs(tmp_path_factory):
+    """The directory of a run with eight accepted pairs, to be read only."""
+    from tests.helpers.training_job import write_pairs
+
+    output = tmp_path_factory.mktemp("runs") / "run"
+    write_pairs(output)
+    return output
+
+
+@pytest.fixture(scope="session")
 def uninterrupted(tmp_path_factory):
     """A Refiner trained for twelve steps in one go, for tests to compare with."""
     from jobs import train_refiner

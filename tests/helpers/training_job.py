@@ -36,7 +36,7 @@ def train(job, output, *overrides):
     return CliRunner().invoke(job.main, command, catch_exceptions=False)
 
 
-def write_pairs(output, *overrides):
+def write_pairs(output):
     """A run of eight accepted pairs of both kinds, of two of the renderer's subjects with a shard each."""
     settings = (
         *QUICK,
@@ -48,7 +48,6 @@ def write_pairs(output, *overrides):
         "stages.judge.min_dino=-1",
         "stages.judge.max_dino=null",
         "stages.judge.min_clip=-1",
-        *overrides,
     )
     command = ["--output", str(output), *(word for item in settings for word in ("--set", item))]
     result = CliRunner().invoke(generate.main, command, catch_exceptions=False)

@@ -8,6 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from jobs import generate, verify
+from tests.conftest import QUICK
 from toffee_pipeline.rundir.commit import read_manifest
 from toffee_pipeline.rundir.lease import Lease
 from toffee_pipeline.schema import IMAGE_COLUMNS
@@ -16,6 +17,7 @@ from toffee_pipeline.storage import Storage, open_storage
 pytestmark = pytest.mark.slow
 
 SMALL = (
+    *QUICK,
     "placement=inline",
     "subjects.source=renderer",
     "pairs.count=4",

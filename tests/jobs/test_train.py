@@ -1,11 +1,9 @@
 """The training jobs as a user runs them: finished, resumed, on S3, and in trouble."""
 
 import json
-import os
 import re
 import resource
-import subprocess
-import sys
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -18,7 +16,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from jobs import generate, train_refiner, train_toffeenet, train_view_generator
 from tests.conftest import QUICK
-from tests.helpers.training_job import INLINE, UNET, train, weights, words, write_pairs
+from tests.helpers.training_job import UNET, train, weights
 from toffee_pipeline.models.networks.refiner import RefinerNetwork
 from toffee_pipeline.recipe.adopt import adopt, refiner_psnr_db
 from toffee_pipeline.storage import open_storage
@@ -108,9 +106,8 @@ def test_the_view_generator_is_a_stock_pipeline(tmp_path):
     assert not list(folder.rglob("*.bin"))
 
 
-def test_toffeenet_learns_from_a_run_and_stock_classes_load_its_parts(tmp_path):
-    write_pairs(tmp_path / "pairs")
-    sources = f"data.sources=[{{format: run, path: '{tmp_path / 'pairs'}'}}]"
+def test_toffeenet_learns_from_a_run_and_stock_classes_load_its_parts(pairs, tmp_path):
+    sources = f"data.sources=[{{format: run, path: '{pairs}'}}]"
     result = train(train_toffeenet, tmp_path / "run", sources, "train.max_steps=2")
     assert result.exit_code == 0, result.output
     folder = tmp_path / "run/model"
@@ -125,9 +122,12 @@ def test_toffeenet_learns_from_a_run_and_stock_classes_load_its_parts(tmp_path):
     assert "none/run.json: no such file; a run directory of jobs/generate.py is expected" in refused.output
 
 
-def test_a_run_on_s3_with_its_data_and_its_cache_there(s3):
+def test_a_run_on_s3_with_its_data_and_its_cache_there(pairs, s3):
     uri, endpoint = s3
-    write_pairs(f"{uri}/pairs", f"output.endpoint_url={endpoint}")
+    copy = open_storage(f"{uri}/pairs", endpoint)
+    for file in pairs.rglob("*"):
+        if file.is_file():
+            copy.put_file(file.relative_to(pairs).as_posix(), file)
     overrides = (
         f"data.sources=[{{format: run, path: '{uri}/pairs', endpoint_url: '{endpoint}'}}]",
         f"data.cache={uri}/cache",
@@ -155,22 +155,25 @@ def test_diverging_is_one_clear_line_and_the_last_checkpoint_loads(tmp_path):
         assert set(state) == {"network", "average", "optimizer", "figures"}
 
 
+@contextmanager
+def files_up_to(size):
+    """No file may grow beyond so many bytes: what a full disk does to it."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
 def test_a_full_disk_is_one_clear_line_and_the_job_goes_on_later(tmp_path):
     assert train(train_refiner, tmp_path / "run", "train.max_steps=2").exit_code == 0
     storage = open_storage(str(tmp_path / "run"))
-    command = [sys.executable, "jobs/train_refiner.py", "--output", str(tmp_path / "run"), *words(INLINE)]
-    limit = 5 * 2**20  # below the size of the weights: what a full disk does to them
-    done = subprocess.run(
-        command,
-        env={**os.environ, "PYTHONPATH": "."},
-        capture_output=True,
-        text=True,
-        timeout=200,
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
-    )
-    assert done.returncode == 2, done.stderr
-    assert "Traceback" not in done.stderr
-    assert re.search(r"error: .*File too large.*last checkpoint: step 2", done.stderr)
+    with files_up_to(5 * 2**20):  # less than the weights take
+        full = train(train_refiner, tmp_path / "run")
+    assert full.exit_code == 2, full.output
+    assert "Traceback" not in full.stderr
+    assert re.search(r"error: .*File too large.*last checkpoint: step 2", full.stderr)
     assert steps_saved(storage) == [2]
     assert train(train_refiner, tmp_path / "run").exit_code == 0
     assert steps_saved(storage) == [2, 4]

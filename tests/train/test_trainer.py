@@ -31,18 +31,18 @@ def make_trainer(*overrides, rank=0, world=1):
 
 
 def steps(trainer, count=2):
-    """Some steps on the same eight samples, of which each worker takes its share."""
+    """Some steps on the same four samples, of which each worker takes its share."""
     figures = {}
     for step in range(count):
-        rows = encoded_rows(8, seed=step)
-        share = 8 // trainer.world
+        rows = encoded_rows(4, seed=step)
+        share = 4 // trainer.world
         mine = select(rows, slice(trainer.rank * share, (trainer.rank + 1) * share))
         size = trainer.train.micro_batch_size
         figures = trainer.update([select(mine, slice(start, start + size)) for start in range(0, share, size)])
     return figures
 
 
-SHARED = ("train.batch_size=8", "train.micro_batch_size=2")
+SHARED = ("train.batch_size=4", "train.micro_batch_size=1")
 STRATEGIES = ("ddp", "fsdp")
 
 
@@ -74,7 +74,8 @@ def _worker(rank, folder):
 def two_workers(tmp_path_factory):
     """What two processes trained, by strategy; and a worker that trained the same alone."""
     folder = tmp_path_factory.mktemp("two workers")
-    mp.spawn(_worker, (str(folder),), nprocs=2)
+    # forked, since a new process would take ten seconds of a core to import what is here already
+    mp.start_processes(_worker, (str(folder),), nprocs=2, start_method="fork")
     alone = make_trainer(*SHARED, "train.gradient_checkpointing=true")
     figures = steps(alone)
     results = {strategy: torch.load(folder / f"{strategy}.pt", weights_only=True) for strategy in STRATEGIES}
