@@ -25,7 +25,7 @@ from toffee_pipeline.recipe.loop import fit
 NUM_HELD_OUT = 160
 """So many line-ups at the end are never trained on."""
 BATCH = 10
-STEPS = 500
+STEPS = 300
 WIDTHS, FEATURES = (32, 48, 64), 24
 SHIFT_PX = 2
 

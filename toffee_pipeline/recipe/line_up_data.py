@@ -83,7 +83,9 @@ def load_line_ups(work_dir: Path, processes: int = 2) -> LineUps:
     """All line-ups; what is missing below `work_dir` is rendered."""
     folder = work_dir / "line_ups"
     folder.mkdir(parents=True, exist_ok=True)
-    with multiprocessing.get_context("spawn").Pool(processes) as pool:
-        pool.map(partial(_render_part, folder), range(NUM_PARTS), chunksize=1)
-    parts = [np.load(folder / f"part-{part:04d}.npz") for part in range(NUM_PARTS)]
+    paths = [folder / f"part-{part:04d}.npz" for part in range(NUM_PARTS)]
+    if not all(path.exists() for path in paths):
+        with multiprocessing.get_context("spawn").Pool(processes) as pool:
+            pool.map(partial(_render_part, folder), range(NUM_PARTS), chunksize=1)
+    parts = [np.load(path) for path in paths]
     return LineUps(**{name: np.concatenate([part[name] for part in parts]) for name in parts[0].files})
