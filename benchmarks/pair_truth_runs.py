@@ -59,13 +59,11 @@ def judge_run(witness: Witness, uri: str, number: int) -> tuple[list[Judged], li
     rows = {row["pair_id"]: row for row in _rows(storage, "ledger")}
     if not rows:
         raise click.ClickException(f"{uri}: no finished pair of a run of jobs/generate.py")
-    found = {
-        example_id: example
-        for folder in ("data", "rejected")
-        for row in _rows(storage, folder)
-        if row["target_image"] is not None
-        for example_id, example in [(row["pair_id"], judge_pair(witness, uri, row, number))]
-    }
+    found: dict[str, Example] = {}
+    for folder in ("data", "rejected"):
+        for row in _rows(storage, folder):
+            if row["target_image"] is not None:
+                found[row["pair_id"]] = judge_pair(witness, uri, row, number)
     judged = [found[name].judged if name in found else _judged(row, number, None) for name, row in rows.items()]
     return judged, list(found.values())
 
@@ -80,6 +78,7 @@ def _judged(row: dict[str, Any], number: int, verdict: Verdict | None) -> Judged
 
 
 def judge_pair(witness: Witness, uri: str, row: dict[str, Any], number: int) -> Example:
+    """Judges a row of a run's `data` or `rejected` that has a target. uri, number: of the run."""
     input, target, shown = (decode(row[f"{name}_image"]["bytes"]) for name in ("input", "target", "subject"))
     if target.shape != (SIZE_PX, SIZE_PX, 3):
         raise click.ClickException(f"{uri}: pictures of {target.shape[1]} px: the witness sees {SIZE_PX} px")
@@ -94,16 +93,15 @@ def judge_pair(witness: Witness, uri: str, row: dict[str, Any], number: int) -> 
     shots, toys = ([truth, *(shot.render(SIZE_PX).rgb for shot in some)] for some in (line_ups.changes, line_ups.toys))
     shots.append(before)
 
-    def is_shown(picture: np.ndarray) -> bool:
-        return identify(witness, picture, shots) == 0
-
+    of_target, of_input, of_soft, of_before = identify(witness, [target, input, soft, before], shots)
+    who_in_target, who_in_soft = identify(witness, [target, soft], toys)
     verdict = Verdict(
-        shown=is_shown(target) and (not _is_reversed(row) or identify(witness, input, shots) == len(shots) - 1),
-        kept=identify(witness, target, toys) == 0,
+        shown=of_target == 0 and (not _is_reversed(row) or of_input == len(shots) - 1),
+        kept=who_in_target == 0,
         error=mask_error(target, truth, decode_mask(row["mask"]["bytes"])),
-        shown_in_oracle=is_shown(soft),
-        shown_before=is_shown(before),
-        kept_in_oracle=identify(witness, soft, toys) == 0,
+        shown_in_oracle=of_soft == 0,
+        shown_before=of_before == 0,
+        kept_in_oracle=who_in_soft == 0,
     )
     return Example(_judged(row, number, verdict), row["change"], input, target, truth)
 

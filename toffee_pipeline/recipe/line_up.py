@@ -66,10 +66,11 @@ class Witness(nn.Module):
 
 
 @torch.inference_mode()
-def identify(witness: Witness, picture: np.ndarray, shown: Sequence[np.ndarray]) -> int:
-    """The place of the render in the line-up that the picture shows; uint8 (64, 64, 3) each."""
-    asked, *features = witness(to_tensor(np.stack([picture, *shown])))
-    return int(witness.logits(asked[None], torch.stack(features)[None]).argmax())
+def identify(witness: Witness, pictures: Sequence[np.ndarray], shown: Sequence[np.ndarray]) -> list[int]:
+    """For each picture the place of the render in the line-up that it shows; uint8 (64, 64, 3) all."""
+    features = witness(to_tensor(np.stack([*pictures, *shown])))
+    asked, line_up = features.split([len(pictures), len(shown)])
+    return witness.logits(asked, line_up.expand(len(pictures), -1, -1)).argmax(1).tolist()
 
 
 @torch.inference_mode()
