@@ -15,7 +15,7 @@ in truth     what the witness is worth: the same two shares where the target is 
              the far side. Over all pairs that have pictures.
 
 The witness who compares (toffee_pipeline/recipe/line_up.py) is a network that learned from renders alone, of toys that
-no other network and no plan has seen. It is trained where --work-dir has none: about ten minutes of one free core.
+no other network and no plan has seen. It is trained where --work-dir has none: about four minutes of one free core.
 """
 
 from __future__ import annotations
