@@ -109,7 +109,7 @@ def _caption(example: Example) -> str:
     verdict = example.judged.verdict
     assert verdict is not None  # only judged pairs become examples
     said = f"{'' if verdict.shown else 'not '}shown, {'' if verdict.kept else 'not '}kept, error {verdict.error:.0f}"
-    return f"{example.judged.kind}, {example.judged.category}: {example.change} – {said}"
+    return f"{example.judged.kind}, {example.judged.category}: {example.change}; {said}"
 
 
 @click.command(help=f"\b\n{__doc__}")

@@ -137,4 +137,5 @@ def _softened(images: Tensor, rng: np.random.Generator) -> Tensor:
     images = images.lerp(blurred, draw(-0.3, 0.8, 1, 1, 1).clamp(min=0))
     images = images.lerp(blocks, draw(-0.5, 0.7, 1, 1, 1).clamp(min=0))
     images = images * draw(0.88, 1.12, 3, 1, 1) + draw(-0.08, 0.08, 3, 1, 1)
-    return images + torch.randn_like(images) * draw(0, 0.1, 1, 1, 1)
+    noise = torch.from_numpy(rng.standard_normal(images.shape, np.float32))
+    return images + noise * draw(0, 0.1, 1, 1, 1)
