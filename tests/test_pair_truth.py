@@ -84,9 +84,10 @@ def test_the_report_is_a_table_a_json_file_and_a_sheet_of_the_accepted(run, witn
 
 def test_of_an_addition_turned_round_the_untouched_subject_is_the_truth(witness):
     subject = Subject("s", "mug", "a photo of a red mug on the grass", 7)
-    addition = Pair("p", "s", "edit", "addition", "a party hat", "", 3)
+    addition = Pair("p", "s", "edit", "addition", "a party hat", "", "", 3)
     picture, with_hat = scene(subject).render(64), changed(addition, subject).render(64)
-    row = planned_row(replace(addition, category="removal"), subject) | {"reversed_from": "p", "status": "accepted"}
+    turned_round = replace(addition, category="removal", reversed_from="p")
+    row = planned_row(turned_round, subject) | {"status": "accepted"}
     for name, png in {
         "input_image": encode_png(with_hat.rgb),
         "target_image": encode_png(picture.rgb),
