@@ -4,14 +4,15 @@
    similarity to the subject by the DINO that the Refiner paints from (DINO) and by an encoder that had no part in it
    (CLIP-I; Seg-CLIP-I of both cut-outs, black outside the subject), mean absolute error inside the subject's mask
    against the oracle, and similarity to the prompt (CLIP-T).
-2. The same for three values each of a, g and t0.
-3. The share of pairs that the two filters keep, by threshold.
-4. Acceptance and mean scores of generation and edit pairs, by category.
+2. The same for several values each of a, g, t0 and the matching radius.
+3. Edit pairs under several strengths and ControlNet scales of their drafts, against the renderer's own picture.
+4. The share of pairs that the two filters keep, by threshold.
+5. Acceptance and mean scores of generation and edit pairs, by category.
 
 1 and 2 take generation pairs of the profile's categories, each of another subject, with the renderer as subject, mask,
 depth and draft, whatever the profile says: else there is no oracle. With --set renderer_plays=[subject,mask,depth,view]
 the ControlNet draws the drafts; the oracle's place is then not the draft's, and no refining closes that part of a gap.
-Categories without a mix (refine.a_by_category) do not count. 3 and 4 read the ledgers of jobs/generate.py, run inline
+Categories without a mix (refine.a_by_category) do not count. 4 and 5 read the ledgers of jobs/generate.py, run inline
 in a temporary directory with the profile as it is. Each seed is a plan of its own; an error bar is one standard error
 over seeds.
 
@@ -23,14 +24,15 @@ Beyond 100 % the refined picture is nearer to the subject than the truth is: it 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import click
 from rich.console import Console
 from rich.table import Table as RichTable
 
-from benchmarks import evidence_refiner, evidence_yield
+from benchmarks import evidence_edits, evidence_refiner, evidence_yield
+from benchmarks.evidence_edits import SCALES, STRENGTHS
 from benchmarks.evidence_page import render_page
 from benchmarks.evidence_refiner import SWEEPS, Example
 from benchmarks.evidence_tables import REFINING, RUN, Evidence, Table, bars, main_table, markdown, to_json
@@ -44,6 +46,8 @@ def collect(
     num_pairs: int,
     overrides: tuple[str, ...] = (),
     sweeps: Mapping[str, tuple[float, ...]] = SWEEPS,
+    strengths: Sequence[float] = STRENGTHS,
+    scales: Sequence[float] = SCALES,
 ) -> tuple[Evidence, list[Example]]:
     """All figures, and some pairs to look at. num_pairs: per seed; overrides: of both experiments' configs."""
     began = time.monotonic()
@@ -65,6 +69,7 @@ def collect(
             key: {value: {part: group(rows, name) for part, rows in parts.items()} for value, name in names.items()}
             for key, names in evidence_refiner.settings(rendered, sweeps).items()
         },
+        edits=evidence_edits.measure(num_pairs, num_seeds, overrides, strengths, scales),
         thresholds=evidence_yield.THRESHOLDS,
         curves=evidence_yield.curves(judged),
         overlap=evidence_yield.overlap(judged, profile.stages.judge),

@@ -25,13 +25,14 @@ FIFTHS = [(place / 5, f"{place / 5:.1f}") for place in range(6)]
 
 def render_page(evidence: Evidence, examples: Sequence[Example]) -> str:
     """The page as HTML."""
-    main, sweep, overlap, joint, yields = tables(evidence)
+    main, sweep, edits, overlap, joint, yields = tables(evidence)
     return load_template(TEMPLATE).render(
         evidence=evidence,
         bars=bars(evidence),
         draft_by=evidence.roles[REFINING]["draft"],
         main=main,
         sweep=sweep,
+        edits=edits,
         filters=[overlap, joint],
         yields=yields,
         main_charts=_main_charts(evidence),

@@ -38,7 +38,12 @@ FORCED = (
     "subjects_per_shard=8",
 )
 """The renderer knows the truth, and each pair has a subject of its own."""
-SWEEPS: Mapping[str, tuple[float, ...]] = {"a": (0.0, 0.5, 1.0), "g": (0.5, 0.7, 0.9), "strength": (0.6, 0.8, 1.0)}
+SWEEPS: Mapping[str, tuple[float, ...]] = {
+    "a": (0.0, 0.5, 1.0),
+    "g": (0.5, 0.7, 0.9),
+    "strength": (0.6, 0.8, 1.0),
+    "matching_radius": (0, 1, 2, 4),
+}
 """Keys of `refine` and their values; the profile's own value joins them where it is another."""
 ORACLE_CATEGORIES: tuple[Category, ...] = ("background", "style")
 """Changes that leave the subject what it is."""
@@ -75,7 +80,7 @@ def counted_categories(config: RunConfig) -> tuple[Category, ...]:
 
 def settings(config: RunConfig, sweeps: Mapping[str, tuple[float, ...]]) -> dict[str, dict[float, str]]:
     """Key of `refine` -> value -> name of its picture, which is "refined" for the profile's own value."""
-    own = {key: float(getattr(config.stages.refine, key)) for key in sweeps}
+    own = {key: getattr(config.stages.refine, key) for key in sweeps}
     return {
         key: {value: "refined" if value == own[key] else f"{key}={value}" for value in sorted({*values, own[key]})}
         for key, values in sweeps.items()

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from benchmarks.evidence_edits import EditGroup
 from benchmarks.evidence_yield import OFF, Yield, bounds
 from toffee_pipeline.config.stages import JudgeConfig, RefineConfig
 from toffee_pipeline.evaluation.estimate import Estimate
@@ -20,7 +21,7 @@ LABELS = {
     "error": "error, grey levels",
     "clip_t": "CLIP-T",
 }
-SYMBOLS = {"a": "a", "g": "g", "strength": "t0"}
+SYMBOLS = {"a": "a", "g": "g", "strength": "t0", "matching_radius": "matching radius"}
 """Keys of `refine` as the paper writes them."""
 REFINING, RUN = "draft against refined", "run of jobs/generate.py"
 """The two experiments."""
@@ -33,6 +34,7 @@ class Evidence:
 
     num_pairs: planned per seed, in each of the two experiments. roles: REFINING or RUN -> role -> who played it.
     groups: "all" and each category -> figures; sweeps: key of `refine` -> value -> the same groups.
+    edits: each category of edit pairs under each setting of its draft.
     curves: filter -> kind -> share kept at each of `thresholds`. joint: min_dino -> min_clip -> share kept.
     """
 
@@ -43,6 +45,7 @@ class Evidence:
     roles: dict[str, dict[str, str]]
     groups: dict[str, Group]
     sweeps: dict[str, dict[float, dict[str, Group]]]
+    edits: list[EditGroup]
     thresholds: tuple[float, ...]
     curves: dict[str, dict[str, list[Estimate]]]
     overlap: dict[str, Estimate]
@@ -108,6 +111,7 @@ def tables(evidence: Evidence) -> list[Table]:
     return [
         main_table(evidence),
         _sweep_table(evidence),
+        _edit_table(evidence),
         _overlap_table(evidence),
         _joint_table(evidence),
         _yield_table(evidence),
@@ -129,7 +133,24 @@ def _sweep_table(evidence: Evidence) -> Table:
         for value, groups in values.items()
         for name, group in groups.items()
     ]
-    return Table("Effect of a, g and t0 on the refined picture", header, rows, num_names=3)
+    return Table("Effect of a, g, t0 and the matching radius on the refined picture", header, rows, num_names=3)
+
+
+def _edit_table(evidence: Evidence) -> Table:
+    rows = [
+        (
+            f"{group.category}, {group.num_pairs} pairs",
+            f"{group.strength:g}",
+            f"{group.scale:g}{' (profile)' if group.is_profile else ''}",
+            number(group.means["error"], 1),
+            number(group.means["dino"]),
+            number(group.means["clip"]),
+            percent(group.means["accepted"]),
+        )
+        for group in evidence.edits
+    ]
+    header = ("category", "strength", "ControlNet scale", "error in the mask, grey levels", "DINO", "CLIP", "accepted")
+    return Table("Edit pairs by how their drafts are made", header, rows, num_names=3)
 
 
 def _overlap_table(evidence: Evidence) -> Table:

@@ -37,7 +37,8 @@ def test_the_steady_time_starts_when_every_actor_is_warm():
 
 @pytest.mark.slow
 def test_the_evidence_shows_refined_nearer_to_the_subject_than_the_draft_and_that_the_mix_did_it(tmp_path):
-    found, examples = evidence.collect(2, 4, ("stages.refine.sampling.num_inference_steps=8",), sweeps={"a": (0.0,)})
+    steps = ("stages.refine.sampling.num_inference_steps=8", "stages.draft.sampling.num_inference_steps=4")
+    found, examples = evidence.collect(2, 4, steps, {"a": (0.0,)}, strengths=(1.0,), scales=(0.3,))
     means = found.groups["all"].means
     for metric in ("dino", "clip_i", "seg_clip_i"):
         assert means["refined"][metric].value > means["draft"][metric].value, metric
@@ -51,6 +52,10 @@ def test_the_evidence_shows_refined_nearer_to_the_subject_than_the_draft_and_tha
     assert sum(group.planned * group.accepted.value for group in kinds) == pytest.approx(
         8 * found.overlap["both"].value
     )
+
+    assert sum(group.num_pairs for group in found.edits) > 2 * 4 / 2
+    assert {(group.strength, group.scale) for group in found.edits} == {(1.0, 0.3)}
+    assert all(0 < group.means["error"].value < 128 for group in found.edits)
 
     evidence.write(found, examples, tmp_path)
     page = (tmp_path / "evidence.html").read_text()
