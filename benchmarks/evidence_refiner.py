@@ -75,7 +75,7 @@ def renderer_config(num_pairs: int, overrides: tuple[str, ...] = ()) -> RunConfi
 def counted_categories(config: RunConfig) -> tuple[Category, ...]:
     """Those with an oracle whose mix takes anything from the subject."""
     refine = config.stages.refine
-    return tuple(name for name in ORACLE_CATEGORIES if refine.a_by_category.get(name, refine.a) > 0)
+    return tuple(name for name in ORACLE_CATEGORIES if refine.a_of(name) > 0)
 
 
 def settings(config: RunConfig, sweeps: Mapping[str, tuple[float, ...]]) -> dict[str, dict[float, str]]:

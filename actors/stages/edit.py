@@ -13,7 +13,8 @@ from toffee_pipeline.images import encode_png
 
 
 class Edit(MixingStage):
-    """The Refiner paints where the subject is touched; what is drawn around it stays the draft's."""
+    """The Refiner paints where the subject's look comes back; what is drawn around it, and changes that take nothing
+    from it, stay the draft's."""
 
     name = "edit"
 
@@ -36,12 +37,15 @@ class Edit(MixingStage):
             )
 
         self.encode_subjects(shard)
-        pairs = shard.pairs_to_paint("edit")
-        self.run([state for state in pairs if state.pair.category not in AROUND], edit, store)
-        for state in pairs:
-            if state.pair.category in AROUND:
-                image = shard.subject_of(state).rgb()
-                store(state, composite(state.draft_rgb(), image, present(state.bool_edit_mask())))
+        refined: list[PairState] = []
+        drafted: list[PairState] = []
+        for state in shard.pairs_to_paint("edit"):
+            takes_nothing = state.pair.category in AROUND or self.config.stages.refine.a_of(state.pair.category) == 0
+            (drafted if takes_nothing else refined).append(state)
+        self.run(refined, edit, store)
+        for state in drafted:
+            image = shard.subject_of(state).rgb()
+            store(state, composite(state.draft_rgb(), image, present(state.bool_edit_mask())))
         _turn_round(shard)
 
 

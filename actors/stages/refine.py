@@ -40,7 +40,7 @@ class MixingStage(Stage):
         return self.models.dino.encode_mixed(
             drafts,
             [present(state.tokens) for state in subjects],
-            [config.a_by_category.get(state.pair.category, config.a) for state in batch],
+            [config.a_of(state.pair.category) for state in batch],
             config.g,
             masks,
             config.matching_radius,

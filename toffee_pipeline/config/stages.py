@@ -103,6 +103,10 @@ class RefineConfig(StageConfig):
     """t0 / T: how far the draft is noised."""
     sampling: SamplingConfig = SamplingConfig()
 
+    def a_of(self, category: Category) -> float:
+        """The category's `a`; at 0 nothing is taken from the subject, and an edit pair keeps its draft."""
+        return self.a_by_category.get(category, self.a)
+
 
 class EditConfig(StageConfig):
     """The editing masks, and Blended Diffusion inside them with the method of `refine`."""
