@@ -28,9 +28,12 @@ def dilate(mask: np.ndarray, fraction: float) -> np.ndarray:
 def editing_mask(mask: np.ndarray, category: Category, config: EditConfig) -> np.ndarray:
     """The region, bool (H, W), that an edit of this category may change, from the subject's mask.
 
+    style: the whole picture (a subject in another style than its place shows neither, and misses its prompt);
     background: all but the subject; addition: the subject's bounding box with a margin, less the subject, since what is
     added may stand on top of it or beside it; the others: the dilated subject.
     """
+    if category == "style":
+        return np.ones_like(mask)
     if category == "background":
         return ~mask
     if category != "addition" or not mask.any():
