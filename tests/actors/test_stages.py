@@ -117,6 +117,22 @@ def test_what_is_repainted_is_the_part_that_is_removed(nano):
         assert region[covered & (whole.render(64).rgb != without.rgb).any(-1)].all()
 
 
+def test_an_edit_that_takes_nothing_from_the_subject_keeps_its_draft(nano):
+    weights = "pairs.edit_categories={style: 0, background: 1, color: 1, texture: 0, addition: 1, removal: 0}"
+    played = "renderer_plays=[subject, mask, depth, draft, view]"
+    config = nano("pairs.edit_fraction=1", weights, played, "stages.refine.a_by_category={color: 0}")
+    rows = Counter()
+    shard = chain(
+        config, ["synthesize", "segment", "depth", "draft", "edit"], lambda stage, n, _: rows.update({stage: n})
+    )(Shard.from_plan(Plan(config), 0))
+    assert {state.pair.category for state in shard.pairs} == {"background", "color", "addition"}
+    for state in shard.pairs:
+        subject, mask = decode(shard.subject_of(state).image), decode_mask(state.edit_mask)
+        expected = np.where(mask[..., None], decode(state.draft), subject)
+        np.testing.assert_array_equal(decode(state.target), expected)
+    assert rows["edit"] == len(shard.subjects)  # their tokens alone
+
+
 def test_a_part_lies_on_the_subject_and_is_not_the_whole():
     subject = np.zeros((8, 8), bool)
     subject[2:6, 2:6] = True
