@@ -12,18 +12,34 @@ from actors.stages.depth import Depth
 from actors.stages.draft import Draft
 from actors.stages.edit import Edit
 from actors.stages.judge import Judge
+from actors.stages.judge_subjects import JudgeSubjects
 from actors.stages.refine import Refine
 from actors.stages.score import Score
+from actors.stages.score_subjects import ScoreSubjects
 from actors.stages.segment import Segment
+from actors.stages.segment_subjects import SegmentSubjects
 from actors.stages.synthesize import Synthesize
 from actors.stages.view import View
+from toffee_pipeline.config.dataset import DatasetConfig
 from toffee_pipeline.config.generate import RunConfig
 from toffee_pipeline.metrics import MetricSink, no_metrics
 
 STAGE_CLASSES: StageTable = {
     stage.name: stage for stage in (Synthesize, Segment, Depth, Draft, Refine, Edit, View, Score, Judge)
 }
-"""The class of each of `config.stages.STAGES`."""
+"""The class of each of `config.stages.STAGES`: what makes pairs."""
+BANK_STAGE_CLASSES: StageTable = {
+    stage.name: stage for stage in (Synthesize, SegmentSubjects, Depth, ScoreSubjects, JudgeSubjects)
+}
+"""What makes a subject bank."""
+
+
+def stages_of(config: DatasetConfig) -> StageTable:
+    """The stages of a run: pairs of banked subjects need neither their images nor their depth made."""
+    if not isinstance(config, RunConfig):
+        return BANK_STAGE_CLASSES
+    banked = ("synthesize", "depth") if config.subjects.source == "bank" else ()
+    return {name: stage for name, stage in STAGE_CLASSES.items() if name not in banked}
 
 
 class StageChain:
@@ -35,7 +51,7 @@ class StageChain:
 
     def __init__(
         self,
-        config: RunConfig,
+        config: DatasetConfig,
         stages: Sequence[type[Stage]],
         progress: Progress,
         guard: Guard,
@@ -57,10 +73,10 @@ class StageChain:
 
     def __call__(self, shard: Shard) -> Shard:
         for stage in self.stages:
-            pairs = shard.open_pairs()
+            rows = shard.open_rows()
             shard = stage(shard)
-            self._metrics("toffee_stage_pairs_in", len(pairs), stage=stage.name)
-            ended = Counter((state.status, state.reason or "") for state in pairs if state.status != "ok")
+            self._metrics("toffee_stage_pairs_in", len(rows), stage=stage.name)
+            ended = Counter((state.status, state.reason or "") for state in rows if state.status != "ok")
             for (outcome, reason), number in ended.items():
                 self._metrics("toffee_stage_pairs_out", number, stage=stage.name, outcome=outcome, reason=reason)
         return shard

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from toffee_pipeline.config.generate import RunConfig
+from toffee_pipeline.config.dataset import DatasetConfig
 from toffee_pipeline.on_ray.metrics import RayMetricSink
 from toffee_pipeline.rundir.totals import Totals
 
@@ -21,7 +21,7 @@ class RunContext:
     say: gets a line when the placement is chosen, or changes.
     """
 
-    config: RunConfig
+    config: DatasetConfig
     output: str
     metrics: RayMetricSink
     totals: Totals = field(default_factory=Totals)

@@ -11,7 +11,7 @@ import click
 from actors.context import RunContext
 from actors.executors import run
 from actors.stage import StageTable
-from toffee_pipeline.config.generate import RunConfig
+from toffee_pipeline.config.dataset import DatasetConfig
 from toffee_pipeline.console.clock import clock
 from toffee_pipeline.console.generation import GenerationDisplay
 from toffee_pipeline.on_ray.metrics import RayMetricSink
@@ -19,11 +19,12 @@ from toffee_pipeline.plan.catalog import PACKAGED
 from toffee_pipeline.plan.names import one_line
 from toffee_pipeline.plan.plan import Plan
 from toffee_pipeline.plan.readable import nothing_readable
+from toffee_pipeline.plan.subjects import SubjectPlan
 from toffee_pipeline.report.live import LiveReport
 from toffee_pipeline.report.page import REPORT, write_report
 from toffee_pipeline.rundir.commit import committed_shards, delete_orphans
 from toffee_pipeline.rundir.counts import RunCounts, Summary
-from toffee_pipeline.rundir.description import GenerationRun
+from toffee_pipeline.rundir.description import DatasetRun
 from toffee_pipeline.rundir.failures import FailureLimit
 from toffee_pipeline.rundir.layout import SUMMARY
 from toffee_pipeline.rundir.lease import Lease
@@ -36,17 +37,17 @@ MAX_FILES = 5
 """Most unreadable files that are named at the end."""
 
 
-def announce(plan: Plan, roles: Mapping[str, str]) -> None:
+def announce(plan: SubjectPlan, roles: Mapping[str, str]) -> None:
     """Says what a run would do, with whom, and what of the user's material is left out.
 
     Raises CatalogError where a prompt of the user's own catalogue does not fit the text encoder.
     """
     config = plan.config
+    pairs = f"{plan.num_rows} pairs of " if isinstance(plan, Plan) else ""
     click.echo(
-        f"{plan.num_pairs} pairs of {plan.num_subjects} subjects in {len(plan)} shards, "
-        f"placement {config.placement}, plan {plan.hash}"
+        f"{pairs}{plan.num_subjects} subjects in {len(plan)} shards, placement {config.placement}, plan {plan.hash}"
     )
-    notes = plan.notes
+    notes = plan.source.notes
     if config.subjects.catalog not in PACKAGED:
         from toffee_pipeline.models.prompts import check_prompts  # seconds that only a catalogue of one's own need cost
 
@@ -57,14 +58,14 @@ def announce(plan: Plan, roles: Mapping[str, str]) -> None:
         click.echo(f"  {role}: {source}")
 
 
-def missing_shards(storage: Storage, plan: Plan) -> list[int]:
+def missing_shards(storage: Storage, plan: SubjectPlan) -> list[int]:
     """Planned shards without a manifest."""
     done = committed_shards(storage)
     return [index for index in range(len(plan)) if index not in done]
 
 
 def compute(
-    stages: StageTable, storage: Storage, config: RunConfig, plan: Plan, known: GenerationRun, lease: Lease
+    stages: StageTable, storage: Storage, config: DatasetConfig, plan: SubjectPlan, known: DatasetRun, lease: Lease
 ) -> Summary:
     """Computes the missing shards and finishes the run.
 
@@ -87,10 +88,10 @@ def compute(
     metrics = RunMetrics(sink, known, config.price_per_gpu_hour)
     metrics.show(totals)
     report = LiveReport(storage, known, config.output.report_every_s, lambda line: click.echo(line, err=True))
-    limit = FailureLimit(config.max_failed_fraction)
-    began, num_pairs = time.monotonic(), sum(plan.num_pairs_of(index) for index in missing)
+    limit = FailureLimit(config.max_failed_fraction, known.table.row)
+    began, num_rows = time.monotonic(), sum(plan.num_rows_of(index) for index in missing)
     with (
-        GenerationDisplay(plan.num_pairs, plan.num_pairs - num_pairs) as display,
+        GenerationDisplay(known.table.row, plan.num_rows, plan.num_rows - num_rows, list(stages)) as display,
         # closed also when the loop ends by an error, so that the actors end before the lease does
         closing(
             run(stages, RunContext(config, storage.uri, sink, totals, display.update, click.echo), missing)
@@ -104,15 +105,15 @@ def compute(
             metrics.update(counts, totals)
             report.update(totals)
     elapsed_s = time.monotonic() - began
-    summary = _finish(storage, known, elapsed_s, num_pairs / elapsed_s)
+    summary = _finish(storage, known, elapsed_s, num_rows / elapsed_s)
     _say(summary, storage)
     if summary.planned == summary.rejected.get("unreadable"):
         raise nothing_readable(plan, summary.unreadable)
     return summary
 
 
-def _finish(storage: Storage, known: GenerationRun, elapsed_s: float, pairs_per_s: float) -> Summary:
-    """Checks that every planned pair ended exactly once, and writes the report and, last of all, summary.json."""
+def _finish(storage: Storage, known: DatasetRun, elapsed_s: float, pairs_per_s: float) -> Summary:
+    """Checks that every planned row ended exactly once, and writes the report and, last of all, summary.json."""
     counts = total(storage).counts()
     check_counts(counts, known)
     summary = Summary(**counts.model_dump(), elapsed_s=elapsed_s, pairs_per_s=pairs_per_s)
@@ -122,13 +123,13 @@ def _finish(storage: Storage, known: GenerationRun, elapsed_s: float, pairs_per_
     return summary
 
 
-def check_counts(counts: RunCounts, known: GenerationRun) -> None:
-    """No pair lost, none twice: planned = accepted + rejected + failed, over every planned shard."""
+def check_counts(counts: RunCounts, known: DatasetRun) -> None:
+    """No row lost, none twice: planned = accepted + rejected + failed, over every planned shard."""
     ended = counts.accepted + sum(counts.rejected.values()) + counts.failed
-    if not (counts.shards == known.num_shards and counts.planned == ended == known.num_pairs):
+    if not (counts.shards == known.num_shards and counts.planned == ended == known.num_rows):
         raise RuntimeError(
-            f"the counts do not add up: {known.num_pairs} pairs in {known.num_shards} shards planned; committed are "
-            f"{counts.shards} shards with {counts.planned} pairs, of which {ended} ended"
+            f"the counts do not add up: {known.num_rows} {known.table.row}s in {known.num_shards} shards planned; "
+            f"committed are {counts.shards} shards with {counts.planned}, of which {ended} ended"
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -9,7 +10,7 @@ import numpy as np
 
 from toffee_pipeline.filters import Reason
 from toffee_pipeline.images import decode, decode_depth, decode_mask
-from toffee_pipeline.plan.plan import Plan
+from toffee_pipeline.plan.subjects import SubjectPlan
 from toffee_pipeline.schema import Pair, Status, Subject
 
 T = TypeVar("T")
@@ -22,29 +23,46 @@ def present(value: T | None) -> T:
     return value
 
 
+@dataclass(kw_only=True)
+class RowState:
+    """What becomes of a pair, or of a subject. scores: by the names of `filters.SCORES`, or of `SUBJECT_SCORES`."""
+
+    status: Status = "ok"
+    reason: Reason | None = None
+    error: str | None = None
+    scores: dict[str, float] = field(default_factory=dict)
+    stage_s: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def id(self) -> str:
+        raise NotImplementedError
+
+    def fail(self, message: str, reason: Reason | None = None) -> None:
+        """Failed; or rejected where there is a reason, with the message beside it."""
+        self.status, self.reason, self.error = "rejected" if reason else "failed", reason, message
+
+    def reject(self, reason: Reason) -> None:
+        self.status, self.reason = "rejected", reason
+
+
 @dataclass
-class SubjectState:
+class SubjectState(RowState):
     """What is computed once per subject and shared by its pairs. Images, mask and depth are PNG bytes.
 
+    mask_reason: why the mask cannot carry an edit.
     tokens: float16 (1 + n, c), DINO's; only the stages from refine to view hold them.
     """
 
     subject: Subject
-    error: str | None = None
-    rejected_as: Reason | None = None
     image: bytes | None = None
     mask: bytes | None = None
     mask_reason: Reason | None = None
     depth: bytes | None = None
     tokens: np.ndarray | None = None
-    stage_s: dict[str, float] = field(default_factory=dict)
 
     @property
     def id(self) -> str:
         return self.subject.subject_id
-
-    def fail(self, message: str, reason: Reason | None = None) -> None:
-        self.error, self.rejected_as = message, reason
 
     def rgb(self) -> np.ndarray:
         """The subject's image, uint8 (H, W, 3)."""
@@ -60,27 +78,18 @@ class SubjectState:
 
 
 @dataclass
-class PairState:
-    """One planned pair: its status and its images as PNG bytes. scores: by the names of `filters.SCORES`."""
+class PairState(RowState):
+    """One planned pair and its images as PNG bytes."""
 
     pair: Pair
-    status: Status = "ok"
-    reason: Reason | None = None
-    error: str | None = None
     draft: bytes | None = None
     target: bytes | None = None
     input: bytes | None = None
     edit_mask: bytes | None = None
-    scores: dict[str, float] = field(default_factory=dict)
-    stage_s: dict[str, float] = field(default_factory=dict)
 
     @property
     def id(self) -> str:
         return self.pair.pair_id
-
-    def fail(self, message: str, reason: Reason | None = None) -> None:
-        """Failed; or rejected where there is a reason, with the message beside it."""
-        self.status, self.reason, self.error = "rejected" if reason else "failed", reason, message
 
     def draft_rgb(self) -> np.ndarray:
         return decode(present(self.draft))
@@ -89,20 +98,17 @@ class PairState:
         """bool (H, W), None for a generation pair."""
         return None if self.edit_mask is None else decode_mask(self.edit_mask)
 
-    def reject(self, reason: Reason) -> None:
-        self.status, self.reason = "rejected", reason
-
 
 @dataclass
 class Shard:
-    """The unit of work and of commit: whole subjects with all their pairs."""
+    """The unit of work and of commit: whole subjects with all their pairs. Of a subject bank, subjects alone."""
 
     index: int
     subjects: dict[str, SubjectState]
     pairs: list[PairState]
 
     @classmethod
-    def from_plan(cls, plan: Plan, index: int) -> Shard:
+    def from_plan(cls, plan: SubjectPlan, index: int) -> Shard:
         subjects, pairs = plan.shard(index)
         return cls(
             index,
@@ -121,13 +127,26 @@ class Shard:
         """Open pairs with a target of their own: not those that turn another pair round."""
         return [state for state in self.open_pairs(kind) if state.pair.reversed_from is None]
 
+    @property
+    def rows(self) -> Sequence[RowState]:
+        """What the ledger has a row of: the pairs; of a bank the subjects."""
+        return self.pairs or list(self.subjects.values())
+
+    def open_rows(self) -> list[RowState]:
+        """As `open_pairs`, of `rows`."""
+        return [state for state in self.rows if state.status == "ok"]
+
     def open_subjects(self) -> list[SubjectState]:
-        """Subjects that at least one open pair needs."""
+        """Subjects that at least one open pair needs; of a bank those that still need work."""
         needed = {state.pair.subject_id for state in self.open_pairs()}
-        return [state for subject_id, state in self.subjects.items() if subject_id in needed]
+        return [
+            state
+            for subject_id, state in self.subjects.items()
+            if state.status == "ok" and (subject_id in needed or not self.pairs)
+        ]
 
     def fail_pairs_of_failed_subjects(self) -> None:
         for state in self.open_pairs():
             subject = self.subject_of(state)
             if subject.error is not None:
-                state.fail(subject.error, subject.rejected_as)
+                state.fail(subject.error, subject.reason)

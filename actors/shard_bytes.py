@@ -11,7 +11,13 @@ import pyarrow as pa
 from actors.shard import PairState, Shard, SubjectState
 from toffee_pipeline.schema import Pair, Subject
 
-_SECONDS = pa.map_(pa.string(), pa.float64())
+_STATE = [
+    pa.field("status", pa.string(), nullable=False),
+    pa.field("reason", pa.string()),
+    pa.field("error", pa.string()),
+    pa.field("scores", pa.map_(pa.string(), pa.float64()), nullable=False),
+    pa.field("stage_s", pa.map_(pa.string(), pa.float64()), nullable=False),
+]
 SUBJECTS = pa.schema(
     [
         pa.field("subject_id", pa.string(), nullable=False),
@@ -19,15 +25,13 @@ SUBJECTS = pa.schema(
         pa.field("prompt", pa.string(), nullable=False),
         pa.field("seed", pa.int64(), nullable=False),
         pa.field("path", pa.string()),
-        pa.field("error", pa.string()),
-        pa.field("rejected_as", pa.string()),
+        *_STATE,
         pa.field("image", pa.large_binary()),
         pa.field("mask", pa.large_binary()),
         pa.field("mask_reason", pa.string()),
         pa.field("depth", pa.large_binary()),
         pa.field("tokens", pa.large_binary()),  # float16, row by row
         pa.field("num_tokens", pa.int32()),
-        pa.field("stage_s", _SECONDS, nullable=False),
     ]
 )
 PAIRS = pa.schema(
@@ -41,15 +45,11 @@ PAIRS = pa.schema(
         pa.field("draft_prompt", pa.string(), nullable=False),
         pa.field("seed", pa.int64(), nullable=False),
         pa.field("reversed_from", pa.string()),
-        pa.field("status", pa.string(), nullable=False),
-        pa.field("reason", pa.string()),
-        pa.field("error", pa.string()),
+        *_STATE,
         pa.field("draft", pa.large_binary()),
         pa.field("target", pa.large_binary()),
         pa.field("input", pa.large_binary()),
         pa.field("edit_mask", pa.large_binary()),
-        pa.field("scores", pa.map_(pa.string(), pa.float64()), nullable=False),
-        pa.field("stage_s", _SECONDS, nullable=False),
     ]
 )
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar, Protocol, TypeVar
 
 from actors.guard import Guard, halving
 from actors.shard import Shard
-from toffee_pipeline.config.generate import RunConfig
+from toffee_pipeline.config.dataset import DatasetConfig
 from toffee_pipeline.errors import SampleError
 from toffee_pipeline.filters import Reason
 
@@ -43,7 +43,10 @@ class Stage(ABC):
     roles: ClassVar[tuple[str, ...]] = ()
     """Models that it asks for."""
 
-    def __init__(self, config: RunConfig, models: ModelSet | None, progress: Progress, guard: Guard) -> None:
+    config: DatasetConfig
+    """Of the run; a stage that only one job has says whose."""
+
+    def __init__(self, config: DatasetConfig, models: ModelSet | None, progress: Progress, guard: Guard) -> None:
         """models: None for a stage without roles."""
         self.config = config
         self.progress = progress

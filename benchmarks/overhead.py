@@ -88,7 +88,7 @@ def measure(config: RunConfig, num_actors: int, reference: list[float]) -> dict[
     """One job with `num_actors` actors, against the reference seconds of each shard."""
     fused = config.fused.model_copy(update={"num_actors": num_actors})
     full = config.model_copy(update={"placement": "fused", "fused": fused})
-    num_pairs = Plan(config).num_pairs_of(0) * WARM_UP_SHARDS * num_actors
+    num_pairs = Plan(config).num_rows_of(0) * WARM_UP_SHARDS * num_actors
     short = full.model_copy(update={"pairs": full.pairs.model_copy(update={"count": num_pairs})})
     with tempfile.TemporaryDirectory() as folder:
         began = in_fresh_process(run_jobs, short, full, folder)

@@ -43,7 +43,7 @@ def measure(profile: str, num_pairs: int) -> dict[str, float]:
     config = load_config(profile, (f"pairs.count={num_pairs}",))
     rss = peak_rss_bytes()
     plan = Plan(config)
-    num_full = max(1, num_pairs // plan.num_pairs_of(0))
+    num_full = max(1, num_pairs // plan.num_rows_of(0))
     indices = np.unique(np.linspace(0, num_full - 1, NUM_SHARDS).astype(int)).tolist()
     for index in indices:
         plan.shard(index)

@@ -9,19 +9,19 @@ if __name__ == "__main__":  # the other imports take a second
 
 import click
 
-from actors.chain import STAGE_CLASSES
+from actors.chain import stages_of
 from actors.driver import announce, compute, missing_shards
 from actors.stage import StageTable
+from toffee_pipeline.config.dataset import DatasetConfig
 from toffee_pipeline.config.generate import RunConfig
 from toffee_pipeline.console.options import Job, job_options
 from toffee_pipeline.models.roles import describe_roles, require_weights
 from toffee_pipeline.on_ray.session import refuse_relative_output
-from toffee_pipeline.plan.plan import Plan
 from toffee_pipeline.plan.readable import require_readable
 from toffee_pipeline.rundir.at_work import at_work
 from toffee_pipeline.rundir.counts import Summary
-from toffee_pipeline.rundir.description import GenerationRun
-from toffee_pipeline.rundir.inputs import claim_generation
+from toffee_pipeline.rundir.description import DATASET_RUNS
+from toffee_pipeline.rundir.inputs import claim_dataset, new_plan
 from toffee_pipeline.rundir.layout import SUMMARY
 from toffee_pipeline.rundir.run_file import read
 from toffee_pipeline.storage import open_storage
@@ -34,23 +34,26 @@ def main(config: RunConfig, output: str, dry_run: bool) -> None:
 
 
 def generate(
-    config: RunConfig, output: str, dry_run: bool = False, stages: StageTable = STAGE_CLASSES
+    config: DatasetConfig, output: str, dry_run: bool = False, stages: StageTable | None = None
 ) -> Summary | None:
-    """The whole job. Returns the summary; None after a dry run."""
+    """The whole job, of pairs or of a subject bank. Returns the summary; None after a dry run.
+
+    stages: those of the config by default.
+    """
     if not dry_run:
         require_weights(config)
     refuse_relative_output(output)
-    storage, plan, roles = open_storage(output, config.output.endpoint_url), Plan(config), describe_roles(config)
+    storage, plan, roles = open_storage(output, config.output.endpoint_url), new_plan(config), describe_roles(config)
     announce(plan, roles)
     require_readable(plan)
     if dry_run:
         return None
-    known = claim_generation(storage, GenerationRun.of(config, plan, roles), plan)
+    known = claim_dataset(storage, DATASET_RUNS[config.job].of(config, plan, roles), plan)
     if storage.exists(SUMMARY) and not missing_shards(storage, plan):
         click.echo(f"nothing to do: all {len(plan)} shards of {storage.uri} are committed")
         return read(storage, SUMMARY, Summary)
     with at_work(storage, click.echo, lambda: "what is committed stays", config.output.lease_s) as lease:
-        return compute(stages, storage, config, plan, known, lease)
+        return compute(stages or stages_of(config), storage, config, plan, known, lease)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from toffee_pipeline.config.stages import JudgeConfig, SegmentConfig, StagesConfig
+from toffee_pipeline.config.stages import JudgeConfig, SegmentConfig, SubjectJudgeConfig, SubjectStagesConfig
 
 Reason = str
 """One of `REASONS`."""
@@ -18,7 +18,7 @@ Reason = str
 
 @dataclass(frozen=True)
 class Rejection:
-    """Why a pair is rejected.
+    """Why a pair, or a subject of a bank, is rejected.
 
     sentence: for the report; the threshold follows it where there is one.
     stage, key: whose settings hold the threshold, and under which name; None there switches it off.
@@ -31,19 +31,19 @@ class Rejection:
     key: str = ""
     above: bool = False
 
-    def rejects(self, value: float, settings: JudgeConfig | SegmentConfig) -> bool:
+    def rejects(self, value: float, settings: JudgeConfig | SubjectJudgeConfig | SegmentConfig) -> bool:
         """settings: of `stage`."""
         threshold: float | None = getattr(settings, self.key)
         return threshold is not None and (value > threshold if self.above else value < threshold)
 
-    def explain(self, stages: StagesConfig) -> str:
+    def explain(self, stages: SubjectStagesConfig) -> str:
         """The sentence, with the threshold that a run's settings hold."""
         return f"{self.sentence} {getattr(getattr(stages, self.stage), self.key)}" if self.key else self.sentence
 
 
 @dataclass(frozen=True)
 class Score:
-    """A measure of a finished pair, a float that an encoder gives.
+    """A measure of a finished pair, or of a bank's subject, a float that an encoder gives.
 
     label: for the report. role: the encoder (`models.roles.ROLES`); where the config has no weights for it, the score
     is off and its column is null. of: what the encoder compares, in its order.
@@ -52,7 +52,7 @@ class Score:
     name: str
     label: str
     role: str
-    of: tuple[Literal["input", "target", "prompt"], ...]
+    of: tuple[Literal["input", "target", "image", "prompt"], ...]
     bounds: tuple[Rejection, ...]
 
     @property
@@ -88,6 +88,20 @@ SCORES: tuple[Score, ...] = (
 )
 """In the order in which they judge: subject similarity first, then text alignment (paper, section 2.1). Both are raw
 cosines, -1..1; the aesthetic score is its head's, without bounds."""
+SUBJECT_SCORES: tuple[Score, ...] = (
+    Score(
+        "clip",
+        "CLIP",
+        "clip_scorer",
+        ("image", "prompt"),
+        (
+            Rejection(
+                "low_subject_clip", "the image does not show its subject's prompt: CLIP below", "judge", "min_clip"
+            ),
+        ),
+    ),
+)
+"""Of the subjects of a bank."""
 MASK_BOUNDS = (
     Rejection("mask_too_small", "the subject fills too little of its image: below", "segment", "min_fraction"),
     Rejection(
@@ -102,14 +116,16 @@ REASONS: dict[Reason, Rejection] = {
         Rejection("no_part", "what is to be removed was not found on the subject"),
         *MASK_BOUNDS,
         Rejection("not_added", "the addition that it turns round was rejected"),
-        *(bound for score in SCORES for bound in score.bounds),
+        *(bound for score in (*SCORES, *SUBJECT_SCORES) for bound in score.bounds),
     )
 }
 
 
-def decide(scores: Mapping[str, float], config: JudgeConfig) -> Reason | None:
-    """None to keep the pair, else why not. scores: by name; one that is off is missing."""
-    for score in SCORES:
+def decide(
+    scores: Mapping[str, float], config: JudgeConfig | SubjectJudgeConfig, table: tuple[Score, ...] = SCORES
+) -> Reason | None:
+    """None to keep the pair, or the subject of a bank, else why not. scores: by name; one that is off is missing."""
+    for score in table:
         for bound in score.bounds:
             if score.name in scores and bound.rejects(scores[score.name], config):
                 return bound.reason

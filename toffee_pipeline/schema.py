@@ -1,26 +1,28 @@
-"""What a run is made of: subjects and pairs as planned, their statuses, and the Arrow schemas of a shard."""
+"""What a run is made of: subjects and pairs as planned, their statuses, and the tables of a shard."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import pyarrow as pa
 
 from toffee_pipeline.config.base import Category
-from toffee_pipeline.config.stages import MODEL_STAGES
-from toffee_pipeline.filters import SCORES
+from toffee_pipeline.config.stages import BANK_STAGES, MODEL_STAGES
+from toffee_pipeline.filters import SCORES, SUBJECT_SCORES, Score
 
 SCHEMA_VERSION = 3
 Kind = Literal["generation", "edit"]
 Status = Literal["ok", "accepted", "rejected", "failed"]
-"""`ok` while a pair is on its way; every planned pair ends as one of the other three."""
+"""`ok` while a pair, or a subject of a bank, is on its way; each that is planned ends as one of the other three."""
 
 
 @dataclass(frozen=True)
 class Subject:
-    """A planned subject. `path` is set for subjects.source=folder only. seed: below 2**63."""
+    """A planned subject. seed: below 2**63. path: of subjects.source=folder the file, below the folder; of
+    subjects.source=bank the subject's id there."""
 
     subject_id: str
     class_name: str
@@ -128,3 +130,88 @@ DATA = _with_image_features(
     ]
 )
 """One row per accepted pair (or per rejected pair, in the folder `rejected`)."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """The columns of a run's rows: pairs, or the subjects of a bank.
+
+    row: what a row is, in a word. data: one row per accepted row (or per rejected one, in the folder `rejected`).
+    ledger: one row for every planned one, without images. images: the columns of `data` that are images.
+    needed: those that an accepted row has, by the row's kind ("" without one).
+    row_group_size: rows of `data` that a reader must read together.
+    """
+
+    row: str
+    data: pa.Schema
+    ledger: pa.Schema
+    images: tuple[str, ...]
+    needed: Mapping[str, frozenset[str]]
+    scores: tuple[Score, ...]
+    stages: tuple[str, ...]
+    row_group_size: int
+
+    @property
+    def id(self) -> str:
+        """The column that names a row."""
+        return f"{self.row}_id"
+
+
+PAIRS = Table(
+    "pair",
+    DATA,
+    LEDGER,
+    IMAGE_COLUMNS,
+    {
+        "generation": frozenset({"input_image", "target_image"}),
+        "edit": frozenset({"input_image", "target_image", "mask"}),
+    },
+    SCORES,
+    MODEL_STAGES,
+    row_group_size=64,
+)
+
+
+def subject_row(subject: Subject) -> dict[str, Any]:
+    """As `planned_row`, of a bank."""
+    return {
+        "subject_id": subject.subject_id,
+        "class_name": subject.class_name,
+        "prompt": subject.prompt,
+        "seed": subject.seed,
+        "source_path": subject.path,
+    }
+
+
+_SUBJECT = [
+    pa.field("subject_id", pa.string(), nullable=False),
+    pa.field("class_name", pa.string(), nullable=False),
+    pa.field("prompt", pa.string(), nullable=False),
+    pa.field("seed", pa.int64(), nullable=False),
+    pa.field("source_path", pa.string()),
+]
+_SUBJECT_VERDICT = [
+    pa.field("status", pa.string(), nullable=False),
+    pa.field("reason", pa.string()),
+    *(pa.field(score.column, pa.float32()) for score in SUBJECT_SCORES),
+]
+_SUBJECT_IMAGES = ("image", "mask", "depth")
+
+SUBJECTS = Table(
+    "subject",
+    _with_image_features([*(pa.field(name, _IMAGE) for name in _SUBJECT_IMAGES), *_SUBJECT, *_SUBJECT_VERDICT]),
+    pa.schema(
+        [
+            *_SUBJECT,
+            *_SUBJECT_VERDICT,
+            pa.field("error", pa.string()),
+            pa.field("stage_s", pa.struct([pa.field(stage, pa.float32()) for stage in BANK_STAGES])),
+        ]
+    ),
+    _SUBJECT_IMAGES,
+    {"": frozenset(_SUBJECT_IMAGES)},
+    SUBJECT_SCORES,
+    BANK_STAGES,
+    row_group_size=1,
+)
+"""Its images are lossless: uint8 RGB, the mask, inverse depth of 16 bit. A row is read without its neighbours."""

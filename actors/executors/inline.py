@@ -7,13 +7,11 @@ from collections.abc import Generator, Sequence
 from actors.chain import StageChain
 from actors.context import RunContext
 from actors.guard import NoGuard
-from actors.shard import Shard
+from actors.read import Read
 from actors.stage import StageTable
 from actors.stage_counts import StageCounts
 from actors.write import Write
 from toffee_pipeline.rundir.counts import ShardCounts
-from toffee_pipeline.rundir.inputs import stored_plan
-from toffee_pipeline.storage import open_storage
 
 
 def run(stages: StageTable, context: RunContext, shards: Sequence[int]) -> Generator[ShardCounts]:
@@ -24,9 +22,8 @@ def run(stages: StageTable, context: RunContext, shards: Sequence[int]) -> Gener
         stage_counts.add(stage, rows, seconds)
         context.show(stage_counts.snapshot())
 
-    plan = stored_plan(open_storage(context.output, config.output.endpoint_url), config)
-    write = Write(config, context.output)
+    read, write = Read(config, context.output), Write(config, context.output)
     num_threads = max(1, int(config.fused.num_cpus))
     chain = StageChain(config, list(stages.values()), progress, NoGuard(), num_threads=num_threads)
     for index in shards:
-        yield write(chain(Shard.from_plan(plan, index)))
+        yield write(chain(read(index)))

@@ -14,7 +14,7 @@ from actors.executors.ray_rows import RayChain, read_row, write_row
 from actors.guard import CrashRecord
 from actors.stage import StageTable
 from actors.stage_counts import StageCounts
-from toffee_pipeline.config.generate import RunConfig
+from toffee_pipeline.config.dataset import DatasetConfig
 from toffee_pipeline.config.stages import MODEL_STAGES
 from toffee_pipeline.on_ray.placement import SPARE_CPUS, Pool, check, choose, describe, least_pools, plan_pools
 from toffee_pipeline.on_ray.session import num_cores, quiet_data_context, ray_session, read_cluster
@@ -30,13 +30,13 @@ MEASURED_PAIRS = 100
 """From so many pairs on, the run's own figures say what the stages cost."""
 
 
-def logical_cpus(config: RunConfig, stages: StageTable) -> int:
+def logical_cpus(config: DatasetConfig, stages: StageTable) -> int:
     """Of a Ray on this machine: as many as the actors ask for, and the spare ones."""
     least = least_pools(config, config.placement, list(stages))
     return max(num_cores(), math.ceil(sum(pool.num_actors * pool.num_cpus for pool in least))) + SPARE_CPUS
 
 
-def plan_now(stages: StageTable, config: RunConfig, totals: Totals) -> tuple[RunConfig, list[Pool], str]:
+def plan_now(stages: StageTable, config: DatasetConfig, totals: Totals) -> tuple[DatasetConfig, list[Pool], str]:
     """The config with its placement chosen, the pools for the nodes that are there, and both in words.
 
     Raises PlacementError where the cluster can never hold them.
@@ -134,7 +134,7 @@ def _beside_the_driver(kind: type[Any]) -> Any:
 
 
 def _dataset(
-    config: RunConfig,
+    config: DatasetConfig,
     output: str,
     shards: Sequence[int],
     actors: Sequence[tuple[Pool, tuple[Any, ...]]],
@@ -152,7 +152,7 @@ def _dataset(
     context.autoscaling_config.actor_pool_util_upscaling_threshold = 1.0
     context.custom_execution_callback_classes = [watch.callback()]
     dataset = ray.data.range(len(shards), override_num_blocks=len(shards)).map(
-        read_row, fn_args=(config.model_dump_json(), output, shards)
+        read_row, fn_args=(type(config), config.model_dump_json(), output, shards)
     )
     for pool, arguments in actors:
         with warnings.catch_warnings():

@@ -13,30 +13,23 @@ from typing import Any
 
 from actors.chain import StageChain
 from actors.guard import CrashGuard
-from actors.shard import Shard
+from actors.read import reader
 from actors.shard_bytes import shard_from_bytes, shard_to_bytes
 from actors.stage import Stage
 from actors.write import Write
-from toffee_pipeline.config.generate import RunConfig
+from toffee_pipeline.config.dataset import DatasetConfig
 from toffee_pipeline.config.stages import IMAGE_STAGES, MODEL_STAGES
 from toffee_pipeline.on_ray.metrics import RayMetricSink
-from toffee_pipeline.plan.plan import Plan
-from toffee_pipeline.rundir.inputs import stored_plan
-from toffee_pipeline.storage import open_storage
 
 _sink = functools.cache(RayMetricSink)
 
 
-@functools.lru_cache(maxsize=1)
-def _plan(config_json: str, output: str) -> Plan:
-    config = RunConfig.model_validate_json(config_json)
-    return stored_plan(open_storage(output, config.output.endpoint_url), config)
-
-
-def read_row(row: dict[str, Any], config_json: str, output: str, shards: Sequence[int]) -> dict[str, Any]:
+def read_row(
+    row: dict[str, Any], kind: type[DatasetConfig], config_json: str, output: str, shards: Sequence[int]
+) -> dict[str, Any]:
     """Plans the shard of a row where it is computed, so that nothing but an index travels there."""
     index = shards[row["id"]]
-    return {"shard": index, "data": shard_to_bytes(Shard.from_plan(_plan(config_json, output), index))}
+    return {"shard": index, "data": shard_to_bytes(reader(kind, config_json, output)(index))}
 
 
 class RayChain:
@@ -45,7 +38,7 @@ class RayChain:
     def __init__(
         self,
         stages: Sequence[type[Stage]],
-        config: RunConfig,
+        config: DatasetConfig,
         output: str,
         stage_counts: Any,
         crash_record: Any,
@@ -90,7 +83,7 @@ class RayChain:
         return {"shard": shard.index, "data": shard_to_bytes(shard)}
 
 
-def write_row(row: dict[str, Any], config: RunConfig, output: str) -> dict[str, Any]:
+def write_row(row: dict[str, Any], config: DatasetConfig, output: str) -> dict[str, Any]:
     """Commits the shard; its counts are all that reaches the driver."""
     write = Write(config, output)
     before = write.storage.num_retries

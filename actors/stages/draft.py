@@ -9,6 +9,7 @@ import numpy as np
 
 from actors.shard import PairState, Shard
 from actors.stage import Stage
+from toffee_pipeline.config.generate import RunConfig
 from toffee_pipeline.errors import SampleError
 from toffee_pipeline.images import encode_png
 
@@ -16,6 +17,7 @@ from toffee_pipeline.images import encode_png
 class Draft(Stage):
     name = "draft"
     roles = ("draft",)
+    config: RunConfig
 
     def process(self, shard: Shard) -> None:
         def store(state: PairState, image: np.ndarray) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 
 from actors.shard import PairState, Shard, SubjectState, present
 from actors.stage import Stage
+from toffee_pipeline.config.generate import RunConfig
 from toffee_pipeline.errors import SampleError
 from toffee_pipeline.images import encode_png
 
@@ -20,6 +21,7 @@ class MixingStage(Stage):
     """What Refine and Edit share: the subject's tokens, and their mix with those of a draft."""
 
     roles = ("dino", "refiner")
+    config: RunConfig
 
     def encode_subjects(self, shard: Shard) -> None:
         """DINO tokens of the subjects that open pairs need, once per subject."""

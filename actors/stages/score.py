@@ -3,35 +3,42 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Generic, TypeVar
 
-from actors.shard import PairState, Shard, present
+from actors.shard import PairState, RowState, Shard, present
 from actors.stage import Stage
 from toffee_pipeline.errors import SampleError
 from toffee_pipeline.filters import SCORES
+from toffee_pipeline.filters import Score as ScoreOf
 from toffee_pipeline.images import decode
 from toffee_pipeline.models.roles import has_weights
 
+S = TypeVar("S", bound=RowState)
 
-class Score(Stage):
+
+class ScoreStage(Stage, Generic[S]):
+    """What scoring pairs and subjects share: every encoder of a table that the config has weights for."""
+
     name = "score"
-    roles = tuple(score.role for score in SCORES)
+    table: ClassVar[tuple[ScoreOf, ...]]
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
-        self.scores = [score for score in SCORES if has_weights(score.role, self.config)]
+        self.scores = [score for score in self.table if has_weights(score.role, self.config)]
 
     def load(self) -> None:
         for score in self.scores:
             getattr(self.models, score.role)
 
-    def process(self, shard: Shard) -> None:
-        def compute(batch: list[PairState]) -> list[dict[str, float] | SampleError]:
-            material = {
-                "input": [decode(present(state.input)) for state in batch],
-                "target": [decode(present(state.target)) for state in batch],
-                "prompt": [state.pair.prompt for state in batch],
-            }
+    @abstractmethod
+    def material(self, batch: list[S]) -> Mapping[str, Sequence[Any]]:
+        """What is compared, by the names in `Score.of`."""
+
+    def score(self, states: list[S]) -> None:
+        def compute(batch: list[S]) -> list[dict[str, float] | SampleError]:
+            material = self.material(batch)
             found: list[dict[str, float]] = [{} for _ in batch]
             for score in self.scores:
                 encoder = getattr(self.models, score.role)
@@ -42,7 +49,22 @@ class Score(Stage):
                 for values in found
             ]
 
-        def store(state: PairState, scores: dict[str, float]) -> None:
+        def store(state: S, scores: dict[str, float]) -> None:
             state.scores = scores
 
-        self.run(shard.open_pairs(), compute, store)
+        self.run(states, compute, store)
+
+
+class Score(ScoreStage[PairState]):
+    table = SCORES
+    roles = tuple(score.role for score in SCORES)
+
+    def process(self, shard: Shard) -> None:
+        self.score(shard.open_pairs())
+
+    def material(self, batch: list[PairState]) -> Mapping[str, Sequence[Any]]:
+        return {
+            "input": [decode(present(state.input)) for state in batch],
+            "target": [decode(present(state.target)) for state in batch],
+            "prompt": [state.pair.prompt for state in batch],
+        }

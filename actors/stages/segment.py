@@ -9,27 +9,39 @@ import numpy as np
 
 from actors.shard import PairState, Shard, SubjectState, present
 from actors.stage import Stage
+from toffee_pipeline.config.generate import RunConfig
 from toffee_pipeline.filters import decide_mask
 from toffee_pipeline.images import encode_mask
 
 
-class Segment(Stage):
+class MaskStage(Stage):
+    """What Segment and SegmentSubjects share."""
+
     name = "segment"
     roles = ("mask",)
 
-    def process(self, shard: Shard) -> None:
+    def find_subjects(self, shard: Shard) -> None:
+        """Masks of the subjects that have none, and what these mean for an edit."""
+
         def store(state: SubjectState, mask: np.ndarray | None) -> None:
             state.mask_reason = decide_mask(None if mask is None else float(mask.mean()), self.config.stages.segment)
             if mask is not None:
                 state.mask = encode_mask(mask)
 
         self.run(
-            shard.open_subjects(),
+            [state for state in shard.open_subjects() if state.mask is None],
             lambda batch: self.models.mask.segment(
                 [state.rgb() for state in batch], [state.subject for state in batch]
             ),
             store,
         )
+
+
+class Segment(MaskStage):
+    config: RunConfig
+
+    def process(self, shard: Shard) -> None:
+        self.find_subjects(shard)
         shard.fail_pairs_of_failed_subjects()
         for pair in shard.open_pairs():
             reason = shard.subject_of(pair).mask_reason

@@ -32,7 +32,12 @@ def test_sdxl_names_the_models_of_the_paper():
 
 def test_overrides_change_only_what_they_name(tmp_path):
     config = load_config("nano", ("pairs.count=7", "seed=3", "subjects.source=folder", f"subjects.path={tmp_path}"))
-    assert (config.pairs.count, config.seed, config.subjects.source, config.subjects.path) == (7, 3, "folder", tmp_path)
+    assert (config.pairs.count, config.seed, config.subjects.source, config.subjects.path) == (
+        7,
+        3,
+        "folder",
+        str(tmp_path),
+    )
     assert config.pairs.per_subject == load_config("nano").pairs.per_subject
 
 

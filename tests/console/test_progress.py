@@ -5,6 +5,7 @@ import re
 
 import pytest
 
+from toffee_pipeline.config.stages import MODEL_STAGES
 from toffee_pipeline.console.generation import GenerationDisplay
 from toffee_pipeline.console.training import CacheDisplay, TrainingDisplay
 from toffee_pipeline.rundir.counts import ShardCounts
@@ -68,7 +69,7 @@ class TestTraining:
 class TestGeneration:
     def test_pairs_of_earlier_starts_count_as_done_but_not_as_speed(self, now):
         stream = io.StringIO()
-        with GenerationDisplay(100, 40, stream, now) as display:
+        with GenerationDisplay("pair", 100, 40, MODEL_STAGES, stream, now) as display:
             now.seconds += 20
             display.add_shard(ShardCounts(planned=10, accepted=7))
             display.update({"draft": (12, 3.0), "score": (10, 1.0)})
@@ -77,7 +78,7 @@ class TestGeneration:
         assert first == "50/100 pairs, 7 accepted, 0.50 pairs/s, 0:00:20 elapsed, 0:01:40 left | draft=12 score=10"
 
     def test_a_table_of_stages_on_a_terminal(self, terminal):
-        with GenerationDisplay(100, 0, terminal) as display:
+        with GenerationDisplay("pair", 100, 0, MODEL_STAGES, terminal) as display:
             display.update({"draft": (12, 3.0)})
         assert re.search(r"draft +12 +4\.00", shown_on(terminal))
 

@@ -226,11 +226,11 @@ def test_shards_that_a_repair_took_back_count_no_more(tmp_path):
     [
         (None, "no such file"),
         (b"{", "damaged"),
-        (b'{"config": {}}', "layout version 1, this code reads 2"),
-        ({"version": 99}, "layout version 99, this code reads 2"),
-        ({"schema_version": 99}, "schema version 99, this code reads 2"),
+        (b'{"config": {}}', "layout version 1, this code reads 3"),
+        ({"version": 99}, "layout version 99, this code reads 3"),
+        ({"schema_version": 99}, "schema version 99, this code reads 3"),
         ({"job": "train_refiner"}, "of a run of jobs/train_refiner.py, not of jobs/generate.py"),
-        ({"num_pairs": "1"}, "damaged: num_pairs: "),
+        ({"num_rows": "1"}, "damaged: num_rows: "),
     ],
 )
 def test_what_is_no_run_is_one_line_and_exit_code_2(tmp_path, content, message):

@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from toffee_pipeline.config.base import ModelSpec, SamplingConfig
-from toffee_pipeline.config.generate import ModelsConfig, RunConfig, SubjectsConfig
+from toffee_pipeline.config.dataset import SubjectsConfig
+from toffee_pipeline.config.generate import ModelsConfig, RunConfig
 from toffee_pipeline.schema import Pair, Subject
 
 CLASS_NAMES = ("mug", "toy car", "cat")

@@ -9,7 +9,8 @@ from safetensors.torch import save_file
 
 from toffee_pipeline.config.base import ModelSpec
 from toffee_pipeline.config.clip import ClipSpec
-from toffee_pipeline.config.generate import ModelsConfig, RunConfig, SubjectsConfig
+from toffee_pipeline.config.dataset import SubjectsConfig
+from toffee_pipeline.config.generate import ModelsConfig, RunConfig
 from toffee_pipeline.config.load import load_config
 from toffee_pipeline.errors import ConfigError
 from toffee_pipeline.models.depth import DepthEstimator
@@ -67,7 +68,7 @@ def test_the_config_says_who_plays(
 def test_the_renderer_plays_for_its_own_subjects_only(
     make_config: MakeConfig, device: torch.device, tmp_path: Path
 ) -> None:
-    config = make_config(subjects=SubjectsConfig(source="folder", path=tmp_path), renderer_plays=("mask", "view"))
+    config = make_config(subjects=SubjectsConfig(source="folder", path=str(tmp_path)), renderer_plays=("mask", "view"))
     assert type(load_role("subject", config, device)) is FolderSubject
     assert type(load_role("mask", config, device)) is GroundedSam
 
@@ -103,7 +104,7 @@ def test_run_json_names_the_roles_in_the_order_of_the_table(
     networks = ["subject", "detector", "segmenter", "depth", "draft", "controlnet", *last]
     assert list(describe_roles(load_config("nano"))) == networks
     assert list(describe_roles(renderer_config)) == ["subject", "mask", "depth", "draft", *last]
-    folder = describe_roles(make_config(subjects=SubjectsConfig(source="folder", path=tmp_path)))
+    folder = describe_roles(make_config(subjects=SubjectsConfig(source="folder", path=str(tmp_path))))
     assert list(folder) == networks and folder["subject"] == "folder of images"
 
 

@@ -190,8 +190,8 @@ def test_a_caption_belongs_to_the_plan(folder):
     assert plan().hash == first.hash
     folder([], [("dog/0.txt", "a poodle")])
     assert plan().hash != first.hash
-    assert from_bytes(to_bytes(first.images), "images") == first.images
-    assert "caption" not in json.loads(to_lines(without.images))
+    assert from_bytes(to_bytes(first.source.images), "images") == first.source.images
+    assert "caption" not in json.loads(to_lines(without.source.images))
 
 
 def test_a_caption_that_differs_is_named():

@@ -19,6 +19,7 @@ from toffee_pipeline.plan.folder import (
     to_bytes,
 )
 from toffee_pipeline.plan.plan import Plan
+from toffee_pipeline.plan.subjects import FolderSubjects
 
 IMAGE = FolderImage("dog/0.jpg", "dog", 3411, 1_767_312_000_123_456_789)
 
@@ -37,9 +38,9 @@ def folder(tmp_path):
     return make
 
 
-def plan(folder, *overrides, images=None):
+def plan(folder, *overrides, source=None):
     config = load_config("nano", ("subjects.source=folder", f"subjects.path={folder}", "pairs.count=20", *overrides))
-    return Plan(config, images)
+    return Plan(config, source)
 
 
 def found(root):
@@ -57,7 +58,7 @@ def test_images_in_order_and_odd_names_their_words(folder):
     assert [subject.class_name for subject in subjects[:4]] == ["dog", "fancy boot", "fancy boot", "überrest"]
     assert "removal" not in {pair.category for pair in pairs}  # nothing is known that could be removed
     assert subjects[0].seed != subjects[4].seed
-    assert made.notes == ()
+    assert made.source.notes == ()
 
 
 def test_the_folder_below_the_root_names_the_class(folder):
@@ -162,7 +163,7 @@ def test_a_plan_from_a_list_does_not_look_at_the_folder(folder):
     first = plan(root)
     for name in ("dog/0.jpg", "cat/0.jpg"):
         (root / name).unlink()
-    again = plan(root, images=from_bytes(to_bytes(first.images), "images"))
+    again = plan(root, source=FolderSubjects.stored(first.source.to_bytes(), "images"))
     assert again.hash == first.hash
     assert [again.shard(index) for index in range(len(again))] == [first.shard(index) for index in range(len(first))]
 

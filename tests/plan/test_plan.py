@@ -23,11 +23,11 @@ def everything(plan: Plan):
 def test_shards_cover_the_plan_exactly_once(count, per_subject, per_shard):
     made = plan(f"pairs.count={count}", f"pairs.per_subject={per_subject}", f"subjects_per_shard={per_shard}")
     subjects, pairs = everything(made)
-    assert len(pairs) == len({pair.pair_id for pair in pairs}) == count == made.num_pairs
+    assert len(pairs) == len({pair.pair_id for pair in pairs}) == count == made.num_rows
     assert len(subjects) == len({subject.subject_id for subject in subjects}) == made.num_subjects
     assert {pair.subject_id for pair in pairs} == {subject.subject_id for subject in subjects}
     assert max(Counter(pair.subject_id for pair in pairs).values()) <= per_subject
-    assert sum(made.num_pairs_of(index) for index in range(len(made))) == count
+    assert sum(made.num_rows_of(index) for index in range(len(made))) == count
 
 
 def test_the_same_config_gives_the_same_plan_and_another_seed_another_one():

@@ -25,7 +25,7 @@ from toffee_pipeline.report.page import REPORT, write_report
 from toffee_pipeline.rundir.commit import commit_shard
 from toffee_pipeline.rundir.counts import RunCounts, ShardCounts, StageFigures, Summary
 from toffee_pipeline.rundir.description import GenerationRun
-from toffee_pipeline.schema import DATA, IMAGE_COLUMNS, LEDGER
+from toffee_pipeline.schema import DATA, IMAGE_COLUMNS, LEDGER, PAIRS
 from toffee_pipeline.storage import LocalStorage, Storage
 
 HOSTILE = '<script>alert("x")</script>\'"><img src=x onerror=alert(1)>'
@@ -40,7 +40,7 @@ def run_of(num_pairs: int) -> GenerationRun:
         created=datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC),
         config=CONFIG,
         plan_hash="0123456789abcdef",
-        num_pairs=num_pairs,
+        num_rows=num_pairs,
         num_shards=num_pairs,
         roles={"subject": "renderer (stand-in)", "refiner": "nano weights 77", "view": "untrained (random weights)"},
     )
@@ -274,10 +274,10 @@ def test_only_some_shards_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     read: list[str] = []
     get = LocalStorage.get
     monkeypatch.setattr(LocalStorage, "get", lambda self, key: read.append(key) or get(self, key))
-    assert len(collect_cards(storage, "data", {"edit": 4}, "category")["edit"]) == 4
+    assert len(collect_cards(storage, PAIRS, "data", {"edit": 4}, "category")["edit"]) == 4
     assert len(read) == 8
     read.clear()
-    assert collect_cards(storage, "data", {"generation": 4}, "category") == {"generation": []}
+    assert collect_cards(storage, PAIRS, "data", {"generation": 4}, "category") == {"generation": []}
     assert len(read) == 2 * MAX_SHARDS
 
 

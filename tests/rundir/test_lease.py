@@ -172,7 +172,7 @@ def test_a_driver_that_was_overtaken_is_told_and_leaves_the_lease_alone(storage)
 
 
 @pytest.mark.parametrize(
-    "data", [b"", b"[]", b'{"version": 2, "until": "now"}', b'{"version": 2, "host": "here", "pid": 1}']
+    "data", [b"", b"[]", b'{"version": 3, "until": "now"}', b'{"version": 3, "host": "here", "pid": 1}']
 )
 def test_a_damaged_lease_is_one_clear_line(storage, data):
     storage.put(LEASE, data)

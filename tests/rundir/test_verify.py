@@ -192,8 +192,8 @@ def test_what_cannot_be_read_is_one_line(storage, tmp_path):
     assert "run.json: no such file" in result.output
     run = json.loads(storage.get("run.json"))
     for change, message in [
-        ({"version": 99}, "layout version 99, this code reads 2"),
-        ({"schema_version": 99}, "schema version 99, this code reads 2"),
+        ({"version": 99}, "layout version 99, this code reads 3"),
+        ({"schema_version": 99}, "schema version 99, this code reads 3"),
         ({"plan_hash": "0"}, "plan 0, but its config makes plan"),
         ({"config": run["config"] | {"seeds": 1}}, "damaged: config.seeds: "),
         ({"config": None}, "damaged: config: "),

@@ -293,13 +293,13 @@ class TestCommit:
             ({"files": None}, DamagedFile, "files: "),
             ({"shard": 4}, DamagedFile, "of shard 4"),
             ({"counts": good["counts"] | {"planned": -1}}, DamagedFile, "counts.planned: "),
-            ({"version": 1}, OtherVersion, "layout version 1, this code reads 2"),
+            ({"version": 1}, OtherVersion, "layout version 1, this code reads 3"),
         ]:
             storage.put(manifest_key(3), json.dumps(good | change).encode())
             for call in (data_files, lambda storage: delete_orphans(storage, RUN)):
                 with pytest.raises(error, match=f"shard-000003.json: .*{message}"):
                     call(storage)
-        storage.put(manifest_key(3), b'{"version": 2, "sha')
+        storage.put(manifest_key(3), b'{"version": 3, "sha')
         with pytest.raises(DamagedFile, match="damaged: Invalid JSON"):
             data_files(storage)
         assert all(storage.exists(file["key"]) for file in good["files"])

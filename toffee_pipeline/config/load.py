@@ -11,13 +11,14 @@ from pydantic import BaseModel, ValidationError
 
 from toffee_pipeline.config.explain import explain
 from toffee_pipeline.config.generate import RunConfig
+from toffee_pipeline.config.generate_subjects import SubjectBankConfig
 from toffee_pipeline.config.keys import below, is_scalar, no_such_key, options
 from toffee_pipeline.config.train import RefinerTraining, ToffeeNetTraining, ViewGeneratorTraining
 from toffee_pipeline.config.yaml_file import read_yaml
 from toffee_pipeline.errors import ConfigError
 
 PROFILES = files("toffee_pipeline") / "profiles"
-CONFIGS = (RunConfig, RefinerTraining, ViewGeneratorTraining, ToffeeNetTraining)
+CONFIGS = (RunConfig, SubjectBankConfig, RefinerTraining, ViewGeneratorTraining, ToffeeNetTraining)
 C = TypeVar("C", bound=BaseModel)
 
 
@@ -41,7 +42,7 @@ def load_config(
             merged, anything else is replaced.
         overrides: `key=value` with dotted keys, a number for an element of a list. The value is taken as it stands,
             null for none; where the setting is a list or a mapping, it is YAML.
-        config_class: `RunConfig` or one of the training jobs'; its `job` names the folder of profiles.
+        config_class: one of `CONFIGS`; its `job` names the folder of profiles.
 
     Raises ConfigError, one line.
     """

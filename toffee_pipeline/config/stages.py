@@ -140,12 +140,31 @@ class JudgeConfig(Model):
     """On the scale of `models.aesthetic`; LAION's heads give about 1..10."""
 
 
-class StagesConfig(Model):
-    """The table: a field per stage."""
+class SubjectJudgeConfig(Model):
+    """Bounds of a subject's scores; null switches one off. Its mask is judged by `segment`."""
+
+    min_clip: Cosine | None = 0.2
+    """Of the image and the subject's own prompt."""
+
+
+class SubjectStagesConfig(Model):
+    """The stages that make a subject."""
 
     synthesize: SynthesizeConfig = SynthesizeConfig()
     segment: SegmentConfig = SegmentConfig()
     depth: DepthConfig = DepthConfig()
+
+
+class BankStagesConfig(SubjectStagesConfig):
+    """The table for a subject bank."""
+
+    score: ScoreConfig = ScoreConfig()
+    judge: SubjectJudgeConfig = SubjectJudgeConfig()
+
+
+class StagesConfig(SubjectStagesConfig):
+    """The table for pairs: a field per stage."""
+
     draft: DraftConfig = DraftConfig()
     refine: RefineConfig = RefineConfig()
     edit: EditConfig = EditConfig()
@@ -154,13 +173,20 @@ class StagesConfig(Model):
     judge: JudgeConfig = JudgeConfig()
 
 
+def settings_of(table: type[SubjectStagesConfig]) -> dict[str, type[StageConfig]]:
+    """The stages of a table that compute with models, and the class of their settings."""
+    return {
+        name: field.annotation
+        for name, field in table.model_fields.items()
+        if isinstance(field.annotation, type) and issubclass(field.annotation, StageConfig)
+    }
+
+
 STAGES: tuple[str, ...] = tuple(StagesConfig.model_fields)
-"""All stages in their order; planning comes before them and writing after."""
-SETTINGS: dict[str, type[StageConfig]] = {
-    name: field.annotation
-    for name, field in StagesConfig.model_fields.items()
-    if isinstance(field.annotation, type) and issubclass(field.annotation, StageConfig)
-}
-"""The stages that compute with models, and the class of their settings."""
-MODEL_STAGES: tuple[str, ...] = tuple(SETTINGS)
-IMAGE_STAGES: tuple[str, ...] = tuple(name for name, settings in SETTINGS.items() if settings.makes_images)
+"""All stages in their order; planning comes before them and writing after. A subject bank has some of them."""
+MODEL_STAGES: tuple[str, ...] = tuple(settings_of(StagesConfig))
+"""Those that compute with models."""
+BANK_STAGES: tuple[str, ...] = tuple(settings_of(BankStagesConfig))
+IMAGE_STAGES: tuple[str, ...] = tuple(
+    name for name, settings in settings_of(StagesConfig).items() if settings.makes_images
+)

@@ -38,7 +38,7 @@ class WebDatasetSource(StoredSource):
 
 
 class RunSource(StoredSource):
-    """A run directory of `jobs/generate.py`."""
+    """A run directory of `jobs/generate.py`, or a subject bank of `jobs/generate_subjects.py`."""
 
     format: Literal["run"]
 

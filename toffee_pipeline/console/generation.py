@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TextIO
 
 from rich.table import Table
@@ -14,15 +14,22 @@ from toffee_pipeline.rundir.counts import ShardCounts
 
 
 class GenerationDisplay(ProgressDisplay):
-    """Shows pairs done of pairs planned, pairs per second, time left, and rows of each stage.
+    """Shows rows done of rows planned, rows per second, time left, and rows of each stage.
 
-    done: pairs committed by earlier runs.
+    row: what they are, in a word: pair, or subject of a bank. done: committed by earlier runs. stages: all, in order.
     """
 
     def __init__(
-        self, planned: int, done: int, stream: TextIO | None = None, now: Callable[[], float] = time.monotonic
+        self,
+        row: str,
+        planned: int,
+        done: int,
+        stages: Sequence[str],
+        stream: TextIO | None = None,
+        now: Callable[[], float] = time.monotonic,
     ) -> None:
         super().__init__(stream, now)
+        self.row, self.order = row, [stage for stage in stages if stage in MODEL_STAGES]
         self.planned, self.before, self.finished, self.accepted = planned, done, done, 0
         self.stages: Mapping[str, tuple[int, float]] = {}
 
@@ -39,19 +46,19 @@ class GenerationDisplay(ProgressDisplay):
         done, elapsed_s = self.finished - self.before, self.elapsed_s()
         rate = done / elapsed_s if elapsed_s > 0 else 0.0
         return (
-            f"{self.finished}/{self.planned} pairs, {self.accepted} accepted, {rate:.2f} pairs/s, "
+            f"{self.finished}/{self.planned} {self.row}s, {self.accepted} accepted, {rate:.2f} {self.row}s/s, "
             f"{self.times(self.planned - self.finished, done, elapsed_s)}"
         )
 
     def line(self) -> str:
-        stages = " ".join(f"{stage}={self.stages[stage][0]}" for stage in MODEL_STAGES if stage in self.stages)
+        stages = " ".join(f"{stage}={self.stages[stage][0]}" for stage in self.order if stage in self.stages)
         return f"{self.headline()} | {stages}"
 
     def picture(self) -> Table:
         table = Table(title=self.headline(), title_justify="left", box=None, pad_edge=False)
         for column in ("stage", "rows", "rows/s per actor"):
             table.add_column(column, justify="left" if column == "stage" else "right")
-        for stage in MODEL_STAGES:
+        for stage in self.order:
             rows, seconds = self.stages.get(stage, (0, 0.0))
             table.add_row(stage, str(rows), f"{rows / seconds:.2f}" if seconds else "")
         return table

@@ -11,7 +11,6 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from toffee_pipeline.config.stages import MODEL_STAGES
 from toffee_pipeline.console.clock import clock
 from toffee_pipeline.console.stdout import Stdout
 from toffee_pipeline.rundir.status import Follower, Status
@@ -56,11 +55,11 @@ def _headlines(status: Status) -> list[str]:
     said = {
         "finished": "finished",
         "running": f"running: {status.holder}",
-        "stopped": "stopped: no driver works on it; start jobs/generate.py again to go on",
-        "unfinished": "all shards are committed; start jobs/generate.py again to write the report",
+        "stopped": f"stopped: no driver works on it; start jobs/{status.job}.py again to go on",
+        "unfinished": f"all shards are committed; start jobs/{status.job}.py again to write the report",
     }
     lines = [f"{status.uri}: {said[status.state]}"]
-    speed = f", {status.pairs_per_s:.3g} pairs/s" if status.pairs_per_s else ""
+    speed = f", {status.pairs_per_s:.3g} {status.row}s/s" if status.pairs_per_s else ""
     lines.append(f"{status.totals.shards:,} of {status.planned_shards:,} shards committed{speed}")
     if status.state in ("running", "stopped"):
         left = "not known yet" if status.left_s is None else clock(status.left_s)
@@ -70,19 +69,19 @@ def _headlines(status: Status) -> list[str]:
     if status.cost is not None:
         cost += f" = {status.cost:,.2f}"
     if status.cost_per_accepted is not None:
-        cost += f", {status.cost_per_accepted:.3g} per accepted pair"
+        cost += f", {status.cost_per_accepted:.3g} per accepted {status.row}"
     return [*lines, cost]
 
 
 def _table(*columns: str) -> Table:
     table = Table()
-    for column in columns:
-        table.add_column(column, justify="left" if column in ("pairs", "stage") else "right", no_wrap=True)
+    for index, column in enumerate(columns):
+        table.add_column(column, justify="left" if index == 0 else "right", no_wrap=True)
     return table
 
 
 def _funnel(status: Status) -> Table:
-    totals, table = status.totals, _table("pairs", "number", "share")
+    totals, table = status.totals, _table(f"{status.row}s", "number", "share")
     rows = [
         ("planned", status.planned, status.planned),
         ("committed so far", totals.planned, status.planned),
@@ -97,8 +96,7 @@ def _funnel(status: Status) -> Table:
 
 def _stages(status: Status) -> Table:
     table = _table("stage", "rows", "seconds", "rows/s per actor", "GPU hours")
-    for stage in MODEL_STAGES:
-        figures = status.totals.stages[stage]
+    for stage, figures in status.totals.stages.items():
         rows, seconds = figures.rows, figures.seconds
         speed = f"{rows / seconds:,.2f}" if seconds else ""
         table.add_row(stage, f"{rows:,}", f"{seconds:,.1f}", speed, f"{figures.gpu_seconds / 3600:,.2f}")

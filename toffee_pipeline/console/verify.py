@@ -11,7 +11,7 @@ KINDS = {
     "missing": "shards committed",
     "manifest": "manifests",
     "file": "files: size, SHA-256",
-    "rows": "pairs: schema, plan, ledger, data",
+    "rows": "rows: schema, plan, ledger, data",
     "image": "images decoded",
     "orphan": "files for orphans",
     "summary": "summary.json against the ledger",
@@ -50,13 +50,13 @@ def _advice(report: Report, uri: str) -> list[str]:
     elif damaged or orphans:
         lines.append(f"--repair deletes {orphans} orphans and takes {len(damaged)} damaged shards back")
     if unfinished := len(damaged) + len(report.missing):
-        lines.append(f"then {unfinished} shards are to compute: {_command(uri)}")
+        lines.append(f"then {unfinished} shards are to compute: {_command(report.job, uri)}")
     elif report.count("summary"):
-        lines.append(f"then finish the run: {_command(uri)}")
+        lines.append(f"then finish the run: {_command(report.job, uri)}")
     return lines
 
 
-def _command(uri: str) -> str:
+def _command(job: str, uri: str) -> str:
     if uri.startswith("s3://"):
-        return f"python jobs/generate.py --config COPY_OF_ITS_run.json --output {uri}"
-    return f"python jobs/generate.py --config '{uri}/run.json' --output '{uri}'"
+        return f"python jobs/{job}.py --config COPY_OF_ITS_run.json --output {uri}"
+    return f"python jobs/{job}.py --config '{uri}/run.json' --output '{uri}'"

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from huggingface_hub.utils import disable_progress_bars
 
-from toffee_pipeline.config.generate import RunConfig
+from toffee_pipeline.config.dataset import DatasetConfig
 from toffee_pipeline.models.loading import pick_device
 from toffee_pipeline.models.protocols import DepthModel, DraftModel, MaskModel, SubjectModel, ViewModel
 from toffee_pipeline.models.roles import ROLES, load_role
@@ -30,7 +30,7 @@ class ModelSet:
     dino_scorer: DinoScorer
     clip_scorer: ClipScorer
 
-    def __init__(self, config: RunConfig) -> None:
+    def __init__(self, config: DatasetConfig) -> None:
         self.config = config
         self.device = pick_device(config.device)
         disable_progress_bars()  # transformers goes by it: a bar per model's tensors would drown the job's own progress

@@ -5,18 +5,21 @@ Knows no torch, so that a job's driver can say who plays what; a class is import
 
 from __future__ import annotations
 
+from pathlib import Path
 from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from toffee_pipeline.config.base import ModelSpec
-from toffee_pipeline.config.generate import ModelsConfig, RunConfig
+from toffee_pipeline.config.dataset import DatasetConfig, SubjectModelsConfig
+from toffee_pipeline.config.generate import ModelsConfig
 from toffee_pipeline.errors import ConfigError
 from toffee_pipeline.models.weights import describe_weights, resolve
 
 if TYPE_CHECKING:
     import torch
 
-STAND_IN = "renderer (stand-in)"
+PLAYERS = {"renderer": "renderer (stand-in)", "folder": "folder of images", "bank": "subject bank"}
+"""Who plays a role without weights, in words."""
 MODELS, RENDERER = "toffee_pipeline.models", "toffee_pipeline.nano.renderer"
 FOLDER = f"{MODELS}.subject:FolderSubject"
 """Plays the subject from a folder of images."""
@@ -95,14 +98,15 @@ ROLES = {
 """In the order in which run.json names them."""
 
 
-def load_role(name: str, config: RunConfig, device: torch.device) -> Any:
+def load_role(name: str, config: DatasetConfig, device: torch.device) -> Any:
     """The model that plays the role, on its device; the first load of a role imports its libraries.
 
     Raises FileNotFoundError where its weights are missing.
     """
     role, player = ROLES[name], _player(name, config)
     if player == "folder":
-        return resolve_name(FOLDER)(config.subjects.path, config.size_px)
+        assert config.subjects.path is not None  # the config's own validator
+        return resolve_name(FOLDER)(Path(config.subjects.path), config.size_px)
     if player == "renderer":
         assert role.stand_in is not None  # the config names only roles that have one
         return resolve_name(role.stand_in)(config.size_px)
@@ -117,20 +121,21 @@ def load_role(name: str, config: RunConfig, device: torch.device) -> Any:
     return resolve_name(role.plays)(*arguments, device)
 
 
-def refiner_vae(models: ModelsConfig) -> tuple[ModelSpec, str]:
+def refiner_vae(models: SubjectModelsConfig) -> tuple[ModelSpec, str]:
     """The VAE that the Refiner works in, and its subfolder: `models.vae`, else of the Refiner's kind; SDXL's own for a
     pretrained Refiner."""
+    assert isinstance(models, ModelsConfig)  # without a Refiner nobody asks
     if models.vae is not None:
         return models.vae, ""
     return (models.sdxl if models.refiner.weights == "pretrained" else ModelSpec(weights=models.refiner.weights)), "vae"
 
 
-def has_weights(name: str, config: RunConfig) -> bool:
-    """Whether the config names weights for the role; a role that may do without is off otherwise."""
-    return all(weights.key == "vae" or getattr(config.models, weights.key) for weights in ROLES[name].weights)
+def has_weights(name: str, config: DatasetConfig) -> bool:
+    """Whether the config names weights for the role; else it is off, or none of a subject bank's."""
+    return all(weights.key == "vae" or getattr(config.models, weights.key, None) for weights in ROLES[name].weights)
 
 
-def describe_roles(config: RunConfig) -> dict[str, str]:
+def describe_roles(config: DatasetConfig) -> dict[str, str]:
     """Who plays each role, such as {"mask": "renderer (stand-in)", "refiner": "nano weights 0123456789abcdef"}.
 
     Reads the weights that lie in local folders, to hash them; of those that are missing it says so.
@@ -139,7 +144,7 @@ def describe_roles(config: RunConfig) -> dict[str, str]:
     for name in ROLES:
         player = _player(name, config)
         if player != "networks":
-            described[name] = STAND_IN if player == "renderer" else "folder of images"
+            described[name] = PLAYERS[player]
         for label, spec, network in _networks(name, config):
             try:
                 described[label] = describe_weights(spec, network)
@@ -148,7 +153,7 @@ def describe_roles(config: RunConfig) -> dict[str, str]:
     return described
 
 
-def require_weights(config: RunConfig) -> None:
+def require_weights(config: DatasetConfig) -> None:
     """Raises ConfigError that names all weights that should lie on this machine and do not."""
     missing: list[str] = []
     for name in ROLES:
@@ -162,14 +167,17 @@ def require_weights(config: RunConfig) -> None:
         raise ConfigError(f"missing weights: {'; '.join(dict.fromkeys(missing))}")
 
 
-def _player(name: str, config: RunConfig) -> Literal["networks", "renderer", "folder"]:
-    if name == "subject" and config.subjects.source == "folder":
+def _player(name: str, config: DatasetConfig) -> Literal["networks", "renderer", "folder", "bank"]:
+    source: str = config.subjects.source
+    if name == "subject" and source == "folder":
         return "folder"
-    renders = config.subjects.source == "renderer" if name == "subject" else config.plays_renderer(name)
+    if name in ("subject", "depth") and source == "bank":
+        return "bank"
+    renders = source == "renderer" if name == "subject" else config.plays_renderer(name)
     return "renderer" if renders else "networks"
 
 
-def _networks(name: str, config: RunConfig) -> list[tuple[str, ModelSpec, str]]:
+def _networks(name: str, config: DatasetConfig) -> list[tuple[str, ModelSpec, str]]:
     """Label, spec and nano folder of all weights that the role needs under this config."""
     if _player(name, config) != "networks" or not has_weights(name, config):
         return []

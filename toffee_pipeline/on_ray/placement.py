@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from toffee_pipeline.config.generate import RunConfig
+from toffee_pipeline.config.dataset import DatasetConfig
 from toffee_pipeline.config.stages import MODEL_STAGES
 from toffee_pipeline.errors import PlacementError
 
@@ -97,7 +97,7 @@ class Capacity:
         return None
 
 
-def choose(config: RunConfig, cluster: Cluster) -> tuple[str, str]:
+def choose(config: DatasetConfig, cluster: Cluster) -> tuple[str, str]:
     """(placement, why). `auto` is fused where a GPU holds all stages: balanced by construction, and the fewest objects
     on the move. Elsewhere it is pools."""
     if config.placement != "auto":
@@ -119,7 +119,7 @@ def gpu_memory_gib(nodes: Iterable[Node]) -> float | None:
     return min((node.gpu_memory_gib for node in nodes if node.gpu_memory_gib), default=None)
 
 
-def least_pools(config: RunConfig, placement: str, stages: Sequence[str]) -> list[Pool]:
+def least_pools(config: DatasetConfig, placement: str, stages: Sequence[str]) -> list[Pool]:
     """The pools with as many actors as configured, and with one where the planner finds the number.
 
     A stage without resources of its own goes with the stage before it.
@@ -139,7 +139,7 @@ def least_pools(config: RunConfig, placement: str, stages: Sequence[str]) -> lis
 
 
 def plan_pools(
-    config: RunConfig,
+    config: DatasetConfig,
     placement: str,
     stages: Sequence[str],
     nodes: Sequence[Node],
@@ -176,7 +176,7 @@ def plan_pools(
         pools[slowest] = pool._replace(num_actors=pool.num_actors + 1)
 
 
-def check(config: RunConfig, pools: Sequence[Pool], cluster: Cluster) -> None:
+def check(config: DatasetConfig, pools: Sequence[Pool], cluster: Cluster) -> None:
     """Raises PlacementError, which names what is missing, where the cluster can never hold the pools with a CPU left to
     read and write, or where a GPU has too little memory for its stages."""
     _check_memory(config, pools, cluster)
@@ -209,7 +209,7 @@ def check_room(who: str, needs: Mapping[str, float], cluster: Cluster, remedy: s
             raise PlacementError(f"{who} need {needed:g} {resource}s and the cluster has {have[resource]:g}: {remedy}")
 
 
-def _check_memory(config: RunConfig, pools: Sequence[Pool], cluster: Cluster) -> None:
+def _check_memory(config: DatasetConfig, pools: Sequence[Pool], cluster: Cluster) -> None:
     there = gpu_memory_gib(cluster.nodes)
     for pool in pools:
         fused = config.placement == "fused"

@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import re
 from collections.abc import Mapping, Sequence
-from functools import cached_property
+from typing import Any
 
 import numpy as np
 
 from toffee_pipeline.config.base import Category
+from toffee_pipeline.config.dataset import DatasetConfig
 from toffee_pipeline.config.generate import RunConfig
+from toffee_pipeline.config.generate_subjects import SubjectBankConfig
 from toffee_pipeline.errors import PlanError
-from toffee_pipeline.plan.catalog import Catalog, load_catalog
-from toffee_pipeline.plan.folder import FolderImage, list_folder, to_lines
 from toffee_pipeline.plan.removals import Change, turn_round
 from toffee_pipeline.plan.seeds import seed_for
-from toffee_pipeline.plan.worded import MEDIUM, PLAIN, fill
-from toffee_pipeline.schema import Kind, Pair, Subject
+from toffee_pipeline.plan.subjects import SubjectPlan, SubjectSource
+from toffee_pipeline.schema import Kind, Pair, Subject, planned_row
 
 Changes = dict[Category, tuple[str, ...]]
 """The changes of each category, of which none is empty."""
-
-PLAN_VERSION = 3
 
 
 def says(prompt: str, change: str) -> bool:
@@ -36,83 +32,47 @@ def _without(changes: Changes, taken: set[Change]) -> Changes:
     return {name: words for name, words in left.items() if words}
 
 
-class Plan:
-    """Shards of subjects of pairs. `len(plan)` is the number of shards, `plan.shard(k)` computes one of them.
+class Plan(SubjectPlan):
+    """Shards of subjects of pairs.
 
     Args:
-        images: of subjects.source=folder, as an earlier start listed them; then the folder is not looked at.
-
-    Attributes:
-        images: of subjects.source=folder, else None.
-        notes: lines for the user about what was left out of the folder.
+        source: as of `SubjectPlan`; a bank is always given.
     """
 
-    def __init__(self, config: RunConfig, images: Sequence[FolderImage] | None = None) -> None:
-        self.config = config
-        self.catalog: Catalog = load_catalog(config.subjects.catalog)
-        self.notes: tuple[str, ...] = ()
-        if config.subjects.source == "folder" and images is None:
-            assert config.subjects.path is not None  # the config's own validator
-            images, self.notes = list_folder(config.subjects.path)
-        self.images = images
+    config: RunConfig
+
+    def __init__(self, config: RunConfig, source: SubjectSource | None = None) -> None:
+        super().__init__(config, -(-config.pairs.count // config.pairs.per_subject), source)
 
     @property
-    def num_pairs(self) -> int:
+    def num_rows(self) -> int:
+        """Of the ledger: here pairs."""
         return self.config.pairs.count
 
-    @property
-    def num_subjects(self) -> int:
-        return -(-self.num_pairs // self.config.pairs.per_subject)
-
-    def __len__(self) -> int:
-        return -(-self.num_subjects // self.config.subjects_per_shard)
-
-    def num_pairs_of(self, index: int) -> int:
-        """Pairs of shard `index`."""
+    def num_rows_of(self, index: int) -> int:
         size = self.config.subjects_per_shard * self.config.pairs.per_subject
-        return min((index + 1) * size, self.num_pairs) - index * size
+        return min((index + 1) * size, self.num_rows) - index * size
 
-    @cached_property
-    def hash(self) -> str:
-        """Of everything that decides the plan's content, the catalogue's and folder's included. A setting at its
-        default does not count, so that one which is added later changes no plan."""
-        content = {
-            "version": PLAN_VERSION,
-            "seed": self.config.seed,
-            "subjects": self.config.subjects.model_dump(mode="json", exclude={"path"}, exclude_defaults=True),
-            "pairs": self.config.pairs.model_dump(mode="json", exclude_defaults=True),
-            "subjects_per_shard": self.config.subjects_per_shard,
-            "catalog": self.catalog.digest,
-            "images": None if self.images is None else hashlib.sha256(to_lines(self.images)).hexdigest(),
-        }
-        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+    def _content(self) -> dict[str, Any]:
+        return super()._content() | {"pairs": self.config.pairs.model_dump(mode="json", exclude_defaults=True)}
 
     def shard(self, index: int) -> tuple[list[Subject], list[Pair]]:
         """The subjects of shard `index` and their pairs, both in order of their ids. Cost: O(shard)."""
-        if not 0 <= index < len(self):
-            raise IndexError(f"shard {index} of a plan of {len(self)}")
-        size = self.config.subjects_per_shard
-        numbers = range(index * size, min((index + 1) * size, self.num_subjects))
-        subjects = [self._subject(number) for number in numbers]
+        subjects, _ = super().shard(index)
+        numbers = self.numbers(index)
         pairs = [
             pair for number, subject in zip(numbers, subjects, strict=True) for pair in self._pairs(number, subject)
         ]
         return subjects, pairs
 
-    def _subject(self, number: int) -> Subject:
-        subject_id = f"s{number:08d}"
-        seed = seed_for(f"{self.config.seed}/{subject_id}", "subject")
-        rng = np.random.default_rng(seed)
-        if self.images is not None:
-            image = self.images[number % len(self.images)]
-            prompt = fill(PLAIN, {"medium": MEDIUM, "class": image.caption or image.class_name})
-            return Subject(subject_id, image.class_name, prompt, seed, image.path)
-        class_name = self.catalog.classes[int(rng.integers(len(self.catalog.classes)))].name
-        return Subject(subject_id, class_name, self.catalog.subject_prompt(class_name, rng), seed)
+    def rows(self, index: int) -> list[dict[str, Any]]:
+        subjects, pairs = self.shard(index)
+        subject_of = {subject.subject_id: subject for subject in subjects}
+        return [planned_row(pair, subject_of[pair.subject_id]) for pair in pairs]
 
     def _pairs(self, subject_number: int, subject: Subject) -> list[Pair]:
         per_subject = self.config.pairs.per_subject
-        numbers = range(subject_number * per_subject, min((subject_number + 1) * per_subject, self.num_pairs))
+        numbers = range(subject_number * per_subject, min((subject_number + 1) * per_subject, self.num_rows))
         of_kind: dict[Kind, list[int]] = {}
         for number in numbers:
             of_kind.setdefault(self._kind(number), []).append(number)
@@ -197,3 +157,11 @@ class Plan:
         shares = np.array([self._weights(kind)[category] for category in categories], dtype=float)
         category = categories[int(rng.choice(len(categories), p=shares / shares.sum()))]
         return category, possible[category][int(rng.integers(len(possible[category])))]
+
+
+def make_plan(config: DatasetConfig, source: SubjectSource | None = None) -> SubjectPlan:
+    """The plan of pairs, or of a subject bank. source: as of `SubjectPlan`."""
+    if isinstance(config, SubjectBankConfig):
+        return SubjectPlan(config, config.count, source)
+    assert isinstance(config, RunConfig)  # there is no third job that makes a dataset
+    return Plan(config, source)

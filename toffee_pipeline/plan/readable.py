@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
 from toffee_pipeline.errors import ImageError, PlanError
 from toffee_pipeline.images import read_file
 from toffee_pipeline.plan.names import SHOWN, one_line
-from toffee_pipeline.plan.plan import Plan
+from toffee_pipeline.plan.subjects import FolderSubjects, SubjectPlan
 
 
-def require_readable(plan: Plan) -> None:
+def require_readable(plan: SubjectPlan) -> None:
     """Decodes images of the plan, the smallest file first, up to one that can be read: in most folders the first.
 
     Raises PlanError where none can, before a model is loaded in vain.
     """
     folder, why = plan.config.subjects.path, {}
-    if plan.images is None or folder is None:
+    if folder is None or not isinstance(plan.source, FolderSubjects):
         return
-    for image in sorted(plan.images[: plan.num_subjects], key=lambda image: image.size_bytes):
+    for image in sorted(plan.source.images[: plan.num_subjects], key=lambda image: image.size_bytes):
         try:
-            read_file(folder / image.path)
+            read_file(Path(folder) / image.path)
         except ImageError as error:
             why[image.path] = reason(str(error), image.path)
         else:
@@ -33,7 +34,7 @@ def reason(error: str, path: str) -> str:
     return error.partition(f"{path}: ")[2] or error
 
 
-def nothing_readable(plan: Plan, why: Mapping[str, str]) -> PlanError:
+def nothing_readable(plan: SubjectPlan, why: Mapping[str, str]) -> PlanError:
     """why: what is wrong with each file, by path."""
     more = f"; and {len(why) - SHOWN} more" if len(why) > SHOWN else ""
     files = "; ".join(f"{one_line(path)}: {why[path]}" for path in sorted(why)[:SHOWN])

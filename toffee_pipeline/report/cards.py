@@ -1,4 +1,5 @@
-"""The pairs that a report shows: a spread over committed shards, with pictures small enough to inline."""
+"""What a report shows of pairs, or of a bank's subjects: spread over committed shards, with pictures small enough to
+inline."""
 
 from __future__ import annotations
 
@@ -15,9 +16,9 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from toffee_pipeline.errors import ImageError
-from toffee_pipeline.images import decode, decode_mask, encode, encode_png
+from toffee_pipeline.images import decode, decode_depth, decode_mask, encode, encode_png
 from toffee_pipeline.rundir.commit import Manifest, committed_shards, read_manifest, read_manifests
-from toffee_pipeline.schema import DATA, IMAGE_COLUMNS
+from toffee_pipeline.schema import Table
 from toffee_pipeline.storage import Storage
 
 MAX_SHARDS = 64
@@ -26,7 +27,6 @@ SPREAD = 8
 THUMBNAIL_PX = 256
 PIXELATED_PX = 128
 TINT = np.array([255, 64, 160], np.float32)
-TEXT_COLUMNS = [field.name for field in DATA if field.name not in IMAGE_COLUMNS]
 TILES = {
     "generation": (
         ("subject", "subject_image"),
@@ -40,9 +40,13 @@ TILES = {
         ("draft", "draft_image"),
         ("target", "target_image"),
     ),
+    "subject": (("image", "image"), ("mask", "mask"), ("depth", "depth")),
 }
-"""For each kind of pair the label and column of its pictures, in the order in which they came about."""
-FAILED_COLUMNS = ["pair_id", "kind", "category", "class_name", "prompt", "error"]
+"""For each kind of pair, and a bank's subjects, the label and column of the pictures, in the order in which they came
+about."""
+UNDER_MASK = {"edit": "input_image", "subject": "image"}
+"""The picture that a mask is shown on."""
+FAILED_COLUMNS = ("kind", "category", "class_name", "prompt", "error")
 
 
 @dataclass(frozen=True)
@@ -57,14 +61,16 @@ class Tile:
 
 @dataclass(frozen=True)
 class Card:
-    """One pair: the text columns of `schema.DATA` and its pictures."""
+    """One row of a table: its columns of text, its `kind` ("subject" of a bank's) and `id`, and its pictures."""
 
     row: dict[str, Any]
     tiles: tuple[Tile, ...]
 
 
-def collect_cards(storage: Storage, folder: str, quotas: Mapping[str, int], balance: str) -> dict[str, list[Card]]:
-    """Up to `quotas[kind]` pairs of each kind from the files of `folder`, sorted by pair_id.
+def collect_cards(
+    storage: Storage, table: Table, folder: str, quotas: Mapping[str, int], balance: str
+) -> dict[str, list[Card]]:
+    """Up to `quotas[kind]` rows of each kind from the files of `folder`, sorted by their id.
 
     Takes evenly from the values of the column `balance` and from subjects. Reads at most `MAX_SHARDS` files, one at a
     time, and of the pictures one column at a time, so that memory does not grow with the run.
@@ -78,7 +84,8 @@ def collect_cards(storage: Storage, folder: str, quotas: Mapping[str, int], bala
         if all(len(cards[kind]) >= quota for kind, quota in quotas.items()):
             break
         for file in _files(storage, read_manifest(storage, shard), folder):
-            rows = file.read(columns=TEXT_COLUMNS).to_pylist()
+            text = [name for name in table.data.names if name not in table.images]
+            rows = [_named(row, table) for row in file.read(columns=text).to_pylist()]
             place: dict[int, list[Card]] = {}
             for kind, quota in quotas.items():
                 if not (left := quota - len(cards[kind])):
@@ -87,23 +94,28 @@ def collect_cards(storage: Storage, folder: str, quotas: Mapping[str, int], bala
                 # what exceeds a shard's share is kept in case that the other shards have too little
                 chosen = _choose(rows, kind, share + quota - len(spare[kind]), balance, taken)
                 place |= dict.fromkeys(chosen[:share], cards[kind]) | dict.fromkeys(chosen[share:], spare[kind])
-            for index, pictures in _pictures(file, sorted(place)):
+            for index, pictures in _pictures(file, table, sorted(place)):
                 place[index].append(Card(rows[index], _tiles(rows[index]["kind"], pictures)))
     full = {kind: [*cards[kind], *spare[kind]][:quota] for kind, quota in quotas.items()}
-    return {kind: sorted(found, key=lambda card: card.row["pair_id"]) for kind, found in full.items()}
+    return {kind: sorted(found, key=lambda card: card.row["id"]) for kind, found in full.items()}
 
 
-def collect_failed(storage: Storage, count: int) -> list[dict[str, Any]]:
-    """The first `count` failed pairs of the ledger, with the columns `FAILED_COLUMNS`."""
+def collect_failed(storage: Storage, table: Table, count: int) -> list[dict[str, Any]]:
+    """The first `count` failed rows of the ledger, with those of `FAILED_COLUMNS` that it has, and `id`."""
     failed: list[dict[str, Any]] = []
     for manifest in read_manifests(storage) if count else ():
         if manifest.counts.failed:
             for file in _files(storage, manifest, "ledger"):
-                rows = file.read(columns=["status", *FAILED_COLUMNS]).to_pylist()
-                failed += [row for row in rows if row["status"] == "failed"]
+                columns = [name for name in (table.id, "status", *FAILED_COLUMNS) if name in table.ledger.names]
+                rows = file.read(columns=columns).to_pylist()
+                failed += [_named(row, table) for row in rows if row["status"] == "failed"]
         if len(failed) >= count:
             break
     return failed[:count]
+
+
+def _named(row: dict[str, Any], table: Table) -> dict[str, Any]:
+    return {"kind": table.row, **row, "id": row[table.id]}
 
 
 def _files(storage: Storage, manifest: Manifest, folder: str) -> Iterator[pq.ParquetFile]:
@@ -127,31 +139,38 @@ def _choose(
     return chosen
 
 
-def _pictures(file: pq.ParquetFile, indices: list[int]) -> Iterator[tuple[int, dict[str, bytes | None]]]:
+def _pictures(file: pq.ParquetFile, table: Table, indices: list[int]) -> Iterator[tuple[int, dict[str, bytes | None]]]:
     """The encoded pictures of the rows, from the row groups that hold them."""
-    columns = sorted({column for tiles in TILES.values() for _, column in tiles})
     start = 0
     for group in range(file.num_row_groups):
         end = start + file.metadata.row_group(group).num_rows
         wanted = [index for index in indices if start <= index < end]
         if wanted:
             local = [index - start for index in wanted]
-            cells = {name: file.read_row_group(group, [name]).take(local)[name].to_pylist() for name in columns}
+            cells = {name: file.read_row_group(group, [name]).take(local)[name].to_pylist() for name in table.images}
             for position, index in enumerate(wanted):
-                yield index, {name: (cells[name][position] or {}).get("bytes") for name in columns}
+                yield index, {name: (cells[name][position] or {}).get("bytes") for name in table.images}
         start = end
 
 
 def _tiles(kind: str, pictures: Mapping[str, bytes | None]) -> tuple[Tile, ...]:
-    return tuple(_tile(label, column, pictures) for label, column in TILES[kind])
+    return tuple(
+        _tile(label, column, pictures, pictures.get(UNDER_MASK.get(kind, ""))) for label, column in TILES[kind]
+    )
 
 
-def _tile(label: str, column: str, pictures: Mapping[str, bytes | None]) -> Tile:
-    data, under = pictures[column], pictures["input_image"]
+def _tile(label: str, column: str, pictures: Mapping[str, bytes | None], under: bytes | None) -> Tile:
+    """under: what a mask is shown on."""
+    data = pictures[column]
     if data is None or (column == "mask" and under is None):
         return Tile(label, None, missing="not made")
     try:
-        rgb = decode(data, column) if column != "mask" else _overlay(decode(under or b""), decode_mask(data))
+        if column == "mask":
+            rgb = _overlay(decode(under or b""), decode_mask(data))
+        elif column == "depth":
+            rgb = np.repeat((255 * decode_depth(data)).astype(np.uint8)[..., None], 3, axis=2)
+        else:
+            rgb = decode(data, column)
         return Tile(label, _data_uri(rgb), max(rgb.shape) <= PIXELATED_PX)
     except ImageError as error:
         return Tile(label, None, missing=str(error))

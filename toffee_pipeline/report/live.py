@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 
 from toffee_pipeline.report.page import write_report
-from toffee_pipeline.rundir.description import GenerationRun
+from toffee_pipeline.rundir.description import DatasetRun
 from toffee_pipeline.rundir.totals import Totals
 from toffee_pipeline.storage import Storage
 
@@ -23,14 +23,14 @@ class LiveReport:
         say: gets one line when the store fails; the page is then tried again later, and the run goes on.
     """
 
-    def __init__(self, storage: Storage, run: GenerationRun, every_s: float, say: Callable[[str], None]) -> None:
+    def __init__(self, storage: Storage, run: DatasetRun, every_s: float, say: Callable[[str], None]) -> None:
         self._storage, self._run, self._every_s, self._say = storage, run, every_s, say
         self._due = time.monotonic() + every_s
 
     def update(self, totals: Totals) -> None:
         """Call it after each shard with the sums over all that are committed, also by earlier starts."""
         began = time.monotonic()
-        is_whole = totals.planned == self._run.num_pairs  # at the end the job writes the full page
+        is_whole = totals.planned == self._run.num_rows  # at the end the job writes the full page
         if not self._every_s or began < self._due or is_whole:
             return
         try:

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from toffee_pipeline.config.base import CATEGORIES
-from toffee_pipeline.filters import REASONS, SCORES
+from toffee_pipeline.filters import REASONS
 from toffee_pipeline.report.cards import Card, collect_cards, collect_failed
 from toffee_pipeline.rundir.counts import RunCounts, Summary
-from toffee_pipeline.rundir.description import GenerationRun
+from toffee_pipeline.rundir.description import DatasetRun
+from toffee_pipeline.schema import PAIRS, Table
 from toffee_pipeline.storage import Storage
 from toffee_pipeline.templates import load_template
 
@@ -27,32 +28,34 @@ MARKS = ("stand-in", "untrained")
 
 def write_report(
     storage: Storage,
-    run: GenerationRun,
+    run: DatasetRun,
     counts: RunCounts,
     max_pairs: int = 48,
     max_failed: int = MAX_FAILED,
 ) -> str:
     """Write the page of a run into its directory, and return its key.
 
-    The page is one file: pictures and style are inlined, and it asks for no network and no script. Pairs are read from
-    committed shards only. Where these hold fewer pairs than the run has planned, the page says that the run goes on.
+    The page is one file: pictures and style are inlined, and it asks for no network and no script. Pairs, or
+    a bank's subjects, are read from committed shards only. Where these hold fewer than the run has planned, the page
+    says that the run goes on.
 
     Args:
         counts: of all committed shards; a `Summary` also tells how fast the run was.
-        max_pairs: most accepted pairs on the page, in halves of both kinds where there are enough.
-        max_failed: most failed pairs; to find these few, the manifests of all shards may have to be read.
+        max_pairs: most accepted pairs on the page, in halves of both kinds where there are enough; or subjects.
+        max_failed: most failed ones; to find these few, the manifests of all shards may have to be read.
     """
     as_of = datetime.now(UTC)
-    accepted = collect_cards(storage, "data", _quotas(counts, "accepted", max_pairs), "category")
-    rejected = collect_cards(storage, "rejected", _quotas(counts, "rejected", MAX_REJECTED), "reason")
-    failed = collect_failed(storage, min(max_failed, counts.failed))
+    table, group = run.table, "category" if run.table is PAIRS else "class_name"
+    accepted = collect_cards(storage, table, "data", _quotas(table, counts, "accepted", max_pairs), group)
+    rejected = collect_cards(storage, table, "rejected", _quotas(table, counts, "rejected", MAX_REJECTED), "reason")
+    failed = collect_failed(storage, table, min(max_failed, counts.failed))
     page = render_page(run, counts, as_of, accepted, rejected, failed)
     storage.put(REPORT, page.encode())
     return REPORT
 
 
 def render_page(
-    run: GenerationRun,
+    run: DatasetRun,
     counts: RunCounts,
     as_of: datetime,
     accepted: Mapping[str, list[Card]],
@@ -63,7 +66,7 @@ def render_page(
     template = load_template(TEMPLATE, thousands=_thousands, share=_share, score=_score, seconds=_seconds)
     return template.render(
         counts=counts,
-        planned=run.num_pairs,
+        planned=run.num_rows,
         left=_left(run, counts),
         as_of=as_of.isoformat(timespec="seconds"),
         facts=_facts(run),
@@ -72,28 +75,32 @@ def render_page(
         funnel=_funnel(run, counts),
         groups=_groups(counts),
         accepted=accepted,
-        rejected=[card for kind in KINDS for card in rejected[kind]],
+        rejected=[card for cards in rejected.values() for card in cards],
         num_rejected=sum(counts.rejected.values()),
         failed=failed,
         unreadable=list(counts.unreadable.items())[:MAX_UNREADABLE],
-        scores=SCORES,
+        scores=run.table.scores,
+        row=run.table.row,
     )
 
 
-def _left(run: GenerationRun, counts: RunCounts) -> int:
+def _left(run: DatasetRun, counts: RunCounts) -> int:
     """Planned pairs that no committed shard has yet."""
-    return run.num_pairs - counts.planned
+    return run.num_rows - counts.planned
 
 
-def _quotas(counts: RunCounts, status: str, max_pairs: int) -> dict[str, int]:
-    """Half of the pairs of each kind; what one kind lacks, the other may fill. Never more than the run has."""
+def _quotas(table: Table, counts: RunCounts, status: str, max_rows: int) -> dict[str, int]:
+    """Half of the pairs of each kind; what one kind lacks, the other may fill. A bank's subjects are of one kind. Never
+    more than the run has."""
+    if table is not PAIRS:
+        return {table.row: min(max_rows, counts.accepted if status == "accepted" else sum(counts.rejected.values()))}
     first, second = KINDS
     num_first, num_second = (counts.by_kind.get(kind, {}).get(status, 0) for kind in KINDS)
-    num_first = min(num_first, max(-(-max_pairs // 2), max_pairs - num_second))
-    return {first: num_first, second: min(num_second, max_pairs - num_first)}
+    num_first = min(num_first, max(-(-max_rows // 2), max_rows - num_second))
+    return {first: num_first, second: min(num_second, max_rows - num_first)}
 
 
-def _facts(run: GenerationRun) -> list[tuple[str, str]]:
+def _facts(run: DatasetRun) -> list[tuple[str, str]]:
     config = run.config
     return [
         ("Subjects", config.subjects.source),
@@ -107,19 +114,19 @@ def _facts(run: GenerationRun) -> list[tuple[str, str]]:
     ]
 
 
-def _figures(run: GenerationRun, counts: RunCounts) -> list[tuple[str, str]]:
+def _figures(run: DatasetRun, counts: RunCounts) -> list[tuple[str, str]]:
     """The headline: each figure and what it counts."""
     noun = "computed so far" if _left(run, counts) else "planned"
     spent = sum(stage.seconds for stage in counts.stages.values())
     figures = [
-        (_thousands(counts.accepted), "accepted pairs"),
+        (_thousands(counts.accepted), f"accepted {run.table.row}s"),
         (_share(counts.accepted, counts.planned), f"of {_thousands(counts.planned)} {noun}"),
     ]
     if counts.accepted and spent:
-        figures.append((_seconds(spent / counts.accepted), "model time per accepted pair"))
+        figures.append((_seconds(spent / counts.accepted), f"model time per accepted {run.table.row}"))
     if isinstance(counts, Summary):
         if counts.pairs_per_s:
-            figures.append((f"{counts.pairs_per_s:,.3g}", "pairs per second"))
+            figures.append((f"{counts.pairs_per_s:,.3g}", f"{run.table.row}s per second"))
         if counts.elapsed_s:
             figures.append((_seconds(counts.elapsed_s), "elapsed"))
     return figures
@@ -129,12 +136,12 @@ def _is_marked(source: str) -> bool:
     return any(mark in source for mark in MARKS)
 
 
-def _funnel(run: GenerationRun, counts: RunCounts) -> list[tuple[str, int, str, str]]:
+def _funnel(run: DatasetRun, counts: RunCounts) -> list[tuple[str, int, str, str]]:
     """Rows of (what became of pairs, how many, a note, the bar's CSS class)."""
-    rows = [("planned", run.num_pairs, "", "planned"), ("accepted", counts.accepted, "in the dataset", "accepted")]
+    rows = [("planned", run.num_rows, "", "planned"), ("accepted", counts.accepted, "in the dataset", "accepted")]
     for reason, number in counts.rejected.items():
         rows.append((f"rejected: {reason}", number, REASONS[reason].explain(run.config.stages), "rejected"))
-    rows.append(("failed", counts.failed, "an error of the pair itself; the run went on", "failed"))
+    rows.append(("failed", counts.failed, f"an error of the {run.table.row} itself; the run went on", "failed"))
     if left := _left(run, counts):
         rows.append(("to come", left, "not computed yet", "planned"))
     if open_pairs := counts.planned - counts.accepted - sum(counts.rejected.values()) - counts.failed:

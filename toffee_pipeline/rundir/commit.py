@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
-from typing import Annotated, Self
+from typing import Annotated, Self, TypeVar
 
 from pydantic import AwareDatetime, Field, model_validator
 
@@ -66,18 +66,47 @@ class Manifest(RunFile):
         return self
 
 
+class BankedSubject(Part):
+    """An accepted subject of a bank, as its row in `data` says it."""
+
+    subject_id: str
+    class_name: str
+    prompt: str
+    seed: Number
+
+
+class BankManifest(Manifest):
+    """Of a subject bank. Whoever reads it as a `Manifest` is spared the subjects, which are most of it."""
+
+    subjects: tuple[BankedSubject, ...]
+    """The rows of `data`, in their order, so that pairs are planned without opening it."""
+
+    @model_validator(mode="after")
+    def _names_every_row(self) -> Self:
+        if sum(file.num_rows for file in self.files if file.folder == "data") != len(self.subjects):
+            raise ValueError("it must name the subject of every row in data")
+        return self
+
+
 def shard_of(key: str) -> int | None:
     """The shard whose file this is, by its name; None of other files, which are the user's."""
     name = SHARD_FILE.fullmatch(key)
     return int(name[2]) if name else None
 
 
-def commit_shard(storage: Storage, shard: int, files: Mapping[str, tuple[bytes, int]], counts: ShardCounts) -> bool:
+def commit_shard(
+    storage: Storage,
+    shard: int,
+    files: Mapping[str, tuple[bytes, int]],
+    counts: ShardCounts,
+    subjects: Sequence[BankedSubject] | None = None,
+) -> bool:
     """Write the files of `shard` and commit them.
 
     Args:
         files: for each folder of `DATA_FOLDERS` the bytes of one Parquet file and its number of rows. A file with 0
             rows is not written; a shard without any file still gets its manifest.
+        subjects: of a subject bank alone: the rows in `data`.
 
     Returns:
         True when this call committed; False when another attempt had, and then this call's files are deleted.
@@ -108,6 +137,8 @@ def commit_shard(storage: Storage, shard: int, files: Mapping[str, tuple[bytes, 
         ),
         counts=counts,
     )
+    if subjects is not None:
+        manifest = BankManifest(**dict(manifest), subjects=tuple(subjects))
     for file in manifest.files:
         storage.put(file.key, written[file.folder][0])
     # A put that the client repeated after a lost answer finds its own manifest: then the attempt in it is ours.
@@ -124,10 +155,22 @@ def committed_shards(storage: Storage) -> set[int]:
     return {int(name[1]) for name in names if name}
 
 
+M = TypeVar("M", bound=Manifest)
+
+
 def read_manifest(storage: Storage, shard: int) -> Manifest:
     """The manifest of `shard`. Raises `MissingKey` when it is not committed, `DamagedFile` and `OtherVersion`."""
+    return _read(storage, shard, Manifest)
+
+
+def read_bank_manifest(storage: Storage, shard: int) -> BankManifest:
+    """As `read_manifest`, with the subjects."""
+    return _read(storage, shard, BankManifest)
+
+
+def _read(storage: Storage, shard: int, kind: type[M]) -> M:
     key = manifest_key(shard)
-    manifest = read(storage, key, Manifest)
+    manifest = read(storage, key, kind)
     if manifest.shard != shard:
         raise DamagedFile(f"{storage.path_for(key)}: damaged: it is of shard {manifest.shard}")
     return manifest

@@ -21,7 +21,7 @@ class StageFigures(Part):
 
 
 class ShardCounts(Part):
-    """Pairs: planned = accepted + the sum of rejected + failed."""
+    """Pairs, or subjects of a bank: planned = accepted + the sum of rejected + failed."""
 
     planned: Number = 0
     accepted: Number = 0

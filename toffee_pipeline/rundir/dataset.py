@@ -1,4 +1,4 @@
-"""A run's accepted pairs as a Hugging Face dataset."""
+"""What a run has accepted, as a Hugging Face dataset."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from toffee_pipeline.rundir.commit import data_files
 from toffee_pipeline.rundir.description import read_run
-from toffee_pipeline.schema import DATA
 from toffee_pipeline.storage import LocalStorage, Storage, open_storage
 
 if TYPE_CHECKING:
@@ -16,7 +15,8 @@ if TYPE_CHECKING:
 
 
 def load_pairs(uri: str, endpoint_url: str | None = None, cache_dir: str | None = None) -> Dataset:
-    """The pairs that are committed so far, with the columns of `schema.DATA`; no rows where none was accepted.
+    """The pairs that are committed so far, with the columns of `schema.DATA`; no rows where none was accepted. Of a
+    subject bank its subjects, with the columns of `schema.SUBJECTS`.
 
     Takes the package `datasets`. Files on S3 are fetched to a temporary folder first.
 
@@ -26,15 +26,15 @@ def load_pairs(uri: str, endpoint_url: str | None = None, cache_dir: str | None 
         cache_dir: where the rows are kept as Arrow files; by default where `datasets` keeps all of them.
 
     Raises:
-        NoRun, OtherVersion: there is no run of jobs/generate.py that this code could read.
+        NoRun, OtherVersion: there is no run of a job that makes a dataset that this code could read.
         OSError: the store failed.
     """
     from datasets import Dataset, Features, load_dataset
 
     storage = open_storage(uri, endpoint_url)
-    read_run(storage)  # of a mistyped place there would be no files either
+    data = read_run(storage).table.data  # of a mistyped place there would be no files either
     if not (files := data_files(storage)):
-        return Dataset.from_dict({name: [] for name in DATA.names}, features=Features.from_arrow_schema(DATA))
+        return Dataset.from_dict({name: [] for name in data.names}, features=Features.from_arrow_schema(data))
     with tempfile.TemporaryDirectory() as folder:
         if not isinstance(storage, LocalStorage):
             files = [_fetched(storage, file.removeprefix(f"{storage.uri}/"), Path(folder)) for file in files]

@@ -5,18 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib.metadata import version
-from typing import Generic, Self, TypeVar
+from typing import ClassVar, Generic, Self, TypeVar
 
 from pydantic import AwareDatetime
 
 from toffee_pipeline.config.base import differing_content
+from toffee_pipeline.config.dataset import DatasetConfig
 from toffee_pipeline.config.generate import RunConfig
+from toffee_pipeline.config.generate_subjects import SubjectBankConfig
 from toffee_pipeline.config.train import TrainingConfig
 from toffee_pipeline.errors import MissingKey, NoRun, OtherVersion, RunMismatch
-from toffee_pipeline.plan.plan import Plan
+from toffee_pipeline.plan.subjects import SubjectPlan
 from toffee_pipeline.rundir.layout import DATA_FOLDERS, RUN, SHARD_FILE
 from toffee_pipeline.rundir.run_file import Number, Part, RunFile, decode
-from toffee_pipeline.schema import SCHEMA_VERSION
+from toffee_pipeline.schema import PAIRS, SCHEMA_VERSION, SUBJECTS, Table
 from toffee_pipeline.storage import Storage
 
 
@@ -42,22 +44,25 @@ class RunHeader(RunFile):
         return []
 
 
-class GenerationRun(RunHeader):
-    """Of jobs/generate.py. roles: who plays each model role, in words."""
+class DatasetRun(RunHeader):
+    """Of the jobs that make a dataset. num_rows: pairs, or subjects of a bank; roles: who plays each model role, in
+    words."""
 
-    config: RunConfig
+    table: ClassVar[Table]
+
+    config: DatasetConfig
     plan_hash: str
-    num_pairs: Number
+    num_rows: Number
     num_shards: Number
     roles: dict[str, str]
 
     @classmethod
-    def of(cls, config: RunConfig, plan: Plan, roles: Mapping[str, str]) -> GenerationRun:
+    def of(cls, config: DatasetConfig, plan: SubjectPlan, roles: Mapping[str, str]) -> Self:
         return cls.now(
             config.job,
             config=config,
             plan_hash=plan.hash,
-            num_pairs=plan.num_pairs,
+            num_rows=plan.num_rows,
             num_shards=len(plan),
             roles=roles,
         )
@@ -65,8 +70,29 @@ class GenerationRun(RunHeader):
     def differences(self, known: Self) -> list[str]:
         different = differing_content(known.config, self.config)
         if not different and known.plan_hash != self.plan_hash:
-            return ["the plan's inputs (catalogue or image folder)"]
+            return ["the plan's inputs (catalogue, image folder or subject bank)"]
         return different
+
+
+class GenerationRun(DatasetRun):
+    """Of jobs/generate.py."""
+
+    table = PAIRS
+    config: RunConfig
+
+
+class SubjectBankRun(DatasetRun):
+    """Of jobs/generate_subjects.py."""
+
+    table = SUBJECTS
+    config: SubjectBankConfig
+
+
+DATASET_RUNS: dict[str, type[DatasetRun]] = {
+    RunConfig.job: GenerationRun,
+    SubjectBankConfig.job: SubjectBankRun,
+}
+"""What run.json says, by job."""
 
 
 class TrainingFiles(Part):
@@ -114,15 +140,15 @@ def claim(storage: Storage, run: R) -> R:
                 raise NoRun(f"{storage.uri}: shards without a {RUN}: choose another --output, or empty this one")
         if storage.put_if_absent(RUN, run.encode()):
             return run
-    known = _read(storage, type(run), run.job)
+    known = _read(storage, {run.job: type(run)})
     if different := run.differences(known):
         raise RunMismatch(f"{storage.uri} holds another run; it differs in: {', '.join(different)}")
     return known
 
 
-def read_run(storage: Storage) -> GenerationRun:
-    """run.json of a run of jobs/generate.py. Whoever reads, lists or deletes anything else in the directory calls this
-    first: only of a known version is it known what lies where.
+def read_run(storage: Storage) -> DatasetRun:
+    """run.json of a run of a job that makes a dataset. Whoever reads, lists or deletes anything else in the directory
+    calls this first: only of a known version is it known what lies where.
 
     Raises:
         NoRun: there is none, or it is of another job.
@@ -130,18 +156,24 @@ def read_run(storage: Storage) -> GenerationRun:
         DamagedFile: it cannot be understood.
         OSError: the store failed.
     """
-    return _read(storage, GenerationRun, RunConfig.job)
+    return _read(storage, DATASET_RUNS)
 
 
-def _read(storage: Storage, kind: type[R], job: str) -> R:
-    name = storage.path_for(RUN)
+def read_bank(storage: Storage) -> SubjectBankRun:
+    """run.json of a subject bank. Raises as `read_run`."""
+    return _read(storage, {SubjectBankConfig.job: SubjectBankRun})
+
+
+def _read(storage: Storage, kinds: Mapping[str, type[R]]) -> R:
+    """kinds: by job, those that are allowed."""
+    name, allowed = storage.path_for(RUN), " or ".join(f"jobs/{job}.py" for job in kinds)
     try:
         data = storage.get(RUN)
     except MissingKey as error:
-        raise NoRun(f"{name}: no such file; a run directory of jobs/{job}.py is expected") from error
+        raise NoRun(f"{name}: no such file; a run directory of {allowed} is expected") from error
     header = decode(RunHeader, data, name)
-    if header.job != job:
-        raise NoRun(f"{name}: of a run of jobs/{header.job}.py, not of jobs/{job}.py")
+    if header.job not in kinds:
+        raise NoRun(f"{name}: of a run of jobs/{header.job}.py, not of {allowed}")
     if header.schema_version != SCHEMA_VERSION:
         raise OtherVersion(f"{name}: schema version {header.schema_version}, this code reads {SCHEMA_VERSION}")
-    return decode(kind, data, name)
+    return decode(kinds[header.job], data, name)

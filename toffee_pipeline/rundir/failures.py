@@ -13,11 +13,12 @@ SHOWN = 3
 class FailureLimit:
     """Counts pairs as shards are committed; those of earlier starts of the run do not count.
 
-    max_failed_fraction: of 0..1; a rejected pair is no failure.
+    max_failed_fraction: of 0..1; a rejected pair is no failure. row: what is counted, in a word: pair, or subject of a
+        bank.
     """
 
-    def __init__(self, max_failed_fraction: float) -> None:
-        self._max = max_failed_fraction
+    def __init__(self, max_failed_fraction: float, row: str = "pair") -> None:
+        self._max, self._row = max_failed_fraction, row
         self._pairs = self._failed = 0
         self._errors = FrequentErrors()
 
@@ -30,6 +31,6 @@ class FailureLimit:
             return
         frequent = "; ".join(f"{number} x {error}" for error, number in self._errors.most(SHOWN).items())
         raise TooManyFailures(
-            f"stopped: {self._failed} of {self._pairs} pairs failed, max_failed_fraction={self._max:g} allows fewer; "
-            f"what is committed stays. Most frequent: {frequent}"
+            f"stopped: {self._failed} of {self._pairs} {self._row}s failed, "
+            f"max_failed_fraction={self._max:g} allows fewer; what is committed stays. Most frequent: {frequent}"
         )

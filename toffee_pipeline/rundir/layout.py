@@ -6,15 +6,16 @@ import re
 
 from toffee_pipeline.errors import StorageError
 
-LAYOUT_VERSION = 2
+LAYOUT_VERSION = 3
 """Of the names below and of the JSON files under them; every JSON file says it. Raise it whenever a name, or what a key
 of a JSON file means, changes: what other code wrote is then left alone. A new key with a default needs no new version.
-1: none of these files but manifests said a version."""
+1: none of these files but manifests said a version. 2: run.json counted pairs alone."""
 
 RUN = "run.json"
 SUMMARY = "summary.json"
 LEASE = "_lease.json"
 IMAGES = "inputs/images.jsonl.gz"
+BANK = "inputs/bank.jsonl.gz"
 REPORT = "report/index.html"
 DATA_FOLDERS = ("data", "rejected", "ledger")
 SHARD_FILE = re.compile(r"(data|rejected|ledger)/shard-(\d{6,})-[0-9a-f]+\.parquet")

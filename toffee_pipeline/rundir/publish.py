@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 from toffee_pipeline.metrics import MetricSink
 from toffee_pipeline.rundir.counts import ShardCounts
-from toffee_pipeline.rundir.description import GenerationRun
+from toffee_pipeline.rundir.description import DatasetRun
 from toffee_pipeline.rundir.status import WINDOW, Commit, pace
 from toffee_pipeline.rundir.totals import Totals
 
@@ -20,7 +20,7 @@ class RunMetrics:
         price_per_gpu_hour: 0: no money is published.
     """
 
-    def __init__(self, record: MetricSink, run: GenerationRun, price_per_gpu_hour: float) -> None:
+    def __init__(self, record: MetricSink, run: DatasetRun, price_per_gpu_hour: float) -> None:
         self._record, self._run, self._price = record, run, price_per_gpu_hour
         self._since = datetime.now(UTC)
         self._commits: deque[Commit] = deque(maxlen=WINDOW)
@@ -39,7 +39,7 @@ class RunMetrics:
         for outcome, reason, number in _outcomes(totals.accepted, totals.rejected, totals.failed):
             self._record("toffee_run_pairs", number, outcome=outcome, reason=reason)
         gauges = {
-            "planned_pairs": self._run.num_pairs,
+            "planned_pairs": self._run.num_rows,
             "planned_shards": self._run.num_shards,
             "committed_shards": totals.shards,
             "gpu_seconds": totals.gpu_seconds,
@@ -52,7 +52,7 @@ class RunMetrics:
             gauges["cost_per_accepted"] = gauges["cost"] / totals.accepted
         now = datetime.now(UTC)
         if pairs_per_s := pace(self._commits, self._since, now):
-            left = self._run.num_pairs - totals.planned
+            left = self._run.num_rows - totals.planned
             gauges["expected_end_seconds"] = now.timestamp() + left / pairs_per_s
         for name, value in gauges.items():
             self._record(f"toffee_run_{name}", value)

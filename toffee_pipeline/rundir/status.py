@@ -32,6 +32,8 @@ Commit = tuple[datetime, int]
 class Status:
     """Where a run stands.
 
+    job: jobs/JOB.py makes it.
+    row: what the run makes, in a word: pair, or subject of a bank. All that counts pairs below counts these.
     state: finished; running; stopped (shards are missing and nobody works on them); unfinished (all shards are
         committed, the report and summary.json are not written); without lease, running looks like stopped.
     holder: the driver that works here, in words.
@@ -45,6 +47,8 @@ class Status:
     """
 
     uri: str
+    job: str
+    row: str
     state: str
     holder: str | None
     planned: int
@@ -122,7 +126,7 @@ class Follower:
         (heapq.heappush if len(self._commits) < WINDOW else heapq.heappushpop)(self._commits, commit)
 
     def _status(self, holder: str | None, finished: bool, since: datetime | None, now: datetime) -> Status:
-        planned, totals = self._run.num_pairs, self._totals
+        planned, totals = self._run.num_rows, self._totals
         complete = totals.shards == self._run.num_shards
         state = (
             "finished" if finished and complete else "running" if holder else "unfinished" if complete else "stopped"
@@ -134,6 +138,8 @@ class Follower:
         cost = gpu_hours * self._price if self._price else None
         return Status(
             uri=self._storage.uri,
+            job=self._run.job,
+            row=self._run.table.row,
             state=state,
             holder=holder,
             planned=planned,

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from collections import Counter
 
-from toffee_pipeline.config.stages import MODEL_STAGES
 from toffee_pipeline.rundir.commit import read_manifests
 from toffee_pipeline.rundir.counts import RunCounts, ShardCounts, StageFigures
 from toffee_pipeline.rundir.frequent_errors import FrequentErrors
@@ -23,7 +22,7 @@ class Totals:
         self.num_bytes = 0
         self.rejected: Counter[str] = Counter()
         self.unreadable: dict[str, str] = {}
-        self.stages = dict.fromkeys(MODEL_STAGES, StageFigures())
+        self.stages: dict[str, StageFigures] = {}
         self._errors = FrequentErrors()
         self._by_kind: dict[str, Counter[str]] = {}
         self._by_category: dict[str, Counter[str]] = {}

@@ -8,10 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from toffee_pipeline.errors import DamagedFile, MissingKey, NoRun
-from toffee_pipeline.plan.plan import Plan
+from toffee_pipeline.plan.subjects import SubjectPlan
 from toffee_pipeline.rundir.commit import committed_shards, delete_orphans, shard_files, shard_of
 from toffee_pipeline.rundir.counts import Summary
-from toffee_pipeline.rundir.description import GenerationRun, read_run
+from toffee_pipeline.rundir.description import DatasetRun, read_run
 from toffee_pipeline.rundir.inputs import stored_plan
 from toffee_pipeline.rundir.layout import RUN, SUMMARY, manifest_key
 from toffee_pipeline.rundir.lease import Lease, current_holder
@@ -24,6 +24,8 @@ from toffee_pipeline.storage import Storage
 class Report:
     """What was checked, what is wrong, and what a repair did."""
 
+    job: str
+    """Whose run it is: jobs/JOB.py."""
     tally: Tally = field(default_factory=Tally)
     problems: list[Problem] = field(default_factory=list)
     holder: str | None = None
@@ -60,16 +62,16 @@ def verify(storage: Storage) -> Report:
     return _verify(storage, run, current_holder(storage))
 
 
-def _verify(storage: Storage, run: GenerationRun, holder: str | None) -> Report:
+def _verify(storage: Storage, run: DatasetRun, holder: str | None) -> Report:
     plan = _plan_of(storage, run)
-    report = Report(holder=holder)
+    report = Report(run.job, holder=holder)
     files = shard_files(storage)  # before the manifests: what a run commits in between is then no orphan
     committed = committed_shards(storage)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        check = ShardCheck(storage, run.config, pool, report.tally)
+        check = ShardCheck(storage, run, pool, report.tally)
         for shard in range(len(plan)):
             if shard in committed:
-                report.problems += check(shard, *plan.shard(shard))
+                report.problems += check(shard, plan.rows(shard))
             else:
                 report.problems.append(Problem("missing", manifest_key(shard), "not there, not committed", shard))
     for shard in sorted(committed - set(range(len(plan)))):
@@ -105,9 +107,9 @@ def repair(storage: Storage, say: Callable[[str], None] = print) -> Report:
     return report
 
 
-def _plan_of(storage: Storage, run: GenerationRun) -> Plan:
+def _plan_of(storage: Storage, run: DatasetRun) -> SubjectPlan:
     plan = stored_plan(storage, run.config)
-    if (run.plan_hash, run.num_pairs, run.num_shards) != (plan.hash, plan.num_pairs, len(plan)):
+    if (run.plan_hash, run.num_rows, run.num_shards) != (plan.hash, plan.num_rows, len(plan)):
         raise NoRun(
             f"{storage.path_for(RUN)}: plan {run.plan_hash}, but its config makes plan {plan.hash} here; check the run "
             "with the version and the catalogue that it was made with"

@@ -12,18 +12,18 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from toffee_pipeline.config.generate import RunConfig
 from toffee_pipeline.errors import DamagedFile, ImageError, MissingKey
 from toffee_pipeline.filters import REASONS
 from toffee_pipeline.images import decode, decode_depth, decode_mask
-from toffee_pipeline.rundir.commit import DataFile, read_manifest
+from toffee_pipeline.rundir.commit import BankedSubject, BankManifest, DataFile, read_bank_manifest, read_manifest
 from toffee_pipeline.rundir.counts import ShardCounts
+from toffee_pipeline.rundir.description import DatasetRun
 from toffee_pipeline.rundir.layout import manifest_key
-from toffee_pipeline.schema import DATA, IMAGE_COLUMNS, LEDGER, Pair, Subject, planned_row
+from toffee_pipeline.schema import SUBJECTS
 from toffee_pipeline.storage import Storage
 
 Rows = dict[str, dict[str, Any]]
-"""Rows by pair_id."""
+"""Rows by id."""
 STATUS = {"data": "accepted", "rejected": "rejected"}
 DECODE = {"mask": decode_mask, "depth": decode_depth}
 UNREADABLE = (pa.ArrowException, OSError, UnicodeDecodeError)
@@ -67,20 +67,19 @@ class _Damaged(Exception):
 class ShardCheck:
     """Checks shard after shard. Holds one file in memory; `pool` decodes its images."""
 
-    def __init__(self, storage: Storage, config: RunConfig, pool: ThreadPoolExecutor, tally: Tally) -> None:
-        self.storage, self.config, self.pool, self.tally = storage, config, pool, tally
+    def __init__(self, storage: Storage, run: DatasetRun, pool: ThreadPoolExecutor, tally: Tally) -> None:
+        self.storage, self.config, self.table, self.pool, self.tally = storage, run.config, run.table, pool, tally
 
-    def __call__(self, shard: int, subjects: list[Subject], pairs: list[Pair]) -> list[Problem]:
-        """The problems of committed shard `shard`, whose plan is `subjects` and `pairs`."""
-        subject_of = {subject.subject_id: subject for subject in subjects}
-        planned = {pair.pair_id: planned_row(pair, subject_of[pair.subject_id]) for pair in pairs}
+    def __call__(self, shard: int, rows: list[dict[str, Any]]) -> list[Problem]:
+        """The problems of committed shard `shard`, whose rows are planned so."""
+        planned = {row[self.table.id]: row for row in rows}
         return [Problem(kind, key, message, shard) for kind, key, message in self._check(shard, planned)]
 
     def _check(self, shard: int, planned: Rows) -> Iterator[tuple[str, str, str]]:
         manifest_at = manifest_key(shard)
         self.tally.checked["manifest"] += 1
         try:
-            manifest = read_manifest(self.storage, shard)
+            manifest = (read_bank_manifest if self.table is SUBJECTS else read_manifest)(self.storage, shard)
         except (DamagedFile, MissingKey) as error:
             yield "manifest", manifest_at, str(error).removeprefix(f"{self.storage.path_for(manifest_at)}: ")
             return
@@ -95,13 +94,16 @@ class ShardCheck:
             wanted = self._wanted(ledger, folder)
             if folder not in entries:
                 if wanted:
-                    yield "rows", key, f"the ledger has {len(wanted)} {STATUS[folder]} pairs, but {folder} has no file"
+                    lacks = f"{len(wanted)} {STATUS[folder]} {self.table.row}s"
+                    yield "rows", key, f"the ledger has {lacks}, but {folder} has no file"
                 continue
             try:
-                file = self._open(entries[folder], LEDGER if folder == "ledger" else DATA)
+                file = self._open(entries[folder], self.table.ledger if folder == "ledger" else self.table.data)
                 if folder == "ledger":
                     rows = [row for group in _groups(file) for row in group]
-                    ledger = {row["pair_id"]: row for row in rows}
+                    ledger = {row[self.table.id]: row for row in rows}
+                    if isinstance(manifest, BankManifest) and not _names_accepted(manifest, ledger):
+                        yield "manifest", manifest_at, "the subjects that it names are not the ledger's accepted ones"
                     yield from _lines("rows", key, self._ledger_problems(rows, planned, manifest.counts))
                 elif ledger is not None:
                     wrong, broken = self._data_problems(file, wanted, folder)
@@ -140,16 +142,16 @@ class ShardCheck:
     def _ledger_problems(self, rows: list[dict[str, Any]], planned: Rows, counts: ShardCounts) -> Iterator[str]:
         """The ledger against the plan and the manifest's counts."""
         self.tally.checked["rows"] += len(rows)
-        yield from _id_problems(Counter(row["pair_id"] for row in rows), planned)
+        yield from self._id_problems(Counter(row[self.table.id] for row in rows), planned)
         found = Counter({"planned": len(rows)})
         for row in rows:
             status, reason = row["status"], row["reason"]
-            if different := _different(row, planned.get(row["pair_id"], {})):
-                yield f"{row['pair_id']}: not as planned: {', '.join(different)}"
+            if different := _different(row, planned.get(row[self.table.id], {})):
+                yield f"{row[self.table.id]}: not as planned: {', '.join(different)}"
             explained = status == "failed" or reason == "unreadable"
             sound = (reason in REASONS) == (status == "rejected") and (row["error"] is not None) == explained
             if status not in ("accepted", "rejected", "failed") or not sound:
-                yield f"{row['pair_id']}: status {status!r} with reason {reason!r} and error {row['error']!r}"
+                yield f"{row[self.table.id]}: status {status!r} with reason {reason!r} and error {row['error']!r}"
             found[f"rejected: {reason}" if status == "rejected" else status] += 1
         self.tally.outcomes.update(found)
         if (said := outcomes(counts)) != found:
@@ -162,29 +164,38 @@ class ShardCheck:
         broken: list[str] = []
         for rows in _groups(file):
             for row in rows:
-                ids[row["pair_id"]] += 1
-                expected = wanted.get(row["pair_id"], {})
+                ids[row[self.table.id]] += 1
+                expected = wanted.get(row[self.table.id], {})
                 shared = {name: value for name, value in expected.items() if name not in ("error", "stage_s")}
                 if different := _different(row, shared):
-                    wrong.append(f"{row['pair_id']}: not as in the ledger: {', '.join(different)}")
+                    wrong.append(f"{row[self.table.id]}: not as in the ledger: {', '.join(different)}")
             for found in self.pool.map(lambda row: self._image_problems(row, folder), rows):
                 broken += found
-            self.tally.checked["image"] += sum(row[name] is not None for row in rows for name in IMAGE_COLUMNS)
-        return [*_id_problems(ids, wanted), *wrong], broken
+            self.tally.checked["image"] += sum(row[name] is not None for row in rows for name in self.table.images)
+        return [*self._id_problems(ids, wanted), *wrong], broken
+
+    def _id_problems(self, ids: Counter[str], wanted: Rows) -> Iterator[str]:
+        for what, found in (
+            ("missing", [key for key in wanted if key not in ids]),
+            ("more than once", [key for key, number in ids.items() if number > 1]),
+            ("not expected here", [key for key in ids if key not in wanted]),
+        ):
+            if found:
+                yield f"{self.table.row}s {what}: {_few(sorted(found))}"
 
     def _image_problems(self, row: dict[str, Any], folder: str) -> list[str]:
-        needed = {"input_image", "target_image"} | ({"mask"} if row["kind"] == "edit" else set())
-        size_px, problems = self.config.size_px, []
-        for name in IMAGE_COLUMNS:
+        needed = self.table.needed.get(row.get("kind", ""), frozenset())
+        size_px, name_of_row, problems = self.config.size_px, row[self.table.id], []
+        for name in self.table.images:
             data = (row[name] or {}).get("bytes")
             if data is None:
                 if folder == "data" and name in needed:
-                    problems.append(f"{row['pair_id']} {name}: there is none")
+                    problems.append(f"{name_of_row} {name}: there is none")
                 continue
             try:
-                shape = DECODE.get(name, decode)(data, f"{row['pair_id']} {name}").shape
+                shape = DECODE.get(name, decode)(data, f"{name_of_row} {name}").shape
                 if shape[:2] != (size_px, size_px):
-                    problems.append(f"{row['pair_id']} {name}: {shape[1]} x {shape[0]} px, the config says {size_px}")
+                    problems.append(f"{name_of_row} {name}: {shape[1]} x {shape[0]} px, the config says {size_px}")
             except ImageError as error:
                 problems.append(str(error))
         return problems
@@ -199,14 +210,11 @@ def _groups(file: pq.ParquetFile) -> Iterator[list[dict[str, Any]]]:
         yield rows
 
 
-def _id_problems(ids: Counter[str], wanted: Rows) -> Iterator[str]:
-    for what, found in (
-        ("missing", [key for key in wanted if key not in ids]),
-        ("more than once", [key for key, number in ids.items() if number > 1]),
-        ("not expected here", [key for key in ids if key not in wanted]),
-    ):
-        if found:
-            yield f"pairs {what}: {_few(sorted(found))}"
+def _names_accepted(manifest: BankManifest, ledger: Rows) -> bool:
+    """Whether a bank's manifest names the accepted subjects, as they are planned and in their order."""
+    accepted = [row for row in ledger.values() if row["status"] == "accepted"]
+    named = [subject.model_dump() for subject in manifest.subjects]
+    return named == [{name: row[name] for name in BankedSubject.model_fields} for row in accepted]
 
 
 def _different(row: dict[str, Any], expected: dict[str, Any]) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from toffee_pipeline.errors import StorageError
 
@@ -62,6 +63,10 @@ class Storage(ABC):
     @abstractmethod
     def get(self, key: str) -> bytes:
         """The bytes under `key`. Raises `MissingKey`."""
+
+    @abstractmethod
+    def open(self, key: str) -> BinaryIO:
+        """The file under `key`, to be read in parts: only these are fetched. Raises `MissingKey`."""
 
     @abstractmethod
     def put_file(self, key: str, path: Path) -> None:

@@ -63,13 +63,13 @@ class LocalStorage(Storage):
         return True
 
     def get(self, key: str) -> bytes:
-        with self._open(key) as file:
+        with self.open(key) as file:
             return file.read()
 
-    def _open(self, key: str) -> BinaryIO:
+    def open(self, key: str) -> BinaryIO:
         path = self._path(key)
         try:
-            return open(path, "rb")
+            return path.open("rb")
         except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
             raise MissingKey(f"{path}: no such key") from error
 
@@ -80,7 +80,7 @@ class LocalStorage(Storage):
         _sync_directory(target.parent)
 
     def get_file(self, key: str, path: Path) -> None:
-        with self._open(key) as source, _temporary_file(path.parent, source) as temporary:
+        with self.open(key) as source, _temporary_file(path.parent, source) as temporary:
             os.replace(temporary, path)
 
     def exists(self, key: str) -> bool:

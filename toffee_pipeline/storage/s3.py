@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 import boto3
 from boto3.exceptions import Boto3Error
@@ -155,10 +155,25 @@ class S3Storage(Storage):
         with _one_line(self.path_for(key)):
             return self._read(key)[0]
 
-    def _read(self, key: str) -> tuple[bytes, str]:
-        """The bytes under `key` and their ETag."""
+    def open(self, key: str) -> BinaryIO:
+        with _one_line(self.path_for(key)):
+            try:
+                size_bytes = self._client().head_object(**self._object(key))["ContentLength"]
+            except ClientError as error:
+                if _status(error) == 404:  # as in `get_file`
+                    self._client().get_object(**self._object(key))
+                raise
+        return cast(BinaryIO, _Ranges(self, key, size_bytes))
+
+    def get_range(self, key: str, start: int, size_bytes: int) -> bytes:
+        """`size_bytes` (at least 1) of what lies under `key`, from byte `start` on."""
+        with _one_line(self.path_for(key)):
+            return self._read(key, Range=f"bytes={start}-{start + size_bytes - 1}")[0]
+
+    def _read(self, key: str, **part: str) -> tuple[bytes, str]:
+        """The bytes under `key`, or a part of them, and their ETag."""
         for attempt in Retrying(retry=CUT_SHORT, stop=stop_after_attempt(ATTEMPTS), reraise=True):
-            response = self._client().get_object(**self._object(key))
+            response = self._client().get_object(**self._object(key), **part)
             with attempt:
                 return response["Body"].read(), response["ETag"]
         raise AssertionError("unreachable")
@@ -197,6 +212,34 @@ class S3Storage(Storage):
             for page in pages:
                 for entry in page.get("Contents", []):
                     yield entry["Key"].removeprefix(self._prefix), entry["Size"]
+
+
+class _Ranges(io.RawIOBase):
+    """An object of S3 as a file that is read in parts: each read is a request."""
+
+    def __init__(self, storage: S3Storage, key: str, size_bytes: int) -> None:
+        self._storage, self._key, self._size_bytes, self._position = storage, key, size_bytes, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._position
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        start = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._size_bytes}[whence]
+        self._position = start + offset
+        return self._position
+
+    def read(self, size: int = -1) -> bytes:
+        left = max(self._size_bytes - self._position, 0)
+        size = left if size < 0 else min(size, left)
+        data = self._storage.get_range(self._key, self._position, size) if size else b""
+        self._position += len(data)
+        return data
 
 
 def _code(error: ClientError) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from toffee_pipeline.config.train import ToffeeNetTraining
+from toffee_pipeline.errors import DataError
 from toffee_pipeline.train.data.examples import Example
 from toffee_pipeline.train.data.records import LazyArray, Record
 
@@ -31,7 +32,9 @@ def view_generator_examples(record: Record, rng: np.random.Generator) -> Iterato
 
 
 def toffeenet_examples(config: ToffeeNetTraining, record: Record, rng: np.random.Generator) -> Iterator[Example]:
-    """One of each pair of the kinds that `config.pairs` takes."""
+    """One of each pair of the kinds that `config.pairs` takes. Raises DataError for what is no pair."""
+    if not record.kind:
+        raise DataError(f"data.sources: {record.key} is a subject of a bank; ToffeeNet learns from pairs")
     rebuilt = rng.random() < config.reconstruction_probability  # drawn for all: the variants agree
     if config.pairs not in ("all", record.kind):
         return

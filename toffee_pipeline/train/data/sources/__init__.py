@@ -8,13 +8,13 @@ from typing import Any
 from toffee_pipeline.config.train import MVImgNetSource, RunSource, SourceConfig, WebDatasetSource, WorldSource
 from toffee_pipeline.train.data.records import Source
 from toffee_pipeline.train.data.sources.mvimgnet import MVImgNet
-from toffee_pipeline.train.data.sources.run_pairs import RunPairs
+from toffee_pipeline.train.data.sources.run import Run
 from toffee_pipeline.train.data.sources.webdataset import WebDataset
 from toffee_pipeline.train.data.sources.world import World
 
 SOURCES: dict[type[SourceConfig], Callable[[Any], Source]] = {
     WebDatasetSource: WebDataset,
-    RunSource: RunPairs,
+    RunSource: Run,
     MVImgNetSource: MVImgNet,
     WorldSource: World,
 }

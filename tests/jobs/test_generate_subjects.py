@@ -1,0 +1,220 @@
+"""A subject bank, and pairs of its subjects: what each costs, what a change or a damage of the bank does."""
+
+import pyarrow.parquet as pq
+import pytest
+from click.testing import CliRunner
+
+from actors.read import Read
+from jobs import generate, generate_subjects, status, train_refiner, verify
+from tests.conftest import QUICK
+from tests.helpers.banks import bank_config, make_bank
+from tests.helpers.stub_stages import STUB_STAGES
+from tests.helpers.training_job import train
+from toffee_pipeline.config.load import load_config
+from toffee_pipeline.errors import RunMismatch
+from toffee_pipeline.images import decode
+from toffee_pipeline.plan.plan import Plan, make_plan
+from toffee_pipeline.rundir.bank import open_bank
+from toffee_pipeline.rundir.commit import data_files, read_bank_manifest
+from toffee_pipeline.rundir.dataset import load_pairs
+from toffee_pipeline.schema import SUBJECTS
+from toffee_pipeline.storage import open_storage
+
+
+def pairs_config(bank, *overrides):
+    sets = (
+        "placement=inline",
+        "subjects.source=bank",
+        f"subjects.path={bank}",
+        "pairs.count=12",
+        "pairs.per_subject=1",
+    )
+    return load_config("nano", (*sets, "subjects_per_shard=2", "stages.refine.region=everywhere", *overrides))
+
+
+def rows_of(uri, folder="data", endpoint_url=None):
+    """Rows of all committed files of a run, in the order of its shards."""
+    storage = open_storage(str(uri), endpoint_url)
+    read = [pq.read_table(file).to_pylist() for file in data_files(storage, folder)]
+    return [row for rows in read for row in rows]
+
+
+def call(command, *arguments):
+    return CliRunner().invoke(command.main, [str(argument) for argument in arguments], catch_exceptions=False)
+
+
+@pytest.fixture
+def bank(tmp_path):
+    make_bank(str(tmp_path / "bank"))
+    return tmp_path / "bank"
+
+
+def files_of(bank):
+    return sorted((bank / "data").iterdir())
+
+
+def test_a_bank_has_a_row_per_accepted_subject_and_a_ledger_of_all(bank):
+    ledger, rows = rows_of(bank, "ledger"), rows_of(bank)
+    assert [row["subject_id"] for row in ledger] == [f"s{number:08d}" for number in range(9)]
+    assert [row["status"] for row in ledger] == ["rejected", "accepted", "accepted"] * 3
+    assert {row["reason"] for row in ledger if row["status"] == "rejected"} == {"low_subject_clip"}
+    assert [row["subject_id"] for row in rows] == [row["subject_id"] for row in ledger if row["status"] == "accepted"]
+    for row in rows:
+        assert decode(row["image"]["bytes"]).shape == (64, 64, 3) and row["clip_score"] == pytest.approx(0.9)
+    assert pq.read_schema(files_of(bank)[0]).equals(SUBJECTS.data)
+    for shard in range(3):
+        manifest, ids = read_bank_manifest(open_storage(str(bank)), shard), rows[2 * shard : 2 * shard + 2]
+        assert [subject.subject_id for subject in manifest.subjects] == [row["subject_id"] for row in ids]
+    dataset = load_pairs(str(bank), cache_dir=str(bank / "cache"))
+    assert dataset[0]["image"].size == (64, 64) and dataset[0]["prompt"] == rows[0]["prompt"]
+
+
+def test_a_bank_is_planned_as_the_subjects_of_a_run_of_pairs_with_its_seed(bank):
+    plan = make_plan(bank_config())
+    planned = [subject for index in range(3) for subject in plan.shard(index)[0]]
+    synthesis = load_config(
+        "nano", ("placement=inline", "pairs.count=9", "pairs.per_subject=1", "subjects_per_shard=9")
+    )
+    assert planned == Plan(synthesis).shard(0)[0]
+    assert [(row["prompt"], row["seed"]) for row in rows_of(bank, "ledger")] == [(s.prompt, s.seed) for s in planned]
+
+
+def test_status_verify_and_report_know_a_bank(bank):
+    shown = call(status, bank)
+    assert "3 of 3 shards committed" in shown.output and "subjects" in shown.output and "draft" not in shown.output
+    checked = call(verify, bank)
+    assert checked.exit_code == 0, checked.output
+    page = (bank / "report/index.html").read_text()
+    assert "Toffee subject bank" in page and page.count("<figcaption>depth</figcaption>") == 6 + 3
+    assert "the image does not show its subject&#39;s prompt: CLIP below 0." in page
+
+
+def test_a_damaged_bank_is_found_taken_back_and_made_again_the_same(bank, tmp_path):
+    before = open_bank(pairs_config(bank)).digest
+    files_of(bank)[1].write_bytes(b"damaged")
+    assert call(verify, bank, "--repair").exit_code == 1
+    make_bank(str(bank))
+    assert call(verify, bank).exit_code == 0
+    assert open_bank(pairs_config(bank)).digest == before  # so that runs of pairs go on
+
+
+def test_pairs_take_the_accepted_subjects_in_their_order_and_start_again_after_the_last(bank):
+    plan = Plan(pairs_config(bank), open_bank(pairs_config(bank)))
+    subjects = [subject for index in range(len(plan)) for subject in plan.shard(index)[0]]
+    banked = rows_of(bank)
+    assert [subject.path for subject in subjects] == [row["subject_id"] for row in banked] * 2
+    assert [subject.prompt for subject in subjects[:6]] == [row["prompt"] for row in banked]
+    assert [subject.subject_id for subject in subjects] == [f"s{number:08d}" for number in range(12)]
+
+
+def test_a_run_reads_the_images_of_its_subjects_and_needs_no_bank_to_be_planned_again(bank, tmp_path):
+    config, output = pairs_config(bank), str(tmp_path / "pairs")
+    generate.generate(config, output, stages=STUB_STAGES)
+    banked = {row["subject_id"]: row for row in rows_of(bank)}
+    shard = Read(config, output)(4)
+    for state in shard.subjects.values():
+        row = banked[state.subject.path]
+        found = (state.image, state.mask, state.depth)
+        assert found == tuple(row[name]["bytes"] for name in ("image", "mask", "depth"))
+    assert call(verify, output).exit_code == 0
+    assert call(status, output).exit_code == 0
+
+
+def damage(bank, how):
+    file = files_of(bank)[1]
+    if how == "missing":
+        file.unlink()
+    elif how == "cut":
+        file.write_bytes(file.read_bytes()[:2000])
+    else:  # inside of the first row's image
+        data = bytearray(file.read_bytes())
+        data[1000:1100] = bytes(100)
+        file.write_bytes(data)
+
+
+@pytest.mark.parametrize(("how", "failed"), [("missing", {2, 3, 8, 9}), ("cut", {2, 3, 8, 9}), ("image", {2, 8})])
+def test_a_damaged_bank_file_fails_its_own_pairs_and_nothing_else(bank, tmp_path, how, failed):
+    name = files_of(bank)[1].name
+    damage(bank, how)
+    output = str(tmp_path / "pairs")
+    generate.generate(pairs_config(bank, "max_failed_fraction=1"), output, stages=STUB_STAGES)
+    ledger = rows_of(output, "ledger")
+    errors = {int(row["pair_id"][1:]): row["error"] for row in ledger if row["status"] == "failed"}
+    assert errors.keys() == failed
+    assert all(error.startswith("read: ") and name in error or how == "image" for error in errors.values())
+    assert call(verify, output).exit_code == 0
+
+
+def test_a_run_goes_on_with_the_same_bank_only(bank, tmp_path):
+    output = str(tmp_path / "pairs")
+    generate.generate(pairs_config(bank), output, stages=STUB_STAGES)
+    (tmp_path / "pairs/_manifests/shard-000001.json").unlink()
+    kept = (bank / "_manifests/shard-000001.json").read_bytes()
+    (bank / "_manifests/shard-000001.json").unlink()
+    with pytest.raises(RunMismatch, match=rf"a run of other images: {bank}: shard 1 is gone$"):
+        generate.generate(pairs_config(bank), output, stages=STUB_STAGES)
+    (bank / "_manifests/shard-000001.json").write_bytes(kept.replace(b'"sha256": "', b'"sha256": "0', 1))
+    with pytest.raises(RunMismatch, match="shard 1 has changed$"):
+        generate.generate(pairs_config(bank), output, stages=STUB_STAGES)
+    with pytest.raises(RunMismatch, match="shard 1 has changed$"):  # also in the middle of a run
+        Read(pairs_config(bank), output)(1)
+    (bank / "_manifests/shard-000001.json").write_bytes(kept)
+    assert generate.generate(pairs_config(bank), output, stages=STUB_STAGES).planned == 12
+
+
+def test_what_is_no_bank_that_can_be_used_is_one_line(bank, tmp_path):
+    command = ["--output", tmp_path / "pairs", "--set", "subjects.source=bank", "--set"]
+
+    def refused(path, *more):
+        result = call(generate, *command, f"subjects.path={path}", *more)
+        assert result.exit_code == 2 and not (tmp_path / "pairs").exists()
+        return result.output.splitlines()[-1]
+
+    assert refused(tmp_path / "none").startswith(
+        f"error: {tmp_path}/none/run.json: no such file; a run directory of jobs"
+    )
+    assert refused(bank, "--set", "size_px=128").endswith(f"the images of {bank} have size_px=64, not 128")
+    make_bank(str(tmp_path / "empty"), "stages.judge.min_clip=0.95")
+    line = f"error: subjects.path: {tmp_path}/empty: no committed shard of this bank has an accepted subject"
+    assert refused(tmp_path / "empty") == line
+    generate.generate(pairs_config(bank), str(tmp_path / "other"), stages=STUB_STAGES)
+    assert "of a run of jobs/generate.py, not of jobs/generate_subjects.py" in refused(tmp_path / "other")
+    run = bank / "run.json"
+    run.write_text(run.read_text().replace('"version": 3', '"version": 99'))
+    assert refused(bank).endswith("run.json: layout version 99, this code reads 3")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("where", ["local", "s3"])
+def test_from_a_bank_to_a_refiner_trained_on_it_to_pairs_with_that_refiner(where, tmp_path, s3):
+    uri, endpoint = (str(tmp_path / "bank"), None) if where == "local" else s3
+    at = f", endpoint_url: '{endpoint}'" if endpoint else ""
+    quick = [word for item in QUICK for word in ("--set", item)]
+    steps = ("--set", "stages.synthesize.sampling.num_inference_steps=4", "--set", "placement=inline")
+    sets = ("--set", "count=4", "--set", "subjects_per_shard=2", "--set", "subjects.source=renderer")
+    stored = ("--set", f"output.endpoint_url={endpoint}") if endpoint else ()
+    made = call(generate_subjects, "--output", uri, *steps, *sets, *stored)
+    assert made.exit_code == 0, made.output
+    assert "refiner:" not in made.output and "depth: nano weights" in made.output
+
+    source = f"data.sources=[{{format: run, path: '{uri}'{at}}}]"
+    trained = train(
+        train_refiner, tmp_path / "refiner", source, "train.max_steps=20", "train.checkpoint_every_steps=20"
+    )
+    assert trained.exit_code == 0, trained.output
+
+    bank = [
+        "subjects.source=bank",
+        f"subjects.path={uri}",
+        *([f"subjects.endpoint_url={endpoint}"] if endpoint else []),
+    ]
+    refiner = f"models.refiner={{weights: pretrained, path: '{tmp_path / 'refiner/model'}'}}"
+    sets = ("placement=inline", "pairs.count=4", "pairs.per_subject=1", "subjects_per_shard=2", *bank, refiner)
+    output = tmp_path / "pairs"
+    pairs = call(generate, "--output", output, *quick, *(word for item in sets for word in ("--set", item)))
+    assert pairs.exit_code == 0, pairs.output
+    assert "subject: subject bank" in pairs.output and "refiner: pretrained model" in pairs.output
+    assert call(verify, output).exit_code == 0
+    ledger = rows_of(output, "ledger")
+    assert len(ledger) == 4 and {row["status"] for row in ledger} <= {"accepted", "rejected"}
+    assert all(row["stage_s"]["synthesize"] == row["stage_s"]["depth"] == 0 for row in ledger)

@@ -1,0 +1,147 @@
+"""What the configs of the jobs that make a dataset share: of pairs (`generate.py`) and of subjects
+(`generate_subjects.py`)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from toffee_pipeline.config.base import (
+    NOT_CONTENT,
+    AbsoluteUri,
+    Amount,
+    Fraction,
+    Model,
+    ModelSpec,
+    Positive,
+    Seconds,
+    Seed,
+    SegmenterSpec,
+    Weight,
+    make_absolute,
+)
+from toffee_pipeline.config.clip import ClipSpec
+from toffee_pipeline.config.stages import StageConfig, SubjectStagesConfig
+
+PACKAGED_CATALOGS = ("nano", "toffee")
+READ_FROM = {"folder": "the folder of images", "bank": "the run directory of jobs/generate_subjects.py"}
+"""What lies under the path of the sources that have one."""
+
+
+class SubjectsConfig(Model):
+    """Where subject images come from."""
+
+    source: Literal["synthesis", "folder", "renderer", "bank"] = "synthesis"
+    """synthesis: the text-to-image model; folder: your own images; renderer: the nano profile's small world; bank: what
+    jobs/generate_subjects.py made."""
+    path: AbsoluteUri | None = None
+    """folder: a directory with one folder of images per subject, or images directly in it; bank: its run directory, a
+    local path or s3://bucket/prefix."""
+    endpoint_url: Annotated[str | None, NOT_CONTENT] = None
+    """Of a bank: S3-compatible storage other than AWS."""
+    catalog: str = "toffee"
+    """Classes and prompts: a catalogue of the package (`toffee`, `nano`) or the path of a YAML file."""
+
+    @field_validator("catalog")
+    @classmethod
+    def _absolute(cls, catalog: str) -> str:
+        return catalog if catalog in PACKAGED_CATALOGS else str(make_absolute(Path(catalog)))
+
+    @model_validator(mode="after")
+    def _path_belongs_to_its_source(self) -> Self:
+        if self.source in READ_FROM and self.path is None:
+            raise ValueError(f"subjects.source={self.source} needs subjects.path, {READ_FROM[self.source]}")
+        if self.source not in READ_FROM and self.path is not None:
+            raise ValueError(
+                f"subjects.path is read with subjects.source={' or '.join(READ_FROM)} alone, not with {self.source}"
+            )
+        return self
+
+
+class SubjectModelsConfig(Model):
+    """The weights behind the roles that make and check a subject."""
+
+    sdxl: ModelSpec
+    depth: ModelSpec
+    detector: ModelSpec
+    segmenter: SegmenterSpec
+    clip: ClipSpec
+
+
+class FusedConfig(Model):
+    """Resources of one actor that holds all model stages."""
+
+    num_actors: Positive | None = None
+    """None: as many as the cluster's GPUs, or CPU cores where `num_gpus` is 0, have room for."""
+    num_cpus: Amount = 1.0
+    num_gpus: Amount = 1.0
+    gpu_memory_gib: Amount = 0.0
+    """GPU memory of an actor with all stages, which share models. 0: not known."""
+
+
+class OutputConfig(Model):
+    """What is written."""
+
+    keep_rejected: bool = False
+    """Keep the images of what was rejected too, in a folder of their own."""
+    endpoint_url: Annotated[str | None, NOT_CONTENT] = None
+    """S3-compatible storage other than AWS."""
+    report_every_s: Annotated[Seconds, NOT_CONTENT] = 300.0
+    """Least seconds between two reports while the run goes on; 0: only one, at its end."""
+    lease_s: Annotated[Seconds, NOT_CONTENT] = 60.0
+    """Seconds for which a driver that died without a word keeps others off its run directory; 0: nobody is kept off."""
+
+
+class DatasetConfig(Model):
+    """One run of a job that makes a dataset."""
+
+    job: ClassVar[str]
+    """Folder of its profiles."""
+    seed: Seed = 0
+    size_px: Annotated[int, Field(ge=64, le=4096, multiple_of=64)] = 1024
+    placement: Annotated[Literal["auto", "inline", "fused", "pools"], NOT_CONTENT] = "auto"
+    subjects: SubjectsConfig = SubjectsConfig()
+    subjects_per_shard: Annotated[int, Field(gt=0, le=10**6)] = 32
+    max_crashes: Annotated[int, Field(gt=0, le=1000), NOT_CONTENT] = 3
+    """A sample that is alone in a micro-batch whose process dies this often is marked failed."""
+    max_failed_fraction: Annotated[Fraction, NOT_CONTENT] = 0.05
+    """The run stops when more of its pairs than this fail (failed, not rejected), looked at from 50 pairs on; of a
+    subject bank, of its subjects."""
+    stall_s: Annotated[float, Field(gt=0, le=1e7), NOT_CONTENT] = 1200.0
+    """Where nodes were lost and no micro-batch has ended for so long, the job plans again for those that are left."""
+    price_per_gpu_hour: Annotated[Weight, NOT_CONTENT] = 0.0
+    """In your currency; for the cost in status and metrics. 0: GPU time is shown, and no money."""
+    renderer_plays: tuple[str, ...] = ()
+    models: SubjectModelsConfig
+    stages: SubjectStagesConfig
+    fused: Annotated[FusedConfig, NOT_CONTENT] = FusedConfig()
+    output: OutputConfig = OutputConfig()
+    device: Annotated[Literal["auto", "cpu", "cuda"], NOT_CONTENT] = "auto"
+
+    def plays_renderer(self, role: str) -> bool:
+        """Whether the renderer stands in for this role."""
+        return self.subjects.source == "renderer" and role in self.renderer_plays
+
+    def stage(self, name: str) -> StageConfig:
+        """Settings of the model stage of this name."""
+        settings: StageConfig = getattr(self.stages, name)
+        return settings
+
+    def with_stage(self, name: str, **changes: Any) -> Self:
+        """The same config but for some settings of one stage, which are not checked again."""
+        changed = getattr(self.stages, name).model_copy(update=changes)
+        return self.model_copy(update={"stages": self.stages.model_copy(update={name: changed})})
+
+    def num_gpus_of(self, stage: str) -> float:
+        """GPUs that one actor which runs this stage holds."""
+        if self.device == "cpu":
+            return 0.0
+        return self.stage(stage).num_gpus if self.placement == "pools" else self.fused.num_gpus
+
+    @model_validator(mode="after")
+    def _renderer_knows_its_world_only(self) -> Self:
+        if self.subjects.source == "renderer" and self.subjects.catalog != "nano":
+            raise ValueError("subjects.source=renderer needs subjects.catalog=nano, the only world that it knows")
+        return self

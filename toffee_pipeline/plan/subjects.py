@@ -1,0 +1,159 @@
+"""Where the subjects of a plan come from, and the plan of a subject bank: subjects alone."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from toffee_pipeline.config.dataset import DatasetConfig
+from toffee_pipeline.plan.catalog import Catalog, load_catalog
+from toffee_pipeline.plan.folder import FolderImage, first_difference, from_bytes, list_folder, to_bytes, to_lines
+from toffee_pipeline.plan.seeds import seed_for
+from toffee_pipeline.plan.worded import MEDIUM, PLAIN, fill
+from toffee_pipeline.schema import Pair, Subject, subject_row
+
+PLAN_VERSION = 3
+
+
+class SubjectSource(Protocol):
+    """Subjects by number: a pure function of the config, and of what a source lists."""
+
+    notes: tuple[str, ...]
+    """Lines for the user about what is left out."""
+
+    @property
+    def digest(self) -> str | None:
+        """Of what is listed; None where nothing is."""
+
+    def subject(self, subject_id: str, number: int, seed: int) -> Subject: ...
+
+
+class ListedSource(SubjectSource, Protocol):
+    """A source that lists what the config only names. A run keeps the list, and goes on with the same one only."""
+
+    def to_bytes(self) -> bytes: ...
+
+    def change(self, listed: bytes, name: str) -> str | None:
+        """One line about the first difference to an earlier list, None where there is none. name: of its file."""
+
+
+class CatalogSubjects:
+    """Classes and prompts of a catalogue: what is synthesised or rendered."""
+
+    notes: tuple[str, ...] = ()
+    digest: str | None = None
+
+    def __init__(self, catalog: Catalog) -> None:
+        self._catalog = catalog
+
+    def subject(self, subject_id: str, number: int, seed: int) -> Subject:
+        rng = np.random.default_rng(seed)
+        class_name = self._catalog.classes[int(rng.integers(len(self._catalog.classes)))].name
+        return Subject(subject_id, class_name, self._catalog.subject_prompt(class_name, rng), seed)
+
+
+class FolderSubjects:
+    """The user's own images, in the order of their paths, again from the first after the last."""
+
+    def __init__(self, images: Sequence[FolderImage], notes: tuple[str, ...] = ()) -> None:
+        self.images, self.notes = images, notes
+
+    @classmethod
+    def stored(cls, data: bytes, name: str) -> FolderSubjects:
+        """As an earlier start listed them. Raises PlanError where the list is damaged."""
+        return cls(from_bytes(data, name))
+
+    @property
+    def digest(self) -> str:
+        return hashlib.sha256(to_lines(self.images)).hexdigest()
+
+    def subject(self, subject_id: str, number: int, seed: int) -> Subject:
+        image = self.images[number % len(self.images)]
+        prompt = fill(PLAIN, {"medium": MEDIUM, "class": image.caption or image.class_name})
+        return Subject(subject_id, image.class_name, prompt, seed, image.path)
+
+    def to_bytes(self) -> bytes:
+        return to_bytes(self.images)
+
+    def change(self, listed: bytes, name: str) -> str | None:
+        return first_difference(from_bytes(listed, name), self.images)
+
+
+def make_source(config: DatasetConfig, catalog: Catalog) -> SubjectSource:
+    """The source that the config names, but for a bank, which lies in a run directory.
+
+    Raises PlanError where a folder holds no image.
+    """
+    if config.subjects.source == "folder":
+        assert config.subjects.path is not None  # the config's own validator
+        return FolderSubjects(*list_folder(Path(config.subjects.path)))
+    return CatalogSubjects(catalog)
+
+
+class SubjectPlan:
+    """Shards of subjects. `len(plan)` is the number of shards, `plan.shard(k)` computes one of them.
+
+    Args:
+        num_subjects: in all.
+        source: where they come from, as an earlier start listed it; None: looked at now.
+    """
+
+    def __init__(self, config: DatasetConfig, num_subjects: int, source: SubjectSource | None = None) -> None:
+        self.config = config
+        self.num_subjects = num_subjects
+        self.catalog: Catalog = load_catalog(config.subjects.catalog)
+        self.source = source or make_source(config, self.catalog)
+
+    def __len__(self) -> int:
+        return -(-self.num_subjects // self.config.subjects_per_shard)
+
+    @property
+    def num_rows(self) -> int:
+        """Of the ledger: here subjects."""
+        return self.num_subjects
+
+    def num_rows_of(self, index: int) -> int:
+        """Rows of shard `index`."""
+        return len(self.numbers(index))
+
+    @cached_property
+    def hash(self) -> str:
+        """Of everything that decides the plan's content, the catalogue's and what a source lists included. A setting at
+        its default does not count, so that one which is added later changes no plan."""
+        return hashlib.sha256(json.dumps(self._content(), sort_keys=True).encode()).hexdigest()[:16]
+
+    def _content(self) -> dict[str, Any]:
+        subjects = self.config.subjects.model_dump(mode="json", exclude={"path", "endpoint_url"}, exclude_defaults=True)
+        return {
+            "version": PLAN_VERSION,
+            "seed": self.config.seed,
+            "subjects": subjects,
+            "subjects_per_shard": self.config.subjects_per_shard,
+            "catalog": self.catalog.digest,
+            "images": self.source.digest,
+        }
+
+    def shard(self, index: int) -> tuple[list[Subject], list[Pair]]:
+        """The subjects of shard `index`, in order of their ids, and no pairs. Cost: O(shard)."""
+        return [self._subject(number) for number in self.numbers(index)], []
+
+    def rows(self, index: int) -> list[dict[str, Any]]:
+        """The planned columns of the rows of shard `index`."""
+        return [subject_row(subject) for subject in self.shard(index)[0]]
+
+    def numbers(self, index: int) -> range:
+        """Those of the subjects of shard `index`."""
+        if not 0 <= index < len(self):
+            raise IndexError(f"shard {index} of a plan of {len(self)}")
+        size = self.config.subjects_per_shard
+        return range(index * size, min((index + 1) * size, self.num_subjects))
+
+    def _subject(self, number: int) -> Subject:
+        subject_id = f"s{number:08d}"
+        return self.source.subject(subject_id, number, seed_for(f"{self.config.seed}/{subject_id}", "subject"))

@@ -1,0 +1,221 @@
+"""A subject bank as a source of subjects: its accepted ones by number, in the order of its shards.
+
+It is listed from its manifests alone: per shard the number of subjects and the SHA-256 of their file, which stays the
+same where a damaged shard is computed again. Who they are stands in the manifests too, so that a broken file of images
+costs its own pairs and no plan.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+import zlib
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from itertools import groupby
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from toffee_pipeline.config.generate import RunConfig
+from toffee_pipeline.errors import (
+    ConfigError,
+    ImageError,
+    MissingKey,
+    PlanError,
+    RunMismatch,
+    SampleError,
+    StorageError,
+)
+from toffee_pipeline.images import decode, decode_depth, decode_mask
+from toffee_pipeline.rundir.commit import BankManifest, Manifest, read_bank_manifest, read_manifests
+from toffee_pipeline.rundir.description import read_bank
+from toffee_pipeline.schema import SUBJECTS, Subject
+from toffee_pipeline.storage import Storage, open_storage
+
+MANIFESTS_KEPT = 16
+DECODE = {"image": decode, "mask": decode_mask, "depth": decode_depth}
+UNREADABLE = (pa.ArrowException, OSError, UnicodeDecodeError)
+"""What pyarrow raises for damaged bytes."""
+
+
+class BankShard(NamedTuple):
+    """A shard with accepted subjects. sha256: of their file in `data`."""
+
+    shard: int
+    num_subjects: int
+    sha256: str
+
+
+class BankedImages(NamedTuple):
+    """Of one subject, as PNG bytes: uint8 RGB, the mask, inverse depth of 16 bit, all of the bank's size."""
+
+    image: bytes
+    mask: bytes
+    depth: bytes
+
+
+class Bank:
+    """A `ListedSource`; again from the first subject after the last.
+
+    Args:
+        storage: of the bank.
+        shards: as `list_bank`, or an earlier start, listed them.
+        size_px: of its images.
+    """
+
+    notes: tuple[str, ...] = ()
+
+    def __init__(self, storage: Storage, shards: Sequence[BankShard], size_px: int) -> None:
+        self._storage, self._shards, self._size_px = storage, shards, size_px
+        self._ends = np.cumsum([shard.num_subjects for shard in shards], dtype=np.int64)
+        self._manifest = lru_cache(MANIFESTS_KEPT)(self._read_manifest)
+
+    def __len__(self) -> int:
+        return int(self._ends[-1])
+
+    @property
+    def digest(self) -> str:
+        return hashlib.sha256(_to_lines(self._shards)).hexdigest()
+
+    def to_bytes(self) -> bytes:
+        return gzip.compress(_to_lines(self._shards), mtime=0)
+
+    def change(self, listed: bytes, name: str) -> str | None:
+        before, now = ({shard.shard: shard for shard in shards} for shards in (shards_from(listed, name), self._shards))
+        for number in sorted(before.keys() | now.keys()):
+            if before.get(number) != now.get(number):
+                what = "is gone" if number not in now else "has changed" if number in before else "is new"
+                return f"{self._storage.uri}: shard {number} {what}"
+        return None
+
+    def subject(self, subject_id: str, number: int, seed: int) -> Subject:
+        """Raises RunMismatch where the bank's shard is not as it was listed."""
+        index, row = self._place(number)
+        banked = self._manifest(index).subjects[row]
+        return Subject(subject_id, banked.class_name, banked.prompt, banked.seed, banked.subject_id)
+
+    def images(self, numbers: Iterable[int]) -> list[BankedImages | SampleError]:
+        """Of the subjects with these numbers; a row that cannot be read has a SampleError in its place. Fetches these
+        rows only.
+
+        Raises RunMismatch as `subject`, OSError where the store fails.
+        """
+        places = map(self._place, numbers)
+        return [
+            found
+            for index, group in groupby(places, key=lambda place: place[0])
+            for found in self._rows(index, [row for _, row in group])
+        ]
+
+    def _place(self, number: int) -> tuple[int, int]:
+        """Index of the shard, and the row in it."""
+        number %= len(self)
+        index = int(np.searchsorted(self._ends, number, "right"))
+        return index, number - int(self._ends[index]) + self._shards[index].num_subjects
+
+    def _read_manifest(self, index: int) -> BankManifest:
+        listed = self._shards[index]
+        try:
+            manifest = read_bank_manifest(self._storage, listed.shard)
+        except MissingKey as error:
+            raise RunMismatch(f"subjects.path: {self._storage.uri}: shard {listed.shard} is gone") from error
+        if _listed(manifest) != listed:
+            raise RunMismatch(f"subjects.path: {self._storage.uri}: shard {listed.shard} has changed")
+        return manifest
+
+    def _rows(self, index: int, rows: Sequence[int]) -> list[BankedImages | SampleError]:
+        """Some rows of one shard, whose file is opened once."""
+        manifest = self._manifest(index)
+        (file,) = (file for file in manifest.files if file.folder == "data")
+        name = self._storage.path_for(file.key)
+        try:
+            with self._storage.open(file.key) as opened:
+                parquet = pq.ParquetFile(opened, pre_buffer=True)
+                if not parquet.schema_arrow.equals(SUBJECTS.data) or parquet.num_row_groups != file.num_rows:
+                    raise pa.ArrowInvalid("its columns or rows are not those of a bank")
+                return [self._row(parquet, row, f"{name}: {manifest.subjects[row].subject_id}") for row in rows]
+        except MissingKey:
+            return [SampleError(f"{name}: not there any more") for _ in rows]
+        except UNREADABLE as error:
+            return [_unsound(error, name) for _ in rows]
+
+    def _row(self, parquet: pq.ParquetFile, row: int, name: str) -> BankedImages | SampleError:
+        try:
+            (found,) = parquet.read_row_group(row, list(DECODE), use_threads=False).to_pylist()
+        except UNREADABLE as error:
+            return _unsound(error, name)
+        return self._checked(found, name)
+
+    def _checked(self, found: dict[str, dict[str, bytes] | None], name: str) -> BankedImages | SampleError:
+        images = {}
+        for column, decode_column in DECODE.items():
+            data = (found[column] or {}).get("bytes")
+            if data is None:
+                return SampleError(f"{name}: no {column}")
+            try:
+                height, width = decode_column(data, f"{name} {column}").shape[:2]
+            except ImageError as error:
+                return SampleError(str(error))
+            if (height, width) != (self._size_px, self._size_px):
+                return SampleError(f"{name} {column}: {width} x {height} px, the bank's are {self._size_px}")
+            images[column] = data
+        return BankedImages(**images)
+
+
+def open_bank(config: RunConfig) -> Bank:
+    """The bank that the config names, as it is now. One under way may be read: what it has committed counts.
+
+    Raises:
+        ConfigError: its images have another size.
+        PlanError: it holds no subject.
+        NoRun, OtherVersion, DamagedFile, OSError: as `read_bank` and `read_manifests`.
+    """
+    storage = _storage_of(config)
+    run = read_bank(storage)
+    if run.config.size_px != config.size_px:
+        raise ConfigError(
+            f"subjects.path: the images of {storage.uri} have size_px={run.config.size_px}, not {config.size_px}"
+        )
+    shards = [listed for manifest in read_manifests(storage) if (listed := _listed(manifest))]
+    if not shards:
+        raise PlanError(f"subjects.path: {storage.uri}: no committed shard of this bank has an accepted subject")
+    return Bank(storage, shards, config.size_px)
+
+
+def stored_bank(config: RunConfig, data: bytes, name: str) -> Bank:
+    """As an earlier start listed it. Raises PlanError where the list is damaged."""
+    return Bank(_storage_of(config), shards_from(data, name), config.size_px)
+
+
+def shards_from(data: bytes, name: str) -> list[BankShard]:
+    """What `Bank.to_bytes` made. name: what errors call the file. Raises PlanError where it is damaged."""
+    try:
+        return [BankShard(*json.loads(line)) for line in gzip.decompress(data).splitlines()]
+    except (OSError, EOFError, zlib.error, ValueError, TypeError) as error:
+        raise PlanError(f"{name}: damaged: {error!r}") from error
+
+
+def _unsound(error: Exception, name: str) -> SampleError:
+    """Raises the error again where it is the store's."""
+    if isinstance(error, StorageError) or (isinstance(error, OSError) and error.errno is not None):
+        raise error
+    return SampleError(f"{name}: not a sound Parquet file: {' '.join(str(error).split())}")
+
+
+def _storage_of(config: RunConfig) -> Storage:
+    assert config.subjects.path is not None  # the config's own validator
+    return open_storage(config.subjects.path, config.subjects.endpoint_url)
+
+
+def _to_lines(shards: Iterable[BankShard]) -> bytes:
+    return "".join(f"{json.dumps(shard)}\n" for shard in shards).encode()
+
+
+def _listed(manifest: Manifest) -> BankShard | None:
+    """None of a shard without accepted subjects."""
+    file = next((file for file in manifest.files if file.folder == "data"), None)
+    return None if file is None else BankShard(manifest.shard, file.num_rows, file.sha256)
