@@ -1,6 +1,7 @@
 """Storage and shard commits, on local disk and on a real S3 server process."""
 
 import hashlib
+import io
 import json
 import os
 import pickle
@@ -137,6 +138,20 @@ class TestStorage:
         storage.get_file("a/weights", tmp_path / "new folder" / "back.bin")
         assert (tmp_path / "new folder" / "back.bin").read_bytes() == data
         assert [path.name for path in (tmp_path / "new folder").iterdir()] == ["back.bin"]
+
+    def test_a_file_is_read_in_parts(self, storage):
+        data = bytes(range(256)) * 40
+        storage.put("a/b.bin", data)
+        with storage.open("a/b.bin") as file:
+            assert file.seek(0, io.SEEK_END) == len(data) and file.read() == b""
+            assert file.seek(-300, io.SEEK_END) == len(data) - 300
+            assert file.read(10) == data[-300:-290] and file.tell() == len(data) - 290
+            assert file.seek(5) == 5 and file.read() == data[5:]
+        storage.put("empty", b"")
+        with storage.open("empty") as file:
+            assert file.read() == b""
+        with pytest.raises(MissingKey, match="none"):
+            storage.open("none")
 
     @pytest.mark.parametrize("key", ["none", "a", "a/b/c"])
     def test_get_file_of_a_missing_key_leaves_the_old_file(self, storage, tmp_path, key):

@@ -13,9 +13,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from tests.helpers.banks import make_bank
 from tests.helpers.s3 import CREDENTIALS, s3_server
 from toffee_pipeline.config.load import load_config
-from toffee_pipeline.config.train import DataConfig
+from toffee_pipeline.config.train import DataConfig, ToffeeNetTraining
 from toffee_pipeline.errors import BrokenFile, DataError, ImageError, NoRun, StorageError
 from toffee_pipeline.images import MAX_BYTES, decode, decode_depth, decode_mask, encode, encode_png
 from toffee_pipeline.nano.world import BACKGROUNDS, View, make_toy, render
@@ -25,6 +26,7 @@ from toffee_pipeline.rundir.commit import data_files
 from toffee_pipeline.rundir.description import GenerationRun, claim
 from toffee_pipeline.storage import open_storage
 from toffee_pipeline.train.data.sources import make_source
+from toffee_pipeline.train.data.task_examples import refiner_examples, toffeenet_examples
 
 PHOTOS = [render(make_toy("teapot", 5), View(0.5 * n, 0.2), BACKGROUNDS[n]).rgb for n in range(5)]
 PNGS = [encode_png(photo) for photo in PHOTOS]
@@ -255,7 +257,7 @@ class TestWebDataset:
             source("webdataset", tmp_path / folder).files()
 
 
-class TestRunPairs:
+class TestRun:
     def test_pairs_come_back_as_they_were_written(self, run_dir):
         rows = [row for path in data_files(open_storage(str(run_dir))) for row in pq.read_table(path).to_pylist()]
         found = records(source("run", run_dir))
@@ -341,12 +343,29 @@ class TestRunPairs:
             list(self.rewritten(run_dir, tmp_path, without_columns))
 
     def test_no_pairs_is_one_line(self, tmp_path):
-        with pytest.raises(NoRun, match="run.json: no such file; a run directory of jobs/generate.py is expected"):
+        with pytest.raises(NoRun, match="run.json: no such file; a run directory of jobs/generate.py or"):
             source("run", tmp_path / "nowhere").files()
         config = load_config("nano")
         claim(open_storage(str(tmp_path / "run")), GenerationRun.of(config, Plan(config), {}))
-        with pytest.raises(DataError, match="no committed shard with accepted pairs; format=run is the output of"):
+        with pytest.raises(DataError, match="no committed shard with accepted rows; format=run is the output of"):
             source("run", tmp_path / "run").files()
+
+
+def test_a_bank_gives_each_of_its_subjects_once_and_no_pairs(tmp_path):
+    make_bank(str(tmp_path / "bank"))
+    rows = [row for path in data_files(open_storage(str(tmp_path / "bank"))) for row in pq.read_table(path).to_pylist()]
+    found = records(source("run", tmp_path / "bank"))
+    assert len(found) == len(rows) == 6
+    rng = np.random.default_rng(0)
+    for record, row in zip(found, rows, strict=True):
+        assert (record.key, record.text, record.class_name) == (row["subject_id"], row["prompt"], row["class_name"])
+        assert list(record.images) == ["subject"] and record.mask is None
+        np.testing.assert_array_equal(record.images["subject"](), decode(row["image"]["bytes"]))
+        np.testing.assert_array_equal(record.depth(), decode_depth(row["depth"]["bytes"]))
+        assert [example.images for example in refiner_examples(record, rng)] == [{"target": "subject"}]
+    toffeenet = load_config("nano", ("data.sources=[{format: run, path: bank}]",), ToffeeNetTraining)
+    with pytest.raises(DataError, match="s00000001 is a subject of a bank; ToffeeNet learns from pairs"):
+        list(toffeenet_examples(toffeenet, found[0], rng))
 
 
 @pytest.fixture
