@@ -5,6 +5,7 @@ OUTPUT ?= runs/demo
 JOB ?= generate
 ARGS ?=
 PYTEST := $(BIN)/python -m pytest
+CHECKS := $(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
 NETWORKS := $(addprefix nano-, vae dino clip filter-clip detector segmenter depth text-to-image controlnet)
 
 .DEFAULT_GOAL := help
@@ -26,9 +27,9 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 demo: setup ## Write a small dataset and its report (nano profile; no GPU, no network)
 	$(BIN)/python jobs/generate.py --config nano --output $(OUTPUT) $(ARGS)
 
-test: setup check ## Lint, type check and run all tests, those that start a Ray beside the others
+test: setup ## Lint, type check and run all tests, those that start a Ray beside the rest
 	@log=$$(mktemp); $(PYTEST) tests/ray $(ARGS) > $$log 2>&1 & ray=$$!; \
-	$(PYTEST) tests --ignore=tests/ray $(ARGS); others=$$?; \
+	$(CHECKS) && $(PYTEST) tests --ignore=tests/ray $(ARGS); others=$$?; \
 	wait $$ray; ray=$$?; cat $$log; rm $$log; \
 	[ $$others = 0 -o $$others = 5 ] && [ $$ray = 0 -o $$ray = 5 ] # 5: ARGS chose none of them
 
@@ -36,10 +37,7 @@ test-fast: setup ## The tests without Ray and without whole jobs: about three mi
 	$(PYTEST) tests --ignore=tests/ray -m "not slow" -n 2 $(ARGS)
 
 check: setup ## Lint, type check and hold the imports against the layout
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
-	$(BIN)/mypy
-	$(BIN)/lint-imports
+	$(CHECKS)
 
 cluster: setup ## Start Ray on this machine for `make submit`; stays in the foreground
 	VENV=$(VENV) cluster/one_node.sh $(ARGS)

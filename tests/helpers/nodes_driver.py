@@ -1,7 +1,6 @@
 """`python tests/helpers/nodes_driver.py WHAT OUTPUT [KEY=VALUE ...]`: the main job while nodes come and go, with
 `noted_stages`. Prints what it saw as JSON, last of all.
 
-    loss    three nodes, two of which hold an actor each; after the first commit one of these two dies
     pools   three nodes with a GPU each; after the first commit a fourth one joins; once it has worked, the node of the
             first stage dies, and then the node that this stage has gone to: two are left, and had to hold three actors
     scale   the cluster of RAY_ADDRESS, whose autoscaler adds nodes; one of them dies after it has worked
@@ -63,36 +62,20 @@ class Job(threading.Thread):
             time.sleep(0.2)
 
 
-def loss(output: str, settings: list[str]) -> Job:
-    from ray.cluster_utils import Cluster
-
-    cluster = Cluster(
-        initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False, "_system_config": ALERT}
-    )
-    ray.init(address=cluster.address, logging_level="WARNING")
-    atexit.register(cluster.shutdown)
-    nodes = {node.node_id: node for node in (cluster.add_node(num_cpus=3) for _ in range(3))}
-    job = Job(output, settings)
-    job.start()
-    job.wait_for(lambda: committed_shards(open_storage(output)))
-    SEEN["committed"] = len(committed_shards(open_storage(output)))
-    nodes[worked("score")[0]].kill_raylet(check_alive=False)
-    return job
-
-
 def pools(output: str, settings: list[str]) -> Job:
     from ray.cluster_utils import Cluster
 
+    node = {"num_cpus": 3, "num_gpus": 1, "include_log_monitor": False}
     cluster = Cluster(
         initialize_head=True, head_node_args={"num_cpus": 2, "include_dashboard": False, "_system_config": ALERT}
     )
     ray.init(address=cluster.address, logging_level="WARNING")  # before the others come, so that it is the driver's
     atexit.register(cluster.shutdown)
-    nodes = {node.node_id: node for node in (cluster.add_node(num_cpus=3, num_gpus=1) for _ in range(3))}
+    nodes = {added.node_id: added for added in (cluster.add_node(**node) for _ in range(3))}
     job = Job(output, settings)
     job.start()
     job.wait_for(lambda: committed_shards(open_storage(output)))
-    joined = cluster.add_node(num_cpus=3, num_gpus=1)
+    joined = cluster.add_node(**node)
     nodes[joined.node_id] = joined
     job.wait_for(lambda: joined.node_id in worked("score"))
     for loss in ("first", "second"):
@@ -124,7 +107,7 @@ def scale(output: str, settings: list[str]) -> Job:
 def main() -> None:
     what, output, *settings = sys.argv[1:]
     try:
-        job = {"loss": loss, "pools": pools, "scale": scale}[what](output, settings)
+        job = {"pools": pools, "scale": scale}[what](output, settings)
         (MARKS / "over").touch()
         job.join()
         if job.error:

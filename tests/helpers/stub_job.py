@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import click
 
 from jobs.generate import generate
@@ -13,6 +15,11 @@ from toffee_pipeline.console.options import Job, job_options
 @click.command(cls=Job, help=__doc__)
 @job_options(default_config="nano")
 def main(config: RunConfig, output: str, dry_run: bool) -> None:
+    if "RAY_ADDRESS" in os.environ:  # workers of a Ray that is there have its environment, and not ours
+        import ray
+
+        stub_settings = {name: value for name, value in os.environ.items() if name.startswith("STUB_")}
+        ray.init(logging_level="WARNING", runtime_env={"env_vars": stub_settings})
     generate(config, output, dry_run, STUB_STAGES)
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.helpers.one_node import ROOT, Cluster, free_ports, one_node, with_ray
+from tests.helpers.watched_job import watch_job
 
 
 @pytest.fixture(scope="session")
@@ -21,6 +22,8 @@ def ray_home():
             "RAY_TMPDIR": folder,
             "RAY_AUTH_MODE": "token",
             "RAY_worker_niceness": "0",  # at Ray's 15, a test on the other core starves the workers
+            "RAY_prestart_worker_first_driver": "0",  # a worker costs seconds of a core, and most are never used
+            "RAY_enable_worker_prestart": "0",
             "PYTHONPATH": str(ROOT),
         }
         ray = Path(sys.executable).with_name("ray")
@@ -32,8 +35,15 @@ def ray_home():
 def cluster(ray_home):
     """A cluster that cluster/one_node.sh started, whose Ray no test ends. Its GPU is there in name alone."""
     environment, ports = with_ray(ray_home), free_ports()
+    environment["CUDA_VISIBLE_DEVICES"] = "-1"  # the only one by Ray's count, and none by CUDA's
     environment["RAY_metrics_report_interval_ms"] = "2000"
     environment["RAY_DATA_AUTOSCALING_REQUEST_EXPIRE_TIME_S"] = "5"  # a killed job's claim on the CPUs
-    flags = ("--num-cpus=8", "--num-gpus=1")
+    flags = ("--num-cpus=6", "--num-gpus=1")
     with one_node(environment, Path(ray_home["HOME"]) / "one_node.log", ports, *flags):
         yield Cluster(environment, ports, Path(ray_home["RAY_TMPDIR"]))
+
+
+@pytest.fixture(scope="session")
+def watched(cluster, tmp_path_factory):
+    """A finished job on that cluster, and what its endpoints showed; see `watch_job`."""
+    return watch_job(cluster, tmp_path_factory.mktemp("watched"))

@@ -6,21 +6,17 @@ import subprocess
 import sys
 
 import pyarrow.parquet as pq
+from click.testing import CliRunner
 
-from tests.conftest import QUICK
+from jobs import generate
+from tests.helpers.watched_job import NUM_PAIRS, SETTINGS
 from toffee_pipeline.rundir.commit import committed_shards, data_files
 from toffee_pipeline.schema import IMAGE_COLUMNS
 from toffee_pipeline.storage import open_storage
 
-SETTINGS = ["subjects.source=renderer", "pairs.count=6", "pairs.per_subject=2", *QUICK]
-JOB = [sys.executable, "jobs/generate.py", *(word for item in SETTINGS for word in ("--set", item))]
 
-
-def generate(output, placement, env=None):
-    command = [*JOB, "--output", str(output), "--set", f"placement={placement}"]
-    done = subprocess.run(command, env=env, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done
+def words(output, *settings):
+    return ["--output", str(output), *(word for item in (*SETTINGS, *settings) for word in ("--set", item))]
 
 
 def rows(output):
@@ -34,16 +30,19 @@ def rows(output):
     return found
 
 
-def test_all_executors_write_the_same_rows_and_pixels(tmp_path, cluster):
-    generate(tmp_path / "inline", "inline")
+def test_all_executors_write_the_same_rows_and_pixels(tmp_path, cluster, watched):
+    here = CliRunner().invoke(generate.main, words(tmp_path / "inline", "placement=inline"), catch_exceptions=False)
+    assert here.exit_code == 0, here.output
     expected = rows(tmp_path / "inline")
-    assert len(expected) == 6
-    for placement in ("fused", "pools"):
-        done = generate(tmp_path / placement, placement, cluster.driver)
-        assert rows(tmp_path / placement) == expected
-        assert "6 planned =" in done.stdout
-        assert "6/6 pairs" in done.stderr
-        assert "score=6" in done.stderr
+    assert len(expected) == NUM_PAIRS
+    command = [sys.executable, "jobs/generate.py", *words(tmp_path / "pools", "placement=pools")]
+    pools = subprocess.run(command, env=cluster.driver, capture_output=True, text=True)
+    assert pools.returncode == 0, pools.stdout + pools.stderr
+    for run, said in ((tmp_path / "pools", pools.stdout + pools.stderr), (watched.storage.uri, watched.said)):
+        assert rows(run) == expected
+        assert f"{NUM_PAIRS} planned =" in said
+        assert f"{NUM_PAIRS}/{NUM_PAIRS} pairs" in said
+        assert f"score={NUM_PAIRS}" in said
 
 
 def test_shards_are_computed_in_more_than_one_dataset_and_without_models_none_is_loaded(tmp_path, cluster):

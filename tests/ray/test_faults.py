@@ -1,7 +1,6 @@
 """The main job on a real Ray, with processes that die, hang and run out of memory: no pair lost, none twice."""
 
 import hashlib
-import json
 import os
 import re
 import signal
@@ -12,7 +11,9 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+from click.testing import CliRunner
 
+from tests.helpers import stub_job
 from toffee_pipeline.rundir.commit import committed_shards, data_files, read_manifests
 from toffee_pipeline.storage import open_storage
 
@@ -31,32 +32,25 @@ SETTINGS = (
 class Job:
     """The main job with stub stages, as a process group of its own. faults: see `stub_stages`."""
 
-    def __init__(
-        self, folder: Path, env: dict[str, str], faults: str = "", *settings: str, sleep_s: float = 0.02
-    ) -> None:
+    def __init__(self, folder: Path, faults: str = "", *settings: str, sleep_s: float = 0.02) -> None:
         self.output, self.marks = folder / "run", folder / "marks"
         self.marks.mkdir()
-        sets = [word for setting in (*SETTINGS, *settings) for word in ("--set", setting)]
-        self.command = [sys.executable, "tests/helpers/stub_job.py", "--output", str(self.output), *sets]
-        self.env = {
-            **env,
-            "STUB_FAULTS": faults,
-            "STUB_MARKS": str(self.marks),
-            "STUB_SLEEP_S": str(sleep_s),
-        }
+        self.words = ["--output", str(self.output)]
+        self.words += [word for setting in (*SETTINGS, *settings) for word in ("--set", setting)]
+        self.stubs = {"STUB_FAULTS": faults, "STUB_MARKS": str(self.marks), "STUB_SLEEP_S": str(sleep_s)}
 
-    def start(self) -> subprocess.Popen:
+    def start(self, env: dict[str, str]) -> subprocess.Popen:
         return subprocess.Popen(
-            self.command,
-            env=self.env,
+            [sys.executable, "tests/helpers/stub_job.py", *self.words],
+            env=env | self.stubs,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
             start_new_session=True,
         )
 
-    def finish(self) -> str:
-        job = self.start()
+    def finish(self, env: dict[str, str]) -> str:
+        job = self.start(env)
         try:
             output, _ = job.communicate(timeout=240)
         finally:
@@ -65,9 +59,18 @@ class Job:
         assert job.returncode == 0, output
         return output
 
-    def kill_after(self, num_commits: int, whole_cluster: bool) -> set[int]:
+    def finish_here(self) -> None:
+        with pytest.MonkeyPatch.context() as environment:
+            for name, value in self.stubs.items():
+                environment.setenv(name, value)
+            result = CliRunner().invoke(
+                stub_job.main, [*self.words, "--set", "placement=inline"], catch_exceptions=False
+            )
+        assert result.exit_code == 0, result.output
+
+    def kill_after(self, env: dict[str, str], num_commits: int, whole_cluster: bool) -> set[int]:
         """Starts the job and kills it when so many shards are committed; returns what is committed then."""
-        running, storage, deadline = self.start(), open_storage(str(self.output)), time.monotonic() + 120
+        running, storage, deadline = self.start(env), open_storage(str(self.output)), time.monotonic() + 120
         while len(committed_shards(storage)) < num_commits and time.monotonic() < deadline:
             time.sleep(0.1)
         if whole_cluster:
@@ -100,49 +103,42 @@ class Job:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory, ray_home: dict[str, str]) -> dict[str, str]:
-    job = Job(tmp_path_factory.mktemp("undisturbed"), ray_home, "", "placement=inline")
-    job.finish()
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    job = Job(tmp_path_factory.mktemp("undisturbed"))
+    job.finish_here()
     assert {status for status, _ in job.rows().values()} == {"accepted"}
     return job.digests()
 
 
 def test_actors_that_die_or_hang_are_replaced_and_a_sample_that_always_kills_fails_alone(
-    tmp_path, ray_home, undisturbed
+    tmp_path, cluster, undisturbed
 ):
-    job = Job(tmp_path, ray_home, "kill=5,hang=13,poison=21")
-    job.finish()
+    job = Job(tmp_path, "kill=5,hang=13,poison=21")
+    job.finish(cluster.driver)
     assert job.struck() == {"kill", "hang"}
     job.failed_alone({"p000000021": "score: its process died 3 times while it was computed alone"}, undisturbed)
 
 
-def test_a_node_that_dies_with_its_actors_loses_nothing(tmp_path, ray_home, undisturbed):
-    job = Job(tmp_path, ray_home, sleep_s=1.0)
-    settings = [*SETTINGS, "fused.num_cpus=2"]
-    job.command = [sys.executable, "tests/helpers/nodes_driver.py", "loss", str(job.output), *settings]
-    seen = next(json.loads(line) for line in job.finish().splitlines() if line.startswith("{"))
-    assert 1 <= seen["committed"] < NUM_SHARDS and seen["worked"] == 3  # the third node took the lost one's place
-    job.failed_alone({}, undisturbed)
-
-
-def test_a_job_whose_driver_and_then_whole_cluster_is_killed_goes_on_where_it_was(tmp_path, ray_home, undisturbed):
-    job = Job(tmp_path, ray_home, "", sleep_s=0.3)
-    first = job.kill_after(1, whole_cluster=False)
-    second = job.kill_after(len(first) + 2, whole_cluster=True)  # one may still come from the first try's actors
+def test_a_job_whose_driver_and_then_whole_cluster_is_killed_goes_on_where_it_was(
+    tmp_path, ray_home, cluster, undisturbed
+):
+    job = Job(tmp_path, sleep_s=0.3)
+    first = job.kill_after(cluster.driver, 1, whole_cluster=False)
+    second = job.kill_after(ray_home, len(first) + 2, whole_cluster=True)  # one may still come from the first's actors
     assert 1 <= len(first) < len(second) < NUM_SHARDS
     storage = open_storage(str(job.output))
     assert not storage.exists("summary.json")
     before = {manifest.shard: manifest for manifest in read_manifests(storage)}
-    resumed = re.search(rf"resuming: (\d+) of {NUM_SHARDS} shards", job.finish())
+    resumed = re.search(rf"resuming: (\d+) of {NUM_SHARDS} shards", job.finish(cluster.driver))
     assert resumed is not None and int(resumed[1]) >= len(before) >= len(second)
     after = {manifest.shard: manifest for manifest in read_manifests(storage)}
     assert {shard: after[shard] for shard in before} == before
     job.failed_alone({}, undisturbed)
 
 
-def test_samples_that_fail_on_their_own_spare_their_neighbours(tmp_path, ray_home, undisturbed):
-    job = Job(tmp_path, ray_home, "memory=5,black=14", "placement=inline")
-    job.finish()
+def test_samples_that_fail_on_their_own_spare_their_neighbours(tmp_path, undisturbed):
+    job = Job(tmp_path, "memory=5,black=14")
+    job.finish_here()
     errors = {
         "p000000005": "score: out of memory, alone in its micro-batch",
         "p000000014": "score: the model's image is all black",

@@ -12,10 +12,11 @@ import pytest
 import yaml
 
 from tests.helpers.one_node import ADDRESS, ROOT, free_ports, one_node, with_ray
+from tests.helpers.stub_stages import picture
 from toffee_pipeline.rundir.commit import data_files
 from toffee_pipeline.storage import open_storage
 
-NUM_PAIRS = 400
+NUM_PAIRS = 200
 SETTINGS = (f"pairs.count={NUM_PAIRS}", "subjects_per_shard=1", "stages.judge.min_clip=0")
 """GPUs are of the cluster's, which has none in truth."""
 
@@ -29,17 +30,22 @@ def drive(folder, env, what, *settings):
         code = subprocess.run(
             [sys.executable, "tests/helpers/nodes_driver.py", what, str(folder / "run"), *SETTINGS, *settings],
             cwd=ROOT,
-            env={**env, "STUB_MARKS": str(marks), "STUB_SLEEP_S": "0.4"},
+            env={**env, "STUB_MARKS": str(marks), "STUB_SLEEP_S": "0.8"},
             stdout=stream,
             stderr=subprocess.STDOUT,
             timeout=400,
         ).returncode
     output = (folder / "output").read_text()
     assert code == 0, f"exit code {code}, marks {sorted(mark.name for mark in marks.iterdir())}\n{output}"
-    ledgers = data_files(open_storage(str(folder / "run")), "ledger")
-    rows = [row for path in ledgers for row in pq.read_table(path).to_pylist()]
-    assert sorted(row["pair_id"] for row in rows) == [f"p{n:09d}" for n in range(NUM_PAIRS)]
-    assert {row["status"] for row in rows} == {"accepted"}
+    storage = open_storage(str(folder / "run"))
+    ledger, data = (
+        [row for path in data_files(storage, kind) for row in pq.read_table(path).to_pylist()]
+        for kind in ("ledger", "data")
+    )
+    for rows in (ledger, data):
+        assert sorted(row["pair_id"] for row in rows) == [f"p{n:09d}" for n in range(NUM_PAIRS)]
+    assert {row["status"] for row in ledger} == {"accepted"}
+    assert all(row["target_image"]["bytes"] == picture(row["pair_seed"]) for row in data)  # as if undisturbed
     seen = next(json.loads(line) for line in output.splitlines() if line.startswith("{"))
     return seen, output
 
@@ -96,7 +102,7 @@ def autoscaling(tmp_path, ray_home):
         **with_ray(ray_home),
         "PYTHONPATH": str(ROOT),
         "STUB_MARKS": str(tmp_path / "marks"),
-        "STUB_SLEEP_S": "0.4",
+        "STUB_SLEEP_S": "0.8",
         "RAY_FAKE_CLUSTER": "1",
         "AUTOSCALER_UPDATE_INTERVAL_S": "1",
         "AUTOSCALER_HEARTBEAT_TIMEOUT_S": "10",
