@@ -272,13 +272,14 @@ class TestRun:
     def test_masks_belong_to_edit_pairs(self, run_dir):
         rows = [row for path in data_files(open_storage(str(run_dir))) for row in pq.read_table(path).to_pylist()]
         stored = {row["pair_id"]: decode_mask(row["mask"]["bytes"]) for row in rows}
+        whole = {row["pair_id"] for row in rows if row["category"] == "style"}
         for record in records(source("run", run_dir)):
             if record.kind == "generation":
                 assert record.mask is None and "masked" not in record.images
                 continue
             mask, masked, given = record.mask(), record.images["masked"](), record.images["input"]()
             np.testing.assert_array_equal(mask, stored[record.key])
-            assert mask.dtype == bool and 0 < mask.mean() < 1
+            assert mask.dtype == bool and mask.any() and mask.all() == (record.key in whole)
             assert not masked[mask].any()
             np.testing.assert_array_equal(masked[~mask], given[~mask])
             np.testing.assert_array_equal(given[~mask], record.images["target"]()[~mask])
