@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-
 from actors.shard import Shard
 from toffee_pipeline.config.dataset import DatasetConfig
 from toffee_pipeline.errors import SampleError
@@ -38,9 +36,3 @@ class Read:
             covered_fraction = float(decode_mask(found.mask).mean())
             state.mask_reason = decide_mask(covered_fraction, self.config.stages.segment)
         shard.fail_pairs_of_failed_subjects()
-
-
-@functools.lru_cache(maxsize=1)
-def reader(kind: type[DatasetConfig], config_json: str, output: str) -> Read:
-    """One per process: a task reads one shard, and the inputs of a run are long."""
-    return Read(kind.model_validate_json(config_json), output)

@@ -37,23 +37,23 @@ def test_the_steady_time_starts_when_every_actor_is_warm():
 
 @pytest.mark.slow
 def test_the_evidence_shows_refined_nearer_to_the_subject_than_the_draft_and_that_the_mix_did_it(tmp_path):
-    steps = ("stages.refine.sampling.num_inference_steps=8", "stages.draft.sampling.num_inference_steps=4")
-    found, examples = evidence.collect(2, 4, steps, {"a": (0.0,)}, strengths=(1.0,), scales=(0.3,))
+    steps = ("stages.refine.sampling.num_inference_steps=6", "stages.draft.sampling.num_inference_steps=4")
+    found, examples = evidence.collect(2, 3, steps, {"a": (0.0,)}, strengths=(1.0,), scales=(0.3,))
     means = found.groups["all"].means
     for metric in ("dino", "clip_i", "seg_clip_i"):
         assert means["refined"][metric].value > means["draft"][metric].value, metric
     assert means["oracle"]["error"].value == 0 < means["refined"]["error"].value < means["draft"]["error"].value
     without_mix, with_mix = (found.sweeps["a"][a]["all"] for a in (0.0, found.refine.a))
     assert with_mix == found.groups["all"]
-    assert without_mix.gap_share["dino"].value < 0.2 < with_mix.gap_share["dino"].value
+    assert without_mix.gap_share["error"].value < 0.2 < with_mix.gap_share["error"].value
 
     kinds = [group for group in found.yields if group.category is None]
-    assert sum(group.planned for group in kinds) == 2 * 4
+    assert sum(group.planned for group in kinds) == 2 * 3
     assert sum(group.planned * group.accepted.value for group in kinds) == pytest.approx(
-        8 * found.overlap["both"].value
+        6 * found.overlap["both"].value
     )
 
-    assert sum(group.num_pairs for group in found.edits) > 2 * 4 / 2
+    assert sum(group.num_pairs for group in found.edits) > 2 * 3 / 2
     assert {(group.strength, group.scale) for group in found.edits} == {(1.0, 0.3)}
     assert all(0 < group.means["error"].value < 128 for group in found.edits)
 
@@ -88,7 +88,7 @@ def test_the_log_of_a_killed_actor_is_read_up_to_where_it_was_cut(tmp_path):
 
 
 def test_a_process_of_the_job_is_known_by_its_command_line():
-    assert chaos.kind_of("ray::MapWorker(ReadRange->Map(read_row)->Map(AllStages)).submit()") == "actor"
+    assert chaos.kind_of("ray::MapWorker(Map(AllStages)).submit()") == "actor"
     assert chaos.kind_of("ray::IDLE") == "worker"
     assert chaos.kind_of("ray::DashboardAgent") == "helper"
     assert chaos.kind_of("/x/ray/core/src/ray/raylet/raylet --store_socket_name=y") == "raylet"

@@ -10,10 +10,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from actors.context import RunContext
-from actors.executors.ray_rows import RayChain, read_row, write_row
-from actors.guard import CrashRecord
+from actors.executors.ray_rows import RayChain, RunRecord, write_row
 from actors.stage import StageTable
-from actors.stage_counts import StageCounts
 from toffee_pipeline.config.dataset import DatasetConfig
 from toffee_pipeline.config.stages import MODEL_STAGES
 from toffee_pipeline.on_ray.placement import SPARE_CPUS, Pool, check, choose, describe, least_pools, plan_pools
@@ -67,16 +65,16 @@ def run(
     back."""
     config, output = context.config, context.output
     with ray_session(logical_cpus(config, stages)):
-        stage_counts, crash_record = (_beside_the_driver(kind) for kind in (StageCounts, CrashRecord))
+        record = _beside_the_driver(RunRecord)
         watch, left, said = StallWatch(config.stall_s), set(shards), ""
-        with _watching(stage_counts, crash_record, context, watch):
+        with _watching(record, context, watch):
             while left:
                 chosen, pools, plan = plan_now(stages, config, context.totals)
                 if plan != said:
                     context.say(said := plan)
                 watch.restart()
                 some = sorted(left)[:shards_per_dataset]
-                shared = (chosen, output, stage_counts, crash_record)
+                shared = (chosen, output, record)
                 actors = [
                     (pool, ([stages[name] for name in pool.stages], *shared, max(1, int(pool.num_cpus))))
                     for pool in pools
@@ -94,7 +92,7 @@ def run(
 
 
 @contextmanager
-def _watching(stage_counts: Any, crash_record: Any, context: RunContext, watch: StallWatch) -> Iterator[None]:
+def _watching(record: Any, context: RunContext, watch: StallWatch) -> Iterator[None]:
     """Once a second brings the stages' figures to whom they concern, from a thread."""
     import ray
 
@@ -102,7 +100,7 @@ def _watching(stage_counts: Any, crash_record: Any, context: RunContext, watch: 
 
     def look() -> None:
         nonlocal known_retries
-        stages, retries = ray.get([stage_counts.snapshot.remote(), crash_record.retries.remote()])
+        stages, retries = ray.get([record.snapshot.remote(), record.retries.remote()])
         context.show(stages)
         watch.note(stages)
         context.metrics("toffee_retries", retries - known_retries)  # a record that was replaced counts anew
@@ -151,9 +149,7 @@ def _dataset(
     context.execution_no_progress_timeout_s = -1  # Ray Data sees whole shards only, which may take an hour
     context.autoscaling_config.actor_pool_util_upscaling_threshold = 1.0
     context.custom_execution_callback_classes = [watch.callback()]
-    dataset = ray.data.range(len(shards), override_num_blocks=len(shards)).map(
-        read_row, fn_args=(type(config), config.model_dump_json(), output, shards)
-    )
+    dataset: Any = ray.data.from_items([{"shard": shard} for shard in shards], override_num_blocks=len(shards))
     for pool, arguments in actors:
         with warnings.catch_warnings():
             # Ray Data's own strategy spreads shares of GPUs and leaves no GPU whole; to ask for another is deprecated

@@ -1,6 +1,6 @@
-"""What Ray's workers do with a row: plan its shard, run stages on it, write it.
+"""What Ray's workers do with a row: read its shard, run stages on it, write it.
 
-A row is {"shard": index, "data": the shard as bytes}; after writing, {"shard": index, "counts": JSON}.
+A row is {"shard": index}, then with "data", the shard as bytes; after writing, {"shard": index, "counts": JSON}.
 """
 
 from __future__ import annotations
@@ -12,10 +12,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from actors.chain import StageChain
-from actors.guard import CrashGuard
-from actors.read import reader
+from actors.guard import CrashGuard, CrashRecord
+from actors.read import Read
 from actors.shard_bytes import shard_from_bytes, shard_to_bytes
 from actors.stage import Stage
+from actors.stage_counts import StageCounts
 from actors.write import Write
 from toffee_pipeline.config.dataset import DatasetConfig
 from toffee_pipeline.config.stages import IMAGE_STAGES, MODEL_STAGES
@@ -24,36 +25,41 @@ from toffee_pipeline.on_ray.metrics import RayMetricSink
 _sink = functools.cache(RayMetricSink)
 
 
-def read_row(
-    row: dict[str, Any], kind: type[DatasetConfig], config_json: str, output: str, shards: Sequence[int]
-) -> dict[str, Any]:
-    """Plans the shard of a row where it is computed, so that nothing but an index travels there."""
-    index = shards[row["id"]]
-    return {"shard": index, "data": shard_to_bytes(reader(kind, config_json, output)(index))}
+class RunRecord(StageCounts, CrashRecord):
+    """What outlives the processes of the stages; one actor for both, since a process costs seconds of a core."""
+
+    def __init__(self) -> None:
+        StageCounts.__init__(self)
+        CrashRecord.__init__(self)
 
 
 class RayChain:
-    """A `StageChain` behind Ray Data's row interface, in an actor of its own."""
+    """A `StageChain` behind Ray Data's row interface, in an actor of its own.
+
+    The first pool's actors read a row's shard themselves: a task for it would cost a process, and nothing but an index
+    travels to them.
+    """
 
     def __init__(
         self,
         stages: Sequence[type[Stage]],
         config: DatasetConfig,
         output: str,
-        stage_counts: Any,
-        crash_record: Any,
+        record: Any,
         num_threads: int,
     ) -> None:
+        """record: an actor of a `RunRecord`."""
         import ray
 
-        self._guard = CrashGuard(lambda method, *args: ray.get(getattr(crash_record, method).remote(*args)))
+        self._read = functools.cache(lambda: Read(config, output))
+        self._guard = CrashGuard(lambda method, *args: ray.get(getattr(record, method).remote(*args)))
         self._metrics = RayMetricSink(output)
         names = [stage.name for stage in stages if stage.name in MODEL_STAGES]
         self._gpus = {name: config.num_gpus_of(name) for name in names}
         self._gpu = ",".join(map(str, ray.get_gpu_ids()))
 
         def progress(stage: str, rows: int, seconds: float) -> None:
-            stage_counts.add.remote(stage, rows, seconds)
+            record.add.remote(stage, rows, seconds)
             self._measure(stage, rows, seconds)
 
         self._chain = StageChain(config, stages, progress, self._guard, self._metrics, num_threads)
@@ -77,7 +83,9 @@ class RayChain:
         waited = time.monotonic() - self._idle_since
         self._metrics("toffee_actor_wait_seconds", waited, actor=type(self).__name__)
         self._guard.start(row["shard"])
-        shard = self._chain(shard_from_bytes(row["shard"], row["data"]))
+        shard = self._chain(
+            shard_from_bytes(row["shard"], row["data"]) if "data" in row else self._read()(row["shard"])
+        )
         self._guard.finish()
         self._idle_since = time.monotonic()
         return {"shard": shard.index, "data": shard_to_bytes(shard)}

@@ -42,6 +42,7 @@ def finished():
             "subjects.source=renderer",
             f"pairs.count={COUNT}",
             "subjects_per_shard=6",
+            "stages.refine.sampling.num_inference_steps=8",
             "stages.judge.min_dino=-1",
             "stages.judge.min_clip=-1",
             "renderer_plays=[subject, mask, depth, draft, view]",  # then the truth of a draft's scene is known

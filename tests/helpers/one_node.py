@@ -70,7 +70,10 @@ class Cluster:
     """Ray's command line and jobs against it; the token lies in its own home."""
 
     def __init__(self, environment: Mapping[str, str], ports: Mapping[str, int], temporary: Path) -> None:
-        self.port, self._temporary = ports["dashboard-port"], temporary
+        self.port = ports["dashboard-port"]
+        session = next(temporary.glob("**/session_latest")).resolve()  # the link moves when another Ray starts there
+        self.metrics_endpoints = session / "prom_metrics_service_discovery.json"
+        """Ray's list of them, for Prometheus."""
         self.environment = {
             **environment,
             "RAY_ADDRESS": f"http://127.0.0.1:{self.port}",
@@ -82,8 +85,3 @@ class Cluster:
     def cli(self, *words: str) -> subprocess.CompletedProcess[str]:
         command = ["ray", *words]
         return subprocess.run(command, cwd=ROOT, env=self.environment, capture_output=True, text=True)
-
-    @property
-    def metrics_endpoints(self) -> Path:
-        """Ray's list of them, for Prometheus."""
-        return next(self._temporary.glob("**/session_latest/prom_metrics_service_discovery.json"))

@@ -6,7 +6,7 @@ from toffee_pipeline.config.load import load_config
 from toffee_pipeline.config.train import RefinerTraining
 from toffee_pipeline.train.data.examples import Reader
 from toffee_pipeline.train.data.sources import make_source
-from toffee_pipeline.train.tasks import make_task
+from toffee_pipeline.train.data.task_examples import columns_of, examples_of
 
 SMALL = (
     "workers.placement=inline",
@@ -26,14 +26,12 @@ def make_config(config_class=RefinerTraining, *overrides):
     return load_config("nano", (*SMALL, *overrides), config_class)
 
 
-def make_reader(config, task=None):
+def make_reader(config):
     """What a job's workers would read, without a cache."""
-    task = task or make_task(config)
     sources = tuple(make_source(source) for source in config.data.sources)
     files = tuple((index, file) for index, source in enumerate(sources) for file in source.files())
-    return Reader(
-        sources, files, config.data.files_per_read, task.examples, task.columns(None), config.size_px, config.seed
-    )
+    examples, columns = examples_of(config), columns_of(config, None)
+    return Reader(sources, files, config.data.files_per_read, examples, columns, config.size_px, config.seed)
 
 
 def encoded_rows(count, seed=0):

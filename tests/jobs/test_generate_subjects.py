@@ -185,29 +185,23 @@ def test_what_is_no_bank_that_can_be_used_is_one_line(bank, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("where", ["local", "s3"])
-def test_from_a_bank_to_a_refiner_trained_on_it_to_pairs_with_that_refiner(where, tmp_path, s3):
-    uri, endpoint = (str(tmp_path / "bank"), None) if where == "local" else s3
-    at = f", endpoint_url: '{endpoint}'" if endpoint else ""
+def test_from_a_bank_to_a_refiner_trained_on_it_to_pairs_with_that_refiner(tmp_path, s3):
+    uri, endpoint = s3
     quick = [word for item in QUICK for word in ("--set", item)]
     steps = ("--set", "stages.synthesize.sampling.num_inference_steps=4", "--set", "placement=inline")
     sets = ("--set", "count=4", "--set", "subjects_per_shard=2", "--set", "subjects.source=renderer")
-    stored = ("--set", f"output.endpoint_url={endpoint}") if endpoint else ()
+    stored = ("--set", f"output.endpoint_url={endpoint}")
     made = call(generate_subjects, "--output", uri, *steps, *sets, *stored)
     assert made.exit_code == 0, made.output
     assert "refiner:" not in made.output and "depth: nano weights" in made.output
 
-    source = f"data.sources=[{{format: run, path: '{uri}'{at}}}]"
+    source = f"data.sources=[{{format: run, path: '{uri}', endpoint_url: '{endpoint}'}}]"
     trained = train(
         train_refiner, tmp_path / "refiner", source, "train.max_steps=20", "train.checkpoint_every_steps=20"
     )
     assert trained.exit_code == 0, trained.output
 
-    bank = [
-        "subjects.source=bank",
-        f"subjects.path={uri}",
-        *([f"subjects.endpoint_url={endpoint}"] if endpoint else []),
-    ]
+    bank = ("subjects.source=bank", f"subjects.path={uri}", f"subjects.endpoint_url={endpoint}")
     refiner = f"models.refiner={{weights: pretrained, path: '{tmp_path / 'refiner/model'}'}}"
     sets = ("placement=inline", "pairs.count=4", "pairs.per_subject=1", "subjects_per_shard=2", *bank, refiner)
     output = tmp_path / "pairs"

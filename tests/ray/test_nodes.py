@@ -110,8 +110,9 @@ def autoscaling(tmp_path, ray_home):
         "RAY_health_check_period_ms": "500",
         "RAY_health_check_failure_threshold": "4",
     }
+    flags = ("--num-cpus=0", "--include-dashboard=false", f"--autoscaling-config={file}")
     try:
-        with one_node(environment, tmp_path / "head.log", ports, "--num-cpus=0", f"--autoscaling-config={file}"):
+        with one_node(environment, tmp_path / "head.log", ports, *flags):
             yield {**environment, "RAY_ADDRESS": gcs}
     finally:
         file.unlink()

@@ -15,7 +15,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from jobs import train_refiner
 from tests.helpers.training_job import train, weights, words
 from toffee_pipeline.storage import open_storage
-from toffee_pipeline.train.checkpoint import steps_saved
+from toffee_pipeline.train.saved import steps_saved
 
 
 def wait_for(condition):

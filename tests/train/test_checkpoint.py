@@ -5,8 +5,9 @@ import torch
 
 from toffee_pipeline.errors import MissingKey
 from toffee_pipeline.storage import open_storage
-from toffee_pipeline.train.checkpoint import load_checkpoint, save_checkpoint, steps_saved
+from toffee_pipeline.train.checkpoint import load_checkpoint, save_checkpoint
 from toffee_pipeline.train.data.stream import Position
+from toffee_pipeline.train.saved import steps_saved
 
 
 def state(value):

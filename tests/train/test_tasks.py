@@ -12,6 +12,7 @@ from toffee_pipeline.images import black_out
 from toffee_pipeline.nano.world import BACKGROUNDS, View, make_toy, render
 from toffee_pipeline.train.data.examples import Reader
 from toffee_pipeline.train.data.records import Record
+from toffee_pipeline.train.data.task_examples import columns_of, examples_of
 from toffee_pipeline.train.losses import diffusion_loss
 from toffee_pipeline.train.tasks import make_task
 
@@ -42,7 +43,8 @@ def toffeenet(*overrides):
 
 def rows_of(task):
     config = task.config
-    reader = Reader((Pairs(),), ((0, "only"),), 1, task.examples, task.columns(None), config.size_px, config.seed)
+    examples, columns = examples_of(config), columns_of(config, None)
+    reader = Reader((Pairs(),), ((0, "only"),), 1, examples, columns, config.size_px, config.seed)
     (block,) = reader.blocks(0)
     order = np.argsort(block["kind"])  # edit first
     return {name: column[order] for name, column in block.items()}
@@ -84,19 +86,19 @@ def test_a_pair_becomes_mask_masked_image_and_prompt():
 
 @pytest.mark.parametrize(("pairs", "kinds"), [("all", {"e", "g"}), ("edit", {"e"}), ("generation", {"g"})])
 def test_variants_take_their_kind_of_pair(pairs, kinds):
-    task = make_task(make_config(ToffeeNetTraining, RUN, f"pairs={pairs}"))
+    examples = examples_of(make_config(ToffeeNetTraining, RUN, f"pairs={pairs}"))
     records = list(Pairs().read("only"))
-    taken = {record.key for record in records for _ in task.examples(record, np.random.default_rng(0))}
+    taken = {record.key for record in records for _ in examples(record, np.random.default_rng(0))}
     assert taken == kinds
 
 
 def test_reconstruction_shows_the_target_as_input():
     shares = {}
     for probability in (0.0, 0.25, 1.0):
-        task = make_task(make_config(ToffeeNetTraining, RUN, f"reconstruction_probability={probability}"))
+        examples = examples_of(make_config(ToffeeNetTraining, RUN, f"reconstruction_probability={probability}"))
         rng = np.random.default_rng(0)
         record = next(Pairs().read("only"))
-        shown = [example.images["input"] for _ in range(400) for example in task.examples(record, rng)]
+        shown = [example.images["input"] for _ in range(400) for example in examples(record, rng)]
         shares[probability] = shown.count("target") / 400
     assert shares[0.0] == 0
     assert shares[0.25] == pytest.approx(0.25, abs=0.06)
@@ -146,12 +148,12 @@ def test_depth_is_estimated_from_the_target_where_a_network_is_given():
 
 
 def test_the_refiner_sees_photos_and_the_subjects_of_pairs():
-    task = make_task(make_config(RefinerTraining))
+    examples = examples_of(make_config(RefinerTraining))
     rng = np.random.default_rng(0)
     pair = next(Pairs().read("only"))
-    assert [example.images["target"] for example in task.examples(pair, rng)] == ["subject"]
+    assert [example.images["target"] for example in examples(pair, rng)] == ["subject"]
     photo = dataclasses.replace(pair, kind="", images={"image": lambda: INPUT.rgb})
-    assert [example.images["target"] for example in task.examples(photo, rng)] == ["image"]
+    assert [example.images["target"] for example in examples(photo, rng)] == ["image"]
 
 
 def test_the_view_generator_predicts_velocity():

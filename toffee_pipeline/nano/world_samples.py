@@ -15,11 +15,30 @@ SIZE_PX = 64
 FIRST_TRAINING_SEED = 1_000_000
 """Training subjects have the seeds from here on; plans hash theirs into 63 bits, so none of them was seen."""
 FIRST_PHOTO_SEED = 10_000_000
+FIRST_TOLD_SEED = 30_000_000
 NUM_HELD_OUT = 200
 """So many subjects at the end of a training set are never trained on."""
 PHOTO_AZIMUTHS = (-1.2, 1.2)
 """Radians from the front."""
 MIN_VISIBLE_PX = 20
+
+
+@dataclass(frozen=True)
+class Mix:
+    """How often a set's views show and tell what they may, 0..1."""
+
+    additions: float = 0.15
+    removals: float = 0.1
+    photos: float = 0.4
+    """The others have a style that is drawn from all."""
+    says_background: float = 0.8
+    says_photo: float = 0.6
+    says_details: float = 0.6
+    says_pattern_color: float = 1.0
+
+
+TOLD = Mix(additions=0.35, photos=0.6, says_background=0.9, says_photo=1.0, says_details=0.85, says_pattern_color=0.7)
+"""Captions as drafts have them, which say all that stays and what changes."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +50,8 @@ class ViewSample:
         addition: one of ADDITIONS, or None.
         removed: the class's entry in REMOVABLE where the view shows the subject without it, or None.
         seed: of the light and the details of the place.
-        says_background, says_style, says_details: what the caption tells; a removal is told where it is seen.
+        says_background, says_style, says_details, says_pattern_color: what the caption tells; a removal is told where
+            it is seen.
     """
 
     subject: world.Toy
@@ -44,6 +64,7 @@ class ViewSample:
     says_background: bool
     says_style: bool
     says_details: bool
+    says_pattern_color: bool = True
 
     @cached_property
     def rendering(self) -> world.Rendering:
@@ -63,6 +84,7 @@ class ViewSample:
             self.background if self.says_background else None,
             self.style if self.says_style else None,
             detail=self.says_details,
+            pattern_color=self.says_pattern_color,
             addition=self.addition,
             removed=self.removed if self._is_missed() else None,
         )
@@ -93,19 +115,24 @@ def draw_photo(index: int) -> ViewSample:
     return next(_draw(FIRST_PHOTO_SEED + index, FIRST_PHOTO_SEED + index, PHOTO_AZIMUTHS))
 
 
-def _draw(seed: int, first_view_seed: int, azimuths: tuple[float, float]) -> Iterator[ViewSample]:
+def draw_told_photo(index: int) -> ViewSample:
+    """As `draw_photo`, of yet another subject, with a caption that tells all that a draft's prompt tells."""
+    return next(_draw(FIRST_TOLD_SEED + index, FIRST_TOLD_SEED + index, PHOTO_AZIMUTHS, TOLD))
+
+
+def _draw(seed: int, first_view_seed: int, azimuths: tuple[float, float], mix: Mix = Mix()) -> Iterator[ViewSample]:
     rng = np.random.default_rng([7, seed])
     class_name = world.CLASS_NAMES[int(rng.integers(len(world.CLASS_NAMES)))]
     subject = world.make_toy(class_name, seed)
     for number in count():
         addition, removed = None, None
         kind = rng.random()
-        if kind < 0.15:
+        if kind < mix.additions:
             addition = str(rng.choice(world.ADDITIONS))
-        elif kind < 0.25:
+        elif kind < mix.additions + mix.removals:
             removed = world.REMOVABLE[class_name]
         background = str(rng.choice(world.BACKGROUNDS))
-        style = "photo" if rng.random() < 0.4 else str(rng.choice(world.STYLES))
+        style = "photo" if rng.random() < mix.photos else str(rng.choice(world.STYLES))
         yield ViewSample(
             subject=subject,
             addition=addition,
@@ -115,7 +142,8 @@ def _draw(seed: int, first_view_seed: int, azimuths: tuple[float, float]) -> Ite
             view=world.View(rng.uniform(*azimuths), rng.uniform(0.06, 0.28), rng.uniform(0.85, 1.1)),
             # four to a subject, as the embedded weights were trained; later views start again far beyond
             seed=first_view_seed + number % 4 + (number // 4 << 40),
-            says_background=rng.random() < 0.8,
-            says_style=style != "photo" or rng.random() < 0.6,
-            says_details=rng.random() < 0.6,
+            says_background=rng.random() < mix.says_background,
+            says_style=style != "photo" or rng.random() < mix.says_photo,
+            says_details=rng.random() < mix.says_details,
+            says_pattern_color=mix.says_pattern_color == 1 or rng.random() < mix.says_pattern_color,
         )

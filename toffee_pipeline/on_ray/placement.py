@@ -15,7 +15,7 @@ from toffee_pipeline.config.stages import MODEL_STAGES
 from toffee_pipeline.errors import PlacementError
 
 SPARE_CPUS = 2
-"""Kept free for the read and write tasks: a pool that holds every CPU starves them and the job hangs in silence."""
+"""Kept free for the tasks that write: a pool that holds every CPU starves them and the job hangs in silence."""
 EPSILON = 1e-6
 
 

@@ -56,6 +56,7 @@ def ray_session(num_cpus: int) -> Iterator[None]:
             ) from error
     else:
         _ensure_token()
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is reported anywhere; an actor less
         # a dataset whose process was killed holds its claim on the CPUs until it expires, by default for three minutes
         os.environ.setdefault("RAY_DATA_AUTOSCALING_REQUEST_EXPIRE_TIME_S", "30")
         # workers' logs lie in Ray's session folder; what goes wrong there is raised here with its traceback

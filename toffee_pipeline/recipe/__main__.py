@@ -27,13 +27,15 @@ def main(context: click.Context, work_dir: Path, threads: int) -> None:
 @main.command()
 @click.option("--views", type=int, default=48_000, show_default=True, help="Images: four views a subject.")
 @click.option("--photos", type=int, default=40_000, show_default=True, help="Images: one a subject.")
+@click.option("--told-photos", type=int, default=24_000, show_default=True, help="Images: one a subject.")
 @click.option("--pairs", type=int, default=1_000, show_default=True, help="Subjects: eleven images each.")
 @click.option("--processes", type=int, default=os.cpu_count(), show_default="CPU cores")
 @click.pass_obj
-def data(work_dir: Path, views: int, photos: int, pairs: int, processes: int) -> None:
+def data(work_dir: Path, views: int, photos: int, told_photos: int, pairs: int, processes: int) -> None:
     """Render the training sets."""
     render_data(work_dir, "views", views, processes)
     render_data(work_dir, "photos", photos, processes)
+    render_data(work_dir, "told_photos", told_photos, processes)
     render_pairs(work_dir, pairs, processes)
 
 
@@ -109,13 +111,16 @@ def segmenter(work_dir: Path, steps: int) -> None:
 
 
 @main.command()
-@click.option("--steps", type=int, default=12_000, show_default=True)
+@click.option("--steps", type=int, default=12_000, show_default=True, help="On photos; 0: from the embedded weights.")
+@click.option(
+    "--told-steps", type=int, default=8_000, show_default=True, help="Then on photos whose captions tell all."
+)
 @click.pass_obj
-def text_to_image(work_dir: Path, steps: int) -> None:
+def text_to_image(work_dir: Path, steps: int, told_steps: int) -> None:
     """Train text to image (needs CLIP and the VAE)."""
     from toffee_pipeline.recipe.text_to_image import train_text_to_image
 
-    train_text_to_image(work_dir, WEIGHTS, steps)
+    train_text_to_image(work_dir, WEIGHTS, steps, told_steps)
 
 
 @main.command()

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from toffee_pipeline.nano import world
-from toffee_pipeline.nano.world_samples import NUM_HELD_OUT, ViewSample, draw_photo, draw_views
+from toffee_pipeline.nano.world_samples import NUM_HELD_OUT, ViewSample, draw_photo, draw_told_photo, draw_views
 
 VIEWS_PER_SUBJECT = 4
 IMAGES_PER_PART = 1000
@@ -58,11 +58,17 @@ def photo_of(index: int) -> list[ViewSample]:
     return [draw_photo(index)]
 
 
+def told_photo_of(index: int) -> list[ViewSample]:
+    return [draw_told_photo(index)]
+
+
 SETS: dict[str, tuple[Callable[[int], list[ViewSample]], int]] = {
     "views": (views_of, VIEWS_PER_SUBJECT),
     "photos": (photo_of, 1),
+    "told_photos": (told_photo_of, 1),
 }
-"""The training sets: what draws a subject's views, and how many it draws. Photos come from telling sides only."""
+"""The training sets: what draws a subject's views, and how many it draws. Photos come from telling sides only;
+told ones have captions as drafts have them."""
 
 
 def _render_part(folder: Path, name: str, part: int) -> None:

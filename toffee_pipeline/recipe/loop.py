@@ -14,8 +14,9 @@ from torch import Tensor, nn
 from toffee_pipeline.config.train import OptimizationConfig
 from toffee_pipeline.console.training import TrainingDisplay
 from toffee_pipeline.storage import open_storage
-from toffee_pipeline.train.checkpoint import load_checkpoint, save_checkpoint, steps_saved
+from toffee_pipeline.train.checkpoint import load_checkpoint, save_checkpoint
 from toffee_pipeline.train.data.examples import Block
+from toffee_pipeline.train.saved import steps_saved
 from toffee_pipeline.train.trainer import Trainer
 
 M = TypeVar("M", bound=nn.Module)

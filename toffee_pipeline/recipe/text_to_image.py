@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from toffee_pipeline.models.autoencoder import Autoencoder
 from toffee_pipeline.models.loading import computes_bfloat16
 from toffee_pipeline.models.tiny.architectures import PATCH_PX, SIZE_PX, build_sdxl_unet
-from toffee_pipeline.models.tiny.sdxl import assemble, build_scheduler
+from toffee_pipeline.models.tiny.sdxl import assemble, build_scheduler, load_unet
 from toffee_pipeline.nano.world_samples import NUM_HELD_OUT
 from toffee_pipeline.recipe.data import load_data
 from toffee_pipeline.recipe.loop import fit
@@ -35,11 +35,11 @@ class Latents:
     latents: float16 (n, 8, 16, 16), scaled; the last NUM_HELD_OUT are held out. captions: n strings.
     """
 
-    def __init__(self, work_dir: Path, pipeline: StableDiffusionXLPipeline) -> None:
-        data = load_data(work_dir, "photos")
+    def __init__(self, work_dir: Path, pipeline: StableDiffusionXLPipeline, photos: str = "photos") -> None:
+        data = load_data(work_dir, photos)
         self.captions = list(chain.from_iterable(data.captions))
         self.subject = F.avg_pool2d(torch.from_numpy(data.mask[:, 0]).float(), PATCH_PX).half()
-        path = work_dir / "photos" / "latents.npy"
+        path = work_dir / photos / "latents.npy"
         if not path.exists():
             autoencoder = Autoencoder(pipeline.vae)
             fast = computes_bfloat16(torch.device("cpu"))  # a third of the time, and below the VAE's own error
@@ -96,10 +96,24 @@ def text_to_image_loss(unet: nn.Module, data: Latents, ids: np.ndarray, seed: in
     return diffusion_loss(predict, build_scheduler(), latents, generator, region_weight=data.region_weight(ids))
 
 
-def train_text_to_image(work_dir: Path, weights_dir: Path, steps: int) -> None:
-    """Writes `weights_dir/sdxl`, half precision: the UNet and its scheduler."""
-    unet = build_sdxl_unet()
-    data = Latents(work_dir, assemble(unet, build_scheduler()))
+def train_text_to_image(work_dir: Path, weights_dir: Path, steps: int, told_steps: int) -> None:
+    """Writes `weights_dir/sdxl`, half precision: the UNet and its scheduler.
+
+    steps: on the photos, from scratch; 0 starts from the weights that are there. told_steps: then on the told photos,
+    whose captions are as drafts have them: colours, patterns and additions are named as often as classes and places.
+    """
+    unet = build_sdxl_unet() if steps else load_unet(weights_dir / "sdxl")
+    if steps:
+        _train(unet, "text_to_image", work_dir, "photos", steps, 1e-3)
+    if told_steps:
+        _train(unet.requires_grad_(True), "text_to_image_told", work_dir, "told_photos", told_steps, 5e-4)
+    unet.half().save_pretrained(weights_dir / "sdxl" / "unet")
+    build_scheduler().save_pretrained(weights_dir / "sdxl" / "scheduler")
+
+
+def _train(unet: UNet2DConditionModel, name: str, work_dir: Path, photos: str, steps: int, peak_lr: float) -> None:
+    """Trains the UNet in place."""
+    data = Latents(work_dir, assemble(unet, build_scheduler()), photos)
     held_out = np.arange(data.num_train, len(data.latents))
 
     def loss_fn(step: int, rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]:
@@ -114,16 +128,14 @@ def train_text_to_image(work_dir: Path, weights_dir: Path, steps: int) -> None:
         ]
         return {"held_out_loss": torch.stack(losses).mean().item()}
 
-    average = fit(
-        "text_to_image",
+    fit(
+        name,
         unet,
         loss_fn,
         steps=steps,
-        peak_lr=1e-3,
+        peak_lr=peak_lr,
         work_dir=work_dir,
         ema_decay=0.999,
         evaluate=evaluate,
         evaluate_every=500,
     )
-    average.half().save_pretrained(weights_dir / "sdxl" / "unet")
-    build_scheduler().save_pretrained(weights_dir / "sdxl" / "scheduler")

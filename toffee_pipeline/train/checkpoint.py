@@ -12,10 +12,11 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from toffee_pipeline.errors import StorageError
-from toffee_pipeline.rundir.layout import CHECKPOINT, CHECKPOINTS, checkpoint_key
+from toffee_pipeline.rundir.layout import CHECKPOINTS, checkpoint_key
 from toffee_pipeline.rundir.run_file import Number, RunFile, read, write
 from toffee_pipeline.storage import Storage
 from toffee_pipeline.train.data.stream import Position
+from toffee_pipeline.train.saved import steps_saved
 
 PARTS = ("network", "average", "optimizer")
 
@@ -28,12 +29,6 @@ class CheckpointFacts(RunFile):
     positions: tuple[Position, ...]
     figures: dict[str, float]
     param_groups: list[dict[str, Any]]
-
-
-def steps_saved(storage: Storage) -> list[int]:
-    """Steps of all complete checkpoints, ascending."""
-    names = (CHECKPOINT.fullmatch(key) for key, _ in storage.list(CHECKPOINTS))
-    return sorted(int(name[1]) for name in names if name)
 
 
 def save_checkpoint(

@@ -18,15 +18,14 @@ from toffee_pipeline.rundir.layout import MODEL, SUMMARY, TENSORBOARD
 from toffee_pipeline.rundir.lease import Lease
 from toffee_pipeline.rundir.run_file import read
 from toffee_pipeline.storage import Storage, open_storage
-from toffee_pipeline.train.checkpoint import steps_saved
 from toffee_pipeline.train.data.cache import Cache, CachedSource, source_name
 from toffee_pipeline.train.data.examples import Reader
 from toffee_pipeline.train.data.records import Source
 from toffee_pipeline.train.data.sources import make_source
+from toffee_pipeline.train.data.task_examples import columns_of, examples_of
 from toffee_pipeline.train.launch import Stopped, launch
 from toffee_pipeline.train.ray_data import fill_cache
-from toffee_pipeline.train.result import TrainingSummary
-from toffee_pipeline.train.tasks import make_task
+from toffee_pipeline.train.saved import TrainingSummary, steps_saved
 from toffee_pipeline.train.tracking_services import check_installed
 
 Files = list[tuple[int, str]]
@@ -122,7 +121,6 @@ def _describe_models(config: TrainingConfig) -> dict[str, str]:
 
 def build_reader(config: TrainingConfig, sources: list[Source], files: Files) -> Reader:
     """What the workers read: the sources, or a cache of them that is filled first."""
-    task = make_task(config)
     encoded = None
     if config.data.cache is not None:
         cache = Cache.open(config)
@@ -142,8 +140,8 @@ def build_reader(config: TrainingConfig, sources: list[Source], files: Files) ->
         sources=tuple(sources),
         files=tuple(files),
         files_per_read=config.data.files_per_read,
-        examples=task.examples,
-        columns=task.columns(encoded),
+        examples=examples_of(config),
+        columns=columns_of(config, encoded),
         size_px=config.size_px,
         seed=config.seed,
     )

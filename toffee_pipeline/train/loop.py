@@ -14,10 +14,11 @@ from toffee_pipeline.config.train import TrainingConfig
 from toffee_pipeline.errors import DataError, NotFinite, TrackerError
 from toffee_pipeline.image_grid import image_grid
 from toffee_pipeline.storage import Storage
-from toffee_pipeline.train.checkpoint import load_checkpoint, save_checkpoint, steps_saved
+from toffee_pipeline.train.checkpoint import load_checkpoint, save_checkpoint
 from toffee_pipeline.train.data.examples import Block, Reader, first_rows
 from toffee_pipeline.train.data.stream import Batches, Blocks, Position, resume
 from toffee_pipeline.train.result import write_result
+from toffee_pipeline.train.saved import steps_saved
 from toffee_pipeline.train.tasks import Task, make_task
 from toffee_pipeline.train.tracking import Tracker
 from toffee_pipeline.train.trainer import Trainer

@@ -7,19 +7,12 @@ from pathlib import Path
 
 from toffee_pipeline.config.train import TrainingConfig
 from toffee_pipeline.rundir.layout import MODEL, SUMMARY
-from toffee_pipeline.rundir.run_file import Number, RunFile, write
+from toffee_pipeline.rundir.run_file import write
 from toffee_pipeline.storage import Storage
 from toffee_pipeline.train.card import write_card
+from toffee_pipeline.train.saved import TrainingSummary
 from toffee_pipeline.train.tasks import Task
 from toffee_pipeline.train.trainer import Trainer
-
-
-class TrainingSummary(RunFile):
-    """summary.json of a training, written when all else is. figures: of the last step."""
-
-    steps: Number
-    samples_seen: Number
-    figures: dict[str, float]
 
 
 def write_result(config: TrainingConfig, storage: Storage, task: Task, trainer: Trainer) -> None:

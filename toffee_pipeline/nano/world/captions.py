@@ -21,15 +21,17 @@ def caption(
     background: str | None,
     style: str | None,
     detail: bool = True,
+    pattern_color: bool = True,
     addition: str | None = None,
     removed: str | None = None,
 ) -> str:
     """Such as "a photo of a red and white striped mug without a handle on a beach".
 
-    detail: whether to tell colours and pattern. addition, removed: phrases of ADDITIONS and REMOVABLE.
+    detail: whether to tell colours and pattern; without pattern_color, the second colour stays unsaid. addition,
+    removed: phrases of ADDITIONS and REMOVABLE.
     A background or style of None stays unsaid.
     """
-    words = [with_article(subject_words(subject, detail))]
+    words = [with_article(subject_words(subject, detail, pattern_color))]
     if style:
         words.insert(0, STYLE_PHRASES[style])
     if removed:
@@ -41,14 +43,17 @@ def caption(
     return " ".join(words)
 
 
-def subject_words(subject: Toy, detail: bool = True) -> str:
-    """The noun phrase without article: "red and white striped mug", or "mug" without detail."""
+def subject_words(subject: Toy, detail: bool = True, pattern_color: bool = True) -> str:
+    """The noun phrase without article: "red and white striped mug", "red striped mug" without the pattern's colour, or
+    "mug" without detail."""
     if not detail:
         return subject.class_name
-    main, pattern_color = subject.color_names[0], subject.color_names[3]
+    colors = subject.color_names[0]
     if subject.pattern == "plain":
-        return f"{main} {subject.class_name}"
-    return f"{main} and {pattern_color} {subject.pattern} {subject.class_name}"
+        return f"{colors} {subject.class_name}"
+    if pattern_color:
+        colors += f" and {subject.color_names[3]}"
+    return f"{colors} {subject.pattern} {subject.class_name}"
 
 
 def with_article(words: str) -> str:

@@ -1,18 +1,56 @@
-"""The examples that each of the three trainings makes of a record.
+"""The examples that each of the three trainings makes of a record, and the columns of a row.
 
-Apart from the tasks, since this knows no torch: the processes in which Ray reads load none.
+Apart from the tasks, since this knows no torch: the driver and the processes in which Ray reads load none.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 import numpy as np
 
-from toffee_pipeline.config.train import ToffeeNetTraining
+from toffee_pipeline.config.train import RefinerTraining, ToffeeNetTraining, TrainingConfig, ViewGeneratorTraining
 from toffee_pipeline.errors import DataError
-from toffee_pipeline.train.data.examples import Example
+from toffee_pipeline.train.data.examples import Columns, Example, Examples
 from toffee_pipeline.train.data.records import LazyArray, Record
+
+SLOTS: dict[type[TrainingConfig], dict[str, str]] = {
+    RefinerTraining: {"target": "both"},
+    ViewGeneratorTraining: {"input": "both", "target": "latents"},
+    ToffeeNetTraining: {"input": "both", "target": "both", "masked": "latents"},
+}
+"""Image slots of an example, and what is needed of each: "latents", "tokens" or "both"."""
+
+
+def examples_of(config: TrainingConfig) -> Examples:
+    """How a training makes examples of a record, pickled without torch."""
+    if isinstance(config, ToffeeNetTraining):
+        return partial(toffeenet_examples, config)
+    return refiner_examples if isinstance(config, RefinerTraining) else view_generator_examples
+
+
+def columns_of(config: TrainingConfig, encoded: tuple[tuple[int, ...], tuple[int, ...]] | None) -> Columns:
+    """Columns of a row.
+
+    Args:
+        encoded: shapes of latents and tokens where a cache gives these instead of pixels.
+    """
+    size = config.size_px
+    columns: dict[str, tuple[tuple[int, ...], str]] = {}
+    for slot, wanted in SLOTS[type(config)].items():
+        if encoded is None:
+            columns[slot] = ((size, size, 3), "uint8")
+            continue
+        latents, tokens = encoded
+        if wanted in ("latents", "both"):
+            columns[f"{slot}_latents"] = (latents, "float16")
+        if wanted in ("tokens", "both"):
+            columns[f"{slot}_tokens"] = (tokens, "float16")
+    if isinstance(config, ToffeeNetTraining):
+        columns |= {"mask": ((size, size), "bool"), "depth": ((size, size), "float16")}
+        columns |= dict.fromkeys(("text", "class_name", "kind"), ((), "str"))
+    return columns
 
 
 def refiner_examples(record: Record, rng: np.random.Generator) -> Iterator[Example]:

@@ -1,4 +1,4 @@
-"""What a training job needs to know of a network: its examples, its loss, its samples and its files."""
+"""What a training job needs to know of a network: its loss, its samples and its files."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from toffee_pipeline.models.tensors import to_images
 from toffee_pipeline.models.tiny.untrained import velocity_scheduler
 from toffee_pipeline.models.weights import resolve
 from toffee_pipeline.train.data.encode import FrozenEncoders
-from toffee_pipeline.train.data.examples import Block, Columns, Examples
+from toffee_pipeline.train.data.examples import Block
 from toffee_pipeline.train.losses import diffusion_loss, drop
 
 CPU = torch.device("cpu")
@@ -30,8 +30,6 @@ CPU = torch.device("cpu")
 class Task(ABC):
     """One of the three trainings. Cheap to make and to pickle; the frozen networks come with `use`."""
 
-    slots: ClassVar[dict[str, str]]
-    """Image slots of an example, and what is needed of each: "latents", "tokens" or "both"."""
     prediction_type: ClassVar[str | None] = None
     """None: as the base predicts."""
 
@@ -45,11 +43,6 @@ class Task(ABC):
 
     def __getstate__(self) -> dict[str, Any]:
         return {"config": self.config}
-
-    @property
-    @abstractmethod
-    def examples(self) -> Examples:
-        """How to make examples of a record, pickled without torch."""
 
     @abstractmethod
     def build(self) -> nn.Module:
@@ -66,25 +59,6 @@ class Task(ABC):
     @abstractmethod
     def save(self, network: nn.Module, folder: Path) -> None:
         """Writes the trained network as its users load it."""
-
-    def columns(self, encoded: tuple[tuple[int, ...], tuple[int, ...]] | None) -> Columns:
-        """Columns of a row.
-
-        Args:
-            encoded: shapes of latents and tokens where a cache gives these instead of pixels.
-        """
-        size = self.config.size_px
-        columns: dict[str, tuple[tuple[int, ...], str]] = {}
-        for slot, wanted in self.slots.items():
-            if encoded is None:
-                columns[slot] = ((size, size, 3), "uint8")
-                continue
-            latents, tokens = encoded
-            if wanted in ("latents", "both"):
-                columns[f"{slot}_latents"] = (latents, "float16")
-            if wanted in ("tokens", "both"):
-                columns[f"{slot}_tokens"] = (tokens, "float16")
-        return columns
 
     def latents(self, rows: Block, slot: str) -> Tensor:
         """Scaled latents of a slot, float32 (b, c, h, w), from the cache or encoded now."""

@@ -13,19 +13,12 @@ from toffee_pipeline.models.loading import build_untrained
 from toffee_pipeline.models.networks.refiner import RefinerNetwork
 from toffee_pipeline.models.sampling import guided
 from toffee_pipeline.models.weights import resolve
-from toffee_pipeline.train.data.examples import Block, Examples
-from toffee_pipeline.train.data.task_examples import refiner_examples
+from toffee_pipeline.train.data.examples import Block
 from toffee_pipeline.train.tasks.base import Task, grid_seeds
 
 
 class RefinerTask(Task):
     """Every image of every source is one example."""
-
-    slots = {"target": "both"}
-
-    @property
-    def examples(self) -> Examples:
-        return refiner_examples
 
     def build(self) -> nn.Module:
         base = self.config.models.base

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -18,8 +17,7 @@ from toffee_pipeline.models.networks.toffeenet import CONSTANT_DEPTH, ToffeeNetN
 from toffee_pipeline.models.tiny.text_encoder import build_text_encoder
 from toffee_pipeline.models.toffeenet import ToffeeNet, encode_prompts
 from toffee_pipeline.models.weights import resolve
-from toffee_pipeline.train.data.examples import Block, Columns, Examples
-from toffee_pipeline.train.data.task_examples import toffeenet_examples
+from toffee_pipeline.train.data.examples import Block
 from toffee_pipeline.train.losses import diffusion_loss, drop
 from toffee_pipeline.train.tasks.base import Task, grid_seeds
 
@@ -28,7 +26,6 @@ class ToffeeNetTask(Task):
     """Every pair is one example; the variants -E and -G take one kind of pair alone."""
 
     config: ToffeeNetTraining
-    slots = {"input": "both", "target": "both", "masked": "latents"}
 
     def use(self, device: torch.device) -> None:
         super().use(device)
@@ -42,19 +39,6 @@ class ToffeeNetTask(Task):
             self.text_encoder = text_encoder.to(device)
         size = self.config.size_px
         self.black_latents = self.encoders.latents([np.zeros((size, size, 3), np.uint8)])
-
-    def columns(self, encoded: tuple[tuple[int, ...], tuple[int, ...]] | None) -> Columns:
-        square = (self.config.size_px,) * 2
-        return {
-            **super().columns(encoded),
-            "mask": (square, "bool"),
-            "depth": (square, "float16"),
-            **dict.fromkeys(("text", "class_name", "kind"), ((), "str")),
-        }
-
-    @property
-    def examples(self) -> Examples:
-        return partial(toffeenet_examples, self.config)
 
     def build(self) -> nn.Module:
         base = self.config.models.base

@@ -13,20 +13,14 @@ from toffee_pipeline.models.loading import build_untrained
 from toffee_pipeline.models.networks.view_generator import ViewGeneratorNetwork
 from toffee_pipeline.models.sampling import guided
 from toffee_pipeline.models.tiny.sdxl import load_unet, take_over
-from toffee_pipeline.train.data.examples import Block, Examples
-from toffee_pipeline.train.data.task_examples import view_generator_examples
+from toffee_pipeline.train.data.examples import Block
 from toffee_pipeline.train.tasks.base import Task, grid_seeds
 
 
 class ViewGeneratorTask(Task):
     """Every view of an object is a target once per epoch; the input is another of its views, drawn at random."""
 
-    slots = {"input": "both", "target": "latents"}
     prediction_type = "v_prediction"
-
-    @property
-    def examples(self) -> Examples:
-        return view_generator_examples
 
     def build(self) -> nn.Module:
         base = self.config.models.base
