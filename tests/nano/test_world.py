@@ -245,6 +245,7 @@ def test_captions_read_well() -> None:
     mug = make_toy("mug", 1)
     mug = Toy(**{**vars(mug), "color_names": ("red", "blue", "teal", "white"), "pattern": "striped"})
     assert caption(mug, "on a beach", "photo") == "a photo of a red and white striped mug on a beach"
+    assert caption(mug, None, "photo", pattern_color=False) == "a photo of a red striped mug"
     plain = with_pattern(recolored(mug, "orange"), "plain")
     assert caption(plain, "in the snow", "pixel art") == "a pixel art picture of an orange mug in the snow"
     assert caption(plain, "in the snow", "cartoon", detail=False) == "a cartoon of a mug in the snow"

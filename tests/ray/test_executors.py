@@ -15,7 +15,6 @@ from toffee_pipeline.schema import IMAGE_COLUMNS
 from toffee_pipeline.storage import open_storage
 
 NUM_IN_POOLS = 8
-"""The first pairs of a plan are the same whatever its length."""
 
 
 def words(output, *settings):
@@ -38,7 +37,7 @@ def test_all_executors_write_the_same_rows_and_pixels(tmp_path, cluster, watched
     assert here.exit_code == 0, here.output
     expected = rows(tmp_path / "inline")
     assert len(expected) == NUM_PAIRS
-    few = f"pairs.count={NUM_IN_POOLS}"
+    few = f"pairs.count={NUM_IN_POOLS}"  # the first pairs of a plan are the same whatever its length
     command = [sys.executable, "jobs/generate.py", *words(tmp_path / "pools", "placement=pools", few)]
     pools = subprocess.run(command, env=cluster.driver, capture_output=True, text=True)
     assert pools.returncode == 0, pools.stdout + pools.stderr

@@ -124,13 +124,16 @@ def text_to_image(work_dir: Path, steps: int, told_steps: int) -> None:
 
 
 @main.command()
-@click.option("--steps", type=int, default=3_000, show_default=True)
+@click.option("--steps", type=int, default=3_000, show_default=True, help="On photos; 0: from the embedded weights.")
+@click.option(
+    "--told-steps", type=int, default=1_500, show_default=True, help="Then on photos whose captions tell all."
+)
 @click.pass_obj
-def controlnet(work_dir: Path, steps: int) -> None:
+def controlnet(work_dir: Path, steps: int, told_steps: int) -> None:
     """Train the depth ControlNet (needs text to image)."""
     from toffee_pipeline.recipe.controlnet import train_controlnet
 
-    train_controlnet(work_dir, WEIGHTS, steps)
+    train_controlnet(work_dir, WEIGHTS, steps, told_steps)
 
 
 @main.command()

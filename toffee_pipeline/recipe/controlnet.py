@@ -6,14 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from diffusers import ControlNetModel
+from diffusers import ControlNetModel, StableDiffusionXLPipeline
 from torch import Tensor
 
 from toffee_pipeline.models.tiny.architectures import SIZE_PX, build_controlnet
 from toffee_pipeline.models.tiny.sdxl import build_scheduler, load_sdxl, take_over
 from toffee_pipeline.nano import world
-from toffee_pipeline.nano.world_samples import draw_photo
-from toffee_pipeline.recipe.data import load_data
+from toffee_pipeline.recipe.data import SETS, load_data
 from toffee_pipeline.recipe.loop import fit
 from toffee_pipeline.recipe.text_to_image import BATCH, UNCONDITIONAL, Latents, conditions
 from toffee_pipeline.train.losses import diffusion_loss
@@ -30,13 +29,13 @@ def stretched(inverse_depth: Tensor) -> Tensor:
     return (inverse_depth - low) / (high - low).clamp(min=1e-6)
 
 
-def other_places(work_dir: Path, inverse_depth: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """The layouts of the photos with each subject moved to another place: float16 (n, 64, 64)."""
-    path = work_dir / "photos" / "other_places.npy"
+def other_places(work_dir: Path, photos: str, inverse_depth: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """The layouts of a set of photos with each subject moved to another place: float16 (n, 64, 64)."""
+    path = work_dir / photos / "other_places.npy"
     if not path.exists():
-        layouts = np.array(inverse_depth)
+        layouts, (draw, _) = np.array(inverse_depth), SETS[photos]
         for index, layout in enumerate(layouts):
-            photo = draw_photo(index)
+            (photo,) = draw(index)
             place = str(np.random.default_rng(index).choice(world.BACKGROUNDS))
             empty = world.place_inverse_depth(photo.subject, photo.view, place, SIZE_PX)
             layouts[index] = np.where(mask[index], layout, empty)
@@ -44,16 +43,41 @@ def other_places(work_dir: Path, inverse_depth: np.ndarray, mask: np.ndarray) ->
     return np.load(path)
 
 
-def train_controlnet(work_dir: Path, weights_dir: Path, steps: int) -> None:
-    """Writes `weights_dir/controlnet`, half precision, for the text to image in `weights_dir/sdxl`."""
+def train_controlnet(work_dir: Path, weights_dir: Path, steps: int, told_steps: int) -> None:
+    """Writes `weights_dir/controlnet`, half precision, for the text to image in `weights_dir/sdxl`.
+
+    steps: on the photos, from a copy of the UNet; 0 starts from the weights that are there. told_steps: then on the
+    told photos, as text to image.
+    """
     pipeline = load_sdxl(weights_dir / "sdxl")
+    if steps:
+        controlnet = build_controlnet()
+        take_over(controlnet, pipeline.unet)
+        _train(controlnet, pipeline, "controlnet", work_dir, "photos", steps, 1e-3)
+    else:
+        controlnet = ControlNetModel.from_pretrained(weights_dir / "controlnet", local_files_only=True).float()
+    if told_steps:
+        _train(controlnet, pipeline, "controlnet_told", work_dir, "told_photos", told_steps, 5e-4)
+    controlnet.half().save_pretrained(weights_dir / "controlnet")
+
+
+def _train(
+    controlnet: ControlNetModel,
+    pipeline: StableDiffusionXLPipeline,
+    name: str,
+    work_dir: Path,
+    photos: str,
+    steps: int,
+    peak_lr: float,
+) -> None:
+    """Trains the ControlNet in place."""
+    controlnet.requires_grad_(True)
     unet = pipeline.unet.requires_grad_(False)
     use_unfused_attention(unet)
-    controlnet = build_controlnet()
-    take_over(controlnet, unet)
-    photos = load_data(work_dir, "photos")
-    layouts = (photos.inverse_depth[:, 0], other_places(work_dir, photos.inverse_depth[:, 0], photos.mask[:, 0]))
-    data = Latents(work_dir, pipeline)
+    shown = load_data(work_dir, photos)
+    depth, mask = shown.inverse_depth[:, 0], shown.mask[:, 0]
+    layouts = (depth, other_places(work_dir, photos, depth, mask))
+    data = Latents(work_dir, pipeline, photos)
 
     def loss_of(model: ControlNetModel, ids: np.ndarray, rng: np.random.Generator, dropped: float) -> Tensor:
         latents, states, pooled = data.batch(ids)
@@ -82,15 +106,14 @@ def train_controlnet(work_dir: Path, weights_dir: Path, steps: int) -> None:
         losses = [loss_of(model, part, np.random.default_rng(seed), 0.0) for seed, part in enumerate(parts)]
         return {"held_out_loss": torch.stack(losses).mean().item()}
 
-    average = fit(
-        "controlnet",
+    fit(
+        name,
         controlnet,
         loss_fn,
         steps=steps,
-        peak_lr=1e-3,
+        peak_lr=peak_lr,
         work_dir=work_dir,
         ema_decay=0.999,
         evaluate=evaluate,
         evaluate_every=500,
     )
-    average.half().save_pretrained(weights_dir / "controlnet")

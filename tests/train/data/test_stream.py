@@ -21,9 +21,31 @@ def batches(reader, position=START, world=1, size=10, max_broken_fraction=0.5):
     return Batches(read_here(reader), position, world, size, max_broken_fraction)
 
 
+def write_tar(path, images):
+    """images: name -> bytes of an image."""
+    with tarfile.open(path, "w") as file:
+        for name, data in images.items():
+            for member, content in ((f"{name}.png", data), (f"{name}.txt", b"a photo")):
+                info = tarfile.TarInfo(member)
+                info.size = len(content)
+                file.addfile(info, io.BytesIO(content))
+
+
+def of_tars(folder, *overrides):
+    """A reader of the tars in a folder."""
+    return make_reader(
+        make_config(RefinerTraining, f"data.sources=[{{format: webdataset, path: '{folder}'}}]", *overrides)
+    )
+
+
 @pytest.fixture(scope="module")
-def reader():
-    return make_reader(make_config(RefinerTraining, "data.files_per_read=2"))
+def reader(tmp_path_factory):
+    """Eight files of 32 images, all different."""
+    folder = tmp_path_factory.mktemp("tars")
+    for tar in range(8):
+        images = {f"{n:03d}": encode_png(np.full((64, 64, 3), (tar, n, 9), np.uint8)) for n in range(32)}
+        write_tar(folder / f"{tar}.tar", images)
+    return of_tars(folder, "data.files_per_read=2")
 
 
 def test_an_epoch_visits_every_file_once_and_the_next_in_another_order(reader):
@@ -41,7 +63,7 @@ def test_an_epoch_visits_every_file_once_and_the_next_in_another_order(reader):
 def test_a_read_mixes_its_files(reader):
     (block, *_) = reader.blocks(0)
     rows = np.concatenate([part["target"] for part in reader.blocks(0)])
-    assert len(rows) == 2 * 8 * 4
+    assert len(rows) == 2 * 32
     again = np.concatenate([part["target"] for part in reader.blocks(0)])
     assert np.array_equal(rows, again)
     per_file = dataclasses.replace(reader, files_per_read=1)
@@ -86,16 +108,12 @@ def test_views_of_one_object_are_paired_with_another_view():
 
 
 def photo_tar(folder, broken, count=60):
-    photo = np.full((64, 64, 3), 200, np.uint8)
-    with tarfile.open(folder / "0.tar", "w") as file:
-        for number in range(count):
-            photo[0, 0] = number
-            data = b"no picture" if number % 10 < broken else encode_png(photo)
-            for name, content in ((f"{number:03d}.png", data), (f"{number:03d}.txt", b"a photo")):
-                info = tarfile.TarInfo(name)
-                info.size = len(content)
-                file.addfile(info, io.BytesIO(content))
-    return make_reader(make_config(RefinerTraining, f"data.sources=[{{format: webdataset, path: '{folder}'}}]"))
+    photo, images = np.full((64, 64, 3), 200, np.uint8), {}
+    for number in range(count):
+        photo[0, 0] = number
+        images[f"{number:03d}"] = b"no picture" if number % 10 < broken else encode_png(photo)
+    write_tar(folder / "0.tar", images)
+    return of_tars(folder)
 
 
 def test_broken_samples_are_counted_and_skipped(tmp_path):
