@@ -1,6 +1,5 @@
 """`ray job submit` to a cluster that cluster/one_node.sh started: exit codes, logs, stop, resume."""
 
-import json
 import re
 import socket
 import time
@@ -9,13 +8,15 @@ import urllib.request
 
 import pytest
 
+from tests.conftest import QUICK
 from tests.helpers.one_node import ADDRESS
 from toffee_pipeline.rundir.commit import committed_shards
 from toffee_pipeline.storage import open_storage
 
 NUM_SHARDS = 12
 SETTINGS = (
-    "placement=fused",
+    "subjects.source=renderer",
+    *QUICK,
     "fused.num_actors=1",
     f"pairs.count={NUM_SHARDS}",
     "pairs.per_subject=1",
@@ -28,20 +29,10 @@ def listens(address, port):
         return probe.connect_ex((address, port)) == 0
 
 
-def submit(cluster, name, output, *settings, job="tests/helpers/stub_job.py", wait=True):
-    """The main job, by default with stub stages of half a second a pair."""
+def submit(cluster, name, output, *settings, wait=True):
     sets = [word for item in (*SETTINGS, *settings) for word in ("--set", item)]
-    slow = json.dumps({"env_vars": {"STUB_SLEEP_S": "0.5"}})
-    flags = [
-        "--working-dir",
-        ".",
-        "--runtime-env-json",
-        slow,
-        "--submission-id",
-        name,
-        *([] if wait else ["--no-wait"]),
-    ]
-    return cluster.cli("job", "submit", *flags, "--", "python", job, "--output", str(output), *sets)
+    flags = ["--working-dir", ".", "--submission-id", name, *([] if wait else ["--no-wait"])]
+    return cluster.cli("job", "submit", *flags, "--", "python", "jobs/generate.py", "--output", str(output), *sets)
 
 
 def test_the_job_api_wants_the_token_and_listens_on_the_loopback_only(cluster):
@@ -74,7 +65,7 @@ def test_a_stopped_job_goes_on_and_exit_codes_and_logs_travel(cluster, tmp_path)
 
 
 def test_a_job_that_is_refused_fails_with_its_own_words(cluster, tmp_path):
-    refused = submit(cluster, "third", tmp_path / "run", "pairs.count=-1", job="jobs/generate.py")
+    refused = submit(cluster, "third", tmp_path / "run", "pairs.count=-1")
     assert refused.returncode == 1
     assert "exit code 2" in refused.stdout + refused.stderr
     assert "error: pairs.count" in cluster.cli("job", "logs", "third").stdout
