@@ -54,10 +54,17 @@ def inputs(tokens: Tensor) -> dict[str, Tensor]:
 
 @pytest.fixture
 def make_toffeenet(network: ToffeeNetNetwork, device: torch.device) -> Callable[..., ToffeeNet]:
-    def make(**sampling: Any) -> ToffeeNet:
+    def make(dino_scale: float = 1.0, dino_guidance_scale: float | None = None, **sampling: Any) -> ToffeeNet:
         options = {"scheduler": "ddim", "num_inference_steps": 3, "guidance_scale": 2.0} | sampling
-        autoencoder = Autoencoder(untrained.build("vae"))
-        return ToffeeNet(network, autoencoder, *untrained.build("sd2"), SamplingConfig(**options), device)
+        return ToffeeNet(
+            network,
+            Autoencoder(untrained.build("vae")),
+            *untrained.build("sd2"),
+            SamplingConfig(**options),
+            device,
+            dino_scale=dino_scale,
+            dino_guidance_scale=dino_guidance_scale,
+        )
 
     return make
 
@@ -250,6 +257,32 @@ def test_the_null_branch_has_neither_text_nor_tokens(
     for sample_tokens, prompts in ((tokens[:1], null), (zeros, PROMPTS[:1])):
         first, second = (model.generate(sample_tokens, prompts, SEEDS[:1])[0] for model in (plain, strong))
         assert not np.array_equal(first, second)
+
+
+def test_text_and_tokens_guided_apart(make_toffeenet: Callable[..., ToffeeNet], tokens: Tensor) -> None:
+    """With equal scales the two guidances are one; each scale acts through its own condition alone."""
+
+    def drawn(prompt: str, dino_guidance_scale: float | None = None, guidance_scale: float = 2.0) -> np.ndarray:
+        model = make_toffeenet(dino_guidance_scale=dino_guidance_scale, guidance_scale=guidance_scale)
+        return model.generate(tokens[:1], [prompt], SEEDS[:1])[0].astype(int)
+
+    together, apart = drawn(PROMPTS[0]), drawn(PROMPTS[0], 2.0)
+    assert np.abs(together - apart).max() <= 1
+    assert np.abs(together - drawn(PROMPTS[0], 4.0)).max() > 1
+    assert np.abs(drawn("", 2.0, 2.0) - drawn("", 2.0, 9.0)).max() <= 1  # no text, nothing that its scale could guide
+
+
+def test_without_dino_scale_the_subject_is_ignored(
+    make_toffeenet: Callable[..., ToffeeNet], network: ToffeeNetNetwork, tokens: Tensor
+) -> None:
+    drawn = {
+        scale: [make_toffeenet(dino_scale=scale).generate(tokens[[i]], PROMPTS[:1], SEEDS[:1])[0] for i in (0, 1)]
+        for scale in (0.0, 0.5, 1.0)
+    }
+    assert np.array_equal(*drawn[0.0])
+    assert not np.array_equal(*drawn[0.5])
+    assert not np.array_equal(drawn[0.5][0], drawn[1.0][0])
+    assert network.dino_scale == 1  # a network in training goes on as it was
 
 
 def test_a_sample_that_breaks_is_an_error_and_its_neighbours_live(

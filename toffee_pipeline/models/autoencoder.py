@@ -10,6 +10,7 @@ from diffusers import AutoencoderKL
 from torch import Tensor
 
 from toffee_pipeline.config.base import ModelSpec
+from toffee_pipeline.config.train import TrainingConfig
 from toffee_pipeline.models.loading import load_model
 from toffee_pipeline.models.tensors import to_tensor
 
@@ -40,3 +41,10 @@ class Autoencoder:
 def load_autoencoder(spec: ModelSpec, device: torch.device, subfolder: str = "") -> Autoencoder:
     """The VAE of a spec; `subfolder` of a pretrained pipeline."""
     return Autoencoder(load_model(AutoencoderKL, spec, "vae", device, subfolder, torch.float32))
+
+
+def load_training_autoencoder(config: TrainingConfig, device: torch.device) -> Autoencoder:
+    """The VAE that a training works in: `models.vae`, else the base's own."""
+    if config.models.vae is not None:
+        return load_autoencoder(config.models.vae, device)
+    return load_autoencoder(config.models.base, device, "vae")

@@ -22,6 +22,7 @@ from transformers import (
 )
 
 from toffee_pipeline.config.base import GroundingConfig, ModelSpec, SegmenterSpec
+from toffee_pipeline.images import black_out
 from toffee_pipeline.models.loading import build_untrained, hub_options, load_model
 from toffee_pipeline.models.weights import resolve
 from toffee_pipeline.schema import Subject
@@ -85,6 +86,12 @@ class GroundedSam:
             prompt = self.to_sam.apply_boxes_torch(box[None], size)
             batch.append({"image": pixels.to(self.device), "boxes": prompt, "original_size": size})
         return [output["masks"][0, 0].cpu().numpy() for output in self.sam(batch, multimask_output=False)]
+
+
+def subject_alone(segmenter: GroundedSam, images: Sequence[np.ndarray], class_names: Sequence[str]) -> list[np.ndarray]:
+    """uint8 (s, s, 3) each, black but for the subject; one that is not found leaves its image whole."""
+    masks = segmenter.segment(images, [Subject("", name, "", 0) for name in class_names])
+    return [image if mask is None else black_out(image, ~mask) for image, mask in zip(images, masks, strict=True)]
 
 
 def detect_boxes(

@@ -15,7 +15,7 @@ from toffee_pipeline.images import black_out
 from toffee_pipeline.models.autoencoder import Autoencoder
 from toffee_pipeline.models.blended import composite, latent_mask
 from toffee_pipeline.models.networks.toffeenet import CONSTANT_DEPTH, ToffeeNetNetwork
-from toffee_pipeline.models.sampling import denoise, guided, initial_noise, make_scheduler
+from toffee_pipeline.models.sampling import Predict, denoise, initial_noise, make_scheduler
 from toffee_pipeline.models.tensors import to_images
 
 
@@ -42,7 +42,10 @@ class ToffeeNet:
 
     Args:
         text_encoder, tokenizer: the base's.
-        sampling: under guidance the null branch has neither text nor DINO tokens.
+        sampling: its guidance is of text and DINO tokens together: the null branch has neither.
+        dino_scale: lambda, the weight of the DINO tokens' cross-attention; 1 as in training, 0 without the subject.
+        dino_guidance_scale: guides text and tokens apart (`_guided`): this is then the tokens' scale, and that of
+            `sampling` the text's. None: together.
     """
 
     def __init__(
@@ -53,12 +56,16 @@ class ToffeeNet:
         tokenizer: CLIPTokenizer,
         sampling: SamplingConfig,
         device: torch.device,
+        *,
+        dino_scale: float = 1.0,
+        dino_guidance_scale: float | None = None,
     ) -> None:
         self.network = network.to(device)
         self.autoencoder = autoencoder
         self.autoencoder.vae.to(device)
         self.text_encoder, self.tokenizer = text_encoder.to(device), tokenizer
         self.sampling, self.device = sampling, device
+        self.dino_scale, self.dino_guidance_scale = dino_scale, dino_guidance_scale
         self.side = network.unet.config.sample_size
         self.size_px = self.side * autoencoder.scale_factor
 
@@ -73,7 +80,7 @@ class ToffeeNet:
         """New images of the subjects.
 
         Args:
-            tokens: (b, 1 + n, dino_dim) of the subjects' images.
+            tokens: (b, 1 + n, dino_dim) of the subjects' images; of one in several images, their mean.
             prompts, seeds: one per image.
             depths: float32 (size_px, size_px) in 0..1 each, 1 = nearest, whose structure is kept; None: a new view.
 
@@ -138,20 +145,41 @@ class ToffeeNet:
             depth = torch.from_numpy(np.stack(depths)).to(self.device)[:, None]
             if depth.shape[-2:] != (height, width):
                 raise ValueError(f"depth maps of {tuple(depth.shape[-2:])} for images of {(height, width)}")
-        text, conditions = self._encode(prompts), [mask, masked_latents, depth]
-        if self.sampling.guidance_scale > 1:  # the null rows come first, as in `guided`
-            text = torch.cat([self._encode([""]).expand_as(text), text])
-            conditions = [condition.repeat(2, 1, 1, 1) for condition in conditions]
+        with self.network.scaled(self.dino_scale):
+            return denoise(
+                self._guided(self._encode(prompts), tokens.to(self.device), (mask, masked_latents, depth)),
+                make_scheduler(self.sampling, self.network.scheduler.config),
+                initial_noise(masked_latents.shape[1:], seeds, self.device),
+                self.sampling.num_inference_steps,
+            )
 
-        def network(latents: Tensor, timestep: Tensor, tokens: Tensor) -> Tensor:
-            return self.network(latents, timestep, text, tokens, *conditions)
+    def _guided(self, text: Tensor, tokens: Tensor, conditions: Sequence[Tensor]) -> Predict:
+        """The network under classifier-free guidance.
 
-        return denoise(
-            guided(network, tokens.to(self.device), self.sampling.guidance_scale),
-            make_scheduler(self.sampling, self.network.scheduler.config),
-            initial_noise(masked_latents.shape[1:], seeds, self.device),
-            self.sampling.num_inference_steps,
-        )
+        Together: null + w * (both - null). Apart, as InstructPix2Pix guides by image and text (Brooks et al. 2023,
+        Eq 3): null + w_dino * (tokens - null) + w * (both - tokens), which is the same where the two scales are.
+        """
+        null_text, null_tokens = self._encode([""]).expand_as(text), torch.zeros_like(tokens)
+        scale, dino_scale = self.sampling.guidance_scale, self.dino_guidance_scale
+        if dino_scale is not None:
+            branches, scales = [(null_text, null_tokens), (null_text, tokens), (text, tokens)], [dino_scale, scale]
+        elif scale > 1:
+            branches, scales = [(null_text, null_tokens), (text, tokens)], [scale]
+        else:
+            branches, scales = [(text, tokens)], []
+        count = len(branches)
+        texts, all_tokens = (torch.cat(parts) for parts in zip(*branches, strict=True))
+        repeated = [condition.repeat(count, 1, 1, 1) for condition in conditions]
+
+        def predict(latents: Tensor, timestep: Tensor) -> Tensor:
+            predicted = self.network(latents.repeat(count, 1, 1, 1), timestep, texts, all_tokens, *repeated)
+            first, *rest = predicted.float().chunk(count)
+            total, before = first, first
+            for weight, after in zip(scales, rest, strict=True):
+                total, before = total + weight * (after - before), after
+            return total
+
+        return predict
 
     def _encode(self, prompts: Sequence[str]) -> Tensor:
         return encode_prompts(self.text_encoder, self.tokenizer, prompts, self.device)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
 
@@ -73,6 +75,16 @@ class ToffeeNetNetwork(nn.Module):
     def dino_scale(self, scale: float) -> None:
         for processor in adapters(self.unet).values():
             processor.scale = [scale]
+
+    @contextmanager
+    def scaled(self, dino_scale: float) -> Iterator[None]:
+        """With another lambda meanwhile: a network in training goes on at its own."""
+        before = self.dino_scale
+        self.dino_scale = dino_scale
+        try:
+            yield
+        finally:
+            self.dino_scale = before
 
     def forward(
         self,

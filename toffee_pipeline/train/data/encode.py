@@ -9,23 +9,16 @@ import torch
 from torch import Tensor
 from transformers.utils.logging import disable_progress_bar
 
-from toffee_pipeline.config.base import ModelSpec
 from toffee_pipeline.config.train import ToffeeNetTraining, TrainingConfig
 from toffee_pipeline.errors import SampleError
-from toffee_pipeline.images import black_out
-from toffee_pipeline.models.autoencoder import load_autoencoder
+from toffee_pipeline.models.autoencoder import load_training_autoencoder
 from toffee_pipeline.models.depth import DepthEstimator
 from toffee_pipeline.models.dino import DinoEncoder
-from toffee_pipeline.models.grounded_sam import GroundedSam
+from toffee_pipeline.models.grounded_sam import GroundedSam, subject_alone
 from toffee_pipeline.schema import Subject
 
 Images = Sequence[np.ndarray] | np.ndarray
 """uint8 (s, s, 3) each, or (b, s, s, 3)."""
-
-
-def vae_spec(config: TrainingConfig) -> tuple[ModelSpec, str]:
-    """The VAE's weights and their subfolder: `models.vae`, else the base's own."""
-    return (config.models.vae, "") if config.models.vae else (config.models.base, "vae")
 
 
 class FrozenEncoders:
@@ -36,7 +29,7 @@ class FrozenEncoders:
 
     def __init__(self, config: TrainingConfig, device: torch.device) -> None:
         disable_progress_bar()  # a bar per network would drown the progress line
-        self.autoencoder = load_autoencoder(vae_spec(config)[0], device, vae_spec(config)[1])
+        self.autoencoder = load_training_autoencoder(config, device)
         self.dino = DinoEncoder(config.models.dino, device)
         self.segmenter: GroundedSam | None = None
         self.depth_estimator: DepthEstimator | None = None
@@ -55,7 +48,7 @@ class FrozenEncoders:
     def tokens(self, images: Images, class_names: Sequence[str]) -> Tensor:
         """uint8 (s, s, 3) each to float32 (b, 1 + n, c) on the device; of the segmented subjects where configured."""
         if self.segmenter is not None:
-            images = self._segmented(self.segmenter, images, class_names)
+            images = subject_alone(self.segmenter, list(images), class_names)
         return self.dino.encode(list(images)).half().float()
 
     def depths(self, images: Images) -> np.ndarray:
@@ -65,10 +58,3 @@ class FrozenEncoders:
         return np.stack(
             [np.zeros(i.shape[:2]) if isinstance(d, SampleError) else d for d, i in zip(estimated, images, strict=True)]
         ).astype(np.float16)
-
-    @staticmethod
-    def _segmented(segmenter: GroundedSam, images: Images, class_names: Sequence[str]) -> list[np.ndarray]:
-        subjects = [Subject("", name, "", 0) for name in class_names]
-        masks = segmenter.segment(list(images), subjects)
-        # a subject that is not found stays whole
-        return [image if mask is None else black_out(image, ~mask) for image, mask in zip(images, masks, strict=True)]

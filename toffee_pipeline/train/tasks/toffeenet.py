@@ -7,14 +7,13 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor, nn
-from transformers import CLIPTextModel, CLIPTokenizer
 
 from toffee_pipeline.config.train import ToffeeNetTraining
 from toffee_pipeline.models.blended import latent_mask
 from toffee_pipeline.models.dino import token_dim
-from toffee_pipeline.models.loading import build_untrained, config_options, load_model
+from toffee_pipeline.models.loading import build_untrained
 from toffee_pipeline.models.networks.toffeenet import CONSTANT_DEPTH, ToffeeNetNetwork
-from toffee_pipeline.models.tiny.text_encoder import build_text_encoder
+from toffee_pipeline.models.text_encoder import load_text_encoder
 from toffee_pipeline.models.toffeenet import ToffeeNet, encode_prompts
 from toffee_pipeline.models.weights import resolve
 from toffee_pipeline.train.data.examples import Block
@@ -29,14 +28,7 @@ class ToffeeNetTask(Task):
 
     def use(self, device: torch.device) -> None:
         super().use(device)
-        base = self.config.models.base
-        if base.weights == "pretrained":
-            options = config_options(base)
-            self.text_encoder = load_model(CLIPTextModel, base, "base", device, "text_encoder")
-            self.tokenizer = CLIPTokenizer.from_pretrained(resolve(base, "base"), subfolder="tokenizer", **options)
-        else:
-            text_encoder, self.tokenizer = build_text_encoder()
-            self.text_encoder = text_encoder.to(device)
+        self.text_encoder, self.tokenizer = load_text_encoder(self.config.models.base, device)
         size = self.config.size_px
         self.black_latents = self.encoders.latents([np.zeros((size, size, 3), np.uint8)])
 
