@@ -7,7 +7,7 @@ from toffee_pipeline.filters import MASK_BOUNDS, REASONS, SCORES, decide, decide
 from toffee_pipeline.models.roles import ROLES
 from toffee_pipeline.schema import DATA, LEDGER
 
-STRICT = JudgeConfig(min_dino=0.5, max_dino=0.9, min_clip=0.3)
+STRICT = JudgeConfig(min_dino=0.5, max_dino=0.9, min_clip=0.3, min_clip_gain=0.05)
 
 
 @pytest.mark.parametrize(
@@ -18,6 +18,8 @@ STRICT = JudgeConfig(min_dino=0.5, max_dino=0.9, min_clip=0.3)
         ({"dino": 0.49, "clip": 0.0}, "low_dino"),  # the subject is judged first
         ({"dino": 0.91, "clip": 0.0}, "high_dino"),
         ({"dino": 0.6, "clip": 0.29}, "low_clip"),
+        ({"dino": 0.6, "clip": 0.3, "clip_gain": 0.04}, "low_clip_gain"),
+        ({"dino": 0.6, "clip": 0.3, "clip_gain": 0.05}, None),
         ({"dino": 0.6}, None),  # a score that is off judges nothing
     ],
 )

@@ -46,7 +46,7 @@ class Score:
     """A measure of a finished pair, or of a bank's subject, a float that an encoder gives.
 
     label: for the report. role: the encoder (`models.roles.ROLES`); where the config has no weights for it, the score
-    is off and its column is null. of: what the encoder compares, in its order.
+    is off and its column is null. of: what the encoder compares, in its order. method: the encoder's, which gives it.
     """
 
     name: str
@@ -54,6 +54,7 @@ class Score:
     role: str
     of: tuple[Literal["input", "target", "image", "prompt"], ...]
     bounds: tuple[Rejection, ...]
+    method: str = "score"
 
     @property
     def column(self) -> str:
@@ -79,6 +80,21 @@ SCORES: tuple[Score, ...] = (
         (Rejection("low_clip", "the target does not follow its prompt: CLIP below", "judge", "min_clip"),),
     ),
     Score(
+        "clip_gain",
+        "CLIP gain",
+        "clip_scorer",
+        ("input", "target", "prompt"),
+        (
+            Rejection(
+                "low_clip_gain",
+                "the target follows its prompt hardly better than the input does: CLIP gain below",
+                "judge",
+                "min_clip_gain",
+            ),
+        ),
+        method="gain",
+    ),
+    Score(
         "aesthetic",
         "aesthetic",
         "aesthetic_scorer",
@@ -87,7 +103,8 @@ SCORES: tuple[Score, ...] = (
     ),
 )
 """In the order in which they judge: subject similarity first, then text alignment (paper, section 2.1). Both are raw
-cosines, -1..1; the aesthetic score is its head's, without bounds."""
+cosines, -1..1. The CLIP gain, a difference of two of them, is ours: an edit's prompt names its class too, which the input
+shows as well, so that CLIP alone passes targets without their change. The aesthetic score is its head's, without bounds."""
 SUBJECT_SCORES: tuple[Score, ...] = (
     Score(
         "clip",

@@ -41,8 +41,8 @@ class ScoreStage(Stage, Generic[S]):
             material = self.material(batch)
             found: list[dict[str, float]] = [{} for _ in batch]
             for score in self.scores:
-                encoder = getattr(self.models, score.role)
-                for values, value in zip(found, encoder.score(*(material[part] for part in score.of)), strict=True):
+                measure = getattr(getattr(self.models, score.role), score.method)
+                for values, value in zip(found, measure(*(material[part] for part in score.of)), strict=True):
                     values[score.name] = value
             return [
                 values if all(map(math.isfinite, values.values())) else SampleError("an encoder's output is not finite")

@@ -29,6 +29,16 @@ def test_clip_scores_are_cosines_and_independent(
     assert scorer.score(images[::-1], PROMPTS[::-1])[1] == scores[1]
 
 
+def test_the_gain_says_how_much_better_the_second_image_fits(
+    config: RunConfig, device: torch.device, images: list[np.ndarray]
+) -> None:
+    scorer = ClipScorer(config.models.clip, device)
+    before, after = scorer.score(images, PROMPTS), scorer.score(images[::-1], PROMPTS)
+    gains = scorer.gain(images, images[::-1], PROMPTS)
+    assert gains == pytest.approx([b - a for a, b in zip(before, after, strict=True)])
+    assert gains[1] == 0 != gains[0]
+
+
 def test_clip_reads_its_nano_folder(
     config: RunConfig,
     device: torch.device,

@@ -97,6 +97,7 @@ def fake_pair(number: int, kind: str, status: str = "accepted", size_px: int = 6
         "error": {"failed": "the image is broken"}.get(status),
         "dino_score": 0.81 - 0.4 * (status == "rejected"),
         "clip_score": 0.33,
+        "clip_gain_score": 0.05,
         "aesthetic_score": None,
         "stage_s": dict.fromkeys(MODEL_STAGES, 0.1),
         **changes,

@@ -136,6 +136,9 @@ class JudgeConfig(Model):
     min_dino: Cosine | None = 0.6
     max_dino: Cosine | None = None
     min_clip: Cosine | None = 0.3
+    min_clip_gain: Annotated[float, Field(ge=-2, le=2)] | None = None
+    """Of CLIP of the target and the prompt, less CLIP of the input and the prompt: whether the change is shown. Of this
+    project, not the paper's."""
     min_aesthetic: Annotated[float, Field(ge=-100, le=100)] | None = None
     """On the scale of `models.aesthetic`; LAION's heads give about 1..10."""
 

@@ -43,6 +43,11 @@ class ClipScorer:
         text = self.tokenizer(list(prompts)).to(self.device)
         return _cosines(self.encode_images(images), self.model.encode_text(text).float())
 
+    def gain(self, before: Sequence[np.ndarray], after: Sequence[np.ndarray], prompts: Sequence[str]) -> list[float]:
+        """How much more the images in `after` are like their prompts than those in `before`: -2..2, NaN as `score`."""
+        scores = zip(self.score(after, prompts), self.score(before, prompts), strict=True)
+        return [of_after - of_before for of_after, of_before in scores]
+
     @torch.inference_mode()
     def encode_images(self, images: Sequence[np.ndarray]) -> Tensor:
         """uint8 (H, W, 3) each to projections float32 (b, c), not normalised; CLIP-I is their cosine."""
