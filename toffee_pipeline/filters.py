@@ -103,8 +103,9 @@ SCORES: tuple[Score, ...] = (
     ),
 )
 """In the order in which they judge: subject similarity first, then text alignment (paper, section 2.1). Both are raw
-cosines, -1..1. The CLIP gain, a difference of two of them, is ours: an edit's prompt names its class too, which the input
-shows as well, so that CLIP alone passes targets without their change. The aesthetic score is its head's, without bounds."""
+cosines, -1..1. The CLIP gain, a difference of two of them, is ours: an edit's prompt names its class too, which the
+input shows as well, so that CLIP alone passes targets without their change. The aesthetic score is its head's, without
+bounds."""
 SUBJECT_SCORES: tuple[Score, ...] = (
     Score(
         "clip",
