@@ -7,7 +7,16 @@ from pathlib import Path
 import click
 import pytest
 
-from jobs import generate, generate_subjects, status, train_refiner, train_toffeenet, train_view_generator, verify
+from jobs import (
+    customize,
+    generate,
+    generate_subjects,
+    status,
+    train_refiner,
+    train_toffeenet,
+    train_view_generator,
+    verify,
+)
 from toffee_pipeline.config.keys import below
 from toffee_pipeline.config.load import CONFIGS
 from toffee_pipeline.config.page import page
@@ -17,7 +26,16 @@ PAGES = [ROOT / "README.md", ROOT / "toffee_pipeline/nano/CARD.md", *sorted((ROO
 TEXT = "\n".join(path.read_text() for path in PAGES)
 JOBS = {
     module.__name__.removeprefix("jobs."): module.main
-    for module in (generate, generate_subjects, status, train_refiner, train_toffeenet, train_view_generator, verify)
+    for module in (
+        customize,
+        generate,
+        generate_subjects,
+        status,
+        train_refiner,
+        train_toffeenet,
+        train_view_generator,
+        verify,
+    )
 }
 BLOCKS = [block.replace("\\\n", " ") for block in re.findall(r"^ *```bash\n(.*?)^ *```", TEXT, re.M | re.S)]
 INLINE = re.findall(r"`([^`\n]+)`", re.sub(r"^ *```.*?^ *```", "", TEXT, flags=re.M | re.S))

@@ -7,6 +7,7 @@ ToffeeError                 what the user can mend: one line, exit code 2
 ├── PlacementError          actors or workers that the cluster can never hold
 ├── DataError               training data that cannot be used as it is
 ├── TrackerError            a service that shows a training
+├── RequestError            a picture, mask or prompt that a trained network cannot draw from
 ├── RunError                a run directory
 │   ├── NoRun               there is none that this code could read
 │   ├── OtherVersion        it has another layout than this code's
@@ -53,6 +54,10 @@ class DataError(ToffeeError, ValueError):
 
 class TrackerError(ToffeeError, ValueError):
     """A tracking service cannot be used; never holds a credential."""
+
+
+class RequestError(ToffeeError, ValueError):
+    """What is asked of a trained network cannot be drawn: names the picture, the mask or the prompt."""
 
 
 class RunError(ToffeeError):

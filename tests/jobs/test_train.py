@@ -14,9 +14,10 @@ from PIL import Image
 from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from jobs import generate, train_refiner, train_toffeenet, train_view_generator
+from jobs import customize, generate, train_refiner, train_toffeenet, train_view_generator
 from tests.conftest import QUICK
 from tests.helpers.training_job import UNET, train, weights
+from toffee_pipeline.images import encode_png
 from toffee_pipeline.models.networks.refiner import RefinerNetwork
 from toffee_pipeline.recipe.adopt import adopt, refiner_psnr_db
 from toffee_pipeline.storage import open_storage
@@ -107,7 +108,7 @@ def test_the_view_generator_is_a_stock_pipeline(tmp_path):
     assert not list(folder.rglob("*.bin"))
 
 
-def test_toffeenet_learns_from_a_run_and_stock_classes_load_its_parts(pairs, tmp_path):
+def test_toffeenet_learns_from_a_run_is_used_and_stock_classes_load_its_parts(pairs, tmp_path):
     sources = f"data.sources=[{{format: run, path: '{pairs}'}}]"
     result = train(train_toffeenet, tmp_path / "run", sources, "train.max_steps=2")
     assert result.exit_code == 0, result.output
@@ -118,6 +119,11 @@ def test_toffeenet_learns_from_a_run_and_stock_classes_load_its_parts(pairs, tmp
         assert not info["unexpected_keys"]
     adapter = load_file(folder / "dino_adapter.safetensors")
     assert any(name.startswith("ip_adapter.") for name in adapter)
+    (tmp_path / "photo.png").write_bytes(encode_png(np.full((64, 64, 3), 90, np.uint8)))
+    words = ("--model", tmp_path / "run", "--subject", tmp_path / "photo.png", "--prompt", "a mug", "--num-images", 1)
+    used = CliRunner().invoke(customize.main, [*map(str, words), "--output", str(tmp_path / "drawn")])
+    assert used.exit_code == 0, used.output
+    assert Image.open(tmp_path / "drawn/0000.png").size == (64, 64)
     refused = train(train_toffeenet, tmp_path / "other", f"data.sources=[{{format: run, path: '{tmp_path}/none'}}]")
     assert refused.exit_code == 2
     assert "none/run.json: no such file; a run directory of jobs/generate.py or " in refused.output

@@ -10,6 +10,7 @@ import torch
 from diffusers import ControlNetModel, StableDiffusionControlNetInpaintPipeline, UNet2DConditionModel
 from torch import Tensor, nn
 
+from tests.helpers.toffeenet_run import randomized
 from toffee_pipeline.config.base import SamplingConfig
 from toffee_pipeline.errors import SampleError
 from toffee_pipeline.images import black_out
@@ -23,15 +24,6 @@ from toffee_pipeline.models.toffeenet import CONSTANT_DEPTH, ToffeeNet, ToffeeNe
 TIMESTEPS = torch.tensor([3, 500, 999])
 PROMPTS = ["a red mug on a beach", "a toy car", "a cartoon of a cat"]
 SEEDS = [5, 6, 7]
-
-
-def randomized(network: ToffeeNetNetwork) -> ToffeeNetNetwork:
-    """The network with random weights wherever training starts from zeros, so that every condition shows."""
-    generator = torch.Generator().manual_seed(3)
-    for name, parameter in network.named_parameters():
-        if not parameter.any() or name == "unet.conv_in.weight":
-            nn.init.normal_(parameter, std=0.2, generator=generator)
-    return network
 
 
 @pytest.fixture

@@ -18,10 +18,11 @@ from toffee_pipeline.models.autoencoder import load_training_autoencoder
 from toffee_pipeline.models.depth import DepthEstimator
 from toffee_pipeline.models.dino import DinoEncoder
 from toffee_pipeline.models.grounded_sam import GroundedSam, subject_alone
-from toffee_pipeline.models.loading import computes_bfloat16
+from toffee_pipeline.models.loading import build_untrained, computes_bfloat16
 from toffee_pipeline.models.networks.toffeenet import ToffeeNetNetwork
 from toffee_pipeline.models.text_encoder import load_text_encoder
 from toffee_pipeline.models.toffeenet import ToffeeNet
+from toffee_pipeline.models.weights import resolve
 from toffee_pipeline.schema import Subject
 
 
@@ -29,18 +30,21 @@ class TrainedToffeeNet:
     """The network, VAE, text encoder and DINO in memory; Grounded-SAM and depth are loaded when first asked for.
 
     Args:
-        folder: RUN/model, as `ToffeeNetNetwork.save` writes it.
-        config: of that run; its `models` name all else.
+        spec: a folder as `ToffeeNetNetwork.save` writes it, nano's or an untrained network.
+        config: of the training; its `models` name all else.
 
     Raises OSError where a part is missing.
     """
 
-    def __init__(self, folder: Path, config: ToffeeNetTraining, device: torch.device) -> None:
+    def __init__(self, spec: ModelSpec, config: ToffeeNetTraining, device: torch.device) -> None:
         disable_progress_bar()  # a bar per network would drown what the job says
         self.config, self.device = config, device
-        # A CPU's pixels stay those of float32, whatever instructions it has.
-        half = device.type == "cuda" and computes_bfloat16(device)
-        self.network = ToffeeNetNetwork.load(folder, torch.bfloat16 if half else torch.float32)
+        if spec.weights == "untrained":
+            self.network = build_untrained("toffeenet")
+        else:
+            half = device.type == "cuda" and computes_bfloat16(device)  # a CPU's pixels stay float32's on any CPU
+            folder = Path(resolve(spec, "toffeenet"))
+            self.network = ToffeeNetNetwork.load(folder, torch.bfloat16 if half else torch.float32)
         self.autoencoder = load_training_autoencoder(config, device)
         self.text_encoder, self.tokenizer = load_text_encoder(config.models.base, device)
         self.dino = DinoEncoder(config.models.dino, device)

@@ -164,6 +164,11 @@ def read_bank(storage: Storage) -> SubjectBankRun:
     return _read(storage, {SubjectBankConfig.job: SubjectBankRun})
 
 
+def read_training(storage: Storage, config_class: type[C]) -> TrainingRun[C]:
+    """run.json of a training of this class. Raises as `read_run`."""
+    return _read(storage, {config_class.job: TrainingRun[config_class]})  # type: ignore[valid-type]
+
+
 def _read(storage: Storage, kinds: Mapping[str, type[R]]) -> R:
     """kinds: by job, those that are allowed."""
     name, allowed = storage.path_for(RUN), " or ".join(f"jobs/{job}.py" for job in kinds)

@@ -51,7 +51,7 @@ ABOUT = {
         "from toffee_pipeline.models.networks.toffeenet import ToffeeNetNetwork\n"
         'network = ToffeeNetNetwork.load(Path("{folder}"))',
         "Not in this folder: the VAE, which is the base's or `models.vae` below, and the base's text encoder and\n"
-        "tokenizer.",
+        "tokenizer. `jobs/customize.py --model RUN` draws with all of it, where this folder lies in its run directory.",
         ("text-to-image", "image-to-image", "stable-diffusion", "controlnet", "ip-adapter"),
     ),
 }
