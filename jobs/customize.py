@@ -14,6 +14,7 @@ import click
 
 from toffee_pipeline.console.options import Job
 from toffee_pipeline.customize.job import customize
+from toffee_pipeline.customize.page import serve as serve_page
 from toffee_pipeline.rundir.trained import find_toffeenet
 
 
@@ -29,9 +30,15 @@ from toffee_pipeline.rundir.trained import find_toffeenet
 @click.option("--num-images", type=click.IntRange(1, 1000), default=4, show_default=True)
 @click.option("--seed", type=click.IntRange(0, 2**62), default=0, show_default=True, help="Of the first image.")
 @click.option("--output", default="customized", show_default=True, help="Folder of the images.")
+@click.option("--serve", is_flag=True, help="Serve a page for this machine instead: upload, draw, generate, edit.")
+@click.option("--port", type=click.IntRange(1, 65_535), default=7860, show_default=True, help="Of the page.")
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a key of the training's config.")
-def main(model: str, overrides: tuple[str, ...], output: str, **asked: Any) -> None:
-    customize(find_toffeenet(model, overrides), Path(output), **asked)
+def main(model: str, overrides: tuple[str, ...], output: str, serve: bool, port: int, **asked: Any) -> None:
+    trained = find_toffeenet(model, overrides)
+    if serve:
+        serve_page(trained, Path(output), port)
+    else:
+        customize(trained, Path(output), **asked)
 
 
 if __name__ == "__main__":
