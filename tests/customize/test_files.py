@@ -1,6 +1,7 @@
 """Files that a request reads, and those that its result becomes."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from tests.customize.conftest import photo
 from toffee_pipeline.customize.inputs import read_depth, read_mask, read_picture
 from toffee_pipeline.customize.png import encode_with_settings, read_settings
 from toffee_pipeline.customize.request import Request
-from toffee_pipeline.customize.results import sheet_path, write_pictures, write_sheet
+from toffee_pipeline.customize.results import contact_sheet, write_results
 from toffee_pipeline.customize.square import mask_of_picture, seen_mask
 from toffee_pipeline.errors import ImageError, RequestError, SampleError
 from toffee_pipeline.images import decode, encode_depth, encode_mask, encode_png
@@ -74,21 +75,21 @@ def test_a_mask_of_the_square_lies_in_the_middle_of_its_picture():
 
 
 def test_results_are_numbered_on_and_nothing_is_lost(photos, tmp_path):
-    failed = SampleError("black")
-    first = write_pictures(tmp_path / "out", [photos[0], failed, photos[1]], (4, 5, 6), SETTINGS)
-    assert [path.name for path in first] == ["0000.png", "0001.png"]
-    assert [read_settings(path.read_bytes())["seed"] for path in first] == [4, 6]
-    (again,) = write_pictures(tmp_path / "out", [photos[0]], (4,), SETTINGS)
-    assert again.name == "0002.png"
+    request = Request((photos[0],), "a mug", seeds=(4, 5, 6))
+    images = [photo(1, 64, 64), SampleError("all black"), photo(2, 64, 64)]
+    first = write_results(tmp_path / "out", request, images, SETTINGS)
+    assert [path.name for path in first.pictures] == ["0000.png", "0001.png"]
+    assert [read_settings(path.read_bytes())["seed"] for path in first.pictures] == [4, 6]
+    assert first.sheet == tmp_path / "out/0000-sheet.png" and first.sheet.exists()
+    assert first.failed == "1 of 3 images failed: all black"
+    again = write_results(tmp_path / "out", replace(request, seeds=(4,)), images[:1], SETTINGS)
+    assert ([path.name for path in again.pictures], again.sheet, again.failed) == (["0002.png"], None, "")
 
 
 @pytest.mark.parametrize("count", [2, 3, 6])
-def test_a_sheet_shows_the_subject_and_every_picture(tmp_path, count):
+def test_a_sheet_shows_every_picture(count):
     images = [photo(seed, 64, 64) for seed in range(10, 10 + count)]
-    path = sheet_path(tmp_path / "0007.png")
-    write_sheet(path, Request((photo(0),), "a mug"), images, edited=False)
-    assert path.name == "0007-sheet.png"
-    sheet = read_picture(path)
+    sheet = contact_sheet(Request((photo(0),), "a mug"), images)
     for image in images:  # enlarged twice, without smoothing
         corner = image[0, 0]
         assert (sheet == corner).all(2).any()

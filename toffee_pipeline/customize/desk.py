@@ -10,9 +10,9 @@ import numpy as np
 
 from toffee_pipeline.customize.inputs import read_mask, read_picture
 from toffee_pipeline.customize.request import AUTO, Request
-from toffee_pipeline.customize.results import settings_of, sheet_path, write_pictures, write_sheet
+from toffee_pipeline.customize.results import settings_of, write_results
 from toffee_pipeline.customize.square import mask_of_picture
-from toffee_pipeline.errors import RequestError, SampleError
+from toffee_pipeline.errors import RequestError
 from toffee_pipeline.images import fit_square
 from toffee_pipeline.rundir.trained import Trained
 
@@ -34,11 +34,11 @@ class Fields(NamedTuple):
     keep_structure: bool
     strength_dino: float
     num_images: int
-    seed: int
+    seed: int | None
 
 
 class Answer(NamedTuple):
-    """pictures: paths of PNG files. files: these, and a contact sheet of several. words: how long it took."""
+    """pictures: paths of PNG files. files: these, and a contact sheet of several. words: seconds, failures."""
 
     pictures: list[str]
     files: list[str]
@@ -63,34 +63,30 @@ class Desk:
         return self.customizer.find_mask(_pictures(photos)[0], class_name or prompt).astype(np.uint8) * 255
 
     def draw(self, fields: Fields) -> Answer:
-        """Draws, and writes to the folder. Raises RequestError, also where an image failed."""
-        pictures = _pictures(fields.photos)
-        assert fields.photos is not None  # there are pictures
+        """Draws, and writes to the folder. Raises RequestError."""
+        photos = _pictures(fields.photos)
+        assert fields.photos is not None  # there are photos
+        first = int(fields.seed or 0)  # a field that was emptied gives None
         request = Request(
-            subjects=pictures,
+            subjects=photos,
             prompt=fields.prompt,
-            seeds=tuple(range(int(fields.seed), int(fields.seed) + int(fields.num_images))),
+            seeds=tuple(range(first, first + int(fields.num_images))),
             class_name=fields.class_name,
-            mask=_mask(fields, pictures[0]),
+            mask=_mask(fields, photos[0]),
             depth=AUTO if fields.keep_structure else None,
             dino_scale=fields.strength_dino,
         )
         drawn = self.customizer.draw(request)
-        images = [image for image in drawn.images if not isinstance(image, SampleError)]
-        if len(images) < len(drawn.images):
-            raise RequestError(f"{len(drawn.images) - len(images)} of {len(drawn.images)} images failed")
         sources = {
             "subjects": [Path(photo).name for photo in fields.photos],
             "mask": fields.region,
             "depth": AUTO if fields.keep_structure else "none",
         }
-        paths = write_pictures(self.output, images, request.seeds, settings_of(self.trained, request, sources))
-        files = list(paths)
-        if len(paths) > 1:
-            files.append(sheet_path(paths[0]))
-            write_sheet(files[-1], request, images, edited=request.mask is not None)
+        written = write_results(self.output, request, drawn.images, settings_of(self.trained, request, sources))
+        pictures = [str(path) for path in written.pictures]
+        files = [*pictures, *([str(written.sheet)] if written.sheet else [])]
         words = f"{drawn.seconds_per_image:.2f} s per image"
-        return Answer([str(path) for path in paths], [str(path) for path in files], words)
+        return Answer(pictures, files, f"{words}; {written.failed}" if written.failed else words)
 
 
 def _pictures(photos: Sequence[str] | None) -> tuple[np.ndarray, ...]:

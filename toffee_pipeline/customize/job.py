@@ -9,8 +9,8 @@ import click
 
 from toffee_pipeline.customize.inputs import read_depth, read_mask, read_picture
 from toffee_pipeline.customize.request import AUTO, Request
-from toffee_pipeline.customize.results import settings_of, sheet_path, write_pictures, write_sheet
-from toffee_pipeline.errors import RequestError, SampleError
+from toffee_pipeline.customize.results import settings_of, write_results
+from toffee_pipeline.errors import RequestError
 from toffee_pipeline.rundir.trained import Trained
 
 NONE = "none"
@@ -50,17 +50,13 @@ def customize(
     from toffee_pipeline.customize.customizer import Customizer  # seconds, which a mistake above should not cost
 
     drawn = Customizer(trained).draw(request)
-    images = [image for image in drawn.images if not isinstance(image, SampleError)]
     sources = {"subjects": [Path(path).name for path in subject], "mask": _name(mask), "depth": _name(depth)}
-    paths = write_pictures(output, drawn.images, request.seeds, settings_of(trained, request, sources))
-    for path in paths:
+    written = write_results(output, request, drawn.images, settings_of(trained, request, sources))
+    for path in [*written.pictures, *filter(None, [written.sheet])]:
         click.echo(path)
-    if len(paths) > 1:
-        write_sheet(sheet_path(paths[0]), request, images, edited=request.mask is not None)
-        click.echo(sheet_path(paths[0]))
     click.echo(f"{drawn.seconds_per_image:.2f} s per image")
-    if failed := [image for image in drawn.images if isinstance(image, SampleError)]:
-        raise RequestError(f"{len(failed)} of {num_images} images failed: {failed[0]}")
+    if written.failed:
+        raise RequestError(written.failed)
 
 
 def _name(choice: str) -> str:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -38,34 +38,46 @@ def settings_of(trained: Trained, request: Request, sources: Mapping[str, Any]) 
     }
 
 
-def write_pictures(
-    folder: Path, images: Sequence[np.ndarray | SampleError], seeds: Sequence[int], settings: Mapping[str, Any]
-) -> list[Path]:
-    """Writes `NNNN.png` each, numbered on from what is in the folder; a SampleError is left out."""
+class Written(NamedTuple):
+    """sheet: beside several pictures. failed: how many there are none of, with the first one's error; or empty."""
+
+    pictures: list[Path]
+    sheet: Path | None
+    failed: str
+
+
+def write_results(
+    folder: Path, request: Request, images: Sequence[np.ndarray | SampleError], settings: Mapping[str, Any]
+) -> Written:
+    """Writes `NNNN.png` of each image, numbered on from what is in the folder, and `NNNN-sheet.png` of several.
+
+    settings: what each picture says of itself, but for its seed (`settings_of`).
+    """
     folder.mkdir(parents=True, exist_ok=True)
     number = _next_number(folder)
-    paths: list[Path] = []
-    for image, seed in zip(images, seeds, strict=True):
+    pictures: list[Path] = []
+    good: list[np.ndarray] = []
+    for image, seed in zip(images, request.seeds, strict=True):
         if not isinstance(image, SampleError):
-            paths.append(folder / f"{number + len(paths):04d}.png")
-            _write_new(paths[-1], encode_with_settings(image, {**settings, "seed": seed}))
-    return paths
+            pictures.append(folder / f"{number + len(pictures):04d}.png")
+            _write_new(pictures[-1], encode_with_settings(image, {**settings, "seed": seed}))
+            good.append(image)
+    sheet = None
+    if len(good) > 1:
+        sheet = pictures[0].with_name(f"{pictures[0].stem}-sheet.png")
+        _write_new(sheet, encode_png(contact_sheet(request, good)))
+    errors = [image for image in images if isinstance(image, SampleError)]
+    return Written(pictures, sheet, f"{len(errors)} of {len(images)} images failed: {errors[0]}" if errors else "")
 
 
-def write_sheet(path: Path, request: Request, images: Sequence[np.ndarray], edited: bool) -> None:
-    """Writes a contact sheet: the subject's first picture, then the images, in rows of four under the prompt."""
+def contact_sheet(request: Request, images: Sequence[np.ndarray]) -> np.ndarray:
+    """The subject's first photo, as it is edited or seen, then the images, in rows of four under the prompt."""
     subject = request.subjects[0]
-    shown = [subject if edited else fit_square(subject, images[0].shape[0]), *images]
-    blank = np.full_like(images[0], 255)
+    shown = [subject if request.mask is not None else fit_square(subject, images[0].shape[0]), *images]
     rows = [list(shown[first : first + COLUMNS]) for first in range(0, len(shown), COLUMNS)]
-    rows[-1] += [blank] * (COLUMNS - len(rows[-1]))
+    rows[-1] += [np.full_like(images[0], 255)] * (COLUMNS - len(rows[-1]))
     captions = [request.prompt, *[" "] * (len(rows) - 1)]
-    _write_new(path, encode_png(image_grid(rows, ["subject", *[""] * (COLUMNS - 1)], captions)))
-
-
-def sheet_path(first: Path) -> Path:
-    """Beside the first of the pictures that it shows."""
-    return first.with_name(f"{first.stem}-sheet.png")
+    return image_grid(rows, ["subject", *[""] * (COLUMNS - 1)], captions)
 
 
 def _next_number(folder: Path) -> int:
