@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from toffee_pipeline.config.base import Kind
 from toffee_pipeline.config.stages import JudgeConfig, SegmentConfig, SubjectJudgeConfig, SubjectStagesConfig
 
 Reason = str
@@ -47,6 +48,7 @@ class Score:
 
     label: for the report. role: the encoder (`models.roles.ROLES`); where the config has no weights for it, the score
     is off and its column is null. of: what the encoder compares, in its order. method: the encoder's, which gives it.
+    only: the kind of pair that has this score; the other's is null.
     """
 
     name: str
@@ -55,6 +57,7 @@ class Score:
     of: tuple[Literal["input", "target", "image", "prompt"], ...]
     bounds: tuple[Rejection, ...]
     method: str = "score"
+    only: Kind | None = None
 
     @property
     def column(self) -> str:
@@ -87,12 +90,13 @@ SCORES: tuple[Score, ...] = (
         (
             Rejection(
                 "low_clip_gain",
-                "the target follows its prompt hardly better than the input does: CLIP gain below",
+                "the target of an edit follows its prompt hardly better than the input does: CLIP gain below",
                 "judge",
                 "min_clip_gain",
             ),
         ),
         method="gain",
+        only="edit",
     ),
     Score(
         "aesthetic",

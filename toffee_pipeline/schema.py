@@ -9,12 +9,11 @@ from typing import Any, Literal
 
 import pyarrow as pa
 
-from toffee_pipeline.config.base import Category
+from toffee_pipeline.config.base import Category, Kind
 from toffee_pipeline.config.stages import BANK_STAGES, MODEL_STAGES
 from toffee_pipeline.filters import SCORES, SUBJECT_SCORES, Score
 
 SCHEMA_VERSION = 4
-Kind = Literal["generation", "edit"]
 Status = Literal["ok", "accepted", "rejected", "failed"]
 """`ok` while a pair, or a subject of a bank, is on its way; each that is planned ends as one of the other three."""
 

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 
 from actors.shard import PairState, RowState, Shard, present
 from actors.stage import Stage
+from toffee_pipeline.config.base import Kind
 from toffee_pipeline.errors import SampleError
 from toffee_pipeline.filters import SCORES
 from toffee_pipeline.filters import Score as ScoreOf
@@ -36,14 +37,20 @@ class ScoreStage(Stage, Generic[S]):
     def material(self, batch: list[S]) -> Mapping[str, Sequence[Any]]:
         """What is compared, by the names in `Score.of`."""
 
+    def kind(self, state: S) -> Kind | None:
+        """Of a pair."""
+        return None
+
     def score(self, states: list[S]) -> None:
         def compute(batch: list[S]) -> list[dict[str, float] | SampleError]:
             material = self.material(batch)
             found: list[dict[str, float]] = [{} for _ in batch]
             for score in self.scores:
                 measure = getattr(getattr(self.models, score.role), score.method)
-                for values, value in zip(found, measure(*(material[part] for part in score.of)), strict=True):
-                    values[score.name] = value
+                measured = measure(*(material[part] for part in score.of))
+                for state, values, value in zip(batch, found, measured, strict=True):
+                    if score.only in (None, self.kind(state)):
+                        values[score.name] = value
             return [
                 values if all(map(math.isfinite, values.values())) else SampleError("an encoder's output is not finite")
                 for values in found
@@ -61,6 +68,9 @@ class Score(ScoreStage[PairState]):
 
     def process(self, shard: Shard) -> None:
         self.score(shard.open_pairs())
+
+    def kind(self, state: PairState) -> Kind:
+        return state.pair.kind
 
     def material(self, batch: list[PairState]) -> Mapping[str, Sequence[Any]]:
         return {

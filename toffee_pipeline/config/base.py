@@ -12,6 +12,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 Category = Literal["style", "background", "color", "texture", "addition", "removal"]
 """The taxonomy of changes of the paper (Fig. 6)."""
 CATEGORIES: tuple[Category, ...] = ("style", "background", "color", "texture", "addition", "removal")
+Kind = Literal["generation", "edit"]
+"""Of a pair."""
 
 Positive = Annotated[int, Field(gt=0, le=10**9)]
 Count = Annotated[int, Field(ge=0, le=10**9)]

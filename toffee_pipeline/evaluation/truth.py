@@ -10,9 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from toffee_pipeline.config.base import CATEGORIES, Category
+from toffee_pipeline.config.base import CATEGORIES, Category, Kind
 from toffee_pipeline.evaluation.estimate import Estimate, ratio
-from toffee_pipeline.schema import Kind
 
 KINDS: tuple[Kind, ...] = ("generation", "edit")
 

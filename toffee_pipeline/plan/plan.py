@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from toffee_pipeline.config.base import Category
+from toffee_pipeline.config.base import Category, Kind
 from toffee_pipeline.config.dataset import DatasetConfig
 from toffee_pipeline.config.generate import RunConfig
 from toffee_pipeline.config.generate_subjects import SubjectBankConfig
@@ -16,7 +16,7 @@ from toffee_pipeline.errors import PlanError
 from toffee_pipeline.plan.removals import Change, turn_round
 from toffee_pipeline.plan.seeds import seed_for
 from toffee_pipeline.plan.subjects import SubjectPlan, SubjectSource
-from toffee_pipeline.schema import Kind, Pair, Subject, planned_row
+from toffee_pipeline.schema import Pair, Subject, planned_row
 
 Changes = dict[Category, tuple[str, ...]]
 """The changes of each category, of which none is empty."""

@@ -113,7 +113,7 @@ def segmenter(work_dir: Path, steps: int) -> None:
 @main.command()
 @click.option("--steps", type=int, default=12_000, show_default=True, help="On photos; 0: from the embedded weights.")
 @click.option(
-    "--told-steps", type=int, default=8_000, show_default=True, help="Then on photos whose captions tell all."
+    "--told-steps", type=int, default=2_000, show_default=True, help="Then on photos whose captions tell all."
 )
 @click.pass_obj
 def text_to_image(work_dir: Path, steps: int, told_steps: int) -> None:
