@@ -29,7 +29,7 @@ from toffee_pipeline.rundir.trained import find_toffeenet
 @click.option("--guidance-dino", type=click.FloatRange(0, 100), help="Guides the subject apart from the text.")
 @click.option("--num-images", type=click.IntRange(1, 1000), default=4, show_default=True)
 @click.option("--seed", type=click.IntRange(0, 2**62), default=0, show_default=True, help="Of the first image.")
-@click.option("--output", default="customized", show_default=True, help="Folder of the images.")
+@click.option("--output", default="runs/customized", show_default=True, help="Folder of the images.")
 @click.option("--serve", is_flag=True, help="Serve a page for this machine instead: upload, draw, generate, edit.")
 @click.option("--port", type=click.IntRange(1, 65_535), default=7860, show_default=True, help="Of the page.")
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a key of the training's config.")

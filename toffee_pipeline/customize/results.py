@@ -19,7 +19,7 @@ from toffee_pipeline.models.weights import describe_weights
 from toffee_pipeline.rundir.trained import Trained
 
 NUMBERED = re.compile(r"(\d{4,})(-sheet)?\.png")
-COLUMNS = 4
+COLUMNS = 5
 
 
 def settings_of(trained: Trained, request: Request, sources: Mapping[str, Any]) -> dict[str, Any]:
@@ -71,13 +71,14 @@ def write_results(
 
 
 def contact_sheet(request: Request, images: Sequence[np.ndarray]) -> np.ndarray:
-    """The subject's first photo, as it is edited or seen, then the images, in rows of four under the prompt."""
+    """The subject's first photo, as it is edited or seen, then the images, in rows of five over the prompt."""
     subject = request.subjects[0]
     shown = [subject if request.mask is not None else fit_square(subject, images[0].shape[0]), *images]
-    rows = [list(shown[first : first + COLUMNS]) for first in range(0, len(shown), COLUMNS)]
-    rows[-1] += [np.full_like(images[0], 255)] * (COLUMNS - len(rows[-1]))
+    width = min(COLUMNS, len(shown))
+    rows = [list(shown[first : first + width]) for first in range(0, len(shown), width)]
+    rows[-1] += [np.full_like(images[0], 255)] * (width - len(rows[-1]))
     captions = [request.prompt, *[" "] * (len(rows) - 1)]
-    return image_grid(rows, ["subject", *[""] * (COLUMNS - 1)], captions)
+    return image_grid(rows, ["subject", *[""] * (width - 1)], captions)
 
 
 def _next_number(folder: Path) -> int:
