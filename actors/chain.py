@@ -4,25 +4,30 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from typing import Any
 
 from actors.guard import Guard
-from actors.shard import Shard
 from actors.stage import Progress, Stage, StageTable
 from actors.stages.depth import Depth
 from actors.stages.draft import Draft
+from actors.stages.draw import Draw
 from actors.stages.edit import Edit
 from actors.stages.judge import Judge
 from actors.stages.judge_subjects import JudgeSubjects
 from actors.stages.refine import Refine
 from actors.stages.score import Score
+from actors.stages.score_pictures import ScorePictures
 from actors.stages.score_subjects import ScoreSubjects
 from actors.stages.segment import Segment
+from actors.stages.segment_pictures import SegmentPictures
 from actors.stages.segment_subjects import SegmentSubjects
 from actors.stages.synthesize import Synthesize
 from actors.stages.view import View
 from toffee_pipeline.config.dataset import DatasetConfig
+from toffee_pipeline.config.evaluate import EvaluationConfig
 from toffee_pipeline.config.generate import RunConfig
 from toffee_pipeline.metrics import MetricSink, no_metrics
+from toffee_pipeline.models.roles import has_weights
 
 STAGE_CLASSES: StageTable = {
     stage.name: stage for stage in (Synthesize, Segment, Depth, Draft, Refine, Edit, View, Score, Judge)
@@ -34,8 +39,16 @@ BANK_STAGE_CLASSES: StageTable = {
 """What makes a subject bank."""
 
 
+EVALUATION_STAGE_CLASSES: StageTable = {stage.name: stage for stage in (Draw, SegmentPictures, ScorePictures)}
+"""What draws and scores an evaluation's pictures."""
+
+
 def stages_of(config: DatasetConfig) -> StageTable:
-    """The stages of a run: pairs of banked subjects need neither their images nor their depth made."""
+    """The stages of a run: pairs of banked subjects need neither their images nor their depth made, and an evaluation
+    has no stage whose models its config does not name."""
+    if isinstance(config, EvaluationConfig):
+        classes = EVALUATION_STAGE_CLASSES.items()
+        return {name: stage for name, stage in classes if all(has_weights(role, config) for role in stage.roles)}
     if not isinstance(config, RunConfig):
         return BANK_STAGE_CLASSES
     banked = ("synthesize", "depth") if config.subjects.source == "bank" else ()
@@ -71,7 +84,8 @@ class StageChain:
         for stage in self.stages:
             stage.load()
 
-    def __call__(self, shard: Shard) -> Shard:
+    def __call__(self, shard: Any) -> Any:
+        """shard: a `RowShard` of the kind that the stages take, which is returned."""
         for stage in self.stages:
             rows = shard.open_rows()
             shard = stage(shard)

@@ -14,17 +14,18 @@ from actors.stage import StageTable
 from toffee_pipeline.config.dataset import DatasetConfig
 from toffee_pipeline.console.clock import clock
 from toffee_pipeline.console.generation import GenerationDisplay
+from toffee_pipeline.evaluation.conclude import conclude
 from toffee_pipeline.on_ray.metrics import RayMetricSink
 from toffee_pipeline.plan.catalog import PACKAGED
 from toffee_pipeline.plan.names import one_line
-from toffee_pipeline.plan.plan import Plan
 from toffee_pipeline.plan.readable import nothing_readable
+from toffee_pipeline.plan.shards import ShardPlan
 from toffee_pipeline.plan.subjects import SubjectPlan
 from toffee_pipeline.report.live import LiveReport
 from toffee_pipeline.report.page import REPORT, write_report
 from toffee_pipeline.rundir.commit import committed_shards, delete_orphans
 from toffee_pipeline.rundir.counts import RunCounts, Summary
-from toffee_pipeline.rundir.description import DatasetRun
+from toffee_pipeline.rundir.description import DATASET_RUNS, DatasetRun, EvaluationRun, SubjectDatasetRun
 from toffee_pipeline.rundir.failures import FailureLimit
 from toffee_pipeline.rundir.layout import SUMMARY
 from toffee_pipeline.rundir.lease import Lease
@@ -37,35 +38,38 @@ MAX_FILES = 5
 """Most unreadable files that are named at the end."""
 
 
-def announce(plan: SubjectPlan, roles: Mapping[str, str]) -> None:
+def announce(plan: ShardPlan, roles: Mapping[str, str]) -> None:
     """Says what a run would do, with whom, and what of the user's material is left out.
 
     Raises CatalogError where a prompt of the user's own catalogue does not fit the text encoder.
     """
-    config = plan.config
-    pairs = f"{plan.num_rows} pairs of " if isinstance(plan, Plan) else ""
-    click.echo(
-        f"{pairs}{plan.num_subjects} subjects in {len(plan)} shards, placement {config.placement}, plan {plan.hash}"
-    )
-    notes = plan.source.notes
-    if config.subjects.catalog not in PACKAGED:
-        from toffee_pipeline.models.prompts import check_prompts  # seconds that only a catalogue of one's own need cost
-
-        notes += check_prompts(plan.catalog, config.models.sdxl)
-    for note in notes:
+    row = DATASET_RUNS[plan.config.job].table.row
+    rows = "" if row == "subject" else f"{plan.num_rows} {row}s of "
+    placement = plan.config.placement
+    click.echo(f"{rows}{plan.num_subjects} subjects in {len(plan)} shards, placement {placement}, plan {plan.hash}")
+    for note in _notes(plan) if isinstance(plan, SubjectPlan) else ():
         click.echo(note, err=True)
     for role, source in roles.items():
         click.echo(f"  {role}: {source}")
 
 
-def missing_shards(storage: Storage, plan: SubjectPlan) -> list[int]:
+def _notes(plan: SubjectPlan) -> tuple[str, ...]:
+    config = plan.config
+    if config.subjects.catalog in PACKAGED:
+        return plan.source.notes
+    from toffee_pipeline.models.prompts import check_prompts  # seconds that only a catalogue of one's own need cost
+
+    return (*plan.source.notes, *check_prompts(plan.catalog, config.models.sdxl))
+
+
+def missing_shards(storage: Storage, plan: ShardPlan) -> list[int]:
     """Planned shards without a manifest."""
     done = committed_shards(storage)
     return [index for index in range(len(plan)) if index not in done]
 
 
 def compute(
-    stages: StageTable, storage: Storage, config: DatasetConfig, plan: SubjectPlan, known: DatasetRun, lease: Lease
+    stages: StageTable, storage: Storage, config: DatasetConfig, plan: ShardPlan, known: DatasetRun, lease: Lease
 ) -> Summary:
     """Computes the missing shards and finishes the run.
 
@@ -87,11 +91,12 @@ def compute(
     sink = RayMetricSink(storage.uri)
     metrics = RunMetrics(sink, known, config.price_per_gpu_hour)
     metrics.show(totals)
-    report = LiveReport(storage, known, config.output.report_every_s, lambda line: click.echo(line, err=True))
+    report = _live_report(storage, known, config.output.report_every_s)
     limit = FailureLimit(config.max_failed_fraction, known.table.row)
+    names = [name for name in stages if name in config.model_stages]
     began, num_rows = time.monotonic(), sum(plan.num_rows_of(index) for index in missing)
     with (
-        GenerationDisplay(known.table.row, plan.num_rows, plan.num_rows - num_rows, list(stages)) as display,
+        GenerationDisplay(known.table.row, plan.num_rows, plan.num_rows - num_rows, names) as display,
         # closed also when the loop ends by an error, so that the actors end before the lease does
         closing(
             run(stages, RunContext(config, storage.uri, sink, totals, display.update, click.echo), missing)
@@ -103,13 +108,21 @@ def compute(
             limit.add(counts)
             lease.check()
             metrics.update(counts, totals)
-            report.update(totals)
+            if report:
+                report.update(totals)
     elapsed_s = time.monotonic() - began
     summary = _finish(storage, known, elapsed_s, num_rows / elapsed_s)
     _say(summary, storage)
-    if summary.planned == summary.rejected.get("unreadable"):
+    if isinstance(plan, SubjectPlan) and summary.planned == summary.rejected.get("unreadable"):
         raise nothing_readable(plan, summary.unreadable)
     return summary
+
+
+def _live_report(storage: Storage, known: DatasetRun, every_s: float) -> LiveReport | None:
+    """An evaluation has none: its figures are those of all pictures."""
+    if not isinstance(known, SubjectDatasetRun):
+        return None
+    return LiveReport(storage, known, every_s, lambda line: click.echo(line, err=True))
 
 
 def _finish(storage: Storage, known: DatasetRun, elapsed_s: float, pairs_per_s: float) -> Summary:
@@ -118,7 +131,10 @@ def _finish(storage: Storage, known: DatasetRun, elapsed_s: float, pairs_per_s: 
     check_counts(counts, known)
     summary = Summary(**counts.model_dump(), elapsed_s=elapsed_s, pairs_per_s=pairs_per_s)
     delete_orphans(storage, known)  # every shard is committed, so that nothing unreferenced can become data any more
-    write_report(storage, known, summary)
+    if isinstance(known, SubjectDatasetRun):
+        write_report(storage, known, summary)
+    elif isinstance(known, EvaluationRun):
+        conclude(storage, known)
     write(storage, SUMMARY, summary)
     return summary
 

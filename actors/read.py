@@ -1,23 +1,41 @@
-"""The first step: plans a shard, and takes from a bank what it holds of the shard's subjects."""
+"""The first step: plans a shard, and brings what is there of it already."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import cast
+
+from actors.pictures import PictureShard
+from actors.read_pictures import ReadPictures
 from actors.shard import Shard
-from toffee_pipeline.config.dataset import DatasetConfig
+from toffee_pipeline.config.dataset import DatasetConfig, SubjectDatasetConfig
+from toffee_pipeline.config.evaluate import EvaluationConfig
 from toffee_pipeline.errors import SampleError
 from toffee_pipeline.filters import decide_mask
 from toffee_pipeline.images import decode_mask
+from toffee_pipeline.plan.subjects import SubjectPlan
 from toffee_pipeline.rundir.bank import Bank
 from toffee_pipeline.rundir.inputs import stored_plan
 from toffee_pipeline.storage import open_storage
 
 
-class Read:
-    """Needs no model and no GPU. The shards of a run whose inputs lie in its directory `output`."""
+def reader_of(config: DatasetConfig, output: str) -> Callable[[int], Shard | PictureShard]:
+    """What plans and reads the shards of a run."""
+    if isinstance(config, EvaluationConfig):
+        return ReadPictures(config, output)
+    assert isinstance(config, SubjectDatasetConfig)  # there is no other job with shards
+    return Read(config, output)
 
-    def __init__(self, config: DatasetConfig, output: str) -> None:
+
+class Read:
+    """Of pairs and subjects: takes from a bank what it holds of them. Needs no model and no GPU.
+
+    The shards of a run whose inputs lie in its directory `output`.
+    """
+
+    def __init__(self, config: SubjectDatasetConfig, output: str) -> None:
         self.config = config
-        self.plan = stored_plan(open_storage(output, config.output.endpoint_url), config)
+        self.plan = cast(SubjectPlan, stored_plan(open_storage(output, config.output.endpoint_url), config))
 
     def __call__(self, index: int) -> Shard:
         """Raises OSError where a bank's store fails, RunMismatch where the bank is not as it was."""
@@ -35,4 +53,4 @@ class Read:
             state.image, state.mask, state.depth = found
             covered_fraction = float(decode_mask(found.mask).mean())
             state.mask_reason = decide_mask(covered_fraction, self.config.stages.segment)
-        shard.fail_pairs_of_failed_subjects()
+        shard.spread_failures()

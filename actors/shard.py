@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -99,8 +100,27 @@ class PairState(RowState):
         return None if self.edit_mask is None else decode_mask(self.edit_mask)
 
 
+class RowShard(ABC):
+    """What every shard is to executors and stages."""
+
+    index: int
+
+    @property
+    @abstractmethod
+    def rows(self) -> Sequence[RowState]:
+        """What the ledger has a row of."""
+
+    def open_rows(self) -> list[RowState]:
+        """Rows that still need work; the others cost nothing any more."""
+        return [state for state in self.rows if state.status == "ok"]
+
+    @abstractmethod
+    def spread_failures(self) -> None:
+        """Fails rows whose subject has failed. Called after each stage."""
+
+
 @dataclass
-class Shard:
+class Shard(RowShard):
     """The unit of work and of commit: whole subjects with all their pairs. Of a subject bank, subjects alone."""
 
     index: int
@@ -132,10 +152,6 @@ class Shard:
         """What the ledger has a row of: the pairs; of a bank the subjects."""
         return self.pairs or list(self.subjects.values())
 
-    def open_rows(self) -> list[RowState]:
-        """As `open_pairs`, of `rows`."""
-        return [state for state in self.rows if state.status == "ok"]
-
     def open_subjects(self) -> list[SubjectState]:
         """Subjects that at least one open pair needs; of a bank those that still need work."""
         needed = {state.pair.subject_id for state in self.open_pairs()}
@@ -145,7 +161,7 @@ class Shard:
             if state.status == "ok" and (subject_id in needed or not self.pairs)
         ]
 
-    def fail_pairs_of_failed_subjects(self) -> None:
+    def spread_failures(self) -> None:
         for state in self.open_pairs():
             subject = self.subject_of(state)
             if subject.error is not None:

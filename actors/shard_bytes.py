@@ -1,4 +1,5 @@
-"""A shard as bytes, for its way between processes: two tables, subjects and pairs, as Arrow IPC streams."""
+"""A shard as bytes, for its way between processes: two tables, subjects and pairs, or one of pictures, as Arrow IPC
+streams."""
 
 from __future__ import annotations
 
@@ -8,8 +9,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from actors.pictures import PictureShard, PictureState
 from actors.shard import PairState, Shard, SubjectState
-from toffee_pipeline.schema import Pair, Subject
+from toffee_pipeline.schema import Pair, Picture, Subject
 
 _STATE = [
     pa.field("status", pa.string(), nullable=False),
@@ -54,9 +56,34 @@ PAIRS = pa.schema(
 )
 
 
-def shard_to_bytes(shard: Shard) -> bytes:
+PICTURES = pa.schema(
+    [
+        pa.field("picture_id", pa.string(), nullable=False),
+        pa.field("subject_id", pa.string(), nullable=False),
+        pa.field("class_name", pa.string(), nullable=False),
+        pa.field("subject_group", pa.string(), nullable=False),
+        pa.field("kind", pa.string(), nullable=False),
+        pa.field("sample", pa.int64(), nullable=False),
+        pa.field("source", pa.string(), nullable=False),
+        pa.field("prompt_number", pa.int64()),
+        pa.field("prompt", pa.string()),
+        pa.field("category", pa.string()),
+        pa.field("seed", pa.int64()),
+        *_STATE,
+        pa.field("image", pa.large_binary()),
+        pa.field("mask", pa.large_binary()),
+    ]
+)
+
+
+def shard_to_bytes(shard: Shard | PictureShard) -> bytes:
     """Everything that a shard holds but its index."""
     sink = pa.BufferOutputStream()
+    if isinstance(shard, PictureShard):
+        rows = [{**asdict(state.picture), **_own_fields(state)} for state in shard.pictures]
+        with pa.ipc.new_stream(sink, PICTURES) as stream:
+            stream.write_table(pa.Table.from_pylist(rows, schema=PICTURES))
+        return sink.getvalue().to_pybytes()
     subjects = [_subject_row(state) for state in shard.subjects.values()]
     pairs = [{**asdict(state.pair), **_own_fields(state)} for state in shard.pairs]
     for rows, schema in ((subjects, SUBJECTS), (pairs, PAIRS)):
@@ -65,20 +92,33 @@ def shard_to_bytes(shard: Shard) -> bytes:
     return sink.getvalue().to_pybytes()
 
 
-def shard_from_bytes(index: int, data: bytes) -> Shard:
+def shard_from_bytes(index: int, data: bytes) -> Shard | PictureShard:
+    """The columns of its first table tell what it is."""
     source = pa.BufferReader(data)
-    tables = []
-    for _ in (SUBJECTS, PAIRS):
-        with pa.ipc.open_stream(source) as stream:
-            tables.append(stream.read_all().to_pylist(maps_as_pydicts="strict"))
-    subjects, pairs = tables
+    first = _read_table(source)
+    if first.schema.equals(PICTURES):
+        return PictureShard(index, [PictureState(_take(Picture, row), **row) for row in _rows(first)])
+    subjects, pairs = _rows(first), _rows(_read_table(source))
     states = [_subject_state(row) for row in subjects]
     return Shard(index, {state.id: state for state in states}, [PairState(_take(Pair, row), **row) for row in pairs])
 
 
-def _own_fields(state: SubjectState | PairState) -> dict[str, Any]:
+def _read_table(source: pa.BufferReader) -> pa.Table:
+    with pa.ipc.open_stream(source) as stream:
+        return stream.read_all()
+
+
+def _rows(table: pa.Table) -> list[dict[str, Any]]:
+    return table.to_pylist(maps_as_pydicts="strict")
+
+
+def _own_fields(state: SubjectState | PairState | PictureState) -> dict[str, Any]:
     """What the stages fill."""
-    return {field.name: getattr(state, field.name) for field in fields(state) if field.name not in ("subject", "pair")}
+    return {
+        field.name: getattr(state, field.name)
+        for field in fields(state)
+        if field.name not in ("subject", "pair", "picture")
+    }
 
 
 def _take(kind: type[Any], row: dict[str, Any]) -> Any:

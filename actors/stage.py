@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, ClassVar, Protocol, TypeVar
+from typing import TYPE_CHECKING, ClassVar, Generic, Protocol, TypeVar
 
 from actors.guard import Guard, halving
-from actors.shard import Shard
+from actors.shard import RowShard
 from toffee_pipeline.config.dataset import DatasetConfig
 from toffee_pipeline.errors import SampleError
 from toffee_pipeline.filters import Reason
@@ -33,9 +33,10 @@ class Timed(Protocol):
 
 Item = TypeVar("Item", bound=Timed)
 Result = TypeVar("Result")
+Work = TypeVar("Work", bound=RowShard)
 
 
-class Stage(ABC):
+class Stage(ABC, Generic[Work]):
     """One step of the pipeline. A sample that fails on its own is marked failed; any other error crashes the stage,
     since it means that an assumption is broken and not a sample."""
 
@@ -64,13 +65,13 @@ class Stage(ABC):
         for role in self.roles:
             getattr(self.models, role)
 
-    def __call__(self, shard: Shard) -> Shard:
+    def __call__(self, shard: Work) -> Work:
         self.process(shard)
-        shard.fail_pairs_of_failed_subjects()
+        shard.spread_failures()
         return shard
 
     @abstractmethod
-    def process(self, shard: Shard) -> None:
+    def process(self, shard: Work) -> None:
         """Fills this stage's fields of the open subjects and pairs."""
 
     def run(

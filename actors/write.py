@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import io
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -13,7 +14,6 @@ import pyarrow.parquet as pq
 from actors.shard import PairState, RowState, Shard, SubjectState, present
 from toffee_pipeline.config.dataset import DatasetConfig
 from toffee_pipeline.config.generate import RunConfig
-from toffee_pipeline.config.stages import settings_of
 from toffee_pipeline.images import decode, encode
 from toffee_pipeline.plan.readable import reason
 from toffee_pipeline.rundir.commit import BankedSubject, commit_shard
@@ -23,7 +23,7 @@ from toffee_pipeline.storage import open_storage
 
 LEDGER_ROW_GROUP = 64
 
-_storage = functools.cache(open_storage)
+storage_of = functools.cache(open_storage)
 """One per process: a task writes one shard, and each new storage would make a new S3 client."""
 
 
@@ -33,7 +33,7 @@ class Write:
     def __init__(self, config: DatasetConfig, output: str) -> None:
         self.config = config
         self.table = PAIRS if isinstance(config, RunConfig) else SUBJECTS
-        self.storage = _storage(output, config.output.endpoint_url)
+        self.storage = storage_of(output, config.output.endpoint_url)
 
     def __call__(self, shard: Shard) -> ShardCounts:
         undecided = [state.id for state in shard.rows if state.status == "ok"]
@@ -45,9 +45,9 @@ class Write:
         files = {}
         for folder, status in folders.items():
             rows = [self._data_row(shard, state) for state in shard.rows if state.status == status]
-            files[folder] = (_parquet(rows, self.table.data, self.table.row_group_size), len(rows))
+            files[folder] = (parquet(rows, self.table.data, self.table.row_group_size), len(rows))
         ledger = [self._ledger_row(shard, state) for state in shard.rows]
-        files["ledger"] = (_parquet(ledger, self.table.ledger, LEDGER_ROW_GROUP), len(ledger))
+        files["ledger"] = (parquet(ledger, self.table.ledger, LEDGER_ROW_GROUP), len(ledger))
         counts = count(shard, self.config, sum(len(data) for data, num_rows in files.values() if num_rows))
         commit_shard(self.storage, shard.index, files, counts, self._banked(shard))
         return counts
@@ -57,7 +57,7 @@ class Write:
             images = self._images_of_pair(state, shard.subject_of(state))
         else:
             assert isinstance(state, SubjectState)  # a shard has no other rows
-            images = {name: _struct(getattr(state, name)) for name in SUBJECTS.images}
+            images = {name: image_struct(getattr(state, name)) for name in SUBJECTS.images}
         return {**images, **_planned(shard, state), **self._verdict(state)}
 
     def _images_of_pair(self, state: PairState, subject: SubjectState) -> dict[str, Any]:
@@ -65,8 +65,8 @@ class Write:
         return {
             "input_image": self._image(state.input, lossless),
             "target_image": self._image(state.target, lossless),
-            "mask": _struct(state.edit_mask if lossless else subject.mask),
-            "depth": _struct(subject.depth),
+            "mask": image_struct(state.edit_mask if lossless else subject.mask),
+            "depth": image_struct(subject.depth),
             "subject_image": self._image(subject.image, lossless),
             "draft_image": self._image(state.draft, lossless),
         }
@@ -75,8 +75,8 @@ class Write:
         assert isinstance(self.config, RunConfig)  # it has pairs
         output = self.config.output
         if png is None or lossless or output.image_format == "png":
-            return _struct(png)
-        return _struct(encode(decode(png), output.image_format, output.quality))
+            return image_struct(png)
+        return image_struct(encode(decode(png), output.image_format, output.quality))
 
     def _ledger_row(self, shard: Shard, state: RowState) -> dict[str, Any]:
         seconds = state.stage_s
@@ -117,12 +117,6 @@ def count(shard: Shard, config: DatasetConfig, num_bytes: int) -> ShardCounts:
     for pair in shard.pairs:
         for groups, key in ((by_kind, pair.pair.kind), (by_category, pair.pair.category)):
             groups.setdefault(key, Counter()).update(["planned", pair.status])
-    stages = {}
-    timings = [state.stage_s for state in (*shard.subjects.values(), *shard.pairs)]
-    for stage in settings_of(type(config.stages)):
-        seconds = [stage_s[stage] for stage_s in timings if stage in stage_s]
-        gpu_seconds = sum(seconds) * config.num_gpus_of(stage)
-        stages[stage] = StageFigures(rows=len(seconds), seconds=sum(seconds), gpu_seconds=gpu_seconds)
     rows = shard.rows
     return ShardCounts(
         planned=len(rows),
@@ -137,9 +131,19 @@ def count(shard: Shard, config: DatasetConfig, num_bytes: int) -> ShardCounts:
         },
         by_kind={key: dict(numbers) for key, numbers in by_kind.items()},
         by_category={key: dict(numbers) for key, numbers in by_category.items()},
-        stages=stages,
+        stages=stage_figures([state.stage_s for state in (*shard.subjects.values(), *shard.pairs)], config),
         num_bytes=num_bytes,
     )
+
+
+def stage_figures(timings: Sequence[Mapping[str, float]], config: DatasetConfig) -> dict[str, StageFigures]:
+    """timings: seconds of each stage, of every row and of what rows share."""
+    stages = {}
+    for stage in config.model_stages:
+        seconds = [stage_s[stage] for stage_s in timings if stage in stage_s]
+        gpu_seconds = sum(seconds) * config.num_gpus_of(stage)
+        stages[stage] = StageFigures(rows=len(seconds), seconds=sum(seconds), gpu_seconds=gpu_seconds)
+    return stages
 
 
 def _planned(shard: Shard, state: RowState) -> dict[str, Any]:
@@ -149,11 +153,11 @@ def _planned(shard: Shard, state: RowState) -> dict[str, Any]:
     return subject_row(state.subject)
 
 
-def _struct(data: bytes | None) -> dict[str, Any] | None:
+def image_struct(data: bytes | None) -> dict[str, Any] | None:
     return None if data is None else {"bytes": data, "path": None}
 
 
-def _parquet(rows: list[dict[str, Any]], schema: pa.Schema, row_group_size: int) -> bytes:
+def parquet(rows: list[dict[str, Any]], schema: pa.Schema, row_group_size: int) -> bytes:
     buffer = io.BytesIO()
     # images are compressed already; small row groups let a reader skim
     table = pa.Table.from_pylist(rows, schema=schema)

@@ -9,6 +9,7 @@ import pytest
 
 from jobs import (
     customize,
+    evaluate,
     generate,
     generate_subjects,
     status,
@@ -28,6 +29,7 @@ JOBS = {
     module.__name__.removeprefix("jobs."): module.main
     for module in (
         customize,
+        evaluate,
         generate,
         generate_subjects,
         status,

@@ -124,6 +124,20 @@ SUBJECT_SCORES: tuple[Score, ...] = (
     ),
 )
 """Of the subjects of a bank."""
+PICTURE_SCORES: tuple[Score, ...] = (
+    Score("dino_toffee", "DINO, toffee", "dino_scorer", (), ()),
+    Score("clip_i_toffee", "CLIP-I, toffee", "clip_scorer", (), ()),
+    Score("seg_dino_toffee", "Seg-DINO, toffee", "dino_scorer", (), ()),
+    Score("seg_clip_i_toffee", "Seg-CLIP-I, toffee", "clip_scorer", (), ()),
+    Score("dino_single", "DINO, single", "dino_scorer", (), ()),
+    Score("clip_i_single", "CLIP-I, single", "clip_scorer", (), ()),
+    Score("seg_dino_single", "Seg-DINO, single", "dino_scorer", (), ()),
+    Score("seg_clip_i_single", "Seg-CLIP-I, single", "clip_scorer", (), ()),
+    Score("clip_t", "CLIP-T", "clip_scorer", (), ()),
+    Score("copy_paste", "copy-paste", "dino_scorer", (), ()),
+)
+"""Of the pictures of an evaluation, under the protocols of `evaluation.similarity`; they compare a picture with all of
+its subject's, and judge none. NaN and None: there is nothing to compare with."""
 MASK_BOUNDS = (
     Rejection("mask_too_small", "the subject fills too little of its image: below", "segment", "min_fraction"),
     Rejection(

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 import pyarrow as pa
 
 from toffee_pipeline.config.base import Category, Kind
+from toffee_pipeline.config.evaluate import EVALUATION_STAGES
 from toffee_pipeline.config.stages import BANK_STAGES, MODEL_STAGES
-from toffee_pipeline.filters import SCORES, SUBJECT_SCORES, Score
+from toffee_pipeline.filters import PICTURE_SCORES, SCORES, SUBJECT_SCORES, Score
 
 SCHEMA_VERSION = 4
 Status = Literal["ok", "accepted", "rejected", "failed"]
@@ -133,7 +134,7 @@ DATA = _with_image_features(
 
 @dataclass(frozen=True)
 class Table:
-    """The columns of a run's rows: pairs, or the subjects of a bank.
+    """The columns of a run's rows: pairs, the subjects of a bank, or the pictures of an evaluation.
 
     row: what a row is, in a word. data: one row per accepted row (or per rejected one, in the folder `rejected`).
     ledger: one row for every planned one, without images. images: the columns of `data` that are images.
@@ -214,3 +215,67 @@ SUBJECTS = Table(
     row_group_size=1,
 )
 """Its images are lossless: uint8 RGB, the mask, inverse depth of 16 bit. A row is read without its neighbours."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture of an evaluation, as planned.
+
+    picture_id: SUBJECT/real_NUMBER, or SUBJECT/PROMPT_SAMPLE. kind: "real", or "drawn" by a model.
+    sample: of a real one its number, and number 0 is the input image; of a drawn one that of its prompt.
+    source: of a real one its name in the benchmark; of a drawn one its path in a folder of pictures, without suffix.
+    prompt_number, prompt, category, seed: of a drawn one.
+    """
+
+    picture_id: str
+    subject_id: str
+    class_name: str
+    subject_group: str
+    kind: Literal["real", "drawn"]
+    sample: int
+    source: str
+    prompt_number: int | None = None
+    prompt: str | None = None
+    category: str | None = None
+    seed: int | None = None
+
+
+def picture_row(picture: Picture) -> dict[str, Any]:
+    """As `planned_row`, of an evaluation."""
+    return asdict(picture)
+
+
+_PICTURE = [
+    pa.field("picture_id", pa.string(), nullable=False),
+    pa.field("subject_id", pa.string(), nullable=False),
+    pa.field("class_name", pa.string(), nullable=False),
+    pa.field("subject_group", pa.string(), nullable=False),
+    pa.field("kind", pa.string(), nullable=False),
+    pa.field("sample", pa.int64(), nullable=False),
+    pa.field("source", pa.string(), nullable=False),
+    pa.field("prompt_number", pa.int64()),
+    pa.field("prompt", pa.string()),
+    pa.field("category", pa.string()),
+    pa.field("seed", pa.int64()),
+    pa.field("status", pa.string(), nullable=False),
+    pa.field("reason", pa.string()),
+    *(pa.field(score.column, pa.float32()) for score in PICTURE_SCORES),
+]
+
+PICTURES = Table(
+    "picture",
+    _with_image_features([pa.field("image", _IMAGE), *_PICTURE]),
+    pa.schema(
+        [
+            *_PICTURE,
+            pa.field("error", pa.string()),
+            pa.field("stage_s", pa.struct([pa.field(stage, pa.float32()) for stage in EVALUATION_STAGES])),
+        ]
+    ),
+    ("image",),
+    dict.fromkeys(("real", "drawn"), frozenset({"image"})),
+    PICTURE_SCORES,
+    EVALUATION_STAGES,
+    row_group_size=64,
+)
+"""Of an evaluation. Status: "accepted" is a picture that is scored."""

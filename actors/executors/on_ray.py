@@ -13,7 +13,6 @@ from actors.context import RunContext
 from actors.executors.ray_rows import RayChain, RunRecord, write_row
 from actors.stage import StageTable
 from toffee_pipeline.config.dataset import DatasetConfig
-from toffee_pipeline.config.stages import MODEL_STAGES
 from toffee_pipeline.on_ray.placement import SPARE_CPUS, Pool, check, choose, describe, least_pools, plan_pools
 from toffee_pipeline.on_ray.session import num_cores, quiet_data_context, ray_session, read_cluster
 from toffee_pipeline.on_ray.stall import Stalled, StallWatch
@@ -42,7 +41,7 @@ def plan_now(stages: StageTable, config: DatasetConfig, totals: Totals) -> tuple
     cluster = read_cluster(with_gpu_memory=config.device != "cpu")
     placement, why = choose(config, cluster)
     config = config.model_copy(update={"placement": placement})
-    names = [name for name in stages if name in MODEL_STAGES]
+    names = [name for name in stages if name in config.model_stages]
     if measured := totals.planned >= MEASURED_PAIRS:
         costs = {stage: totals.stages[stage].seconds / totals.planned for stage in names}
     else:

@@ -13,13 +13,13 @@ from typing import Any
 
 from actors.chain import StageChain
 from actors.guard import CrashGuard, CrashRecord
-from actors.read import Read
+from actors.read import reader_of
 from actors.shard_bytes import shard_from_bytes, shard_to_bytes
 from actors.stage import Stage
 from actors.stage_counts import StageCounts
-from actors.write import Write
+from actors.write import storage_of
+from actors.writers import writer_of
 from toffee_pipeline.config.dataset import DatasetConfig
-from toffee_pipeline.config.stages import IMAGE_STAGES, MODEL_STAGES
 from toffee_pipeline.on_ray.metrics import RayMetricSink
 
 _sink = functools.cache(RayMetricSink)
@@ -51,10 +51,11 @@ class RayChain:
         """record: an actor of a `RunRecord`."""
         import ray
 
-        self._read = functools.cache(lambda: Read(config, output))
+        self._read = functools.cache(lambda: reader_of(config, output))
         self._guard = CrashGuard(lambda method, *args: ray.get(getattr(record, method).remote(*args)))
         self._metrics = RayMetricSink(output)
-        names = [stage.name for stage in stages if stage.name in MODEL_STAGES]
+        names = [stage.name for stage in stages if stage.name in config.model_stages]
+        self._makes_images = {name for name in names if config.stage(name).makes_images}
         self._gpus = {name: config.num_gpus_of(name) for name in names}
         self._gpu = ",".join(map(str, ray.get_gpu_ids()))
 
@@ -68,7 +69,7 @@ class RayChain:
     def _measure(self, stage: str, rows: int, seconds: float) -> None:
         """Publishes a micro-batch."""
         self._metrics("toffee_stage_rows", rows, stage=stage)
-        if stage in IMAGE_STAGES:
+        if stage in self._makes_images:
             self._metrics("toffee_stage_images", rows, stage=stage)
         self._metrics("toffee_stage_seconds", seconds, stage=stage)
         self._metrics("toffee_stage_gpu_seconds", seconds * self._gpus[stage], stage=stage)
@@ -93,8 +94,8 @@ class RayChain:
 
 def write_row(row: dict[str, Any], config: DatasetConfig, output: str) -> dict[str, Any]:
     """Commits the shard; its counts are all that reaches the driver."""
-    write = Write(config, output)
-    before = write.storage.num_retries
+    write, storage = writer_of(config, output), storage_of(output, config.output.endpoint_url)
+    before = storage.num_retries
     counts = write(shard_from_bytes(row["shard"], row["data"]))
-    _sink(output)("toffee_storage_retries", write.storage.num_retries - before)
+    _sink(output)("toffee_storage_retries", storage.num_retries - before)
     return {"shard": row["shard"], "counts": counts.model_dump_json()}

@@ -9,6 +9,7 @@ import numpy as np
 
 from actors.shard import PairState, Shard, SubjectState, present
 from actors.stage import Stage
+from toffee_pipeline.config.dataset import SubjectDatasetConfig
 from toffee_pipeline.config.generate import RunConfig
 from toffee_pipeline.filters import decide_mask
 from toffee_pipeline.images import encode_mask
@@ -19,6 +20,7 @@ class MaskStage(Stage):
 
     name = "segment"
     roles = ("mask",)
+    config: SubjectDatasetConfig
 
     def find_subjects(self, shard: Shard) -> None:
         """Masks of the subjects that have none, and what these mean for an edit."""
@@ -42,7 +44,7 @@ class Segment(MaskStage):
 
     def process(self, shard: Shard) -> None:
         self.find_subjects(shard)
-        shard.fail_pairs_of_failed_subjects()
+        shard.spread_failures()
         for pair in shard.open_pairs():
             reason = shard.subject_of(pair).mask_reason
             needed = pair.pair.kind == "edit" or (self.config.stages.refine.region == "subject" and reason == "no_mask")

@@ -3,7 +3,9 @@
 import subprocess
 import sys
 
-from actors.chain import STAGE_CLASSES
+from actors.chain import EVALUATION_STAGE_CLASSES, STAGE_CLASSES, stages_of
+from toffee_pipeline.config.evaluate import EvaluationConfig, EvaluationStagesConfig
+from toffee_pipeline.config.load import load_config
 from toffee_pipeline.config.stages import MODEL_STAGES, STAGES
 
 
@@ -11,6 +13,14 @@ def test_each_stage_of_the_settings_has_its_class_in_the_same_order():
     assert tuple(STAGE_CLASSES) == STAGES
     assert all(stage.name == name for name, stage in STAGE_CLASSES.items())
     assert {name for name, stage in STAGE_CLASSES.items() if stage.roles} == set(MODEL_STAGES)
+
+
+def test_an_evaluation_has_the_stages_that_its_config_names_models_for():
+    assert tuple(EVALUATION_STAGE_CLASSES) == tuple(EvaluationStagesConfig.model_fields)
+    whole = load_config("nano", (), EvaluationConfig)
+    assert list(stages_of(whole)) == ["segment", "score"]
+    without = load_config("nano", ("models.detector=null", "models.segmenter=null"), EvaluationConfig)
+    assert list(stages_of(without)) == ["score"]
 
 
 def test_a_run_without_models_loads_no_model_library(tmp_path):

@@ -4,8 +4,12 @@ from dataclasses import asdict
 
 import numpy as np
 
+from actors.pictures import PictureShard
 from actors.shard import Shard
 from actors.shard_bytes import shard_from_bytes, shard_to_bytes
+from toffee_pipeline.config.evaluate import EvaluationConfig
+from toffee_pipeline.config.load import load_config
+from toffee_pipeline.plan.evaluation import EvaluationPlan
 from toffee_pipeline.plan.plan import Plan
 
 
@@ -36,6 +40,21 @@ def test_a_shard_comes_back_as_it_went(nano):
         one.tokens = None  # compared above
     assert asdict(back) == asdict(shard)
     assert back.subject_of(back.pairs[0]) is back.subjects[shard.pairs[0].pair.subject_id]
+
+
+def test_a_shard_of_pictures_comes_back_as_it_went(tmp_path):
+    settings = ("benchmark.max_subjects=2", "benchmark.max_prompts=1", f"images={tmp_path}")
+    shard = PictureShard.from_plan(EvaluationPlan(load_config("nano", settings, EvaluationConfig)), 1)
+    first, second, *_ = shard.pictures
+    first.image, first.mask, first.scores, first.stage_s = (
+        b"image",
+        b"\0\xff",
+        {"dino_toffee": 0.1 + 0.2},
+        {"score": 1e-9},
+    )
+    second.fail("read: no such file")
+    back = shard_from_bytes(shard.index, shard_to_bytes(shard))
+    assert asdict(back) == asdict(shard) and back.pictures[-1].picture.prompt == "a photo of a teapot on the grass"
 
 
 def test_a_shard_that_nobody_has_worked_on_is_small(nano):

@@ -62,7 +62,7 @@ def test_lists_and_mappings_are_yaml_and_a_number_names_an_element():
         (("renderer_plays.0=hat",), "renderer_plays.0: 'hat' is not allowed: input should be 'subject'"),
         (("seed.b.c.d=1",), "seed.b: no such key; it holds no keys"),
         (("stages.refine.a_by_category.hat=1",), "stages.refine.a_by_category.hat"),
-        (("pair.count=3",), "pair: no such key; did you mean pairs.count?; allowed: seed, size_px"),
+        (("pair.count=3",), "pair: no such key; did you mean pairs.count?; allowed: seed, placement"),
         (("pairs.cuont=3",), "pairs.cuont: no such key; did you mean pairs.count?; allowed: count, per_subject"),
         (("edit_fraction=1",), "edit_fraction: no such key; did you mean pairs.edit_fraction?"),
         (

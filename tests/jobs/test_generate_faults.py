@@ -147,7 +147,7 @@ class SeesNoFile(Stage):
     def process(self, shard: Shard) -> None:
         for state in shard.open_subjects():
             state.fail(f"synthesize: /there/{state.subject.path}: no such file", "unreadable")
-        shard.fail_pairs_of_failed_subjects()
+        shard.spread_failures()
 
 
 def test_a_run_that_read_no_file_ends_with_one_line_and_keeps_what_it_has(tmp_path):

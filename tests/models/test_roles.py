@@ -10,8 +10,10 @@ from safetensors.torch import save_file
 from toffee_pipeline.config.base import ModelSpec
 from toffee_pipeline.config.clip import ClipSpec
 from toffee_pipeline.config.dataset import SubjectsConfig
+from toffee_pipeline.config.evaluate import EvaluationConfig, EvaluationModels, TrainedModel
 from toffee_pipeline.config.generate import ModelsConfig, RunConfig
 from toffee_pipeline.config.load import load_config
+from toffee_pipeline.config.train import ToffeeNetTraining
 from toffee_pipeline.errors import ConfigError
 from toffee_pipeline.models.depth import DepthEstimator
 from toffee_pipeline.models.dino import DinoEncoder
@@ -22,6 +24,7 @@ from toffee_pipeline.models.refiner import Refiner
 from toffee_pipeline.models.roles import ROLES, describe_roles, has_weights, load_role, refiner_vae, require_weights
 from toffee_pipeline.models.scores import AestheticScorer, ClipScorer, DinoScorer
 from toffee_pipeline.models.subject import FolderSubject, SDXLSubject
+from toffee_pipeline.models.trained_toffeenet import TrainedToffeeNet
 from toffee_pipeline.models.view_generator import ViewGenerator
 from toffee_pipeline.models.weights import NANO_WEIGHTS
 from toffee_pipeline.nano import renderer
@@ -38,6 +41,7 @@ PLAYERS: dict[str, tuple[type, type | None]] = {
     "clip_scorer": (ClipScorer, None),
     "aesthetic_scorer": (AestheticScorer, None),
     "dino_scorer": (DinoScorer, None),
+    "toffeenet": (TrainedToffeeNet, None),
 }
 
 
@@ -58,9 +62,14 @@ def test_every_role_has_its_player_in_this_test() -> None:
 def test_the_config_says_who_plays(
     role: str, make_config: MakeConfig, renderer_config: RunConfig, head: ModelSpec, device: torch.device
 ) -> None:
+    training = load_config("nano", ("models.vae.weights=untrained", "models.dino.weights=untrained"), ToffeeNetTraining)
+    evaluation = load_config("nano", (), EvaluationConfig)
+    drawer = TrainedModel(weights="untrained", training=training)
+    models = evaluation.models.model_copy(update={"toffeenet": drawer})
     config = make_config({"aesthetic": head})
     network, stand_in = PLAYERS[role]
-    assert type(load_role(role, config, device)) is network
+    asked = evaluation.model_copy(update={"models": models}) if role == "toffeenet" else config
+    assert type(load_role(role, asked, device)) is network
     if stand_in is not None:
         assert type(load_role(role, renderer_config, device)) is stand_in
 
@@ -75,8 +84,8 @@ def test_the_renderer_plays_for_its_own_subjects_only(
 
 def test_the_table_covers_all_weights_and_names_those_of_the_package() -> None:
     weights = [each for role in ROLES.values() for each in role.weights]
-    assert {each.key for each in weights} == set(ModelsConfig.model_fields)
-    without = {"aesthetic"}  # there is no nano head
+    assert {each.key for each in weights} == {*ModelsConfig.model_fields, *EvaluationModels.model_fields}
+    without = {"aesthetic", "toffeenet"}  # there are no nano ones
     assert {each.network for each in weights} - without <= {path.name for path in NANO_WEIGHTS.iterdir()}
     assert len({each.label for each in weights}) == len(set(weights))
 

@@ -26,6 +26,7 @@ from toffee_pipeline.rundir.layout import SUMMARY, manifest_key
 from toffee_pipeline.rundir.lease import Lease
 from toffee_pipeline.rundir.run_file import write
 from toffee_pipeline.rundir.totals import total
+from toffee_pipeline.schema import SCHEMA_VERSION
 from toffee_pipeline.storage import Storage, open_storage
 
 PNG = encode_png(np.zeros((64, 64, 3), np.uint8))
@@ -193,7 +194,7 @@ def test_what_cannot_be_read_is_one_line(storage, tmp_path):
     run = json.loads(storage.get("run.json"))
     for change, message in [
         ({"version": 99}, "layout version 99, this code reads 3"),
-        ({"schema_version": 99}, "schema version 99, this code reads 3"),
+        ({"schema_version": 99}, f"schema version 99, this code reads {SCHEMA_VERSION}"),
         ({"plan_hash": "0"}, "plan 0, but its config makes plan"),
         ({"config": run["config"] | {"seeds": 1}}, "damaged: config.seeds: "),
         ({"config": None}, "damaged: config: "),

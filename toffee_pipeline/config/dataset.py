@@ -1,5 +1,5 @@
-"""What the configs of the jobs that make a dataset share: of pairs (`generate.py`) and of subjects
-(`generate_subjects.py`)."""
+"""What the configs of the jobs that work shard by shard share, and those of them that make subjects: pairs
+(`generate.py`) and subject banks (`generate_subjects.py`)."""
 
 from __future__ import annotations
 
@@ -23,8 +23,10 @@ from toffee_pipeline.config.base import (
     make_absolute,
 )
 from toffee_pipeline.config.clip import ClipSpec
-from toffee_pipeline.config.stages import StageConfig, SubjectStagesConfig
+from toffee_pipeline.config.stages import StageConfig, SubjectStagesConfig, settings_of
 
+Player = Literal["networks", "renderer", "folder", "bank"]
+"""Who may play a role."""
 PACKAGED_CATALOGS = ("nano", "toffee")
 READ_FROM = {"folder": "the folder of images", "bank": "the run directory of jobs/generate_subjects.py"}
 """What lies under the path of the sources that have one."""
@@ -95,34 +97,36 @@ class OutputConfig(Model):
 
 
 class DatasetConfig(Model):
-    """One run of a job that makes a dataset."""
+    """One run of a job that writes a table shard by shard."""
 
     job: ClassVar[str]
     """Folder of its profiles."""
     seed: Seed = 0
-    size_px: Annotated[int, Field(ge=64, le=4096, multiple_of=64)] = 1024
     placement: Annotated[Literal["auto", "inline", "fused", "pools"], NOT_CONTENT] = "auto"
-    subjects: SubjectsConfig = SubjectsConfig()
     subjects_per_shard: Annotated[int, Field(gt=0, le=10**6)] = 32
     max_crashes: Annotated[int, Field(gt=0, le=1000), NOT_CONTENT] = 3
     """A sample that is alone in a micro-batch whose process dies this often is marked failed."""
     max_failed_fraction: Annotated[Fraction, NOT_CONTENT] = 0.05
     """The run stops when more of its pairs than this fail (failed, not rejected), looked at from 50 pairs on; of a
-    subject bank, of its subjects."""
+    subject bank, of its subjects; of an evaluation, of its pictures."""
     stall_s: Annotated[float, Field(gt=0, le=1e7), NOT_CONTENT] = 1200.0
     """Where nodes were lost and no micro-batch has ended for so long, the job plans again for those that are left."""
     price_per_gpu_hour: Annotated[Weight, NOT_CONTENT] = 0.0
     """In your currency; for the cost in status and metrics. 0: GPU time is shown, and no money."""
-    renderer_plays: tuple[str, ...] = ()
-    models: SubjectModelsConfig
-    stages: SubjectStagesConfig
+    models: Model
+    stages: Model
     fused: Annotated[FusedConfig, NOT_CONTENT] = FusedConfig()
     output: OutputConfig = OutputConfig()
     device: Annotated[Literal["auto", "cpu", "cuda"], NOT_CONTENT] = "auto"
 
-    def plays_renderer(self, role: str) -> bool:
-        """Whether the renderer stands in for this role."""
-        return self.subjects.source == "renderer" and role in self.renderer_plays
+    def player(self, role: str) -> Player:
+        """Who plays a role that has weights in `models`."""
+        return "networks"
+
+    @property
+    def model_stages(self) -> tuple[str, ...]:
+        """The stages that compute with models."""
+        return tuple(settings_of(type(self.stages)))
 
     def stage(self, name: str) -> StageConfig:
         """Settings of the model stage of this name."""
@@ -139,6 +143,29 @@ class DatasetConfig(Model):
         if self.device == "cpu":
             return 0.0
         return self.stage(stage).num_gpus if self.placement == "pools" else self.fused.num_gpus
+
+
+class SubjectDatasetConfig(DatasetConfig):
+    """One run of a job that makes subjects, and perhaps pairs of them."""
+
+    size_px: Annotated[int, Field(ge=64, le=4096, multiple_of=64)] = 1024
+    subjects: SubjectsConfig = SubjectsConfig()
+    renderer_plays: tuple[str, ...] = ()
+    models: SubjectModelsConfig
+    stages: SubjectStagesConfig
+
+    def player(self, role: str) -> Player:
+        source = self.subjects.source
+        if role == "subject" and source == "folder":
+            return "folder"
+        if role in ("subject", "depth") and source == "bank":
+            return "bank"
+        renders = source == "renderer" if role == "subject" else self.plays_renderer(role)
+        return "renderer" if renders else "networks"
+
+    def plays_renderer(self, role: str) -> bool:
+        """Whether the renderer stands in for this role."""
+        return self.subjects.source == "renderer" and role in self.renderer_plays
 
     @model_validator(mode="after")
     def _renderer_knows_its_world_only(self) -> Self:

@@ -15,7 +15,7 @@ from toffee_pipeline.config.base import (
     Positive,
     Weight,
 )
-from toffee_pipeline.config.dataset import DatasetConfig, OutputConfig, SubjectModelsConfig
+from toffee_pipeline.config.dataset import OutputConfig, SubjectDatasetConfig, SubjectModelsConfig
 from toffee_pipeline.config.stages import StagesConfig
 
 StandIn = Literal["subject", "mask", "depth", "draft", "view"]
@@ -76,7 +76,7 @@ class PairsOutputConfig(OutputConfig):
     quality: Annotated[int, Field(ge=1, le=100)] = 95
 
 
-class RunConfig(DatasetConfig):
+class RunConfig(SubjectDatasetConfig):
     """One run of `jobs/generate.py`."""
 
     job: ClassVar[str] = "generate"

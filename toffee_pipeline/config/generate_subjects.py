@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar, Literal
 
 from toffee_pipeline.config.base import Positive
-from toffee_pipeline.config.dataset import DatasetConfig, SubjectsConfig
+from toffee_pipeline.config.dataset import SubjectDatasetConfig, SubjectsConfig
 from toffee_pipeline.config.stages import BankStagesConfig
 
 
@@ -15,7 +15,7 @@ class MadeSubjectsConfig(SubjectsConfig):
     source: Literal["synthesis", "folder", "renderer"] = "synthesis"
 
 
-class SubjectBankConfig(DatasetConfig):
+class SubjectBankConfig(SubjectDatasetConfig):
     """One run of `jobs/generate_subjects.py`: a bank of subjects for runs of `jobs/generate.py`."""
 
     job: ClassVar[str] = "generate_subjects"

@@ -9,6 +9,7 @@ from typing import Any, TypeVar, overload
 
 from pydantic import BaseModel, ValidationError
 
+from toffee_pipeline.config.evaluate import EvaluationConfig
 from toffee_pipeline.config.explain import explain
 from toffee_pipeline.config.generate import RunConfig
 from toffee_pipeline.config.generate_subjects import SubjectBankConfig
@@ -18,7 +19,7 @@ from toffee_pipeline.config.yaml_file import read_yaml
 from toffee_pipeline.errors import ConfigError
 
 PROFILES = files("toffee_pipeline") / "profiles"
-CONFIGS = (RunConfig, SubjectBankConfig, RefinerTraining, ViewGeneratorTraining, ToffeeNetTraining)
+CONFIGS = (RunConfig, SubjectBankConfig, RefinerTraining, ViewGeneratorTraining, ToffeeNetTraining, EvaluationConfig)
 C = TypeVar("C", bound=BaseModel)
 
 

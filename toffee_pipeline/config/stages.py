@@ -176,7 +176,7 @@ class StagesConfig(SubjectStagesConfig):
     judge: JudgeConfig = JudgeConfig()
 
 
-def settings_of(table: type[SubjectStagesConfig]) -> dict[str, type[StageConfig]]:
+def settings_of(table: type[Model]) -> dict[str, type[StageConfig]]:
     """The stages of a table that compute with models, and the class of their settings."""
     return {
         name: field.annotation

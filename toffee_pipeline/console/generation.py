@@ -8,7 +8,6 @@ from typing import TextIO
 
 from rich.table import Table
 
-from toffee_pipeline.config.stages import MODEL_STAGES
 from toffee_pipeline.console.progress import ProgressDisplay
 from toffee_pipeline.rundir.counts import ShardCounts
 
@@ -16,7 +15,8 @@ from toffee_pipeline.rundir.counts import ShardCounts
 class GenerationDisplay(ProgressDisplay):
     """Shows rows done of rows planned, rows per second, time left, and rows of each stage.
 
-    row: what they are, in a word: pair, or subject of a bank. done: committed by earlier runs. stages: all, in order.
+    row: what they are, in a word: pair, subject of a bank, or picture of an evaluation. done: committed by earlier
+    runs. stages: those with models, in order.
     """
 
     def __init__(
@@ -29,7 +29,7 @@ class GenerationDisplay(ProgressDisplay):
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         super().__init__(stream, now)
-        self.row, self.order = row, [stage for stage in stages if stage in MODEL_STAGES]
+        self.row, self.order = row, stages
         self.planned, self.before, self.finished, self.accepted = planned, done, done, 0
         self.stages: Mapping[str, tuple[int, float]] = {}
 

@@ -23,10 +23,10 @@ Row = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Figure:
-    """A mean. low, high: its 95 % interval, of resampled subjects; None with fewer than two. num: of so many values; 0
-    leaves NaN."""
+    """A mean; None where there is no value. low, high: its 95 % interval, of resampled subjects; None with fewer than
+    two. num: of so many values."""
 
-    value: float
+    value: float | None
     low: float | None
     high: float | None
     num: int
@@ -44,19 +44,22 @@ class Group:
 
 @dataclass(frozen=True)
 class SelfTest:
-    """Real against real: what was found, what is expected (None: nothing is known), by metric.
-
-    `holds`: None where nothing is expected.
-    """
+    """Real against real: what was found, and what is expected, by metric; None where nothing is known. source: where
+    that stands, or why nothing is known."""
 
     found: dict[str, Figure]
     expected: dict[str, float] | None
+    source: str
 
     @property
     def holds(self) -> bool | None:
+        """None where nothing is expected."""
         if self.expected is None:
             return None
-        return all(abs(self.found[name].value - value) <= TOLERANCE for name, value in self.expected.items())
+        values = {name: self.found[name].value for name in self.expected}
+        return all(
+            value is not None and abs(value - self.expected[name]) <= TOLERANCE for name, value in values.items()
+        )
 
 
 def mean(values: Sequence[float | None], subjects: Sequence[str]) -> Figure:
@@ -69,7 +72,7 @@ def mean(values: Sequence[float | None], subjects: Sequence[str]) -> Figure:
         if value is not None and math.isfinite(value):
             by_subject.setdefault(subject, []).append(value)
     if not by_subject:
-        return Figure(math.nan, None, None, 0)
+        return Figure(None, None, None, 0)
     known = [by_subject[subject] for subject in sorted(by_subject)]
     sums, counts = np.array([math.fsum(some) for some in known]), np.array([len(some) for some in known])
     value, num = math.fsum(sums) / counts.sum(), int(counts.sum())
@@ -102,8 +105,10 @@ def groups_by(key: str, rows: Sequence[Row], columns: Sequence[str]) -> list[Gro
     return [group(str(name), [row for row in rows if row[key] == name], columns) for name in names]
 
 
-def self_test(rows: Sequence[Row], columns: Mapping[str, str], expected: Mapping[str, float] | None) -> SelfTest:
-    """rows: of real pictures. columns: metric to its column."""
+def self_test(
+    rows: Sequence[Row], columns: Mapping[str, str], expected: Mapping[str, float] | None, source: str
+) -> SelfTest:
+    """rows: of real pictures. columns: metric to its column. expected, source: as in `SelfTest`."""
     subjects = [row["subject_id"] for row in rows]
     found = {name: mean_of_subjects([row[column] for row in rows], subjects) for name, column in columns.items()}
-    return SelfTest(found, None if expected is None else dict(expected))
+    return SelfTest(found, None if expected is None else dict(expected), source)

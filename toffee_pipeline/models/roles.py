@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from pathlib import Path
 from pkgutil import resolve_name
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from toffee_pipeline.config.base import ModelSpec
-from toffee_pipeline.config.dataset import DatasetConfig, SubjectModelsConfig
+from toffee_pipeline.config.base import Model, ModelSpec
+from toffee_pipeline.config.dataset import DatasetConfig, SubjectDatasetConfig
 from toffee_pipeline.config.generate import ModelsConfig
 from toffee_pipeline.errors import ConfigError
 from toffee_pipeline.models.weights import describe_weights, resolve
@@ -94,6 +94,7 @@ ROLES = {
         (Weights("clip", "clip", "filter_clip"), Weights("aesthetic", "aesthetic", "aesthetic")),
     ),
     "dino_scorer": Role(f"{MODELS}.scores:DinoScorer", (Weights("filter_dino", "filter_dino", "dino"),)),
+    "toffeenet": Role(f"{MODELS}.trained_toffeenet:load_trained", (Weights("toffeenet", "toffeenet", "toffeenet"),)),
 }
 """In the order in which run.json names them."""
 
@@ -103,13 +104,14 @@ def load_role(name: str, config: DatasetConfig, device: torch.device) -> Any:
 
     Raises FileNotFoundError where its weights are missing.
     """
-    role, player = ROLES[name], _player(name, config)
+    role, player = ROLES[name], config.player(name)
+    size_px = config.size_px if isinstance(config, SubjectDatasetConfig) else 0
     if player == "folder":
-        assert config.subjects.path is not None  # the config's own validator
-        return resolve_name(FOLDER)(Path(config.subjects.path), config.size_px)
+        assert isinstance(config, SubjectDatasetConfig) and config.subjects.path is not None  # its own validator
+        return resolve_name(FOLDER)(Path(config.subjects.path), size_px)
     if player == "renderer":
         assert role.stand_in is not None  # the config names only roles that have one
-        return resolve_name(role.stand_in)(config.size_px)
+        return resolve_name(role.stand_in)(size_px)
     arguments: list[Any] = [
         refiner_vae(config.models) if weights.key == "vae" else getattr(config.models, weights.key)
         for weights in role.weights
@@ -117,11 +119,11 @@ def load_role(name: str, config: DatasetConfig, device: torch.device) -> Any:
     if role.stage:
         arguments.append(config.stage(role.stage))
     if role.takes_size:
-        arguments.append(config.size_px)
+        arguments.append(size_px)
     return resolve_name(role.plays)(*arguments, device)
 
 
-def refiner_vae(models: SubjectModelsConfig) -> tuple[ModelSpec, str]:
+def refiner_vae(models: Model) -> tuple[ModelSpec, str]:
     """The VAE that the Refiner works in, and its subfolder: `models.vae`, else of the Refiner's kind; SDXL's own for a
     pretrained Refiner."""
     assert isinstance(models, ModelsConfig)  # without a Refiner nobody asks
@@ -142,7 +144,7 @@ def describe_roles(config: DatasetConfig) -> dict[str, str]:
     """
     described: dict[str, str] = {}
     for name in ROLES:
-        player = _player(name, config)
+        player = config.player(name)
         if player != "networks":
             described[name] = PLAYERS[player]
         for label, spec, network in _networks(name, config):
@@ -167,19 +169,9 @@ def require_weights(config: DatasetConfig) -> None:
         raise ConfigError(f"missing weights: {'; '.join(dict.fromkeys(missing))}")
 
 
-def _player(name: str, config: DatasetConfig) -> Literal["networks", "renderer", "folder", "bank"]:
-    source: str = config.subjects.source
-    if name == "subject" and source == "folder":
-        return "folder"
-    if name in ("subject", "depth") and source == "bank":
-        return "bank"
-    renders = source == "renderer" if name == "subject" else config.plays_renderer(name)
-    return "renderer" if renders else "networks"
-
-
 def _networks(name: str, config: DatasetConfig) -> list[tuple[str, ModelSpec, str]]:
     """Label, spec and nano folder of all weights that the role needs under this config."""
-    if _player(name, config) != "networks" or not has_weights(name, config):
+    if config.player(name) != "networks" or not has_weights(name, config):
         return []
     return [
         (label, refiner_vae(config.models)[0] if key == "vae" else getattr(config.models, key), network)

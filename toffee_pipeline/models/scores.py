@@ -40,8 +40,12 @@ class ClipScorer:
     @torch.inference_mode()
     def score(self, images: Sequence[np.ndarray], prompts: Sequence[str]) -> list[float]:
         """Cosine, -1..1, of each image (uint8 (H, W, 3)) and its prompt; NaN where an output is not finite."""
-        text = self.tokenizer(list(prompts)).to(self.device)
-        return _cosines(self.encode_images(images), self.model.encode_text(text).float())
+        return _cosines(self.encode_images(images), self.encode_texts(prompts))
+
+    @torch.inference_mode()
+    def encode_texts(self, prompts: Sequence[str]) -> Tensor:
+        """Each to a projection float32 (b, c), not normalised."""
+        return self.model.encode_text(self.tokenizer(list(prompts)).to(self.device)).float()
 
     def gain(self, before: Sequence[np.ndarray], after: Sequence[np.ndarray], prompts: Sequence[str]) -> list[float]:
         """How much more the images in `after` are like their prompts than those in `before`: -2..2, NaN as `score`."""

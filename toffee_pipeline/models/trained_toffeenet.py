@@ -12,6 +12,7 @@ from torch import Tensor
 from transformers.utils.logging import disable_progress_bar
 
 from toffee_pipeline.config.base import ModelSpec, SamplingConfig
+from toffee_pipeline.config.evaluate import TrainedModel
 from toffee_pipeline.config.train import ToffeeNetTraining
 from toffee_pipeline.errors import ConfigError, SampleError
 from toffee_pipeline.models.autoencoder import load_training_autoencoder
@@ -104,6 +105,11 @@ class TrainedToffeeNet:
         if models.base.weights == "pretrained":
             raise ConfigError(f"the run names no depth network: {_set('depth')}")
         return DepthEstimator(ModelSpec(weights="nano"), self.device)
+
+
+def load_trained(spec: TrainedModel, device: torch.device) -> TrainedToffeeNet:
+    """The one that an evaluation asks."""
+    return TrainedToffeeNet(spec, spec.training, device)
 
 
 def _set(key: str) -> str:

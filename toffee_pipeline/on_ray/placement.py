@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from toffee_pipeline.config.dataset import DatasetConfig
-from toffee_pipeline.config.stages import MODEL_STAGES
 from toffee_pipeline.errors import PlacementError
 
 SPARE_CPUS = 2
@@ -129,7 +128,7 @@ def least_pools(config: DatasetConfig, placement: str, stages: Sequence[str]) ->
         return [Pool("AllStages", tuple(stages), number or 1, own.num_cpus, own.num_gpus, number is not None)]
     pools: list[Pool] = []
     for name in stages:
-        if name in MODEL_STAGES:
+        if name in config.model_stages:
             stage = config.stage(name)
             fixed = stage.num_actors is not None
             pools.append(Pool(name.title(), (name,), stage.num_actors or 1, stage.num_cpus, stage.num_gpus, fixed))

@@ -68,6 +68,18 @@ class Benchmark:
             tuple(BenchmarkSubject(**{**vars(each), "prompts": each.prompts[:max_prompts]}) for each in subjects),
         )
 
+    def change(self, listed: bytes, name: str) -> str | None:
+        """One line about the first subject that differs from an earlier list; None where all are the same. name: of its
+        file. Raises PlanError where it is damaged."""
+        before, now = (
+            {each.subject_id: each for each in benchmark.subjects}
+            for benchmark in (self.from_bytes(listed, name), self)
+        )
+        for subject_id in sorted(before.keys() | now.keys()):
+            if before.get(subject_id) != now.get(subject_id):
+                return f"benchmark.path: {subject_id} is not as it was when the evaluation began"
+        return None
+
     def to_bytes(self) -> bytes:
         """As JSON, one line per subject; the same benchmark gives the same bytes."""
         rows: list[dict[str, Any]] = [{"benchmark": self.name}, *map(asdict, self.subjects)]

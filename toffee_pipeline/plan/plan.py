@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from toffee_pipeline.config.base import Category, Kind
-from toffee_pipeline.config.dataset import DatasetConfig
+from toffee_pipeline.config.dataset import SubjectDatasetConfig
 from toffee_pipeline.config.generate import RunConfig
 from toffee_pipeline.config.generate_subjects import SubjectBankConfig
 from toffee_pipeline.errors import PlanError
@@ -159,9 +159,9 @@ class Plan(SubjectPlan):
         return category, possible[category][int(rng.integers(len(possible[category])))]
 
 
-def make_plan(config: DatasetConfig, source: SubjectSource | None = None) -> SubjectPlan:
+def make_plan(config: SubjectDatasetConfig, source: SubjectSource | None = None) -> SubjectPlan:
     """The plan of pairs, or of a subject bank. source: as of `SubjectPlan`."""
     if isinstance(config, SubjectBankConfig):
         return SubjectPlan(config, config.count, source)
-    assert isinstance(config, RunConfig)  # there is no third job that makes a dataset
+    assert isinstance(config, RunConfig)  # there is no third job that makes subjects
     return Plan(config, source)

@@ -8,20 +8,21 @@ from pathlib import Path
 from toffee_pipeline.errors import ImageError, PlanError
 from toffee_pipeline.images import read_file
 from toffee_pipeline.plan.names import SHOWN, one_line
+from toffee_pipeline.plan.shards import ShardPlan
 from toffee_pipeline.plan.subjects import FolderSubjects, SubjectPlan
 
 
-def require_readable(plan: SubjectPlan) -> None:
+def require_readable(plan: ShardPlan) -> None:
     """Decodes images of the plan, the smallest file first, up to one that can be read: in most folders the first.
 
     Raises PlanError where none can, before a model is loaded in vain.
     """
-    folder, why = plan.config.subjects.path, {}
-    if folder is None or not isinstance(plan.source, FolderSubjects):
+    if not isinstance(plan, SubjectPlan) or not isinstance(plan.source, FolderSubjects):
         return
+    folder, why = Path(plan.config.subjects.path or ""), {}
     for image in sorted(plan.source.images[: plan.num_subjects], key=lambda image: image.size_bytes):
         try:
-            read_file(Path(folder) / image.path)
+            read_file(folder / image.path)
         except ImageError as error:
             why[image.path] = reason(str(error), image.path)
         else:

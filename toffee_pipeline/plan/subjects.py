@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Sequence
-from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
-from toffee_pipeline.config.dataset import DatasetConfig
+from toffee_pipeline.config.dataset import SubjectDatasetConfig
 from toffee_pipeline.plan.catalog import Catalog, load_catalog
 from toffee_pipeline.plan.folder import FolderImage, first_difference, from_bytes, list_folder, to_bytes, to_lines
 from toffee_pipeline.plan.seeds import seed_for
+from toffee_pipeline.plan.shards import PLAN_VERSION, ShardPlan
 from toffee_pipeline.plan.worded import MEDIUM, PLAIN, fill
 from toffee_pipeline.schema import Pair, Subject, subject_row
-
-PLAN_VERSION = 3
 
 
 class SubjectSource(Protocol):
@@ -32,15 +29,6 @@ class SubjectSource(Protocol):
         """Of what is listed; None where nothing is."""
 
     def subject(self, subject_id: str, number: int, seed: int) -> Subject: ...
-
-
-class ListedSource(SubjectSource, Protocol):
-    """A source that lists what the config only names. A run keeps the list, and goes on with the same one only."""
-
-    def to_bytes(self) -> bytes: ...
-
-    def change(self, listed: bytes, name: str) -> str | None:
-        """One line about the first difference to an earlier list, None where there is none. name: of its file."""
 
 
 class CatalogSubjects:
@@ -85,7 +73,7 @@ class FolderSubjects:
         return first_difference(from_bytes(listed, name), self.images)
 
 
-def make_source(config: DatasetConfig, catalog: Catalog) -> SubjectSource:
+def make_source(config: SubjectDatasetConfig, catalog: Catalog) -> SubjectSource:
     """The source that the config names, but for a bank, which lies in a run directory.
 
     Raises PlanError where a folder holds no image.
@@ -96,22 +84,21 @@ def make_source(config: DatasetConfig, catalog: Catalog) -> SubjectSource:
     return CatalogSubjects(catalog)
 
 
-class SubjectPlan:
-    """Shards of subjects. `len(plan)` is the number of shards, `plan.shard(k)` computes one of them.
+class SubjectPlan(ShardPlan):
+    """Shards of subjects.
 
     Args:
         num_subjects: in all.
         source: where they come from, as an earlier start listed it; None: looked at now.
     """
 
-    def __init__(self, config: DatasetConfig, num_subjects: int, source: SubjectSource | None = None) -> None:
-        self.config = config
-        self.num_subjects = num_subjects
+    config: SubjectDatasetConfig
+    source: SubjectSource
+
+    def __init__(self, config: SubjectDatasetConfig, num_subjects: int, source: SubjectSource | None = None) -> None:
+        super().__init__(config, num_subjects)
         self.catalog: Catalog = load_catalog(config.subjects.catalog)
         self.source = source or make_source(config, self.catalog)
-
-    def __len__(self) -> int:
-        return -(-self.num_subjects // self.config.subjects_per_shard)
 
     @property
     def num_rows(self) -> int:
@@ -119,14 +106,7 @@ class SubjectPlan:
         return self.num_subjects
 
     def num_rows_of(self, index: int) -> int:
-        """Rows of shard `index`."""
         return len(self.numbers(index))
-
-    @cached_property
-    def hash(self) -> str:
-        """Of everything that decides the plan's content, the catalogue's and what a source lists included. A setting at
-        its default does not count, so that one which is added later changes no plan."""
-        return hashlib.sha256(json.dumps(self._content(), sort_keys=True).encode()).hexdigest()[:16]
 
     def _content(self) -> dict[str, Any]:
         subjects = self.config.subjects.model_dump(mode="json", exclude={"path", "endpoint_url"}, exclude_defaults=True)
@@ -144,15 +124,7 @@ class SubjectPlan:
         return [self._subject(number) for number in self.numbers(index)], []
 
     def rows(self, index: int) -> list[dict[str, Any]]:
-        """The planned columns of the rows of shard `index`."""
         return [subject_row(subject) for subject in self.shard(index)[0]]
-
-    def numbers(self, index: int) -> range:
-        """Those of the subjects of shard `index`."""
-        if not 0 <= index < len(self):
-            raise IndexError(f"shard {index} of a plan of {len(self)}")
-        size = self.config.subjects_per_shard
-        return range(index * size, min((index + 1) * size, self.num_subjects))
 
     def _subject(self, number: int) -> Subject:
         subject_id = f"s{number:08d}"

@@ -11,7 +11,7 @@ from toffee_pipeline.config.base import CATEGORIES
 from toffee_pipeline.filters import REASONS
 from toffee_pipeline.report.cards import Card, collect_cards, collect_failed
 from toffee_pipeline.rundir.counts import RunCounts, Summary
-from toffee_pipeline.rundir.description import DatasetRun
+from toffee_pipeline.rundir.description import SubjectDatasetRun
 from toffee_pipeline.schema import PAIRS, Table
 from toffee_pipeline.storage import Storage
 from toffee_pipeline.templates import load_template
@@ -28,7 +28,7 @@ MARKS = ("stand-in", "untrained")
 
 def write_report(
     storage: Storage,
-    run: DatasetRun,
+    run: SubjectDatasetRun,
     counts: RunCounts,
     max_pairs: int = 48,
     max_failed: int = MAX_FAILED,
@@ -55,7 +55,7 @@ def write_report(
 
 
 def render_page(
-    run: DatasetRun,
+    run: SubjectDatasetRun,
     counts: RunCounts,
     as_of: datetime,
     accepted: Mapping[str, list[Card]],
@@ -84,7 +84,7 @@ def render_page(
     )
 
 
-def _left(run: DatasetRun, counts: RunCounts) -> int:
+def _left(run: SubjectDatasetRun, counts: RunCounts) -> int:
     """Planned pairs that no committed shard has yet."""
     return run.num_rows - counts.planned
 
@@ -100,7 +100,7 @@ def _quotas(table: Table, counts: RunCounts, status: str, max_rows: int) -> dict
     return {first: num_first, second: min(num_second, max_rows - num_first)}
 
 
-def _facts(run: DatasetRun) -> list[tuple[str, str]]:
+def _facts(run: SubjectDatasetRun) -> list[tuple[str, str]]:
     config = run.config
     return [
         ("Subjects", config.subjects.source),
@@ -114,7 +114,7 @@ def _facts(run: DatasetRun) -> list[tuple[str, str]]:
     ]
 
 
-def _figures(run: DatasetRun, counts: RunCounts) -> list[tuple[str, str]]:
+def _figures(run: SubjectDatasetRun, counts: RunCounts) -> list[tuple[str, str]]:
     """The headline: each figure and what it counts."""
     noun = "computed so far" if _left(run, counts) else "planned"
     spent = sum(stage.seconds for stage in counts.stages.values())
@@ -136,7 +136,7 @@ def _is_marked(source: str) -> bool:
     return any(mark in source for mark in MARKS)
 
 
-def _funnel(run: DatasetRun, counts: RunCounts) -> list[tuple[str, int, str, str]]:
+def _funnel(run: SubjectDatasetRun, counts: RunCounts) -> list[tuple[str, int, str, str]]:
     """Rows of (what became of pairs, how many, a note, the bar's CSS class)."""
     rows = [("planned", run.num_rows, "", "planned"), ("accepted", counts.accepted, "in the dataset", "accepted")]
     for reason, number in counts.rejected.items():

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 def load_pairs(uri: str, endpoint_url: str | None = None, cache_dir: str | None = None) -> Dataset:
     """The pairs that are committed so far, with the columns of `schema.DATA`; no rows where none was accepted. Of a
-    subject bank its subjects, with the columns of `schema.SUBJECTS`.
+    subject bank its subjects, with the columns of `schema.SUBJECTS`; of an evaluation its scored pictures, with those
+    of `schema.PICTURES`.
 
     Takes the package `datasets`. Files on S3 are fetched to a temporary folder first.
 

@@ -10,15 +10,16 @@ from typing import ClassVar, Generic, Self, TypeVar
 from pydantic import AwareDatetime
 
 from toffee_pipeline.config.base import differing_content
-from toffee_pipeline.config.dataset import DatasetConfig
+from toffee_pipeline.config.dataset import DatasetConfig, SubjectDatasetConfig
+from toffee_pipeline.config.evaluate import EvaluationConfig
 from toffee_pipeline.config.generate import RunConfig
 from toffee_pipeline.config.generate_subjects import SubjectBankConfig
 from toffee_pipeline.config.train import TrainingConfig
 from toffee_pipeline.errors import MissingKey, NoRun, OtherVersion, RunMismatch
-from toffee_pipeline.plan.subjects import SubjectPlan
+from toffee_pipeline.plan.shards import ShardPlan
 from toffee_pipeline.rundir.layout import DATA_FOLDERS, RUN, SHARD_FILE
 from toffee_pipeline.rundir.run_file import Number, Part, RunFile, decode
-from toffee_pipeline.schema import PAIRS, SCHEMA_VERSION, SUBJECTS, Table
+from toffee_pipeline.schema import PAIRS, PICTURES, SCHEMA_VERSION, SUBJECTS, Table
 from toffee_pipeline.storage import Storage
 
 
@@ -45,8 +46,8 @@ class RunHeader(RunFile):
 
 
 class DatasetRun(RunHeader):
-    """Of the jobs that make a dataset. num_rows: pairs, or subjects of a bank; roles: who plays each model role, in
-    words."""
+    """Of the jobs that write a table shard by shard. num_rows: pairs, subjects of a bank, or pictures of an evaluation;
+    roles: who plays each model role, in words."""
 
     table: ClassVar[Table]
 
@@ -57,7 +58,7 @@ class DatasetRun(RunHeader):
     roles: dict[str, str]
 
     @classmethod
-    def of(cls, config: DatasetConfig, plan: SubjectPlan, roles: Mapping[str, str]) -> Self:
+    def of(cls, config: DatasetConfig, plan: ShardPlan, roles: Mapping[str, str]) -> Self:
         return cls.now(
             config.job,
             config=config,
@@ -70,27 +71,45 @@ class DatasetRun(RunHeader):
     def differences(self, known: Self) -> list[str]:
         different = differing_content(known.config, self.config)
         if not different and known.plan_hash != self.plan_hash:
-            return ["the plan's inputs (catalogue, image folder or subject bank)"]
+            return ["the plan's inputs (catalogue, image folder, subject bank or benchmark)"]
         return different
 
 
-class GenerationRun(DatasetRun):
+class SubjectDatasetRun(DatasetRun):
+    """Of the jobs that make subjects, and perhaps pairs of them."""
+
+    config: SubjectDatasetConfig
+
+
+class GenerationRun(SubjectDatasetRun):
     """Of jobs/generate.py."""
 
     table = PAIRS
     config: RunConfig
 
 
-class SubjectBankRun(DatasetRun):
+class SubjectBankRun(SubjectDatasetRun):
     """Of jobs/generate_subjects.py."""
 
     table = SUBJECTS
     config: SubjectBankConfig
 
 
+class EvaluationRun(DatasetRun):
+    """Of jobs/evaluate.py."""
+
+    table = PICTURES
+    config: EvaluationConfig
+
+    def differences(self, known: Self) -> list[str]:
+        weights = [] if known.roles == self.roles else ["the weights in models"]
+        return super().differences(known) + weights
+
+
 DATASET_RUNS: dict[str, type[DatasetRun]] = {
     RunConfig.job: GenerationRun,
     SubjectBankConfig.job: SubjectBankRun,
+    EvaluationConfig.job: EvaluationRun,
 }
 """What run.json says, by job."""
 
@@ -147,8 +166,8 @@ def claim(storage: Storage, run: R) -> R:
 
 
 def read_run(storage: Storage) -> DatasetRun:
-    """run.json of a run of a job that makes a dataset. Whoever reads, lists or deletes anything else in the directory
-    calls this first: only of a known version is it known what lies where.
+    """run.json of a run of a job that writes a table shard by shard. Whoever reads, lists or deletes anything else in
+    the directory calls this first: only of a known version is it known what lies where.
 
     Raises:
         NoRun: there is none, or it is of another job.
@@ -157,6 +176,11 @@ def read_run(storage: Storage) -> DatasetRun:
         OSError: the store failed.
     """
     return _read(storage, DATASET_RUNS)
+
+
+def read_evaluation(storage: Storage) -> EvaluationRun:
+    """run.json of an evaluation. Raises as `read_run`."""
+    return _read(storage, {EvaluationConfig.job: EvaluationRun})
 
 
 def read_bank(storage: Storage) -> SubjectBankRun:

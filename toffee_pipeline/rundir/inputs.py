@@ -1,37 +1,57 @@
-"""What a run was given that its config only names: its image files or its subject bank, as a list kept with the run."""
+"""What a run was given that its config only names: its image files, subject bank or benchmark, as a list kept with the
+run."""
 
 from __future__ import annotations
 
 from typing import cast
 
 from toffee_pipeline.config.base import differing_content
-from toffee_pipeline.config.dataset import DatasetConfig
+from toffee_pipeline.config.dataset import DatasetConfig, SubjectDatasetConfig
+from toffee_pipeline.config.evaluate import EvaluationConfig
 from toffee_pipeline.config.generate import RunConfig
 from toffee_pipeline.errors import RunMismatch
+from toffee_pipeline.plan.benchmark import Benchmark
+from toffee_pipeline.plan.evaluation import EvaluationPlan
 from toffee_pipeline.plan.plan import make_plan
-from toffee_pipeline.plan.subjects import FolderSubjects, ListedSource, SubjectPlan
+from toffee_pipeline.plan.shards import ListedSource, ShardPlan
+from toffee_pipeline.plan.subjects import FolderSubjects
 from toffee_pipeline.rundir.bank import open_bank, stored_bank
 from toffee_pipeline.rundir.description import DatasetRun, claim, read_run
-from toffee_pipeline.rundir.layout import BANK, IMAGES, RUN
+from toffee_pipeline.rundir.layout import BANK, BENCHMARK, IMAGES, RUN
 from toffee_pipeline.storage import Storage
 
 LISTS = {"folder": IMAGES, "bank": BANK}
-"""Where the list of a source lies, for the sources that have one."""
+"""Where the list of a source of subjects lies, for the sources that have one."""
 
 
-def new_plan(config: DatasetConfig) -> SubjectPlan:
-    """The plan of a run with what its config names as it is now. Raises as `make_source` and `open_bank`."""
+def list_key(config: DatasetConfig) -> str | None:
+    """Where the list of what the config only names lies; None where it names nothing."""
+    if isinstance(config, EvaluationConfig):
+        return BENCHMARK
+    assert isinstance(config, SubjectDatasetConfig)  # there is no other job with shards
+    return LISTS.get(config.subjects.source)
+
+
+def new_plan(config: DatasetConfig) -> ShardPlan:
+    """The plan of a run with what its config names as it is now. Raises as `make_source`, `open_bank` and
+    `load_benchmark`."""
+    if isinstance(config, EvaluationConfig):
+        return EvaluationPlan(config)
+    assert isinstance(config, SubjectDatasetConfig)  # there is no other job with shards
     bank = isinstance(config, RunConfig) and config.subjects.source == "bank"
     return make_plan(config, open_bank(cast(RunConfig, config)) if bank else None)
 
 
-def stored_plan(storage: Storage, config: DatasetConfig) -> SubjectPlan:
-    """The plan of a run, by the list that lies with it: the folder itself is not looked at, and of a bank only what the
-    shards need.
+def stored_plan(storage: Storage, config: DatasetConfig) -> ShardPlan:
+    """The plan of a run, by the list that lies with it: folders are not looked at, and of a bank only what the shards
+    need.
 
     Raises MissingKey without such a list, PlanError where it is damaged.
     """
-    key = LISTS.get(config.subjects.source)
+    if isinstance(config, EvaluationConfig):
+        return EvaluationPlan(config, Benchmark.from_bytes(storage.get(BENCHMARK), storage.path_for(BENCHMARK)))
+    assert isinstance(config, SubjectDatasetConfig)  # there is no other job with shards
+    key = list_key(config)
     if key is None:
         return make_plan(config)
     data, name = storage.get(key), storage.path_for(key)
@@ -40,23 +60,23 @@ def stored_plan(storage: Storage, config: DatasetConfig) -> SubjectPlan:
     return make_plan(config, FolderSubjects.stored(data, name))
 
 
-def claim_dataset(storage: Storage, run: DatasetRun, plan: SubjectPlan) -> DatasetRun:
+def claim_dataset(storage: Storage, run: DatasetRun, plan: ShardPlan) -> DatasetRun:
     """As `claim`, and keeps what the source of `plan` lists.
 
-    Raises RunMismatch, also where a file of the folder, or a shard of the bank, is not as it was when the run began: it
-    names the first.
+    Raises RunMismatch, also where a file of the folder, a shard of the bank or a subject of the benchmark is not as it
+    was when the run began: it names the first.
     """
-    key = LISTS.get(run.config.subjects.source)
+    key = list_key(run.config)
     if key is None:
         return claim(storage, run)
-    source = cast(ListedSource, plan.source)
+    listed = cast(ListedSource, plan.source)
     if storage.exists(RUN):
         known = read_run(storage)
         same_config = not differing_content(known.config, run.config)
-        if same_config and storage.exists(key) and (changed := source.change(storage.get(key), storage.path_for(key))):
+        if same_config and storage.exists(key) and (changed := listed.change(storage.get(key), storage.path_for(key))):
             raise RunMismatch(f"{storage.uri} holds a run of other images: {changed}")
     known = claim(storage, run)
     # after run.json, whose plan_hash covers the list: of several that begin at once, only what belongs to it is kept
     if not storage.exists(key):
-        storage.put(key, source.to_bytes())
+        storage.put(key, listed.to_bytes())
     return known

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from toffee_pipeline.errors import DamagedFile, MissingKey, NoRun
-from toffee_pipeline.plan.subjects import SubjectPlan
+from toffee_pipeline.plan.shards import ShardPlan
 from toffee_pipeline.rundir.commit import committed_shards, delete_orphans, shard_files, shard_of
 from toffee_pipeline.rundir.counts import Summary
 from toffee_pipeline.rundir.description import DatasetRun, read_run
@@ -107,7 +107,7 @@ def repair(storage: Storage, say: Callable[[str], None] = print) -> Report:
     return report
 
 
-def _plan_of(storage: Storage, run: DatasetRun) -> SubjectPlan:
+def _plan_of(storage: Storage, run: DatasetRun) -> ShardPlan:
     plan = stored_plan(storage, run.config)
     if (run.plan_hash, run.num_rows, run.num_shards) != (plan.hash, plan.num_rows, len(plan)):
         raise NoRun(

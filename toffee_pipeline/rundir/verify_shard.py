@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from toffee_pipeline.config.dataset import SubjectDatasetConfig
 from toffee_pipeline.errors import DamagedFile, ImageError, MissingKey
 from toffee_pipeline.filters import REASONS
 from toffee_pipeline.images import decode, decode_depth, decode_mask
@@ -185,7 +186,10 @@ class ShardCheck:
 
     def _image_problems(self, row: dict[str, Any], folder: str) -> list[str]:
         needed = self.table.needed.get(row.get("kind", ""), frozenset())
-        size_px, name_of_row, problems = self.config.size_px, row[self.table.id], []
+        size_px = (
+            self.config.size_px if isinstance(self.config, SubjectDatasetConfig) else None
+        )  # pictures have any size
+        name_of_row, problems = row[self.table.id], []
         for name in self.table.images:
             data = (row[name] or {}).get("bytes")
             if data is None:
@@ -194,7 +198,7 @@ class ShardCheck:
                 continue
             try:
                 shape = DECODE.get(name, decode)(data, f"{name_of_row} {name}").shape
-                if shape[:2] != (size_px, size_px):
+                if size_px and shape[:2] != (size_px, size_px):
                     problems.append(f"{name_of_row} {name}: {shape[1]} x {shape[0]} px, the config says {size_px}")
             except ImageError as error:
                 problems.append(str(error))

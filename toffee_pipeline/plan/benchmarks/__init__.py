@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from toffee_pipeline.plan.benchmark import Benchmark
-from toffee_pipeline.plan.benchmarks.dreambench import load_dreambench
+from toffee_pipeline.plan.benchmarks.dreambench import dataset_folder, load_dreambench
 from toffee_pipeline.plan.benchmarks.dreambench_plus import load_dreambench_plus
 from toffee_pipeline.plan.benchmarks.nano import load_nano
 
@@ -14,6 +14,11 @@ FROM_FOLDER: dict[str, Callable[[Path], Benchmark]] = {
     "dreambench": load_dreambench,
     "dreambench++": load_dreambench_plus,
 }
+
+
+def folder_of(name: str, path: Path) -> Path:
+    """Where the pictures' names begin, of a benchmark of `FROM_FOLDER` at `path`."""
+    return dataset_folder(path) if name == "dreambench" else path
 
 
 def load_benchmark(name: str, path: Path | None) -> Benchmark:

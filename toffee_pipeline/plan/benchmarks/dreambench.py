@@ -28,7 +28,7 @@ def load_dreambench(root: Path) -> Benchmark:
 
     Raises PlanError that names the file or folder and what is expected there.
     """
-    folder = root / "dataset" if (root / "dataset").is_dir() else root
+    folder = dataset_folder(root)
     path = folder / LIST
     try:
         text = path.read_text()
@@ -46,6 +46,10 @@ def load_dreambench(root: Path) -> Benchmark:
         prompts = tuple(Prompt(fill(each.text, class_name), each.category) for each in templates[group])
         subjects.append(BenchmarkSubject(name, class_name, group, real_images(folder, files), prompts))
     return Benchmark("dreambench", tuple(subjects))
+
+
+def dataset_folder(root: Path) -> Path:
+    return root / "dataset" if (root / "dataset").is_dir() else root
 
 
 def parse_prompts(text: str, name: str) -> dict[str, tuple[Prompt, ...]]:

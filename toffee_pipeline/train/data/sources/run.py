@@ -35,7 +35,8 @@ class Run:
 
     def files(self) -> list[str]:
         """Keys of the Parquet files, by shard number. Raises as `read_run` and `read_manifests`."""
-        read_run(self._storage)
+        if read_run(self._storage).table.row not in COLUMNS:
+            raise DataError(f"{self._storage.uri}: allowed are runs of jobs/generate.py and jobs/generate_subjects.py")
         files = [file for manifest in read_manifests(self._storage) for file in manifest.files]
         keys = [file.key for file in files if file.folder == "data"]
         if not keys:

@@ -1,0 +1,43 @@
+"""Scores a model's pictures on DreamBench, DreamBench++ or the small world's own benchmark.
+
+Without --model and --images only real pictures are scored, against each other: the self-test. Running the same command
+again computes only what is missing.
+"""
+
+from __future__ import annotations
+
+if __name__ == "__main__":  # the other imports take a second
+    from toffee_pipeline.console import interrupt
+
+    interrupt.while_importing()
+
+from pathlib import Path
+
+import click
+
+from jobs.generate import generate
+from toffee_pipeline.config.evaluate import EvaluationConfig
+from toffee_pipeline.console.options import Job, job_options
+from toffee_pipeline.evaluation.result import Evaluation
+from toffee_pipeline.evaluation.said import lines
+from toffee_pipeline.evaluation.setup import prepare
+from toffee_pipeline.rundir.layout import FIGURES
+from toffee_pipeline.rundir.run_file import read
+from toffee_pipeline.storage import open_storage
+
+
+@click.command(cls=Job, help=__doc__)
+@job_options(default_config="nano", config_class=EvaluationConfig)
+@click.option("--model", metavar="RUN", help="A finished run of jobs/train_toffeenet.py, which draws.")
+@click.option("--images", type=click.Path(path_type=Path), help="A folder of pictures that another model drew.")
+def main(config: EvaluationConfig, output: str, dry_run: bool, model: str | None, images: Path | None) -> None:
+    config = prepare(config, model, images, click.echo)
+    generate(config, output, dry_run)
+    if not dry_run:
+        storage = open_storage(output, config.output.endpoint_url)
+        for line in lines(read(storage, FIGURES, Evaluation)):
+            click.echo(line)
+
+
+if __name__ == "__main__":
+    main()

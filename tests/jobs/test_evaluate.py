@@ -1,0 +1,236 @@
+"""jobs/evaluate.py inline: what is scored, what is not, and what a resumed run gives."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from click.testing import CliRunner
+
+from jobs import evaluate, status, verify
+from tests.helpers.dreambench import photo, write_dreambench
+from tests.helpers.toffeenet_run import write_run
+from toffee_pipeline.images import encode_png
+from toffee_pipeline.rundir.commit import committed_shards, data_files
+from toffee_pipeline.rundir.layout import FIGURES, REPORT
+from toffee_pipeline.storage import open_storage
+
+CLASSES = {"can": "can", "dog6": "dog"}
+SMALL = ("placement=inline", "benchmark.max_prompts=2", "images_per_prompt=1")
+
+
+def words(output, *settings, options=()):
+    sets = [word for item in (*SMALL, *settings) for word in ("--set", item)]
+    return ["--output", str(output), *sets, *map(str, options)]
+
+
+def run(output, *settings, options=()):
+    return CliRunner().invoke(evaluate.main, words(output, *settings, options=options), catch_exceptions=False)
+
+
+def rows_of(output, folder="ledger"):
+    storage = open_storage(str(output))
+    return {row["picture_id"]: row for path in data_files(storage, folder) for row in pq.read_table(path).to_pylist()}
+
+
+def scores_of(row):
+    return {name: value for name, value in row.items() if name.endswith("_score")}
+
+
+def figures_of(output):
+    return json.loads((Path(output) / FIGURES).read_text())
+
+
+@pytest.fixture(scope="module")
+def dreambench(tmp_path_factory):
+    """Two subjects with three pictures each, as settings."""
+    root = write_dreambench(tmp_path_factory.mktemp("dreambench"), CLASSES)
+    return "benchmark.name=dreambench", f"benchmark.path={root}"
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory, dreambench):
+    """Another model's pictures: of the can its input image again, of the dog noise, and one is missing."""
+    folder = tmp_path_factory.mktemp("drawn")
+    for name in CLASSES:
+        (folder / name).mkdir()
+    real = Path(dreambench[1].partition("=")[2]) / "dataset/can/00.jpg"
+    shutil.copy(real, folder / "can/0_0.jpg")
+    shutil.copy(real, folder / "can/1_0.jpg")
+    (folder / "dog6/0_0.png").write_bytes(encode_png(photo(7, 96)))  # of another size than the real ones
+    return folder
+
+
+@pytest.fixture(scope="module")
+def scored(tmp_path_factory, dreambench, drawn):
+    output = tmp_path_factory.mktemp("scored") / "run"
+    result = run(output, *dreambench, options=("--images", drawn))
+    assert result.exit_code == 0, result.output
+    return output, result.output
+
+
+def test_a_copy_of_the_input_is_told_from_a_picture_of_the_subject(scored):
+    copy = rows_of(scored[0])["can/0_0"]
+    for metric in ("dino", "clip_i"):
+        assert copy[f"{metric}_single_score"] == pytest.approx(1)
+        assert copy[f"{metric}_toffee_score"] < 0.99
+    assert copy["copy_paste_score"] > 0
+    assert (copy["prompt"], copy["category"]) == ("a can in the jungle", "recontextualization")
+
+
+def test_a_real_picture_is_not_compared_with_itself(scored):
+    rows = rows_of(scored[0])
+    real = [rows[f"can/real_{number}"] for number in range(3)]
+    assert real[0]["dino_single_score"] is None and real[0]["clip_t_score"] is None
+    # both pairs of the input image: its mean over the others is that of theirs to it
+    others = [row["dino_single_score"] for row in real[1:]]
+    assert real[0]["dino_toffee_score"] == pytest.approx(np.mean(others), abs=1e-6)
+
+
+def test_a_missing_picture_fails_and_is_not_scored_as_zero(scored):
+    output, said = scored
+    row = rows_of(output)["dog6/1_0"]
+    assert row["status"] == "failed" and "dog6/1_0.*: no such file" in row["error"]
+    assert set(scores_of(row).values()) == {None}
+    found = figures_of(output)["drawn"]
+    assert (found["num_planned"], found["num_failed"], found["figures"]["dino_single_score"]["num"]) == (4, 1, 3)
+    copies, other = [rows_of(output)[name]["dino_single_score"] for name in ("can/0_0", "dog6/0_0")]
+    assert found["figures"]["dino_single_score"]["value"] == pytest.approx((2 * copies + other) / 3)
+    assert "3 of 4 pictures are there; 1 are missing and will count as failed: dog6/1_0" in said
+    assert "4 pictures, 1 failed" in said
+
+
+def test_the_self_test_comes_before_any_figure_of_a_model_and_is_red_where_it_does_not_hold(scored):
+    output, said = scored
+    assert said.index("Self-test: real against real cannot be compared") < said.index("protocol toffee:")
+    page = (output / REPORT).read_text()
+    assert '<p class="verdict bad">Self-test' in page and page.index("verdict bad") < page.index("protocol toffee")
+
+
+def test_every_figure_stands_beside_what_it_depends_on(scored):
+    output, _ = scored
+    page = (output / REPORT).read_text()
+    for fact in (
+        "nano weights",
+        "transformers 5",
+        "open-clip-torch",
+        "no rare token",
+        "dog6/00.jpg",
+        "ToffeeNet",
+        "0.728",
+    ):
+        assert fact in page
+    assert "not comparable with dreambench" in page
+    assert figures_of(output)["inputs"] == {"can": "can/00.jpg", "dog6": "dog6/00.jpg"}
+    assert "<script" not in page and "http-equiv" in page
+
+
+def test_verify_and_status_know_an_evaluation(scored):
+    output, _ = scored
+    assert CliRunner().invoke(verify.main, [str(output)]).exit_code == 0
+    said = CliRunner().invoke(status.main, [str(output)]).output
+    assert "finished" in said and "pictures" in said
+
+
+def test_another_picture_of_a_batch_leaves_the_others_scores_alone(scored, dreambench, drawn, tmp_path):
+    shutil.copytree(drawn, tmp_path / "drawn")
+    (tmp_path / "drawn/can/1_0.jpg").unlink()
+    (tmp_path / "drawn/can/1_0.png").write_bytes(encode_png(photo(99)))
+    assert run(tmp_path / "run", *dreambench, options=("--images", tmp_path / "drawn")).exit_code == 0
+    before, now = rows_of(scored[0]), rows_of(tmp_path / "run")
+    assert scores_of(before["can/1_0"]) != scores_of(now["can/1_0"])
+    assert {name: scores_of(row) for name, row in before.items() if name != "can/1_0"} == {
+        name: scores_of(row) for name, row in now.items() if name != "can/1_0"
+    }
+
+
+def test_what_cannot_be_used_is_one_line(dreambench, tmp_path):
+    (tmp_path / "empty").mkdir()
+    for options, line in (
+        ((*dreambench, "images_per_prompt=2"), f"error: images={tmp_path}/empty: not one of 8 pictures is there"),
+        (("benchmark.name=dreambench",), "error: benchmark.name=dreambench needs benchmark.path"),
+        (("benchmark.name=dreambench", f"benchmark.path={tmp_path}"), "prompts_and_classes.txt: No such file"),
+    ):
+        result = run(tmp_path / "run", *options, options=("--images", tmp_path / "empty"))
+        assert result.exit_code == 2 and line in result.output and len(result.output.splitlines()) == 1
+    assert not (tmp_path / "run").exists()
+    result = run(tmp_path / "run", options=("--images", tmp_path, "--model", tmp_path))
+    assert result.exit_code == 2 and "allowed is one of them" in result.output
+
+
+def test_an_evaluation_goes_on_with_the_same_benchmark_alone(tmp_path, dreambench):
+    root = tmp_path / "dreambench"
+    shutil.copytree(dreambench[1].partition("=")[2], root)
+    settings = ("benchmark.name=dreambench", f"benchmark.path={root}", "benchmark.max_subjects=1")
+    assert run(tmp_path / "run", *settings).exit_code == 0
+    (root / "dataset/can/01.jpg").write_bytes(encode_png(photo(5)))
+    result = run(tmp_path / "run", *settings)
+    assert result.exit_code == 2 and "can is not as it was when the evaluation began" in result.output
+
+
+@pytest.fixture(scope="module")
+def toffeenet(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("toffeenet") / "run"
+    write_run(folder)
+    return folder
+
+
+STEPS = ("stages.draw.sampling.num_inference_steps=2", "benchmark.max_subjects=2")
+
+
+@pytest.mark.slow
+def test_an_evaluation_that_was_killed_and_resumed_gives_the_same_figures(tmp_path, toffeenet):
+    command = [sys.executable, "jobs/evaluate.py", *words(tmp_path / "killed", *STEPS, options=("--model", toffeenet))]
+    job = subprocess.Popen([*command, "--set", "output.lease_s=0"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    storage = open_storage(str(tmp_path / "killed"))
+    while job.poll() is None and not committed_shards(storage):
+        time.sleep(0.01)
+    os.kill(job.pid, signal.SIGKILL)
+    job.communicate()
+    assert committed_shards(storage) == {0}
+    resumed = run(tmp_path / "killed", *STEPS, options=("--model", toffeenet))
+    assert resumed.exit_code == 0, resumed.output
+    assert "resuming: 1 of 2 shards are committed" in resumed.output
+    assert run(tmp_path / "whole", *STEPS, options=("--model", toffeenet)).exit_code == 0
+    assert figures_of(tmp_path / "killed") == figures_of(tmp_path / "whole")
+    assert figures_of(tmp_path / "whole")["drawn"]["num_failed"] == 0
+
+
+def test_a_drawn_picture_is_its_seeds_whatever_else_is_drawn(tmp_path, toffeenet):
+    settings = ("stages.draw.sampling.num_inference_steps=2", "benchmark.max_subjects=1")
+    for name, more in (("one", ()), ("two", ("images_per_prompt=2",))):
+        assert run(tmp_path / name, *settings, *more, options=("--model", toffeenet)).exit_code == 0
+    one, two = rows_of(tmp_path / "one", "data"), rows_of(tmp_path / "two", "data")
+    assert one["mug_00/1_0"]["image"] == two["mug_00/1_0"]["image"] != two["mug_00/1_1"]["image"]
+    assert scores_of(one["mug_00/1_0"]) == scores_of(two["mug_00/1_0"])
+
+
+def test_depth_of_the_input_and_lambda_change_the_picture(tmp_path, toffeenet):
+    settings = ("stages.draw.sampling.num_inference_steps=2", "benchmark.max_subjects=1", "benchmark.max_prompts=1")
+    pictures = []
+    for name, more in (("a", ()), ("b", ("stages.draw.depth=input",)), ("c", ("stages.draw.dino_scale=0.2",))):
+        result = run(tmp_path / name, *settings, *more, options=("--model", toffeenet))
+        assert result.exit_code == 0, result.output
+        pictures.append(rows_of(tmp_path / name, "data")["mug_00/0_0"]["image"]["bytes"])
+    assert len(set(pictures)) == 3
+
+
+DREAMBENCH = os.environ.get("DREAMBENCH")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(DREAMBENCH is None, reason="DREAMBENCH names no folder of the public photographs")
+def test_the_public_photographs_run_through_tiny_networks(tmp_path, toffeenet):
+    settings = ("benchmark.name=dreambench", f"benchmark.path={DREAMBENCH}", *STEPS)
+    result = run(tmp_path / "run", *settings, options=("--model", toffeenet))
+    assert result.exit_code == 0, result.output
+    rows = rows_of(tmp_path / "run")
+    assert {row["status"] for row in rows.values()} == {"accepted"}
+    assert {row["prompt"] for row in rows.values() if row["prompt"]} >= {"a backpack in the jungle"}

@@ -1,0 +1,30 @@
+"""Pictures that another model drew, in a folder: SUBJECT/PROMPT_SAMPLE.png, both numbers from 0, as DreamBench++ names
+them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from toffee_pipeline.errors import ConfigError, ImageError
+from toffee_pipeline.images import SUFFIXES
+from toffee_pipeline.plan.names import few
+
+
+def find_picture(folder: Path, name: str) -> Path:
+    """The file of this name, such as "dog6/7_2", with any suffix of an image. Raises ImageError where there is none, or
+    more than one."""
+    found = [path for suffix in sorted(SUFFIXES) if (path := folder / f"{name}{suffix}").is_file()]
+    if len(found) != 1:
+        names = " and ".join(path.name for path in found) or "no such file"
+        raise ImageError(f"{folder / name}.*: {names}; allowed is one of {', '.join(sorted(SUFFIXES))}")
+    return found[0]
+
+
+def require_pictures(folder: Path, names: Sequence[str]) -> str:
+    """A line about how many of the pictures are there. Raises ConfigError where none is."""
+    missing = [name for name in names if not any((folder / f"{name}{suffix}").is_file() for suffix in SUFFIXES)]
+    if len(missing) == len(names):
+        raise ConfigError(f"images={folder}: not one of {len(names)} pictures is there, such as {names[0]}.png")
+    rest = f"; {len(missing)} are missing and will count as failed: {few(missing)}" if missing else ""
+    return f"images: {len(names) - len(missing)} of {len(names)} pictures are there{rest}"
