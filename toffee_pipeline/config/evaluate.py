@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 from toffee_pipeline.config.base import (
     NOT_CONTENT,
     AbsolutePath,
+    Cosine,
     Fraction,
     Model,
     ModelSpec,
@@ -95,6 +96,8 @@ class EvaluationConfig(DatasetConfig):
     images_per_prompt: Annotated[int, Field(gt=0, le=1000)] = 4
     subjects_per_shard: Annotated[int, Field(gt=0, le=10**6)] = 1
     max_failed_fraction: Annotated[Fraction, NOT_CONTENT] = 1.0
+    min_duplicate_dino: Annotated[Cosine, NOT_CONTENT] = 0.95
+    """Least cosine of `models.filter_dino` at which `--check-contamination` takes two pictures for near duplicates."""
     models: EvaluationModels
     stages: EvaluationStagesConfig = EvaluationStagesConfig()
     output: OutputConfig = OutputConfig()

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from toffee_pipeline.config.evaluate import EvaluationConfig, TrainedModel
 from toffee_pipeline.errors import ConfigError
 from toffee_pipeline.evaluation.files import require_pictures
+from toffee_pipeline.evaluation.training_data import datasets_of
 from toffee_pipeline.plan.evaluation import EvaluationPlan
+from toffee_pipeline.rundir.layout import CONTAMINATION
+from toffee_pipeline.rundir.run_file import write
 from toffee_pipeline.rundir.trained import find_toffeenet
+from toffee_pipeline.storage import Storage
 
 
 def prepare(
@@ -34,3 +38,18 @@ def prepare(
         names = [row["source"] for index in range(len(plan)) for row in plan.rows(index) if row["kind"] == "drawn"]
         say(require_pictures(config.images, names))
     return config
+
+
+def find_contamination(config: EvaluationConfig, training: str, storage: Storage, dry_run: bool) -> Iterator[str]:
+    """Lines about what of the benchmark a training has seen; all of it stands in contamination.json."""
+    datasets, unchecked = datasets_of(training)
+    if dry_run:
+        yield f"would read {', '.join(uri for uri, _ in datasets) or 'nothing'}"
+        yield from (f"not checked: {what}" for what in unchecked)
+        return
+    from toffee_pipeline.evaluation.contamination import check_contamination, lines  # loads torch
+
+    found = check_contamination(config, training)
+    write(storage, CONTAMINATION, found)
+    yield from lines(found)
+    yield f"written: {storage.path_for(CONTAMINATION)}"

@@ -193,16 +193,25 @@ def read_training(storage: Storage, config_class: type[C]) -> TrainingRun[C]:
     return _read(storage, {config_class.job: TrainingRun[config_class]})  # type: ignore[valid-type]
 
 
+def read_header(storage: Storage) -> RunHeader:
+    """What every run.json says, of whatever job. Raises as `read_run`."""
+    return decode(RunHeader, _data(storage, "any job"), storage.path_for(RUN))
+
+
 def _read(storage: Storage, kinds: Mapping[str, type[R]]) -> R:
     """kinds: by job, those that are allowed."""
     name, allowed = storage.path_for(RUN), " or ".join(f"jobs/{job}.py" for job in kinds)
-    try:
-        data = storage.get(RUN)
-    except MissingKey as error:
-        raise NoRun(f"{name}: no such file; a run directory of {allowed} is expected") from error
+    data = _data(storage, allowed)
     header = decode(RunHeader, data, name)
     if header.job not in kinds:
         raise NoRun(f"{name}: of a run of jobs/{header.job}.py, not of {allowed}")
     if header.schema_version != SCHEMA_VERSION:
         raise OtherVersion(f"{name}: schema version {header.schema_version}, this code reads {SCHEMA_VERSION}")
     return decode(kinds[header.job], data, name)
+
+
+def _data(storage: Storage, allowed: str) -> bytes:
+    try:
+        return storage.get(RUN)
+    except MissingKey as error:
+        raise NoRun(f"{storage.path_for(RUN)}: no such file; a run directory of {allowed} is expected") from error

@@ -18,6 +18,7 @@ IMAGES = "inputs/images.jsonl.gz"
 BANK = "inputs/bank.jsonl.gz"
 BENCHMARK = "inputs/benchmark.jsonl"
 FIGURES = "figures.json"
+CONTAMINATION = "contamination.json"
 REPORT = "report/index.html"
 DATA_FOLDERS = ("data", "rejected", "ledger")
 SHARD_FILE = re.compile(r"(data|rejected|ledger)/shard-(\d{6,})-[0-9a-f]+\.parquet")

@@ -1,0 +1,73 @@
+"""What of a benchmark stands in training data."""
+
+import json
+
+import pyarrow.parquet as pq
+import pytest
+from click.testing import CliRunner
+
+from jobs import evaluate
+from tests.helpers.dreambench import photo, write_dreambench
+from tests.helpers.toffeenet_run import write_run
+from toffee_pipeline.config.evaluate import EvaluationConfig
+from toffee_pipeline.config.load import load_config
+from toffee_pipeline.evaluation.contamination import check_contamination, normalized
+from toffee_pipeline.images import decode, encode, encode_png
+from toffee_pipeline.rundir.commit import data_files
+from toffee_pipeline.storage import open_storage
+
+
+@pytest.fixture(scope="module")
+def rows(pairs):
+    return [row for path in data_files(open_storage(str(pairs))) for row in pq.read_table(path).to_pylist()]
+
+
+@pytest.fixture
+def benchmark(tmp_path, rows):
+    """One picture is a training pair's, one is that of another pair as JPEG, the others are not in it."""
+    root = write_dreambench(tmp_path / "dreambench", {"can": "can", "clock": "clock"}, num_images=1)
+    for name in ("can", "clock"):
+        (root / "dataset" / name / "00.jpg").unlink()
+    first, last = (row["target_image"]["bytes"] for row in (rows[0], rows[-1]))
+    (root / "dataset/can/00.png").write_bytes(first)
+    (root / "dataset/can/01.png").write_bytes(encode_png(photo(3)))
+    (root / "dataset/clock/00.jpg").write_bytes(encode(decode(last), "jpeg", 90))
+    return "benchmark.name=dreambench", f"benchmark.path={root}"
+
+
+def test_equal_and_near_pictures_are_found_and_others_are_not(benchmark, pairs, rows):
+    config = load_config("nano", benchmark, EvaluationConfig)
+    found = check_contamination(config, str(pairs))
+    by_name = {each.benchmark: each for each in found.duplicates}
+    assert set(by_name) == {"can: can/00.png", "clock: clock/00.jpg"}
+    can, clock = by_name["can: can/00.png"], by_name["clock: clock/00.jpg"]
+    assert can.exact and can.training == f"{rows[0]['pair_id']} target_image"
+    assert can.cosine == pytest.approx(1)
+    assert not clock.exact and 0.995 < clock.cosine < 1
+    assert found.num_pictures == 2 * len(rows)
+
+
+def test_prompts_are_found_by_their_words(pairs, rows, tmp_path):
+    result = CliRunner().invoke(
+        evaluate.main,
+        ["--output", str(tmp_path / "out"), "--check-contamination", str(pairs), "--set", "min_duplicate_dino=1"],
+        catch_exceptions=False,
+    )
+    assert result.exit_code == 0, result.output
+    written = json.loads((tmp_path / "out/contamination.json").read_text())
+    found = {each["benchmark"]: each for each in written["duplicates"] if each["kind"] == "prompt"}
+    prompts = {row["prompt"] for row in rows}
+    assert found and set(found) <= prompts and all(each["exact"] for each in found.values())
+    assert f"prompt (exact): {next(iter(found))} is in the training" in result.output
+    assert not (tmp_path / "out/run.json").exists()
+
+
+def test_a_prompt_is_near_whatever_its_articles_and_stops():
+    assert normalized("A photo of a red mug, on the beach.") == normalized("red mug on a beach") == "red mug on beach"
+    assert normalized("a photo of a blue mug on a beach") != "red mug on beach"
+
+
+def test_a_training_names_its_datasets(tmp_path, pairs):
+    write_run(tmp_path / "toffeenet", f"data.sources=[{{format: run, path: {pairs}}}]")
+    config = load_config("nano", ("benchmark.max_subjects=1", "min_duplicate_dino=1"), EvaluationConfig)
+    assert check_contamination(config, str(tmp_path / "toffeenet")).datasets == [str(pairs)]

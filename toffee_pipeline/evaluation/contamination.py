@@ -1,0 +1,183 @@
+"""Whether a model was trained on what it is measured with: pictures and prompts of a benchmark in training data."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from toffee_pipeline.config.evaluate import EvaluationConfig
+from toffee_pipeline.evaluation.real_pictures import real_picture
+from toffee_pipeline.evaluation.similarity import cosines
+from toffee_pipeline.evaluation.training_data import datasets_of
+from toffee_pipeline.images import central_square, decode, fit_square
+from toffee_pipeline.models.model_set import ModelSet
+from toffee_pipeline.plan.evaluation import EvaluationPlan
+from toffee_pipeline.rundir.commit import read_manifests
+from toffee_pipeline.rundir.description import read_run
+from toffee_pipeline.rundir.run_file import Number, Part, RunFile
+from toffee_pipeline.schema import PAIRS
+from toffee_pipeline.storage import Storage, open_storage
+
+BATCH = 32
+SEEN = {PAIRS.row: ("input_image", "target_image"), "subject": ("image",)}
+"""What a training sees of a row."""
+LEADS = re.compile(r"^(photo|picture|image|painting) of ")
+
+
+class Duplicate(Part):
+    """exact: equal pixels at the training's size, or an equal prompt; else near: a high cosine, or the same words.
+
+    subject_id: whose picture it is, or one whose prompt it is. benchmark: the real picture, or the prompt. training:
+    the most alike of what was found, and rows: how much was found. cosine: of pictures.
+    """
+
+    kind: str
+    exact: bool
+    subject_id: str
+    benchmark: str
+    training: str
+    rows: Number
+    cosine: float | None = None
+
+
+class Contamination(RunFile):
+    """contamination.json. unchecked: training data that holds no pictures and prompts of a run, in words."""
+
+    datasets: list[str]
+    unchecked: list[str]
+    num_pictures: Number
+    min_duplicate_dino: float
+    duplicates: list[Duplicate]
+
+
+@dataclass
+class _Real:
+    """One real picture. dino: float (c,)."""
+
+    subject_id: str
+    name: str
+    image: np.ndarray
+    dino: np.ndarray
+
+
+def check_contamination(config: EvaluationConfig, run: str) -> Contamination:
+    """Benchmark subjects and prompts in the training data of a run.
+
+    Args:
+        run: of a training job, or a dataset that one learns from; a local path or s3://bucket/prefix.
+
+    Raises as `read_run`, and PlanError where the benchmark cannot be read.
+    """
+    plan, encoder = EvaluationPlan(config), ModelSet(config).dino_scorer
+    real = []
+    for subject in plan.benchmark.subjects:
+        for number, image in enumerate(subject.images):
+            picture = central_square(decode(real_picture(config.benchmark, subject, number)))
+            real.append(_Real(subject.subject_id, image.name, picture, _embed(encoder, [picture])[0]))
+    prompts = {prompt.text: subject.subject_id for subject in plan.benchmark.subjects for prompt in subject.prompts}
+    datasets, unchecked = datasets_of(run)
+    finder = _Finder(config.min_duplicate_dino, real, prompts, encoder)
+    for uri, endpoint_url in datasets:
+        finder.read(open_storage(uri, endpoint_url))
+    return Contamination(
+        datasets=[uri for uri, _ in datasets],
+        unchecked=unchecked,
+        num_pictures=finder.num_pictures,
+        min_duplicate_dino=config.min_duplicate_dino,
+        duplicates=sorted(finder.found.values(), key=lambda each: (each.kind, not each.exact, each.benchmark)),
+    )
+
+
+def lines(found: Contamination) -> Iterator[str]:
+    """For the terminal."""
+    yield f"{found.num_pictures} pictures of {', '.join(found.datasets) or 'no dataset'} compared"
+    for what in found.unchecked:
+        yield f"not checked: {what}"
+    for each in found.duplicates:
+        how = "exact" if each.exact else "near" if each.cosine is None else f"near, DINO {each.cosine:.3f}"
+        yield f"{each.kind} ({how}): {each.benchmark} is in the training: {each.training} ({each.rows} rows)"
+    if not found.duplicates:
+        yield "no picture and no prompt of the benchmark is in the training data"
+
+
+class _Finder:
+    """Reads datasets row by row, and keeps one entry for each picture or prompt of the benchmark that it meets."""
+
+    def __init__(self, min_dino: float, real: Sequence[_Real], prompts: dict[str, str], encoder: Any) -> None:
+        self.min_dino, self.real, self.prompts, self.encoder = min_dino, real, prompts, encoder
+        self.embeddings = np.stack([each.dino for each in real])
+        self.words: dict[str, list[str]] = {}
+        for text in prompts:
+            self.words.setdefault(normalized(text), []).append(text)
+        self.num_pictures = 0
+        self.found: dict[tuple[str, str], Duplicate] = {}
+
+    def read(self, storage: Storage) -> None:
+        table = read_run(storage).table
+        for manifest in read_manifests(storage):
+            for file in manifest.files:
+                if file.folder == "data":
+                    rows = pq.ParquetFile(pa.BufferReader(storage.get(file.key)))
+                    for batch in rows.iter_batches(BATCH, columns=[table.id, "prompt", *SEEN[table.row]]):
+                        self._read_rows(batch.to_pylist(), table.id, SEEN[table.row])
+
+    def _read_rows(self, rows: list[dict[str, Any]], key: str, columns: Sequence[str]) -> None:
+        for row in rows:
+            self._compare_prompt(row["prompt"])
+        for column in columns:
+            named = [(f"{row[key]} {column}", decode(row[column]["bytes"])) for row in rows]
+            images = [image for _, image in named]
+            similar = cosines(_embed(self.encoder, images), self.embeddings)
+            for (name, image), row in zip(named, similar, strict=True):
+                self._compare_picture(name, image, row)
+        self.num_pictures += len(rows) * len(columns)
+
+    def _compare_prompt(self, prompt: str) -> None:
+        for text in self.words.get(normalized(prompt), ()):
+            same = text == prompt
+            subject = self.prompts[text]
+            self._note(
+                Duplicate(kind="prompt", exact=same, subject_id=subject, benchmark=text, training=prompt, rows=1)
+            )
+
+    def _compare_picture(self, name: str, image: np.ndarray, similar: np.ndarray) -> None:
+        for index in np.flatnonzero(similar >= self.min_dino).tolist():
+            real = self.real[index]
+            equal = np.array_equal(fit_square(real.image, image.shape[0]), image)
+            self._note(
+                Duplicate(
+                    kind="picture",
+                    exact=equal,
+                    subject_id=real.subject_id,
+                    benchmark=f"{real.subject_id}: {real.name}",
+                    training=name,
+                    rows=1,
+                    cosine=float(similar[index]),
+                )
+            )
+
+    def _note(self, each: Duplicate) -> None:
+        """An exact one says more than a near one, and of these the nearest."""
+        key = each.kind, each.benchmark
+        known = self.found.get(key)
+        if known is None:
+            self.found[key] = each
+            return
+        better = max(known, each, key=lambda one: (one.exact, one.cosine or 0.0))
+        self.found[key] = better.model_copy(update={"rows": known.rows + 1})
+
+
+def normalized(prompt: str) -> str:
+    """The words that tell prompts apart: "A photo of a red mug, on a beach." -> "red mug on beach"."""
+    words = re.sub(r"[^\w\s]", " ", prompt.lower()).split()
+    return LEADS.sub("", " ".join(word for word in words if word not in ("a", "an", "the")))
+
+
+def _embed(encoder: Any, images: list[np.ndarray]) -> np.ndarray:
+    return encoder.encode(images).cpu().numpy()

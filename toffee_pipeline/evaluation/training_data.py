@@ -1,0 +1,23 @@
+"""The datasets that a training learned from, by its run directory."""
+
+from __future__ import annotations
+
+from toffee_pipeline.config.train import RefinerTraining, RunSource, ToffeeNetTraining, ViewGeneratorTraining
+from toffee_pipeline.rundir.description import read_header, read_training
+from toffee_pipeline.storage import open_storage
+
+TRAININGS = {kind.job: kind for kind in (RefinerTraining, ViewGeneratorTraining, ToffeeNetTraining)}
+
+
+def datasets_of(run: str) -> tuple[list[tuple[str, str | None]], list[str]]:
+    """Run directories with their endpoint URLs, and what of the training's sources is no run, in words.
+
+    A run of a job that makes a dataset is its own. Raises as `read_run`.
+    """
+    storage = open_storage(run, None)
+    kind = TRAININGS.get(read_header(storage).job)
+    if kind is None:
+        return [(storage.uri, None)], []
+    sources = read_training(storage, kind).config.data.sources
+    runs = [(source.path, source.endpoint_url) for source in sources if isinstance(source, RunSource)]
+    return runs, [f"data.sources, format={source.format}" for source in sources if not isinstance(source, RunSource)]
