@@ -40,6 +40,9 @@ from toffee_pipeline.config.load import load_config
 from toffee_pipeline.evaluation.judge import group
 from toffee_pipeline.models.roles import describe_roles
 
+ONLY_DINO_AND_CLIP = "stages.judge.min_clip_gain=null"
+"""The yield's curves are of these two."""
+
 
 def collect(
     num_seeds: int,
@@ -52,7 +55,7 @@ def collect(
     """All figures, and some pairs to look at. num_pairs: per seed; overrides: of both experiments' configs."""
     began = time.monotonic()
     rendered = evidence_refiner.renderer_config(num_pairs, overrides)
-    profile = load_config("nano", ("placement=inline", f"pairs.count={num_pairs}", *overrides))
+    profile = load_config("nano", ("placement=inline", f"pairs.count={num_pairs}", ONLY_DINO_AND_CLIP, *overrides))
     scored, examples = evidence_refiner.measure(rendered, num_seeds, sweeps)
     judged = [row for seed in range(num_seeds) for row in evidence_yield.run_pairs(profile, seed)]
     parts = {"all": scored}

@@ -28,7 +28,7 @@ def test_the_first_bound_that_is_missed_is_the_reason(scores, reason):
 
 
 def test_null_switches_a_bound_off():
-    none = JudgeConfig(min_dino=None, max_dino=None, min_clip=None)
+    none = JudgeConfig(min_dino=None, max_dino=None, min_clip=None, min_clip_gain=None)
     assert decide({"dino": -1.0, "clip": -1.0}, none) is None
 
 

@@ -45,6 +45,7 @@ def finished():
             "stages.refine.sampling.num_inference_steps=8",
             "stages.judge.min_dino=-1",
             "stages.judge.min_clip=-1",
+            "stages.judge.min_clip_gain=null",
             "renderer_plays=[subject, mask, depth, draft, view]",  # then the truth of a draft's scene is known
         ),
     )

@@ -48,6 +48,7 @@ def write_pairs(output):
         "stages.judge.min_dino=-1",
         "stages.judge.max_dino=null",
         "stages.judge.min_clip=-1",
+        "stages.judge.min_clip_gain=null",
     )
     command = ["--output", str(output), *(word for item in settings for word in ("--set", item))]
     result = CliRunner().invoke(generate.main, command, catch_exceptions=False)

@@ -25,6 +25,7 @@ SMALL = (
     "subjects_per_shard=1",
     "stages.judge.min_dino=0",
     "stages.judge.min_clip=0",
+    "stages.judge.min_clip_gain=null",
 )
 
 
