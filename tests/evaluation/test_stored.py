@@ -1,9 +1,42 @@
 """What the nano encoders' self-test is held against."""
 
-from toffee_pipeline.config.evaluate import EvaluationConfig
+import pytest
+
+from toffee_pipeline.config.evaluate import EvaluationConfig, TrainedModel
 from toffee_pipeline.config.load import load_config
-from toffee_pipeline.evaluation.conclude import expected_real
+from toffee_pipeline.config.train import ToffeeNetTraining
+from toffee_pipeline.evaluation.conclude import COLUMNS, expected_real
+from toffee_pipeline.evaluation.figures import Figure, SelfTest, group
 from toffee_pipeline.evaluation.published import REAL
+from toffee_pipeline.evaluation.result import Evaluation
+from toffee_pipeline.evaluation.said import lines, same_dino
+
+VALUES = dict.fromkeys(REAL, Figure(0.5, None, None, 3))
+
+
+@pytest.mark.parametrize(
+    ("expected", "said"),
+    [
+        (dict.fromkeys(REAL, 0.503), "Self-test: real against real is within 0.005 of what is published"),
+        (dict.fromkeys(REAL, 0.503) | {"seg_dino": 0.51}, "Self-test failed: real against real is not within 0.005"),
+        (None, "Self-test: real against real cannot be compared"),
+    ],
+)
+def test_the_self_test_says_what_figures_are_worth_before_it_shows_them(expected, said):
+    test = SelfTest(VALUES, expected, "published")
+    drawn = group("all", [{"subject_id": "cat", "status": "failed", **dict.fromkeys(COLUMNS)}], COLUMNS)
+    kinds = {"by_category": [], "by_group": [], "by_subject": [], "by_prompt": [], "inputs": {}, "libraries": {}}
+    found = Evaluation(self_test=test, real=drawn, drawn=drawn, encoders={}, **kinds)
+    first, *others = lines(found)
+    assert first.startswith(said)
+    assert others[-1] == "1 pictures, 1 failed" and others[-2] == "CLIP-T –, copy-paste –"
+
+
+def test_a_dino_that_scores_what_it_feeds_is_told():
+    training = load_config("nano", (), ToffeeNetTraining)
+    drawer = TrainedModel(weights="nano", training=training)
+    with_it = config().model_copy(update={"models": config().models.model_copy(update={"toffeenet": drawer})})
+    assert same_dino(with_it) and not same_dino(config())
 
 
 def config(*overrides, profile="nano"):

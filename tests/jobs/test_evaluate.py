@@ -17,10 +17,13 @@ from click.testing import CliRunner
 from jobs import evaluate, status, verify
 from tests.helpers.dreambench import photo, write_dreambench
 from tests.helpers.toffeenet_run import write_run
+from toffee_pipeline.config.train import RunSource
+from toffee_pipeline.errors import DataError
 from toffee_pipeline.images import encode_png
 from toffee_pipeline.rundir.commit import committed_shards, data_files
 from toffee_pipeline.rundir.layout import FIGURES, REPORT
 from toffee_pipeline.storage import open_storage
+from toffee_pipeline.train.data.sources import make_source
 
 CLASSES = {"can": "can", "dog6": "dog"}
 SMALL = ("placement=inline", "benchmark.max_prompts=2", "images_per_prompt=1")
@@ -137,6 +140,11 @@ def test_verify_and_status_know_an_evaluation(scored):
     assert CliRunner().invoke(verify.main, [str(output)]).exit_code == 0
     said = CliRunner().invoke(status.main, [str(output)]).output
     assert "finished" in said and "pictures" in said
+
+
+def test_a_training_does_not_take_an_evaluation_for_a_dataset(scored):
+    with pytest.raises(DataError, match="allowed are runs of jobs/generate.py and jobs/generate_subjects.py"):
+        make_source(RunSource(format="run", path=str(scored[0]))).files()
 
 
 def test_another_picture_of_a_batch_leaves_the_others_scores_alone(scored, dreambench, drawn, tmp_path):
