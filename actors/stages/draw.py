@@ -28,7 +28,12 @@ class Draw(Stage[PictureShard]):
         for real, drawn in shard.open_subjects():
             image = fit_square(real[0].rgb(), sampler.size_px)
             tokens = toffeenet.tokens([image], [real[0].picture.class_name])
-            depth = toffeenet.depth_of(image) if settings.depth == "input" else None
+            try:
+                depth = toffeenet.depth_of(image) if settings.depth == "input" else None
+            except SampleError as error:
+                for state in drawn:
+                    state.fail(f"{self.name}: depth of the input image: {error}")
+                continue
 
             def draw(batch: list[PictureState], tokens=tokens, depth=depth) -> Sequence[np.ndarray | SampleError]:
                 return sampler.generate(
