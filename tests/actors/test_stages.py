@@ -284,7 +284,7 @@ def test_a_score_that_is_off_leaves_its_column_empty_and_one_that_is_on_judges(n
     width = ClipScorer(nano().models.clip, torch.device("cpu")).model.visual.output_dim
     save_file({"weight": torch.zeros(1, width), "bias": torch.tensor([4.5])}, head)
     on = (f"models.aesthetic.path={head}", "stages.judge.min_aesthetic=5", "stages.judge.min_dino=null")
-    config = nano(*on, "stages.judge.min_clip=null")
+    config = nano(*on, "stages.judge.min_clip=null", "stages.judge.min_clip_gain=null")
     shard = Shard.from_plan(Plan(config), 0)
     for state in shard.pairs:
         state.input = state.target = encode_png(np.full((64, 64, 3), 90, np.uint8))

@@ -64,4 +64,4 @@ def test_a_job_with_real_models_can_leave_nano_weights_behind(working_dir, tmp_p
     sent = pack(working_dir, tmp_path / "package.zip", ["toffee_pipeline/nano/weights"])
     assert not any("/weights/" in name for name in sent)
     assert {"jobs/generate.py", "toffee_pipeline/profiles/generate/sdxl.yaml", "pyproject.toml"} <= set(sent)
-    assert (tmp_path / "package.zip").stat().st_size < 1 * MIB
+    assert (tmp_path / "package.zip").stat().st_size < 2 * MIB

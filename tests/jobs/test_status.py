@@ -229,7 +229,7 @@ def test_shards_that_a_repair_took_back_count_no_more(tmp_path):
         (b"{", "damaged"),
         (b'{"config": {}}', "layout version 1, this code reads 3"),
         ({"version": 99}, "layout version 99, this code reads 3"),
-        ({"schema_version": 99}, "schema version 99, this code reads 3"),
+        ({"schema_version": 99}, "schema version 99, this code reads 4"),
         ({"job": "train_refiner"}, "of a run of jobs/train_refiner.py, not of jobs/generate.py"),
         ({"num_rows": "1"}, "damaged: num_rows: "),
     ],
