@@ -15,9 +15,9 @@ from actors.chain import StageChain
 from actors.guard import CrashGuard, CrashRecord
 from actors.read import reader_of
 from actors.shard_bytes import shard_from_bytes, shard_to_bytes
+from actors.shard_writer import storage_of
 from actors.stage import Stage
 from actors.stage_counts import StageCounts
-from actors.write import storage_of
 from actors.writers import writer_of
 from toffee_pipeline.config.dataset import DatasetConfig
 from toffee_pipeline.on_ray.metrics import RayMetricSink
