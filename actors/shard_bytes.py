@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from actors.pictures import PictureShard, PictureState
 from actors.shard import PairState, Shard, SubjectState
-from toffee_pipeline.schema import Pair, Picture, Subject
+from toffee_pipeline.schema import PLANNED_PICTURE, Pair, Picture, Subject
 
 _STATE = [
     pa.field("status", pa.string(), nullable=False),
@@ -58,17 +58,7 @@ PAIRS = pa.schema(
 
 PICTURES = pa.schema(
     [
-        pa.field("picture_id", pa.string(), nullable=False),
-        pa.field("subject_id", pa.string(), nullable=False),
-        pa.field("class_name", pa.string(), nullable=False),
-        pa.field("subject_group", pa.string(), nullable=False),
-        pa.field("kind", pa.string(), nullable=False),
-        pa.field("sample", pa.int64(), nullable=False),
-        pa.field("source", pa.string(), nullable=False),
-        pa.field("prompt_number", pa.int64()),
-        pa.field("prompt", pa.string()),
-        pa.field("category", pa.string()),
-        pa.field("seed", pa.int64()),
+        *PLANNED_PICTURE,
         *_STATE,
         pa.field("image", pa.large_binary()),
         pa.field("mask", pa.large_binary()),

@@ -7,17 +7,6 @@ from pathlib import Path
 import click
 import pytest
 
-from jobs import (
-    customize,
-    evaluate,
-    generate,
-    generate_subjects,
-    status,
-    train_refiner,
-    train_toffeenet,
-    train_view_generator,
-    verify,
-)
 from toffee_pipeline.config.keys import below
 from toffee_pipeline.config.load import CONFIGS
 from toffee_pipeline.config.page import page
@@ -26,18 +15,7 @@ ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "toffee_pipeline/nano/CARD.md", *sorted((ROOT / "docs").glob("*.md"))]
 TEXT = "\n".join(path.read_text() for path in PAGES)
 JOBS = {
-    module.__name__.removeprefix("jobs."): module.main
-    for module in (
-        customize,
-        evaluate,
-        generate,
-        generate_subjects,
-        status,
-        train_refiner,
-        train_toffeenet,
-        train_view_generator,
-        verify,
-    )
+    path.stem: importlib.import_module(f"jobs.{path.stem}").main for path in sorted((ROOT / "jobs").glob("[!_]*.py"))
 }
 BLOCKS = [block.replace("\\\n", " ") for block in re.findall(r"^ *```bash\n(.*?)^ *```", TEXT, re.M | re.S)]
 INLINE = re.findall(r"`([^`\n]+)`", re.sub(r"^ *```.*?^ *```", "", TEXT, flags=re.M | re.S))

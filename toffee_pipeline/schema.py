@@ -245,7 +245,7 @@ def picture_row(picture: Picture) -> dict[str, Any]:
     return asdict(picture)
 
 
-_PICTURE = [
+PLANNED_PICTURE = [
     pa.field("picture_id", pa.string(), nullable=False),
     pa.field("subject_id", pa.string(), nullable=False),
     pa.field("class_name", pa.string(), nullable=False),
@@ -257,6 +257,10 @@ _PICTURE = [
     pa.field("prompt", pa.string()),
     pa.field("category", pa.string()),
     pa.field("seed", pa.int64()),
+]
+"""The columns of a `Picture`."""
+_PICTURE = [
+    *PLANNED_PICTURE,
     pa.field("status", pa.string(), nullable=False),
     pa.field("reason", pa.string()),
     *(pa.field(score.column, pa.float32()) for score in PICTURE_SCORES),

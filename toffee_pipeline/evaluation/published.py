@@ -23,7 +23,7 @@ class Published(NamedTuple):
 
 
 TABLE_1 = (
-    Published("Real images", "", None, 0.774, 0.885, None),
+    Published("Real images", "", None, REAL["dino"], REAL["clip_i"], None),
     Published("DreamBooth", "Imagen", False, 0.696, 0.812, 0.306),
     Published("DreamBooth", "Stable Diffusion", False, 0.668, 0.803, 0.305),
     Published("Textual Inversion", "Stable Diffusion", False, 0.569, 0.780, 0.255),

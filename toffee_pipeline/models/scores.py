@@ -47,10 +47,12 @@ class ClipScorer:
         """Each to a projection float32 (b, c), not normalised."""
         return self.model.encode_text(self.tokenizer(list(prompts)).to(self.device)).float()
 
+    @torch.inference_mode()
     def gain(self, before: Sequence[np.ndarray], after: Sequence[np.ndarray], prompts: Sequence[str]) -> list[float]:
         """How much more the images in `after` are like their prompts than those in `before`: -2..2, NaN as `score`."""
-        scores = zip(self.score(after, prompts), self.score(before, prompts), strict=True)
-        return [of_after - of_before for of_after, of_before in scores]
+        text = self.encode_texts(prompts)
+        of_before, of_after = (_cosines(self.encode_images(images), text) for images in (before, after))
+        return [second - first for first, second in zip(of_before, of_after, strict=True)]
 
     @torch.inference_mode()
     def encode_images(self, images: Sequence[np.ndarray]) -> Tensor:
