@@ -10,7 +10,7 @@ from toffee_pipeline.config.evaluate import EvaluationConfig
 from toffee_pipeline.errors import ImageError
 from toffee_pipeline.evaluation.files import find_picture
 from toffee_pipeline.evaluation.real_pictures import real_picture
-from toffee_pipeline.images import decode
+from toffee_pipeline.images import read_encoded
 from toffee_pipeline.plan.evaluation import EvaluationPlan
 from toffee_pipeline.rundir.inputs import stored_plan
 from toffee_pipeline.storage import open_storage
@@ -40,8 +40,5 @@ class ReadPictures:
     def _image(self, state: PictureState) -> bytes:
         picture = state.picture
         if state.drawn:
-            path = find_picture(cast(Path, self.config.images), picture.source)
-            data = path.read_bytes()
-            decode(data, str(path))
-            return data
+            return read_encoded(find_picture(cast(Path, self.config.images), picture.source))
         return real_picture(self.config.benchmark, self.subjects[picture.subject_id], picture.sample)

@@ -78,15 +78,25 @@ def decode(data: bytes, name: str = "image", max_pixels: int = MAX_PIXELS, max_b
 
 def read_file(path: Path, max_pixels: int = MAX_PIXELS, max_bytes: int = MAX_BYTES) -> np.ndarray:
     """Decode the image file at `path`, as `decode`; the size is checked before it is read. Raises ImageError."""
+    return decode(_read_bounded(path, max_bytes), str(path), max_pixels, max_bytes)
+
+
+def read_encoded(path: Path) -> bytes:
+    """The bytes of the image file at `path`, which `read_file` would decode. Raises ImageError."""
+    data = _read_bounded(path, MAX_BYTES)
+    decode(data, str(path))
+    return data
+
+
+def _read_bounded(path: Path, max_bytes: int) -> bytes:
     try:
         if not path.is_file():
             raise ImageError(f"{path}: no such file")
         _check_size(path.stat().st_size, str(path), max_bytes)
         with path.open("rb") as file:
-            data = file.read(max_bytes + 1)
+            return file.read(max_bytes + 1)
     except OSError as error:
         raise ImageError(f"{path}: cannot be read: {error.strerror}") from error
-    return decode(data, str(path), max_pixels, max_bytes)
 
 
 def fit_square(image: np.ndarray, size_px: int) -> np.ndarray:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from toffee_pipeline.config.evaluate import BenchmarkConfig
-from toffee_pipeline.images import decode, encode_png
+from toffee_pipeline.images import encode_png, read_encoded
 from toffee_pipeline.nano.renderer import scene, turned
 from toffee_pipeline.nano.world_samples import SIZE_PX
 from toffee_pipeline.plan.benchmark import BenchmarkSubject
@@ -15,13 +15,10 @@ from toffee_pipeline.schema import Subject
 
 
 def real_picture(config: BenchmarkConfig, subject: BenchmarkSubject, number: int) -> bytes:
-    """A file's bytes. Raises ImageError where it is none of an image, OSError where it cannot be read."""
+    """A file's bytes. Raises ImageError where it cannot be read, or is none of an image."""
     if config.path is None:
         return encode_png(render_view(subject, number))
-    path = folder_of(config.name, config.path) / subject.images[number].name
-    data = path.read_bytes()
-    decode(data, str(path))
-    return data
+    return read_encoded(folder_of(config.name, config.path) / subject.images[number].name)
 
 
 def render_view(subject: BenchmarkSubject, number: int) -> np.ndarray:

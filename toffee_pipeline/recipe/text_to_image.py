@@ -106,13 +106,14 @@ def train_text_to_image(work_dir: Path, weights_dir: Path, steps: int, told_step
     if steps:
         _train(unet, "text_to_image", work_dir, "photos", steps, 1e-3)
     if told_steps:
-        _train(unet.requires_grad_(True), "text_to_image_told", work_dir, "told_photos", told_steps, 5e-4)
+        _train(unet, "text_to_image_told", work_dir, "told_photos", told_steps, 5e-4)
     unet.half().save_pretrained(weights_dir / "sdxl" / "unet")
     build_scheduler().save_pretrained(weights_dir / "sdxl" / "scheduler")
 
 
 def _train(unet: UNet2DConditionModel, name: str, work_dir: Path, photos: str, steps: int, peak_lr: float) -> None:
     """Trains the UNet in place."""
+    unet.requires_grad_(True)
     data = Latents(work_dir, assemble(unet, build_scheduler()), photos)
     held_out = np.arange(data.num_train, len(data.latents))
 
