@@ -84,10 +84,15 @@ def count(shard: Shard, config: DatasetConfig, num_bytes: int) -> ShardCounts:
     """Counts of one shard as they stand in its manifest. num_bytes: of its files."""
     by_kind: dict[str, Counter[str]] = {}
     by_category: dict[str, Counter[str]] = {}
+    by_class: dict[str, Counter[str]] = {}
     for pair in shard.pairs:
         for groups, key in ((by_kind, pair.pair.kind), (by_category, pair.pair.category)):
             groups.setdefault(key, Counter()).update(["planned", pair.status])
     rows = shard.rows
+    for state in rows:
+        subject = shard.subject_of(state) if isinstance(state, PairState) else state
+        assert isinstance(subject, SubjectState)  # a shard has no other rows
+        by_class.setdefault(subject.subject.class_name, Counter()).update(["planned", state.status])
     return ShardCounts(
         planned=len(rows),
         accepted=sum(state.status == "accepted" for state in rows),
@@ -101,6 +106,7 @@ def count(shard: Shard, config: DatasetConfig, num_bytes: int) -> ShardCounts:
         },
         by_kind={key: dict(numbers) for key, numbers in by_kind.items()},
         by_category={key: dict(numbers) for key, numbers in by_category.items()},
+        by_class={key: dict(numbers) for key, numbers in by_class.items()},
         stages=stage_figures([state.stage_s for state in (*shard.subjects.values(), *shard.pairs)], config),
         num_bytes=num_bytes,
     )

@@ -260,7 +260,10 @@ def test_counts_add_up(finished, nano):
     config, shard = finished
     counts = count(shard, config, num_bytes=0)
     assert counts.planned == counts.accepted + sum(counts.rejected.values()) + counts.failed == COUNT
-    assert sum(kind["planned"] for kind in counts.by_kind.values()) == COUNT
+    for groups in (counts.by_kind, counts.by_category, counts.by_class):
+        assert sum(group["planned"] for group in groups.values()) == COUNT
+        assert sum(group.get("accepted", 0) for group in groups.values()) == counts.accepted
+    assert set(counts.by_class) == {subject.subject.class_name for subject in shard.subjects.values()}
     assert all(figures.seconds > 0 for figures in counts.stages.values())
 
 

@@ -35,6 +35,7 @@ class ShardCounts(Part):
     by_kind: dict[str, dict[str, Number]] = {}
     """Kind -> "planned" and each status -> pairs."""
     by_category: dict[str, dict[str, Number]] = {}
+    by_class: dict[str, dict[str, Number]] = {}
     stages: dict[str, StageFigures] = {}
     num_bytes: Number = 0
     """Of the Parquet files."""

@@ -1,5 +1,5 @@
 """Sums over the counts of shards, as they stand in their manifests. Its size does not grow with their number, but with
-that of the user's unreadable files."""
+that of the classes and of the user's unreadable files."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ class Totals:
         self._errors = FrequentErrors()
         self._by_kind: dict[str, Counter[str]] = {}
         self._by_category: dict[str, Counter[str]] = {}
+        self._by_class: dict[str, Counter[str]] = {}
 
     def add(self, counts: ShardCounts) -> None:
         self.shards += 1
@@ -36,7 +37,11 @@ class Totals:
         self.rejected.update(counts.rejected)
         self._errors.add(counts.errors)
         self.unreadable |= counts.unreadable
-        for known, groups in ((self._by_kind, counts.by_kind), (self._by_category, counts.by_category)):
+        for known, groups in (
+            (self._by_kind, counts.by_kind),
+            (self._by_category, counts.by_category),
+            (self._by_class, counts.by_class),
+        ):
             for key, numbers in groups.items():
                 known.setdefault(key, Counter()).update(numbers)
         for stage, figures in counts.stages.items():
@@ -59,6 +64,7 @@ class Totals:
             unreadable=dict(sorted(self.unreadable.items())),
             by_kind=dict(sorted(self._by_kind.items())),
             by_category=dict(sorted(self._by_category.items())),
+            by_class=dict(sorted(self._by_class.items())),
             stages=self.stages,
             num_bytes=self.num_bytes,
         )
