@@ -34,4 +34,4 @@ def write_run(folder, *overrides):
     run = TrainingRun[ToffeeNetTraining].now(config.job, config=config, data=files, models={})
     folder.mkdir(parents=True)
     (folder / RUN).write_bytes(run.encode())
-    randomized(untrained.build("toffeenet")).save(folder / MODEL)
+    randomized(untrained.build("toffeenet")).save(folder / MODEL, untrained.build("vae"), *untrained.build("sd2"))

@@ -90,15 +90,16 @@ def test_folder_round_trip_and_stock_unet(tmp_path: Path, tokens: torch.Tensor, 
     network = untrained.build("refiner")
     if not with_map:
         network = RefinerNetwork(build_refiner_unet(token_map=False), None, network.scheduler, 4).eval()
-    network.save(tmp_path)
+    network.save(tmp_path, None if with_map else untrained.build("vae"))
     assert (tmp_path / TOKEN_MAP_FILE).exists() == with_map
+    assert (tmp_path / "model_index.json").exists() != with_map  # no stock pipeline samples under a token map
     again = RefinerNetwork.load(tmp_path, 4)
     latents, timesteps = torch.randn(3, 8, 16, 16), torch.tensor([3, 500, 999])
     with torch.inference_mode():
         assert torch.equal(network(latents, timesteps, tokens), again(latents, timesteps, tokens))
     assert isinstance(again.scheduler, DDIMScheduler)
     assert again.scheduler.config.prediction_type == "v_prediction"
-    stock = UNet2DConditionModel.from_pretrained(tmp_path)
+    stock = UNet2DConditionModel.from_pretrained(tmp_path if with_map else tmp_path / "unet")
     assert stock.config.encoder_hid_dim_type == "text_proj"
     assert all(torch.equal(value, network.unet.state_dict()[name]) for name, value in stock.state_dict().items())
 

@@ -61,6 +61,10 @@ def make_toffeenet(network: ToffeeNetNetwork, device: torch.device) -> Callable[
     return make
 
 
+def save(network: ToffeeNetNetwork, folder: Path) -> None:
+    network.save(folder, untrained.build("vae"), *untrained.build("sd2"))
+
+
 def predict(network: ToffeeNetNetwork, inputs: dict[str, Tensor]) -> Tensor:
     with torch.no_grad():
         return network(timestep=TIMESTEPS, **inputs)
@@ -155,12 +159,12 @@ def test_every_weight_learns_and_checkpointing_changes_no_gradient(
 
 
 def test_round_trip_is_exact(tmp_path: Path, network: ToffeeNetNetwork, inputs: dict[str, Tensor]) -> None:
-    network.save(tmp_path)
+    save(network, tmp_path)
     again = ToffeeNetNetwork.load(tmp_path)
     assert not any(module.training for module in again.modules())
     assert torch.equal(predict(network, inputs), predict(again, inputs))
     assert again.scheduler.config.prediction_type == network.scheduler.config.prediction_type == "v_prediction"
-    again.save(tmp_path / "again")
+    save(again, tmp_path / "again")
     for path in tmp_path.rglob("*.safetensors"):
         if "again" not in path.parts:
             assert (tmp_path / "again" / path.relative_to(tmp_path)).read_bytes() == path.read_bytes()
@@ -170,7 +174,7 @@ def test_round_trip_is_exact(tmp_path: Path, network: ToffeeNetNetwork, inputs: 
 
 
 def test_stock_classes_read_the_folder(tmp_path: Path, network: ToffeeNetNetwork, inputs: dict[str, Tensor]) -> None:
-    network.save(tmp_path)
+    save(network, tmp_path)
     unet, report = UNet2DConditionModel.from_pretrained(tmp_path, subfolder="unet", output_loading_info=True)
     assert not any(report.values()), report
     assert unet.config.encoder_hid_dim_type is None and unet.config.in_channels == 17

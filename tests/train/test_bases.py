@@ -6,7 +6,9 @@ import torch
 from click.testing import CliRunner
 from diffusers import (
     AutoencoderKL,
+    DiffusionPipeline,
     EulerDiscreteScheduler,
+    StableDiffusionControlNetInpaintPipeline,
     StableDiffusionPipeline,
     StableDiffusionXLImg2ImgPipeline,
     UNet2DConditionModel,
@@ -89,6 +91,7 @@ def train(job, output, profile, root, *overrides):
     command = ["--config", profile, "--output", str(output), *(word for item in settings for word in ("--set", item))]
     result = CliRunner().invoke(job.main, command, catch_exceptions=False)
     assert result.exit_code == 0, result.output
+    assert "Stock diffusers and transformers" in (output / "model/README.md").read_text()
     return output / "model"
 
 
@@ -96,7 +99,7 @@ def test_the_refiner_starts_from_sdxl(folders, tmp_path):
     config = f"models.base.path={folders / 'sdxl'}"
     data = f"data.sources=[{{format: mvimgnet, path: '{folders / 'mvimgnet'}'}}]"
     model = train(train_refiner, tmp_path / "run", "sdxl", folders, config, data)
-    unet, info = UNet2DConditionModel.from_pretrained(model, output_loading_info=True)
+    unet, info = UNet2DConditionModel.from_pretrained(model / "unet", output_loading_info=True)
     assert not info["missing_keys"]
     assert not info["unexpected_keys"]
     assert unet.encoder_hid_proj.weight.shape == (48, 128)
@@ -104,11 +107,8 @@ def test_the_refiner_starts_from_sdxl(folders, tmp_path):
     after = unet.state_dict()
     moved = [(after[name] - value).abs().max().item() for name, value in before.items()]
     assert 0 < max(moved) < 1e-3  # one step of a small learning rate away from SDXL
-    vae = AutoencoderKL.from_pretrained(folders / "sdxl/vae")
-    pipeline = StableDiffusionXLImg2ImgPipeline(
-        vae, None, None, None, None, unet, EulerDiscreteScheduler.from_pretrained(folders / "sdxl/scheduler"),
-        force_zeros_for_empty_prompt=False, add_watermarker=False,
-    )  # fmt: skip
+    pipeline = DiffusionPipeline.from_pretrained(model)
+    assert isinstance(pipeline, StableDiffusionXLImg2ImgPipeline)
     pipeline.set_progress_bar_config(disable=True)
     tokens, pooled = torch.randn(1, 257, 128), torch.zeros(1, 16)
     drawn = pipeline(
@@ -141,6 +141,13 @@ def test_toffeenet_starts_as_stable_diffusion_2(folders, pairs, tmp_path):
     model = train(train_toffeenet, tmp_path / "run", "sdxl", folders, *overrides)
     network = ToffeeNetNetwork.load(model)
     assert network.unet.config.in_channels == 9
+    pipeline = DiffusionPipeline.from_pretrained(model)
+    assert isinstance(pipeline, StableDiffusionControlNetInpaintPipeline)
+    base_parts = StableDiffusionPipeline.from_pretrained(folders / "sd2", safety_checker=None).components
+    for part in ("vae", "text_encoder"):
+        expected = base_parts[part].state_dict()
+        assert all(torch.equal(value, expected[name]) for name, value in getattr(pipeline, part).state_dict().items())
+    assert pipeline.tokenizer.get_vocab() == base_parts["tokenizer"].get_vocab()
     dino = f"models.dino.path={folders / 'dino'}"
     config = make_config(ToffeeNetTraining, source, f"models.base.path={folders / 'sd2'}",
                          "models.base.weights=pretrained", "models.dino.weights=pretrained", dino)  # fmt: skip

@@ -1,4 +1,4 @@
-"""The model card says what is in the folder, and its lines of code load it."""
+"""The model card says what is in the folder and how it is used."""
 
 import hashlib
 import re
@@ -8,12 +8,11 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from diffusers import DiffusionPipeline
 from huggingface_hub import ModelCard
-from torch import nn
 
 from toffee_pipeline.config.train import RefinerTraining, ToffeeNetTraining, TrainingConfig, ViewGeneratorTraining
 from toffee_pipeline.models.autoencoder import Autoencoder
-from toffee_pipeline.models.networks.view_generator import ViewGeneratorNetwork
 from toffee_pipeline.models.tiny import untrained
 from toffee_pipeline.train.about import ABOUT
 from toffee_pipeline.train.card import code_version, write_card
@@ -41,17 +40,6 @@ def config_of(task: str, models: dict, sources: tuple[dict, ...] = (WORLD,)) -> 
     )
 
 
-def save_network(task: str, folder: Path) -> nn.Module:
-    """Writes an untrained network as its job writes the trained one."""
-    if task == "train_view_generator":
-        network = ViewGeneratorNetwork(untrained.build("view_generator"), untrained.velocity_scheduler())
-        network.save(folder, untrained.build("vae"))
-    else:
-        network = untrained.build({"train_refiner": "refiner", "train_toffeenet": "toffeenet"}[task])
-        network.save(folder)
-    return network
-
-
 @pytest.fixture
 def weights(tmp_path):
     (tmp_path / "unet").mkdir()
@@ -63,6 +51,11 @@ def split(folder: Path) -> tuple[dict, str]:
     """Metadata and text, as the hub's own library reads them."""
     card = ModelCard.load(folder / "README.md")
     return card.data.to_dict(), card.text
+
+
+def code_of(text: str) -> str:
+    """The Python code of a card."""
+    return re.search(r"```python\n(.*?)```", text, re.S)[1]
 
 
 class TestText:
@@ -104,26 +97,60 @@ class TestText:
         assert "base_model" not in header and "| base | `/models/base` |" in text
 
 
-class TestLoad:
-    @pytest.mark.parametrize("task", ABOUT)
-    def test_the_three_lines_load_the_weights(self, tmp_path, task):
-        network = save_network(task, tmp_path)
-        write_card(tmp_path, task, config_of(task, UNTRAINED), FACTS)
-        code = re.search(r"```python\n(.*?)\n```", split(tmp_path)[1], re.S)[1]
-        assert len(code.splitlines()) == 3
-        names: dict = {}
-        exec(code.replace("path/to/this/folder", str(tmp_path)), names)
-        loaded = names.get("network") or names["pipeline"]
-        assert type(loaded) is type(network) or task == "train_view_generator"
-        assert loaded.scheduler.config.prediction_type == network.scheduler.config.prediction_type
-        state = loaded.unet.state_dict()
-        for name, weight in network.unet.state_dict().items():
-            torch.testing.assert_close(state[name], weight, rtol=0, atol=0)
+class TestOfNanosSize:
+    """Networks that no stock pipeline samples; what one does is proven in test_stock.py."""
 
-    def test_vae_factor_of_the_nano_refiner(self, tmp_path):
-        save_network("train_refiner", tmp_path)
-        write_card(tmp_path, "train_refiner", config_of("train_refiner", UNTRAINED), FACTS)
-        assert f"vae_scale_factor={Autoencoder(untrained.build('vae')).scale_factor})" in split(tmp_path)[1]
+    @pytest.mark.parametrize(
+        ("task", "reason"), [("train_refiner", "its token map"), ("train_toffeenet", "it has 8 latent channels")]
+    )
+    def test_no_stock_pipeline_and_the_line_that_loads_it(self, tmp_path, task, reason):
+        network = untrained.build(task.removeprefix("train_"))
+        frozen = () if task == "train_refiner" else (untrained.build("vae"), *untrained.build("sd2"))
+        network.save(tmp_path, *frozen)
+        write_card(tmp_path, task, config_of(task, UNTRAINED), FACTS)
+        text = split(tmp_path)[1]
+        assert f"No stock pipeline samples this network: {reason}" in text
+        with pytest.raises(OSError, match="model_index.json"):
+            DiffusionPipeline.from_pretrained(tmp_path)
+        names: dict = {}
+        exec(code_of(text).replace("path/to/this/folder", str(tmp_path)), names)
+        loaded = names["network"]
+        assert loaded.scheduler.config.prediction_type == network.scheduler.config.prediction_type
+        state = loaded.state_dict()
+        assert all(torch.equal(state[name], weight) for name, weight in network.state_dict().items())
+        assert getattr(loaded, "vae_scale_factor", 4) == Autoencoder(untrained.build("vae")).scale_factor
+
+    def test_the_view_generators_latents_fit_no_published_part(self, weights):
+        write_card(weights, "train_view_generator", config_of("train_view_generator", UNTRAINED), FACTS)
+        assert "Its latents have 8 channels" in split(weights)[1]
+        write_card(weights, "train_view_generator", config_of("train_view_generator", PUBLISHED), FACTS)
+        assert "8 channels" not in split(weights)[1]
+
+
+class TestDino:
+    @pytest.mark.parametrize(
+        ("dino", "source", "mean"),
+        [
+            ({"weights": "nano"}, '"toffee_pipeline/nano/weights/dino"', "[0.5, 0.5, 0.5]"),
+            ({"path": "/models/dino"}, '"/models/dino"', "[0.485, 0.456, 0.406]"),
+            ({"id": "a/b"}, '"a/b"', "[0.485, 0.456, 0.406]"),
+            ({"id": "a/b", "revision": "c"}, '"a/b", revision="c"', "[0.485, 0.456, 0.406]"),
+        ],
+    )
+    def test_the_encoder_and_its_preprocessing(self, weights, dino, source, mean):
+        write_card(
+            weights, "train_view_generator", config_of("train_view_generator", PUBLISHED | {"dino": dino}), FACTS
+        )
+        code = code_of(split(weights)[1])
+        assert f"Dinov2Model.from_pretrained({source}, dtype=" in code and f"torch.tensor({mean})" in code
+        compile(code, "card", "exec")
+
+    def test_a_network_of_subjects_alone_says_so(self, weights):
+        (weights / "model_index.json").write_text("{}")
+        for dino_input in ("whole", "segmented"):
+            config = config_of("train_toffeenet", PUBLISHED).model_copy(update={"dino_input": dino_input})
+            write_card(weights, "train_toffeenet", config, FACTS)
+            assert ("make all but the subject black" in split(weights)[1]) == (dino_input == "segmented")
 
 
 class TestErrors:

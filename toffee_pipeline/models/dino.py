@@ -26,8 +26,7 @@ class DinoEncoder:
         self.model = load_model(Dinov2Model, spec, "dino", device)
         # The processor that comes with DINOv2 crops the border: patches would no longer cover the image.
         self.size_px = GRID * self.model.config.patch_size
-        pretrained = spec.weights == "pretrained"
-        self.mean, self.std = (IMAGENET_MEAN, IMAGENET_STD) if pretrained else (HALF, HALF)
+        self.mean, self.std = pixel_statistics(spec)
 
     @torch.inference_mode()
     def encode(self, images: Sequence[np.ndarray]) -> Tensor:
@@ -61,6 +60,11 @@ class DinoEncoder:
             region = torch.from_numpy(regions).to(tokens.device)
         weights = torch.tensor(a, device=tokens.device)
         return mix_tokens(tokens, stack_tokens(subject_tokens).to(tokens), weights, g, region, region, matching_radius)
+
+
+def pixel_statistics(spec: ModelSpec) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
+    """Mean and standard deviation by which a DINO's pixels are normalized."""
+    return (IMAGENET_MEAN, IMAGENET_STD) if spec.weights == "pretrained" else (HALF, HALF)
 
 
 def token_dim(spec: ModelSpec) -> int:

@@ -14,19 +14,23 @@ from huggingface_hub import ModelCard, ModelCardData
 
 from toffee_pipeline.config.base import ModelSpec
 from toffee_pipeline.config.train import SourceConfig, TrainingConfig, WorldSource
+from toffee_pipeline.models.dino import pixel_statistics
+from toffee_pipeline.models.tiny.architectures import LATENT_CHANNELS, PATCH_PX
 from toffee_pipeline.templates import load_template
 from toffee_pipeline.train.about import ABOUT, About
 
 CARD = "README.md"
 TEMPLATE = Path(__file__).parent / "templates" / "model_card.md"
-NANO_VAE_SCALE_FACTOR = 4
+DINO_SOURCES = {"nano": '"toffee_pipeline/nano/weights/dino"', "untrained": '"path/to/dino"'}
+"""What stands for a DINO that is not published: nano's lies in this project's repository."""
 
 
 def write_card(folder: Path, job: str, config: TrainingConfig, facts: dict[str, Any]) -> None:
     """Writes `README.md`, a Hugging Face model card, beside the weights in `folder`.
 
     Args:
-        folder: holds the trained weights as `*.safetensors`, also in folders below.
+        folder: holds the trained weights as `*.safetensors`, also in folders below. Where it has a `model_index.json`,
+            the card shows code of stock libraries alone.
         job: one of `ABOUT`.
         facts: `steps` and `samples_seen`, int; `loss`, float, of the last step, where it is known. Others are ignored.
 
@@ -40,19 +44,20 @@ def write_card(folder: Path, job: str, config: TrainingConfig, facts: dict[str, 
     files = list(_files(folder))
     if not files:
         raise ValueError(f"model card: {folder} holds no *.safetensors")
-    about, base = ABOUT[job], config.models.base
+    about, base, dino = ABOUT[job], config.models.base, config.models.dino
     specs = {role: spec for role, spec in config.models if isinstance(spec, ModelSpec)}
     miniature = (config.models.vae or base).weights != "pretrained"
     text = load_template(TEMPLATE).render(
         about=about,
         miniatures=[f"{role} is {spec.weights}" for role, spec in specs.items() if spec.weights != "pretrained"],
         renders=all(source.format == "world" for source in config.data.sources),
-        load=about.load.format(
-            folder="path/to/this/folder", scale=f", vae_scale_factor={NANO_VAE_SCALE_FACTOR}" if miniature else ""
-        ),
+        stock=(folder / "model_index.json").exists(),
+        nano={"latent_channels": LATENT_CHANNELS, "vae_scale_factor": PATCH_PX} if miniature else None,
+        dino_source=_dino_source(dino),
+        pixel_statistics=pixel_statistics(dino),
         config=config,
         base=_name(base),
-        dino=_name(config.models.dino),
+        dino=_name(dino),
         steps=f"{facts['steps']:,}",
         samples_seen=f"{facts['samples_seen']:,}",
         loss=f"{facts['loss']:.4g}" if "loss" in facts else None,
@@ -89,6 +94,15 @@ def _name(spec: ModelSpec) -> str:
     if spec.path is not None:
         return f"`{spec.path}`"
     return f"`{spec.id}`" + (f" at revision `{spec.revision}`" if spec.revision else "")
+
+
+def _dino_source(dino: ModelSpec) -> str:
+    """Python arguments of `from_pretrained`."""
+    if dino.weights != "pretrained":
+        return DINO_SOURCES[dino.weights]
+    if dino.path is not None:
+        return f'"{dino.path}"'
+    return f'"{dino.id}"' + (f', revision="{dino.revision}"' if dino.revision else "")
 
 
 def _source(source: SourceConfig) -> str:

@@ -80,7 +80,7 @@ def test_a_refiner_starts_from_sdxl_without_token_map(tmp_path: Path, latents: T
     assert isinstance(network.scheduler, DDIMScheduler) and not network.scheduler.config.clip_sample
     assert torch.equal(network.scheduler.alphas_cumprod, base.alphas_cumprod)
     assert network.scheduler.config.prediction_type == "epsilon" and network.scheduler.config.steps_offset == 1
-    network.save(tmp_path)
+    network.save(tmp_path, untrained.build("vae"))
     with torch.no_grad():
         again = RefinerNetwork.load(tmp_path, 4)(latents, TIMESTEPS, tokens)
         assert torch.equal(network(latents, TIMESTEPS, tokens), again)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Self
 
 import torch
-from diffusers import DDIMScheduler, UNet2DConditionModel
+from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionXLImg2ImgPipeline, UNet2DConditionModel
 from diffusers.schedulers.scheduling_utils import SchedulerMixin
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from toffee_pipeline.models.networks.dino_projection import add_dino_projection
 
 TOKEN_MAP_FILE = "token_map.safetensors"
-SCHEDULER_FOLDER = "scheduler"
+UNET_FOLDER, SCHEDULER_FOLDER = "unet", "scheduler"
 
 
 class RefinerNetwork(nn.Module):
@@ -92,12 +92,27 @@ class RefinerNetwork(nn.Module):
         """Recompute activations in the backward pass: less memory, about a third more time."""
         self.unet.enable_gradient_checkpointing()
 
-    def save(self, folder: Path) -> None:
-        """Write the UNet as stock `UNet2DConditionModel.from_pretrained` reads it, the token map and the scheduler."""
-        self.unet.save_pretrained(folder)
+    def save(self, folder: Path, vae: AutoencoderKL | None = None) -> None:
+        """Write a `StableDiffusionXLImg2ImgPipeline` of `unet`, `vae` and `scheduler`, without text encoders.
+
+        The stock class takes tokens as `prompt_embeds`, and zeros as the pooled ones. None has a token map: then the
+        folder is the UNet's own, with the token map and the scheduler beside it, and needs no `vae`.
+        """
         if self.token_map is not None:
+            self.unet.save_pretrained(folder)
             save_file({k: v.contiguous() for k, v in self.token_map.state_dict().items()}, folder / TOKEN_MAP_FILE)
-        self.scheduler.save_pretrained(folder / SCHEDULER_FOLDER)
+            self.scheduler.save_pretrained(folder / SCHEDULER_FOLDER)
+            return
+        StableDiffusionXLImg2ImgPipeline(
+            vae=vae,
+            text_encoder=None,
+            text_encoder_2=None,
+            tokenizer=None,
+            tokenizer_2=None,
+            unet=self.unet,
+            scheduler=self.scheduler,
+            add_watermarker=False,
+        ).save_pretrained(folder)
 
     @classmethod
     def load(
@@ -108,10 +123,13 @@ class RefinerNetwork(nn.Module):
         variant: str | None = None,
     ) -> Self:
         """Read what `save` wrote, in eval mode. Raises OSError where the UNet or the scheduler is missing."""
-        unet = UNet2DConditionModel.from_pretrained(folder, dtype=dtype, variant=variant, local_files_only=True)
+        mapped = (folder / TOKEN_MAP_FILE).exists()
+        unet = UNet2DConditionModel.from_pretrained(
+            folder if mapped else folder / UNET_FOLDER, dtype=dtype, variant=variant, local_files_only=True
+        )
         scheduler = DDIMScheduler.from_pretrained(folder, subfolder=SCHEDULER_FOLDER, local_files_only=True)
         token_map = None
-        if (folder / TOKEN_MAP_FILE).exists():
+        if mapped:
             state = load_file(folder / TOKEN_MAP_FILE)
             channels, dino_dim = state["weight"].shape
             token_map = nn.Linear(dino_dim, channels, dtype=dtype)

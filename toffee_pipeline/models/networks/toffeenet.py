@@ -8,11 +8,18 @@ from pathlib import Path
 from typing import Self
 
 import torch
-from diffusers import ControlNetModel, DDIMScheduler, UNet2DConditionModel
+from diffusers import (
+    AutoencoderKL,
+    ControlNetModel,
+    DDIMScheduler,
+    StableDiffusionControlNetInpaintPipeline,
+    UNet2DConditionModel,
+)
 from diffusers.schedulers.scheduling_utils import SchedulerMixin
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
+from transformers import CLIPTextModel, CLIPTokenizer
 
 from toffee_pipeline.models.networks.dino_adapter import (
     adapter_state,
@@ -29,6 +36,8 @@ CONSTANT_DEPTH = 0.0
 new view (ours: the paper does not say which constant). 0 is far away, which no subject is."""
 CONDITION_CHANNELS = (16, 32, 96, 256)
 """Of ControlNet's encoder of the depth map, which halves it between one and the next."""
+STOCK_LATENT_CHANNELS = 4
+"""The stock pipeline gives mask and masked image to a UNet of 2 * 4 + 1 input channels alone."""
 
 
 class ToffeeNetNetwork(nn.Module):
@@ -139,13 +148,30 @@ class ToffeeNetNetwork(nn.Module):
         self.unet.enable_gradient_checkpointing()
         self.controlnet.enable_gradient_checkpointing()
 
-    def save(self, folder: Path) -> None:
-        """Write `unet`, `controlnet` and `scheduler` as stock `from_pretrained` reads them, and the adapter as stock
-        `load_ip_adapter` does."""
-        without_adapter(self.unet).save_pretrained(folder / UNET_FOLDER)
-        self.controlnet.save_pretrained(folder / CONTROLNET_FOLDER)
+    def save(self, folder: Path, vae: AutoencoderKL, text_encoder: CLIPTextModel, tokenizer: CLIPTokenizer) -> None:
+        """Write a `StableDiffusionControlNetInpaintPipeline`, and the adapter as its `load_ip_adapter` reads it.
+
+        The pipeline takes latents of four channels alone. For others `unet`, `controlnet` and `scheduler` are written
+        as their own stock classes read them, and none of the frozen networks.
+        """
+        unet = without_adapter(self.unet)
+        if unet.config.out_channels == STOCK_LATENT_CHANNELS:
+            StableDiffusionControlNetInpaintPipeline(
+                vae=vae,
+                text_encoder=text_encoder,
+                tokenizer=tokenizer,
+                unet=unet,
+                controlnet=self.controlnet,
+                scheduler=self.scheduler,
+                safety_checker=None,
+                feature_extractor=None,
+                requires_safety_checker=False,
+            ).save_pretrained(folder)
+        else:
+            unet.save_pretrained(folder / UNET_FOLDER)
+            self.controlnet.save_pretrained(folder / CONTROLNET_FOLDER)
+            self.scheduler.save_pretrained(folder / SCHEDULER_FOLDER)
         save_file(adapter_state(self.unet), folder / ADAPTER_FILE)
-        self.scheduler.save_pretrained(folder / SCHEDULER_FOLDER)
 
     @classmethod
     def load(cls, folder: Path, dtype: torch.dtype = torch.float32) -> Self:

@@ -59,7 +59,8 @@ class ViewGeneratorNetwork(nn.Module):
     def save(self, folder: Path, vae: AutoencoderKL) -> None:
         """Write a `StableDiffusionPipeline` of `unet`, `vae` and `scheduler`, without text encoder.
 
-        The stock class reloads it with `text_encoder=None, tokenizer=None` and takes tokens as `prompt_embeds`.
+        The stock class reloads it with `text_encoder=None, tokenizer=None`, and takes tokens as `prompt_embeds` and
+        their zeros as `negative_prompt_embeds`, for which it would ask its text encoder.
         """
         StableDiffusionPipeline(
             vae=vae,

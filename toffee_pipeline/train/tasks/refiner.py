@@ -43,4 +43,4 @@ class RefinerTask(Task):
 
     def save(self, network: nn.Module, folder: Path) -> None:
         assert isinstance(network, RefinerNetwork)
-        network.save(folder)
+        network.save(folder, self.encoders.autoencoder.vae)

@@ -92,4 +92,4 @@ class ToffeeNetTask(Task):
 
     def save(self, network: nn.Module, folder: Path) -> None:
         assert isinstance(network, ToffeeNetNetwork)
-        network.save(folder)
+        network.save(folder, self.encoders.autoencoder.vae, self.text_encoder, self.tokenizer)
