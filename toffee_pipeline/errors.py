@@ -22,6 +22,7 @@ ToffeeError                 what the user can mend: one line, exit code 2
 SampleError                 one subject or pair that fails alone; its neighbours go on
 ImageError                  one image that cannot be read or written
 BrokenFile                  the rest of a file of training data cannot be read
+MetadataError               metadata beside images that cannot be read
 NotFinite                   a training's loss or gradient
 """
 
@@ -118,6 +119,10 @@ class ImageError(ValueError):
 
 class BrokenFile(ValueError):
     """The rest of a file of training data cannot be read (a truncated tar); what was read before it counts."""
+
+
+class MetadataError(ValueError):
+    """Metadata beside images cannot be read; one line that names its file and the line in it."""
 
 
 class NotFinite(FloatingPointError):

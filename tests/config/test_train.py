@@ -68,6 +68,17 @@ def test_the_micro_batch_divides_a_workers_share(workers, micro, expected):
         (RefinerTraining, "pairs=edit", ["pairs: no such key"]),
         (ToffeeNetTraining, "pairs=edits", ["pairs", "edit", "generation"]),
         (ToffeeNetTraining, "data.sources=[{format: mvimgnet, path: x}]", ["format=run"]),
+        (ToffeeNetTraining, "data.sources=[{format: imagefolder, path: x}]", ["format=run"]),
+        (
+            ViewGeneratorTraining,
+            "data.sources=[{format: world}, {format: folder, path: x}]",
+            ["format=folder gives single images", "several views of each object: allowed are mvimgnet, run, world"],
+        ),
+        (
+            RefinerTraining,
+            "data.sources=[{format: folder, path: x, caption_column: text}]",
+            ["data.sources.0.caption_column: no such key; allowed: path, endpoint_url, format"],
+        ),
         (ToffeeNetTraining, "models.detector=null", None),
     ],
 )

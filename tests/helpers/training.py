@@ -6,7 +6,7 @@ from toffee_pipeline.config.load import load_config
 from toffee_pipeline.config.train import RefinerTraining
 from toffee_pipeline.train.data.examples import Reader
 from toffee_pipeline.train.data.sources import make_source
-from toffee_pipeline.train.data.task_examples import columns_of, examples_of
+from toffee_pipeline.train.data.task_examples import NEEDED, columns_of, examples_of
 
 SMALL = (
     "workers.placement=inline",
@@ -31,7 +31,8 @@ def make_reader(config):
     sources = tuple(make_source(source) for source in config.data.sources)
     files = tuple((index, file) for index, source in enumerate(sources) for file in source.files())
     examples, columns = examples_of(config), columns_of(config, None)
-    return Reader(sources, files, config.data.files_per_read, examples, columns, config.size_px, config.seed)
+    per_read, needed = config.data.files_per_read, NEEDED[type(config)]
+    return Reader(sources, files, per_read, examples, columns, config.size_px, config.seed, needed)
 
 
 def encoded_rows(count, seed=0):

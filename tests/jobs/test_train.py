@@ -126,7 +126,7 @@ def test_toffeenet_learns_from_a_run_is_used_and_stock_classes_load_its_parts(pa
     assert Image.open(tmp_path / "drawn/0000.png").size == (64, 64)
     refused = train(train_toffeenet, tmp_path / "other", f"data.sources=[{{format: run, path: '{tmp_path}/none'}}]")
     assert refused.exit_code == 2
-    assert "none/run.json: no such file; a run directory of jobs/generate.py or " in refused.output
+    assert "none: no run.json, data/*.parquet or *.parquet there; format=run is the output of" in refused.output
 
 
 def test_a_run_on_s3_with_its_data_and_its_cache_there(pairs, s3):
@@ -197,8 +197,26 @@ def test_missing_data_is_one_clear_line(tmp_path):
         (folder / f"{name}.jpg").write_bytes(b"no picture")
     result = train(train_refiner, tmp_path / "run", f"data.sources=[{{format: mvimgnet, path: '{tmp_path}'}}]")
     assert result.exit_code == 2
-    assert "no usable sample" in result.output
-    photo = np.full((64, 64, 3), 90, np.uint8)
-    Image.fromarray(photo).save(folder / "b.jpg")
-    assert train(train_refiner, tmp_path / "run2", f"data.sources=[{{format: mvimgnet, path: '{tmp_path}'}}]",
-                 "data.max_broken_fraction=0.9", "train.max_steps=1").exit_code == 0  # fmt: skip
+    assert (
+        "no usable sample in data.sources; needed is an image that can be read; the first error: cat" in result.output
+    )
+
+
+def test_a_folder_of_photos_trains_and_what_was_broken_is_named_at_the_end(tmp_path):
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    for number in range(3):
+        Image.new("RGBA", (80, 64), (90, 40 * number, 9, 120)).save(photos / f"{number}.png")
+    (photos / "cut.png").write_bytes((photos / "0.png").read_bytes()[:50])
+    settings = (
+        f"data.sources=[{{format: folder, path: '{photos}'}}]",
+        "data.max_broken_fraction=0.9",
+        "train.checkpoint_every_steps=1",
+    )
+    for steps in (2, 3):  # the second one goes on and knows what the first one left out
+        result = train(train_refiner, tmp_path / "run", *settings, f"train.max_steps={steps}")
+        assert result.exit_code == 0, result.output
+    broken = json.loads((tmp_path / "run/summary.json").read_text())["broken"]
+    (line,) = broken["first"]
+    assert line.startswith("cut.png: ") and 2 <= broken["times"] <= 4
+    assert f"broken samples were left out {broken['times']} times, each epoch anew:\n  {line}\n" in result.output

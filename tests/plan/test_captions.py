@@ -1,9 +1,12 @@
 """Captions beside the user's own images: which image has which, what stays of it, and what is refused."""
 
+import io
 import json
 import os
 from dataclasses import replace
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from toffee_pipeline.config.load import load_config
@@ -75,10 +78,19 @@ def test_a_text_file_with_the_name_of_an_image(folder):
     assert notes == []
 
 
+def parquet(**columns):
+    buffer = io.BytesIO()
+    pq.write_table(pa.table(columns), buffer)
+    return buffer.getvalue()
+
+
 METADATA = {
     "metadata.csv": 'file_name,text,label\ndog/0.jpg,"A corgi, sitting",3\n./1.jpg,A cat,4\ndog/2.jpg,,5\n',
     "metadata.jsonl": '{"file_name": "dog/0.jpg", "text": "A corgi, sitting", "label": 3}\n\n'
     '{"file_name": "./1.jpg", "text": "A cat"}\n{"file_name": "dog/2.jpg", "text": null}\n',
+    "metadata.parquet": parquet(
+        file_name=["dog/0.jpg", "./1.jpg", "dog/2.jpg"], text=["A corgi, sitting", "A cat", None], label=[3, 4, 5]
+    ),
 }
 
 
@@ -140,6 +152,9 @@ LINE = '{"file_name": "0.jpg", "text": "a dog"}\n'
         ("metadata.csv", "file_name,text\n0.jpg,a\n./0.jpg,b\n", "metadata.csv, line 3: 0.jpg has a row already"),
         ("metadata.jsonl", LINE + '{"file_name": "1.jpg", "te', "metadata.jsonl, line 2: Unterminated string"),
         ("metadata.jsonl", LINE + "\n[1]", "metadata.jsonl, line 3: not a JSON object"),
+        ("metadata.parquet", b"no parquet", "metadata.parquet: not a sound Parquet file: "),
+        ("metadata.parquet", parquet(image=["0.jpg"]), "metadata.parquet: no file_name; its columns are image"),
+        ("metadata.parquet", parquet(file_name=["0.jpg"], text=[3]), "metadata.parquet, row 1: text is no string, but"),
         ("metadata.jsonl", "[" * 100_000, "metadata.jsonl, line 1: maximum recursion depth exceeded"),
         (
             "metadata.jsonl",

@@ -44,7 +44,7 @@ def toffeenet(*overrides):
 def rows_of(task):
     config = task.config
     examples, columns = examples_of(config), columns_of(config, None)
-    reader = Reader((Pairs(),), ((0, "only"),), 1, examples, columns, config.size_px, config.seed)
+    reader = Reader((Pairs(),), ((0, "only"),), 1, examples, columns, config.size_px, config.seed, "a pair")
     (block,) = reader.blocks(0)
     order = np.argsort(block["kind"])  # edit first
     return {name: column[order] for name, column in block.items()}

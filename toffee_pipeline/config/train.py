@@ -31,6 +31,21 @@ class StoredSource(Model):
     """S3-compatible storage other than AWS."""
 
 
+class FolderSource(StoredSource):
+    """A folder of images, however deep they lie: for the Refiner, which learns from single images."""
+
+    format: Literal["folder"]
+
+
+class ImageFolderSource(StoredSource):
+    """Images and a `metadata.jsonl`, `.csv` or `.parquet` with `file_name`, as of Hugging Face's imagefolder:
+    for the Refiner too."""
+
+    format: Literal["imagefolder"]
+    caption_column: str | None = None
+    """Column of the captions; null: `text`, where there is one."""
+
+
 class WebDatasetSource(StoredSource):
     """Tar shards of image + text files, such as CC3M."""
 
@@ -38,13 +53,14 @@ class WebDatasetSource(StoredSource):
 
 
 class RunSource(StoredSource):
-    """A run directory of `jobs/generate.py`, or a subject bank of `jobs/generate_subjects.py`."""
+    """A run directory of `jobs/generate.py`, or a subject bank of `jobs/generate_subjects.py`. Or its Parquet files
+    alone: a folder of them, one with `data/*.parquet`, or a single file."""
 
     format: Literal["run"]
 
 
 class MVImgNetSource(StoredSource):
-    """Objects from many sides: `category/object/images/*.jpg`."""
+    """Objects from many sides: `category/object/images/*.jpg` (or png, webp)."""
 
     format: Literal["mvimgnet"]
 
@@ -61,8 +77,14 @@ class WorldSource(Model):
     """No other styles, and nothing added to or missing from the subjects."""
 
 
-SourceConfig = Annotated[WebDatasetSource | RunSource | MVImgNetSource | WorldSource, Field(discriminator="format")]
+SourceConfig = Annotated[
+    FolderSource | ImageFolderSource | WebDatasetSource | RunSource | MVImgNetSource | WorldSource,
+    Field(discriminator="format"),
+]
 """One source of training images; `format` says of which kind, and with it which other keys there are."""
+
+SINGLE_IMAGES = frozenset({"folder", "imagefolder", "webdataset"})
+"""Formats whose samples have one image each."""
 
 
 class DataConfig(Model):
@@ -205,6 +227,15 @@ class ViewGeneratorTraining(TrainingConfig):
     """`jobs/train_view_generator.py`: from one view's DINO tokens to another view (Eq 4)."""
 
     job: ClassVar[str] = "train_view_generator"
+
+    @model_validator(mode="after")
+    def _views_are_possible(self) -> Self:
+        if single := [source.format for source in self.data.sources if source.format in SINGLE_IMAGES]:
+            raise ValueError(
+                f"data.sources: format={single[0]} gives single images; the View Generator learns from several views "
+                "of each object: allowed are mvimgnet, run, world"
+            )
+        return self
 
 
 class ToffeeNetTraining(TrainingConfig):

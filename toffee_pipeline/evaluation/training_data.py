@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from toffee_pipeline.config.train import RefinerTraining, RunSource, ToffeeNetTraining, ViewGeneratorTraining
 from toffee_pipeline.rundir.description import read_header, read_training
+from toffee_pipeline.rundir.layout import RUN
 from toffee_pipeline.storage import open_storage
 
 TRAININGS = {kind.job: kind for kind in (RefinerTraining, ViewGeneratorTraining, ToffeeNetTraining)}
@@ -18,6 +19,12 @@ def datasets_of(run: str) -> tuple[list[tuple[str, str | None]], list[str]]:
     kind = TRAININGS.get(read_header(storage).job)
     if kind is None:
         return [(storage.uri, None)], []
-    sources = read_training(storage, kind).config.data.sources
-    runs = [(source.path, source.endpoint_url) for source in sources if isinstance(source, RunSource)]
-    return runs, [f"data.sources, format={source.format}" for source in sources if not isinstance(source, RunSource)]
+    runs, unchecked = [], []
+    for source in read_training(storage, kind).config.data.sources:
+        if not isinstance(source, RunSource):
+            unchecked.append(f"data.sources, format={source.format}")
+        elif open_storage(source.path, source.endpoint_url).exists(RUN):
+            runs.append((source.path, source.endpoint_url))
+        else:
+            unchecked.append(f"data.sources, {source.path}: Parquet files without a {RUN}")
+    return runs, unchecked

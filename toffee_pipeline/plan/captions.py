@@ -1,22 +1,16 @@
-"""Captions beside the user's own images: `photo.txt` beside `photo.jpg`, and metadata as of Hugging Face's imagefolder.
-
-https://huggingface.co/docs/datasets/image_dataset
-"""
+"""Captions beside the user's own images: `photo.txt` beside `photo.jpg`, and metadata."""
 
 from __future__ import annotations
 
 import codecs
-import csv
-import json
 import posixpath
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from pathlib import Path
-from typing import Any
 
-from toffee_pipeline.errors import PlanError
+from toffee_pipeline.errors import MetadataError, PlanError
+from toffee_pipeline.plan.metadata import METADATA_NAMES, metadata_rows
 from toffee_pipeline.plan.names import few, one_line
 
-METADATA_NAMES = frozenset({"metadata.csv", "metadata.jsonl"})
 TEXT_SUFFIX = ".txt"
 MAX_TEXT_BYTES = 64 * 1024
 """Of a text file, what is looked at for its first line."""
@@ -31,8 +25,7 @@ def read_captions(root: Path, images: Collection[str], beside: Collection[str]) 
         images, beside: paths below `root`, with "/". beside: of files whose name is one of `METADATA_NAMES` or ends in
             `TEXT_SUFFIX`.
 
-    Raises PlanError that names the file, and in metadata the line: not UTF-8, CSV or JSON, no `file_name`, a `text`
-    that is none, an image that two rows name.
+    Raises PlanError that names the file, and in metadata the line: as `metadata_rows`, and an image that two rows name.
     """
     rows: dict[str, str] = {}
     notes: list[str] = []
@@ -70,47 +63,17 @@ def _read_metadata(root: Path, path: str, known: Collection[str]) -> dict[str, s
     known: images that other metadata names.
     """
     captions: dict[str, str] = {}
-    number = 0
-
-    def lines() -> Iterator[str]:
-        nonlocal number
-        for line in file:
-            number += 1
-            yield line.decode("utf-8-sig")
-
     try:
         with (root / path).open("rb") as file:
-            rows = (
-                csv.DictReader(lines(), strict=True)
-                if path.endswith(".csv")
-                else map(_object, filter(str.strip, lines()))
-            )
-            for row in rows:
-                name, text = row.get("file_name"), row.get("text")
-                if None in row:
-                    raise ValueError("more fields than columns: a text with a comma stands in quotes")
-                if not isinstance(name, str) or not name:
-                    raise ValueError("no file_name")
-                if not isinstance(text, str | None):
-                    raise ValueError(f"text is no string, but of type {type(text).__name__}")
-                name.encode()  # half of a surrogate pair is no name
-                image = posixpath.normpath(posixpath.join(posixpath.dirname(path), name))
-                if image in captions or image in known:
-                    raise ValueError(f"{one_line(image)} has a row already")
-                captions[image] = _first_line(text or "")
+            for row in metadata_rows(file, path):
+                if row.image in captions or row.image in known:
+                    raise MetadataError(f"{row.place}: {one_line(row.image)} has a row already")
+                captions[row.image] = _first_line(row.caption or "")
     except OSError as error:
         raise _error(path, error.strerror) from error
-    except (ValueError, RecursionError, csv.Error) as error:
-        reason = error.msg if isinstance(error, json.JSONDecodeError) else error
-        raise _error(f"{path}, line {number}", reason) from error
+    except MetadataError as error:
+        raise PlanError(f"subjects.path: {error}") from error
     return captions
-
-
-def _object(line: str) -> dict[Any, Any]:
-    row = json.loads(line)
-    if not isinstance(row, dict):
-        raise ValueError("not a JSON object")
-    return row
 
 
 def _first_line(text: str) -> str:

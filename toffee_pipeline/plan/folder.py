@@ -15,7 +15,8 @@ from pathlib import Path, PurePosixPath
 
 from toffee_pipeline.errors import PlanError
 from toffee_pipeline.images import SUFFIXES
-from toffee_pipeline.plan.captions import METADATA_NAMES, TEXT_SUFFIX, read_captions
+from toffee_pipeline.plan.captions import TEXT_SUFFIX, read_captions
+from toffee_pipeline.plan.metadata import METADATA_NAMES
 from toffee_pipeline.plan.names import few, one_line
 
 SYSTEM_NAMES = frozenset({"__macosx", "@eadir", "thumbs.db", "desktop.ini"})

@@ -16,23 +16,30 @@ from toffee_pipeline.rundir.layout import CHECKPOINTS, checkpoint_key
 from toffee_pipeline.rundir.run_file import Number, RunFile, read, write
 from toffee_pipeline.storage import Storage
 from toffee_pipeline.train.data.stream import Position
-from toffee_pipeline.train.saved import steps_saved
+from toffee_pipeline.train.saved import BrokenSamples, steps_saved
 
 PARTS = ("network", "average", "optimizer")
+NONE_BROKEN = BrokenSamples()
 
 
 class CheckpointFacts(RunFile):
     """What of a checkpoint is no tensor. positions: of the data, by worker; figures: of the last step; param_groups: of
-    the optimizer, as torch keeps them."""
+    the optimizer, as torch keeps them; broken: so far, of all workers."""
 
     step: Number
     positions: tuple[Position, ...]
     figures: dict[str, float]
     param_groups: list[dict[str, Any]]
+    broken: BrokenSamples = BrokenSamples()
 
 
 def save_checkpoint(
-    storage: Storage, step: int, state: dict[str, dict[str, Any]], positions: list[Position], keep: int
+    storage: Storage,
+    step: int,
+    state: dict[str, dict[str, Any]],
+    positions: list[Position],
+    keep: int,
+    broken: BrokenSamples = NONE_BROKEN,
 ) -> None:
     """Writes a checkpoint, then deletes earlier ones but the last `keep`, and what incomplete ones left behind.
 
@@ -59,7 +66,9 @@ def save_checkpoint(
             storage.put_file(checkpoint_key(step, part), path)
             path.unlink()
     groups = state["optimizer"]["param_groups"]
-    facts = CheckpointFacts(step=step, positions=tuple(positions), figures=state["figures"], param_groups=groups)
+    facts = CheckpointFacts(
+        step=step, positions=tuple(positions), figures=state["figures"], param_groups=groups, broken=broken
+    )
     write(storage, checkpoint_key(step), facts)
     complete = steps_saved(storage)
     keys = [key for key, _ in storage.list(f"{CHECKPOINTS}step-")]
@@ -68,6 +77,11 @@ def save_checkpoint(
         # a later one without its JSON may be another try's that is just being written
         if number < complete[-1] and number not in complete[-keep:]:
             storage.delete(key)
+
+
+def broken_before(storage: Storage, step: int) -> BrokenSamples:
+    """What the training had left out when it saved this checkpoint."""
+    return read(storage, checkpoint_key(step), CheckpointFacts).broken
 
 
 def load_checkpoint(storage: Storage, step: int) -> tuple[dict[str, dict[str, Any]], list[Position]]:

@@ -22,7 +22,8 @@ from toffee_pipeline.train.data.cache import Cache, CachedSource, source_name
 from toffee_pipeline.train.data.examples import Reader
 from toffee_pipeline.train.data.records import Source
 from toffee_pipeline.train.data.sources import make_source
-from toffee_pipeline.train.data.task_examples import columns_of, examples_of
+from toffee_pipeline.train.data.stream import MAX_NAMED
+from toffee_pipeline.train.data.task_examples import NEEDED, columns_of, examples_of
 from toffee_pipeline.train.launch import Stopped, launch
 from toffee_pipeline.train.ray_data import fill_cache
 from toffee_pipeline.train.saved import TrainingSummary, steps_saved
@@ -94,6 +95,12 @@ def conclude(storage: Storage) -> None:
     """Says what came out and where it lies."""
     summary = read(storage, SUMMARY, TrainingSummary)
     click.echo(f"{summary.steps} steps, loss {summary.figures['loss']:.4f}")
+    if summary.broken.times:
+        click.echo(f"broken samples were left out {summary.broken.times} times, each epoch anew:")
+        for line in summary.broken.first:
+            click.echo(f"  {line}")
+        if len(summary.broken.first) == MAX_NAMED:
+            click.echo(f"  (the first {MAX_NAMED} of them)")
     click.echo(f"network: {storage.path_for(MODEL)}")
     click.echo(f"curves: tensorboard --logdir {storage.path_for(TENSORBOARD)}")
 
@@ -144,4 +151,5 @@ def build_reader(config: TrainingConfig, sources: list[Source], files: Files) ->
         columns=columns_of(config, encoded),
         size_px=config.size_px,
         seed=config.seed,
+        needed=NEEDED[type(config)],
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, Protocol
 
 import torch
@@ -14,11 +15,11 @@ from toffee_pipeline.config.train import TrainingConfig
 from toffee_pipeline.errors import DataError, NotFinite, TrackerError
 from toffee_pipeline.image_grid import image_grid
 from toffee_pipeline.storage import Storage
-from toffee_pipeline.train.checkpoint import load_checkpoint, save_checkpoint
+from toffee_pipeline.train.checkpoint import broken_before, load_checkpoint, save_checkpoint
 from toffee_pipeline.train.data.examples import Block, Reader, first_rows
-from toffee_pipeline.train.data.stream import Batches, Blocks, Position, resume
+from toffee_pipeline.train.data.stream import MAX_NAMED, Batches, Blocks, Position, resume
 from toffee_pipeline.train.result import write_result
-from toffee_pipeline.train.saved import steps_saved
+from toffee_pipeline.train.saved import BrokenSamples, steps_saved
 from toffee_pipeline.train.tasks import Task, make_task
 from toffee_pipeline.train.tracking import Tracker
 from toffee_pipeline.train.trainer import Trainer
@@ -110,6 +111,7 @@ class _Session:
         self.batches, self.worker, self.first = batches, worker, worker.rank == 0
         self.num_micro_batches = config.train.batch_size // (worker.world * config.micro_batch_size)
         self.tracker: Tracker | None = None
+        self.broken_before = broken_before(storage, trainer.step) if trainer.step and self.first else BrokenSamples()
         self.shown: Block = {}
         self.flushed = time.monotonic()
 
@@ -126,8 +128,6 @@ class _Session:
                 self.tracker = Tracker(config.tracking, storage, config.job, settings, self.trainer.step)
             if self.first or self.trainer.sharded:  # all must draw where weights are sharded
                 self.shown = first_rows(reader, config.tracking.num_samples)
-                if not self.shown:
-                    raise DataError(f"no usable sample in {len(reader.files)} files of data.sources")
 
         self._together(action)
 
@@ -156,7 +156,7 @@ class _Session:
             if step % train.checkpoint_every_steps == 0 or step == train.max_steps or stopping:
                 self._save()
         if trainer.step >= train.max_steps:
-            write_result(self.config, self.storage, self.task, trainer)
+            write_result(self.config, self.storage, self.task, trainer, self._of_all_workers()[1])
         if self.worker.world > 1:
             dist.barrier()
 
@@ -198,16 +198,25 @@ class _Session:
         if self.tracker:
             self.tracker.images(step, "samples", image_grid(rows, columns))
 
+    def _of_all_workers(self) -> tuple[list[Position], BrokenSamples]:
+        """Where each worker's data stands, and what all have left out since the training began; on rank 0."""
+        mine = (self.batches.position, self.batches.broken, self.batches.errors)
+        all_of_them: list[Any] = [mine] * self.worker.world
+        if self.worker.world > 1:
+            dist.all_gather_object(all_of_them, mine)
+        positions, times, errors = zip(*all_of_them, strict=True)
+        named = dict.fromkeys([*self.broken_before.first, *chain.from_iterable(errors)])
+        broken = BrokenSamples(times=self.broken_before.times + sum(times), first=tuple(named)[:MAX_NAMED])
+        return list(positions), broken
+
     def _save(self) -> None:
         state = self.trainer.state()
-        positions: list[Any] = [self.batches.position] * self.worker.world
-        if self.worker.world > 1:
-            dist.all_gather_object(positions, self.batches.position)
+        positions, broken = self._of_all_workers()
         if self.first:
             assert self.tracker is not None
             self.tracker.flush()
             keep = self.config.train.keep_checkpoints
-            save_checkpoint(self.storage, self.trainer.step, state, positions, keep)
+            save_checkpoint(self.storage, self.trainer.step, state, positions, keep, broken)
 
 
 class _Pace:

@@ -10,12 +10,12 @@ from toffee_pipeline.rundir.layout import MODEL, SUMMARY
 from toffee_pipeline.rundir.run_file import write
 from toffee_pipeline.storage import Storage
 from toffee_pipeline.train.card import write_card
-from toffee_pipeline.train.saved import TrainingSummary
+from toffee_pipeline.train.saved import BrokenSamples, TrainingSummary
 from toffee_pipeline.train.tasks import Task
 from toffee_pipeline.train.trainer import Trainer
 
 
-def write_result(config: TrainingConfig, storage: Storage, task: Task, trainer: Trainer) -> None:
+def write_result(config: TrainingConfig, storage: Storage, task: Task, trainer: Trainer, broken: BrokenSamples) -> None:
     """Writes `model/` and, last of all, summary.json; every worker takes part, rank 0 writes."""
     with trainer.averaged():
         weights = trainer.weights()
@@ -27,7 +27,7 @@ def write_result(config: TrainingConfig, storage: Storage, task: Task, trainer: 
         folder = Path(local)
         task.save(network.eval(), folder)
         seen = trainer.step * config.train.batch_size
-        summary = TrainingSummary(steps=trainer.step, samples_seen=seen, figures=trainer.figures)
+        summary = TrainingSummary(steps=trainer.step, samples_seen=seen, figures=trainer.figures, broken=broken)
         write_card(folder, config.job, config, {"steps": trainer.step, "samples_seen": seen, **trainer.figures})
         for path in sorted(path for path in folder.rglob("*") if path.is_file()):
             storage.put_file(f"{MODEL}/{path.relative_to(folder).as_posix()}", path)

@@ -3,8 +3,15 @@
 from __future__ import annotations
 
 from toffee_pipeline.rundir.layout import CHECKPOINT, CHECKPOINTS
-from toffee_pipeline.rundir.run_file import Number, RunFile
+from toffee_pipeline.rundir.run_file import Number, Part, RunFile
 from toffee_pipeline.storage import Storage
+
+
+class BrokenSamples(Part):
+    """What was left out. times: how often, over all epochs; first: which samples and why, the first of them."""
+
+    times: Number = 0
+    first: tuple[str, ...] = ()
 
 
 class TrainingSummary(RunFile):
@@ -13,6 +20,7 @@ class TrainingSummary(RunFile):
     steps: Number
     samples_seen: Number
     figures: dict[str, float]
+    broken: BrokenSamples = BrokenSamples()
 
 
 def steps_saved(storage: Storage) -> list[int]:

@@ -17,7 +17,7 @@ from tests.helpers.banks import make_bank
 from tests.helpers.s3 import CREDENTIALS, s3_server
 from toffee_pipeline.config.load import load_config
 from toffee_pipeline.config.train import DataConfig, ToffeeNetTraining
-from toffee_pipeline.errors import BrokenFile, DataError, ImageError, NoRun, StorageError
+from toffee_pipeline.errors import BrokenFile, DataError, ImageError, StorageError
 from toffee_pipeline.images import MAX_BYTES, decode, decode_depth, decode_mask, encode, encode_png
 from toffee_pipeline.nano.world import BACKGROUNDS, View, make_toy, render
 from toffee_pipeline.nano.world_samples import NUM_HELD_OUT, draw_views
@@ -320,7 +320,7 @@ class TestRun:
         for number, record in enumerate(found):
             for name, image in record.images.items():
                 if (number, name) in broken or (number, name) == (1, "masked"):
-                    with pytest.raises(ImageError, match=f"^{record.key} "):
+                    with pytest.raises(ImageError, match=rf"^data/\S+\.parquet: {record.key} "):
                         image()
                 else:
                     assert image().shape == (64, 64, 3)
@@ -344,7 +344,9 @@ class TestRun:
             list(self.rewritten(run_dir, tmp_path, without_columns))
 
     def test_no_pairs_is_one_line(self, tmp_path):
-        with pytest.raises(NoRun, match="run.json: no such file; a run directory of jobs/generate.py or"):
+        with pytest.raises(
+            DataError, match=r"nowhere: no run.json, data/\*.parquet or \*.parquet there; format=run is"
+        ):
             source("run", tmp_path / "nowhere").files()
         config = load_config("nano")
         claim(open_storage(str(tmp_path / "run")), GenerationRun.of(config, Plan(config), {}))
@@ -413,8 +415,30 @@ class TestMVImgNet:
         (objects / "7/a-b/images/000.png").unlink()
         with pytest.raises(BrokenFile, match="7/a-b: 1 views; an object needs 2$"):
             list(source("mvimgnet", objects).read("7/a-b"))
-        with pytest.raises(DataError, match=r"no object with 2 views; .* category/object/images/\*.jpg \(or png\)$"):
+        with pytest.raises(
+            DataError, match=r"no object with 2 views; .* category/object/images/\*.jpg \(or png, webp\)$"
+        ):
             source("mvimgnet", tmp_path / "nowhere").files()
+
+    def test_webp_is_a_view_and_a_view_without_its_background_is_none(self, objects):
+        (objects / "12/c/images/001.webp").write_bytes(encode(PHOTOS[1], "webp"))
+        for name in ("003_bg_removed.png", "001_bg_removed.PNG"):
+            (objects / "12/c/images" / name).write_bytes(PNGS[2])
+        (objects / "7/e/images").mkdir(parents=True)
+        (objects / "7/e/images/0.png").write_bytes(PNGS[0])
+        (objects / "7/e/images/0_bg_removed.png").write_bytes(PNGS[0])
+        views = source("mvimgnet", objects)
+        assert "7/e" not in views.files()
+        (record,) = views.read("12/c")
+        assert list(record.images) == ["001.webp", "003.png"]
+        assert np.abs(record.images["001.webp"]().astype(int) - PHOTOS[1]).mean() < 8
+
+    def test_a_view_that_is_gone_breaks_alone(self, objects):
+        (record,) = source("mvimgnet", objects).read("7/a")
+        (objects / "7/a/images/001.png").unlink()
+        with pytest.raises(ImageError, match="^7/a/images/001.png: no such file$"):
+            record.images["001.png"]()
+        np.testing.assert_array_equal(record.images["002.png"](), PHOTOS[2])
 
 
 class TestWorld:
@@ -472,7 +496,21 @@ def test_s3_gives_the_same_and_so_does_a_pickled_source(tmp_path, run_dir, objec
     for number, png in enumerate(PNGS):
         (tars / f"{number}.tar").write_bytes(tar((f"{number}.png", png), (f"{number}.txt", b"a teapot")))
     (objects / "12/d/images/004.JPG").unlink()
-    for format, folder in (("webdataset", tars), ("run", run_dir), ("mvimgnet", objects)):
+    alone, photos = tmp_path / "alone", tmp_path / "photos"
+    for folder in (alone, photos):
+        folder.mkdir()
+    for number, file in enumerate(sorted((run_dir / "data").iterdir())):
+        (alone / f"{number}.parquet").write_bytes(file.read_bytes())
+        (photos / f"{number}.png").write_bytes(PNGS[number])
+    (photos / "metadata.jsonl").write_text('{"file_name": "1.png", "text": "a teapot"}\n' * 3)
+    for format, folder in (
+        ("webdataset", tars),
+        ("run", run_dir),
+        ("run", alone),
+        ("mvimgnet", objects),
+        ("folder", objects),
+        ("imagefolder", photos),
+    ):
         local = source(format, folder)
         expected = seen(local)
         assert seen(local) == expected and len(expected) > 2
@@ -485,6 +523,6 @@ def test_s3_gives_the_same_and_so_does_a_pickled_source(tmp_path, run_dir, objec
 
 def test_a_bucket_that_is_not_there_is_the_storages_error(to_s3, tmp_path):
     endpoint_url = to_s3(tmp_path)["endpoint_url"]
-    for format in ("webdataset", "run", "mvimgnet"):
+    for format in ("webdataset", "run", "mvimgnet", "folder", "imagefolder"):
         with pytest.raises(StorageError, match="s3://no-such-bucket.*NoSuchBucket"):
             source(format, "s3://no-such-bucket/x", endpoint_url=endpoint_url).files()

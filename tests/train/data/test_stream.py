@@ -2,17 +2,19 @@
 
 import dataclasses
 import io
+import re
 import tarfile
 
 import numpy as np
 import pytest
 
+from tests.helpers.banks import make_bank
 from tests.helpers.training import make_config, make_reader
 from toffee_pipeline.config.train import RefinerTraining, ViewGeneratorTraining
 from toffee_pipeline.errors import DataError
 from toffee_pipeline.images import encode_png
 from toffee_pipeline.train.data.examples import first_rows
-from toffee_pipeline.train.data.stream import Batches, Position, read_here, resume
+from toffee_pipeline.train.data.stream import MAX_NAMED, Batches, Position, read_here, resume
 
 START = Position(0, 0)
 
@@ -121,7 +123,16 @@ def test_broken_samples_are_counted_and_skipped(tmp_path):
     seen = [int(row[0, 0, 0]) for _ in range(2) for row in stream.next()["target"]]
     assert sorted(seen) == [number for number in range(60) if number % 10]
     assert (stream.seen, stream.broken) == (60, 6) or (stream.seen, stream.broken) == (59, 5)
-    assert "not an image" in stream.first_error
+    assert len(stream.errors) == 6
+    assert all(re.fullmatch(r"0.tar: 0\d0: not an image.*", line) for line in stream.errors)
+
+
+def test_what_is_broken_is_named_once_and_the_first_of_it_only(tmp_path):
+    stream = batches(photo_tar(tmp_path, broken=5), size=30, max_broken_fraction=0.9)
+    for _ in range(3):
+        stream.next()
+    assert stream.broken > 2 * 30 - 5  # in three epochs
+    assert len(stream.errors) == len(set(stream.errors)) == MAX_NAMED
 
 
 def test_too_many_broken_samples_end_the_training(tmp_path):
@@ -131,5 +142,28 @@ def test_too_many_broken_samples_end_the_training(tmp_path):
             stream.next()
 
 
-def test_no_usable_sample_gives_no_rows(tmp_path):
-    assert first_rows(photo_tar(tmp_path, broken=10), 4) == {}
+def test_no_usable_sample_is_one_line_with_the_first_error(tmp_path):
+    words = (
+        r"^no usable sample in data.sources; needed is an image that can be read; the first error: 0.tar: \d+: not an"
+    )
+    with pytest.raises(DataError, match=words):
+        first_rows(photo_tar(tmp_path, broken=10), 4)
+
+
+def of_objects(format, path):
+    return make_reader(make_config(ViewGeneratorTraining, f"data.sources=[{{format: {format}, path: '{path}'}}]"))
+
+
+def test_no_usable_sample_says_how_many_views_an_object_needs(tmp_path):
+    (tmp_path / "a/b/images").mkdir(parents=True)
+    for name in ("0.png", "1.png"):
+        (tmp_path / "a/b/images" / name).write_bytes(b"no picture")
+    words = r"needed is an object with 2 views that can be read; the first error: a/b/images/\d.png: not an image"
+    with pytest.raises(DataError, match=words):
+        first_rows(of_objects("mvimgnet", tmp_path), 4)
+
+
+def test_sound_images_of_no_use_are_told_from_broken_ones(tmp_path):
+    make_bank(str(tmp_path))
+    with pytest.raises(DataError, match="needed is an object with 2 views that can be read; nothing was broken$"):
+        first_rows(of_objects("run", tmp_path), 4)

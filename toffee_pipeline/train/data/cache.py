@@ -91,14 +91,18 @@ class Cache:
                 yield pa.ipc.open_file(file)
 
     def shapes(self, keys: Iterable[str]) -> Shapes:
-        """Shapes in the first of these files that holds an image. Raises DataError where none does."""
+        """Shapes in the first of these files that holds an image. Raises DataError, with the first error that was met,
+        where none does."""
+        why = ""
         for key in keys:
             with self.open_file(key) as file:
                 for number in range(file.num_record_batches):
-                    for row in file.get_batch(number).select(["latents_shape", "tokens_shape"]).to_pylist():
+                    columns = ["latents_shape", "tokens_shape", "error", "broken_file"]
+                    for row in file.get_batch(number).select(columns).to_pylist():
                         if row["latents_shape"]:
                             return tuple(row["latents_shape"]), tuple(row["tokens_shape"])
-        raise DataError("no image of data.sources can be decoded")
+                        why = why or row["error"] or row["broken_file"]
+        raise DataError(f"no image of data.sources can be decoded; the first error: {why or 'none'}")
 
 
 @dataclass(frozen=True)
@@ -126,8 +130,8 @@ class CachedSource:
                         key=first["key"],
                         images={rows[i]["name"]: partial(_load, batch, i, rows[i]) for i in indices},
                         text=first["text"],
-                        mask=_later(decode_mask, batch["mask"][indices[0]]),
-                        depth=_later(decode_depth, batch["depth"][indices[0]]),
+                        mask=_later(decode_mask, batch["mask"][indices[0]], f"{first['key']} mask"),
+                        depth=_later(decode_depth, batch["depth"][indices[0]], f"{first['key']} depth"),
                         class_name=first["class_name"],
                         kind=first["kind"],
                     )
@@ -216,12 +220,12 @@ def _stored(decode: LazyArray | None, encode: Callable[[np.ndarray], bytes], siz
         return f"broken: {error}".encode()
 
 
-def _later(decode: Callable[[bytes], np.ndarray], value: pa.Scalar) -> LazyArray | None:
-    return partial(_decoded, decode, value) if value.is_valid else None
+def _later(decode: Callable[[bytes, str], np.ndarray], value: pa.Scalar, name: str) -> LazyArray | None:
+    return partial(_decoded, decode, value, name) if value.is_valid else None
 
 
-def _decoded(decode: Callable[[bytes], np.ndarray], value: pa.Scalar) -> np.ndarray:
-    return decode(value.as_py())
+def _decoded(decode: Callable[[bytes, str], np.ndarray], value: pa.Scalar, name: str) -> np.ndarray:
+    return decode(value.as_py(), name)
 
 
 def _load(batch: pa.RecordBatch, index: int, row: Mapping[str, Any]) -> Encoded:

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 from PIL import Image
 
-from toffee_pipeline.errors import BrokenFile, ImageError
+from toffee_pipeline.errors import BrokenFile, DataError, ImageError
 from toffee_pipeline.images import central_square, fit_square
 from toffee_pipeline.train.data.records import Encoded, LazyArray, Record, Source
 
@@ -51,6 +51,7 @@ class Reader:
         columns: of the rows.
         size_px: side of images and arrays in a row.
         seed: of every order and choice.
+        needed: what a sample takes, in words, for the error where there is none.
     """
 
     sources: tuple[Source, ...]
@@ -60,6 +61,7 @@ class Reader:
     columns: Columns
     size_px: int
     seed: int
+    needed: str
 
     @property
     def reads_per_epoch(self) -> int:
@@ -113,7 +115,7 @@ class Reader:
         try:
             return row | self._values(record, example) | {"error": ""}
         except ImageError as error:
-            return row | {"error": f"{record.key}: {error}"}
+            return row | {"error": str(error)}
 
     def _values(self, record: Record, example: Example) -> dict[str, Any]:
         values: dict[str, Any] = dict(example.strings)
@@ -139,18 +141,25 @@ def fit_array(array: np.ndarray, size_px: int) -> np.ndarray:
 
 
 def first_rows(reader: Reader, count: int) -> Block:
-    """The first `count` usable rows of the order, fewer where there are fewer; {} where there is none."""
+    """The first `count` usable rows of the order, fewer where there are fewer.
+
+    Raises DataError where there is none: what a sample takes, and the first error that was met.
+    """
     found: list[Block] = []
-    missing = count
+    missing, first_error = count, ""
     for read in range(reader.reads_per_epoch):
         for block in reader.blocks(read):
+            first_error = first_error or next(filter(None, block["error"]), "")
             usable = np.flatnonzero(block["error"] == "")[:missing]
             if len(usable):
                 found.append(select(block, usable))
                 missing -= len(usable)
             if not missing:
                 return concatenate(found)
-    return concatenate(found) if found else {}
+    if not found:
+        why = f"the first error: {first_error}" if first_error else "nothing was broken"
+        raise DataError(f"no usable sample in data.sources; needed is {reader.needed}; {why}")
+    return concatenate(found)
 
 
 def select(block: Block, rows: Any) -> Block:

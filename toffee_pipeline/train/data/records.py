@@ -9,7 +9,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 LazyArray = Callable[[], np.ndarray]
-"""Raises `toffee_pipeline.images.ImageError` where the file is broken."""
+"""Raises ImageError, which names file and sample, where it is broken."""
 
 
 class Encoded(NamedTuple):
@@ -20,7 +20,7 @@ class Encoded(NamedTuple):
 
 
 LazyImage = Callable[[], "np.ndarray | Encoded"]
-"""Decodes to uint8 (H, W, 3) of any size, or to what a cache holds of it; raises ImageError where it is broken."""
+"""Decodes to uint8 (H, W, 3) of any size, or to what a cache holds of it; raises as `LazyArray`."""
 
 
 @dataclass(frozen=True)

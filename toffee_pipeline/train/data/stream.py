@@ -13,6 +13,8 @@ from toffee_pipeline.train.data.examples import Block, Reader, concatenate, sele
 
 CERTAIN_AFTER = 100
 """Rows after which the share of broken ones is judged."""
+MAX_NAMED = 20
+"""Broken samples that are kept by name."""
 
 
 class Position(NamedTuple):
@@ -45,7 +47,7 @@ class Batches:
     Attributes:
         position: of the row after the last one that was taken.
         seen, broken: rows so far.
-        first_error: of the first broken row, "" before.
+        errors: of the first `MAX_NAMED` broken samples, each once.
     """
 
     def __init__(
@@ -53,7 +55,7 @@ class Batches:
     ) -> None:
         self.position, self.batch_size, self.max_broken_fraction = position, batch_size, max_broken_fraction
         self.seen = self.broken = 0
-        self.first_error = ""
+        self.errors: list[str] = []
         self._blocks = blocks(count(position.read, num_workers), position.row)
         self._rest: Block | None = None
 
@@ -77,12 +79,11 @@ class Batches:
         errors = block["error"][block["error"] != ""]
         self.seen += len(block["error"])
         self.broken += len(errors)
-        if len(errors) and not self.first_error:
-            self.first_error = str(errors[0])
+        self.errors = list(dict.fromkeys([*self.errors, *map(str, errors)]))[:MAX_NAMED]
         if self.seen >= CERTAIN_AFTER and self.broken > self.max_broken_fraction * self.seen:
             raise DataError(
                 f"{self.broken} of {self.seen} training samples are broken, allowed is a share of "
-                f"{self.max_broken_fraction:g} (data.max_broken_fraction); the first: {self.first_error}"
+                f"{self.max_broken_fraction:g} (data.max_broken_fraction); the first: {self.errors[0]}"
             )
 
 

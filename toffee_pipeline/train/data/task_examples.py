@@ -22,6 +22,13 @@ SLOTS: dict[type[TrainingConfig], dict[str, str]] = {
 }
 """Image slots of an example, and what is needed of each: "latents", "tokens" or "both"."""
 
+NEEDED: dict[type[TrainingConfig], str] = {
+    RefinerTraining: "an image that can be read",
+    ViewGeneratorTraining: "an object with 2 views that can be read",
+    ToffeeNetTraining: "a pair of a kind that the setting pairs takes, whose images can be read",
+}
+"""What a sample takes, in words."""
+
 
 def examples_of(config: TrainingConfig) -> Examples:
     """How a training makes examples of a record, pickled without torch."""

@@ -5,14 +5,25 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from toffee_pipeline.config.train import MVImgNetSource, RunSource, SourceConfig, WebDatasetSource, WorldSource
+from toffee_pipeline.config.train import (
+    FolderSource,
+    ImageFolderSource,
+    MVImgNetSource,
+    RunSource,
+    SourceConfig,
+    WebDatasetSource,
+    WorldSource,
+)
 from toffee_pipeline.train.data.records import Source
+from toffee_pipeline.train.data.sources.folder import Folder, ImageFolder
 from toffee_pipeline.train.data.sources.mvimgnet import MVImgNet
 from toffee_pipeline.train.data.sources.run import Run
 from toffee_pipeline.train.data.sources.webdataset import WebDataset
 from toffee_pipeline.train.data.sources.world import World
 
 SOURCES: dict[type[SourceConfig], Callable[[Any], Source]] = {
+    FolderSource: Folder,
+    ImageFolderSource: ImageFolder,
     WebDatasetSource: WebDataset,
     RunSource: Run,
     MVImgNetSource: MVImgNet,

@@ -7,16 +7,17 @@ from collections.abc import Iterator
 from functools import partial
 from itertools import groupby
 
-import numpy as np
-
 from toffee_pipeline.config.train import MVImgNetSource
-from toffee_pipeline.errors import BrokenFile, DataError, ImageError
-from toffee_pipeline.images import MAX_BYTES, decode
-from toffee_pipeline.storage import Storage, open_storage
+from toffee_pipeline.errors import BrokenFile, DataError
+from toffee_pipeline.storage import open_storage
 from toffee_pipeline.train.data.records import Record
+from toffee_pipeline.train.data.sources.stored_image import load_image
 
 MIN_VIEWS = 2
-VIEW = re.compile(r"(?P<object>[^/]+/[^/]+)/images/(?P<name>[^/.][^/]*\.(?i:jpe?g|png))", re.DOTALL)
+VIEW = re.compile(
+    r"(?P<object>[^/]+/[^/]+)/images/(?P<name>[^/.][^/]*(?<!_bg_removed)\.(?i:jpe?g|png|webp))", re.DOTALL
+)
+"""`001_bg_removed.png` shows the view of `001.jpg` again, its background cut out."""
 
 
 class MVImgNet:
@@ -33,23 +34,17 @@ class MVImgNet:
         if not objects:
             raise DataError(
                 f"{self._storage.uri}: no object with {MIN_VIEWS} views; "
-                "format=mvimgnet is a folder of category/object/images/*.jpg (or png)"
+                "format=mvimgnet is a folder of category/object/images/*.jpg (or png, webp)"
             )
         return objects
 
     def read(self, file: str) -> Iterator[Record]:
         """The object's one record: images by file name, fetched and decoded when called; class_name = category."""
         images = {
-            match["name"]: partial(_view, self._storage, key, size_bytes)
+            match["name"]: partial(load_image, self._storage, key, size_bytes)
             for key, size_bytes in self._storage.list(f"{file}/images/")
             if (match := VIEW.fullmatch(key))
         }
         if len(images) < MIN_VIEWS:
             raise BrokenFile(f"{self._storage.path_for(file)}: {len(images)} views; an object needs {MIN_VIEWS}")
         yield Record(key=file, images=images, class_name=file.partition("/")[0])
-
-
-def _view(storage: Storage, key: str, size_bytes: int) -> np.ndarray:
-    if size_bytes > MAX_BYTES:  # so that it is not even fetched
-        raise ImageError(f"{key}: {size_bytes} bytes are too many; allowed are {MAX_BYTES}")
-    return decode(storage.get(key), key)

@@ -1,10 +1,13 @@
-"""The accepted pairs of a run of `jobs/generate.py`, or subjects of a bank of `jobs/generate_subjects.py`."""
+"""The accepted pairs of a run of `jobs/generate.py`, or subjects of a bank of `jobs/generate_subjects.py`: a run
+directory, or its Parquet files alone, as they are downloaded."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import partial
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import pyarrow as pa
@@ -15,26 +18,36 @@ from toffee_pipeline.errors import BrokenFile, DataError, ImageError
 from toffee_pipeline.images import black_out, decode, decode_depth, decode_mask
 from toffee_pipeline.rundir.commit import read_manifests
 from toffee_pipeline.rundir.description import read_run
+from toffee_pipeline.rundir.layout import RUN
 from toffee_pipeline.schema import PAIRS, SUBJECTS, Table
 from toffee_pipeline.storage import open_storage
 from toffee_pipeline.train.data.records import Record
 
 IMAGES = ("input_image", "target_image", "mask", "depth", "subject_image")
+DAMAGED = (pa.ArrowException, OSError, UnicodeDecodeError)
+"""What pyarrow raises for damaged bytes."""
 COLUMNS = {
-    PAIRS.row: (*IMAGES, "pair_id", "subject_id", "kind", "class_name", "prompt"),
-    SUBJECTS.row: (*SUBJECTS.images, "subject_id", "class_name", "prompt"),
+    PAIRS.row: (*IMAGES, "pair_id", "subject_id", "kind", "class_name", "prompt", "status"),
+    SUBJECTS.row: (*SUBJECTS.images, "subject_id", "class_name", "prompt", "status"),
 }
+PARQUET = re.compile(r"(data/)?[^/._][^/]*\.parquet")
+"""Parquet files of a folder, or of `data/` in it; names with a dot or an underscore in front are no data."""
 
 
 class Run:
     """The pairs, or a bank's subjects, in the folder `data` of a run directory, committed shards only; a run under way
-    may be read."""
+    may be read. Where there is no run.json: of all Parquet files in `data`, or else in the folder, or of the one file
+    that the path names; of these the accepted rows."""
 
     def __init__(self, config: RunSource) -> None:
-        self._storage = open_storage(config.path, config.endpoint_url)
+        folder, _, name = config.path.rpartition("/")
+        self._single = name if name.endswith(".parquet") else None
+        self._storage = open_storage(folder if self._single else config.path, config.endpoint_url)
 
     def files(self) -> list[str]:
-        """Keys of the Parquet files, by shard number. Raises as `read_run` and `read_manifests`."""
+        """Keys of the Parquet files: by shard number, or by name. Raises as `read_run` and `read_manifests`."""
+        if self._single or not self._storage.exists(RUN):
+            return self._without_manifests()
         if read_run(self._storage).table.row not in COLUMNS:
             raise DataError(f"{self._storage.uri}: allowed are runs of jobs/generate.py and jobs/generate_subjects.py")
         files = [file for manifest in read_manifests(self._storage) for file in manifest.files]
@@ -44,6 +57,22 @@ class Run:
                 f"{self._storage.uri}: no committed shard with accepted rows; "
                 "format=run is the output of jobs/generate.py or jobs/generate_subjects.py"
             )
+        return keys
+
+    def _without_manifests(self) -> list[str]:
+        if self._single:
+            keys = [self._single] if self._storage.exists(self._single) else []
+        else:
+            keys = [key for key, _ in self._storage.list("data/") if PARQUET.fullmatch(key)]
+            keys = keys or [key for key, _ in self._storage.list() if PARQUET.fullmatch(key)]
+        if not keys:
+            missing = self._single or f"{RUN}, data/*.parquet or *.parquet"
+            raise DataError(
+                f"{self._storage.uri}: no {missing} there; format=run is the output of jobs/generate.py or "
+                "jobs/generate_subjects.py, or Parquet files of it"
+            )
+        with suppress(BrokenFile), self._storage.open(keys[0]) as file:  # what is broken is named when it is read
+            _open(file, self._storage.path_for(keys[0]))
         return keys
 
     def read(self, file: str) -> Iterator[Record]:
@@ -58,22 +87,37 @@ class Run:
         """
         name = self._storage.path_for(file)
         seen: set[str] = set()
-        for row in _rows(self._storage.get(file), name):
-            yield _pair(row, first=row["subject_id"] not in seen) if PAIRS.id in row else _subject(row)
+        for row in _accepted(self._storage.get(file), name):
+            sample = f"{file}: {row[PAIRS.id] if PAIRS.id in row else row[SUBJECTS.id]}"
+            yield _pair(row, sample, row["subject_id"] not in seen) if PAIRS.id in row else _subject(row, sample)
             seen.add(row["subject_id"])
 
 
-def _rows(data: bytes, name: str) -> Iterator[dict[str, Any]]:
-    """The rows of a Parquet file, one row group in memory at a time."""
+def _accepted(data: bytes, name: str) -> Iterator[dict[str, Any]]:
+    """The accepted rows of a Parquet file, one row group in memory at a time."""
+    parquet, columns = _open(pa.BufferReader(data), name)
     try:
-        parquet = pq.ParquetFile(pa.BufferReader(data))
-        schema = parquet.schema_arrow
-        table = SUBJECTS if set(SUBJECTS.images) <= set(schema.names) else PAIRS
-        _check_columns(schema, table, name)
         for number in range(parquet.num_row_groups):
-            yield from parquet.read_row_group(number, columns=list(COLUMNS[table.row]), use_threads=False).to_pylist()
-    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:  # pyarrow raises all three for damaged bytes
-        raise BrokenFile(f"{name}: not a sound Parquet file: {' '.join(str(error).split())}") from error
+            rows = parquet.read_row_group(number, columns=columns, use_threads=False).to_pylist()
+            yield from (row for row in rows if row["status"] == "accepted")
+    except DAMAGED as error:
+        raise _broken(name, error) from error
+
+
+def _open(file: BinaryIO | pa.NativeFile, name: str) -> tuple[pq.ParquetFile, list[str]]:
+    """A Parquet file and the columns that are read of it. Raises BrokenFile, and DataError where one is missing."""
+    try:
+        parquet = pq.ParquetFile(file)
+        schema = parquet.schema_arrow
+    except DAMAGED as error:
+        raise _broken(name, error) from error
+    table = SUBJECTS if set(SUBJECTS.images) <= set(schema.names) else PAIRS
+    _check_columns(schema, table, name)
+    return parquet, list(COLUMNS[table.row])
+
+
+def _broken(name: str, error: Exception) -> BrokenFile:
+    return BrokenFile(f"{name}: not a sound Parquet file: {' '.join(str(error).split())}")
 
 
 def _check_columns(schema: pa.Schema, table: Table, name: str) -> None:
@@ -84,35 +128,36 @@ def _check_columns(schema: pa.Schema, table: Table, name: str) -> None:
         raise DataError(f"{name}: columns missing or of another type than in a run: {', '.join(wrong)}")
 
 
-def _subject(row: dict[str, Any]) -> Record:
-    key = row["subject_id"]
+def _subject(row: dict[str, Any], sample: str) -> Record:
+    """sample: what errors call it."""
     image, depth = ((row[column] or {}).get("bytes") for column in ("image", "depth"))
     return Record(
-        key=key,
-        images={"subject": partial(_image, image, f"{key} subject")},
+        key=row["subject_id"],
+        images={"subject": partial(_image, image, f"{sample} subject")},
         text=row["prompt"],
-        depth=None if depth is None else partial(decode_depth, depth, f"{key} depth"),
+        depth=None if depth is None else partial(decode_depth, depth, f"{sample} depth"),
         class_name=row["class_name"],
     )
 
 
-def _pair(row: dict[str, Any], first: bool) -> Record:
+def _pair(row: dict[str, Any], sample: str, first: bool) -> Record:
+    """sample: what errors call it. first: of its subject."""
     data = {column: (row[column] or {}).get("bytes") for column in IMAGES}
-    key, edited = row["pair_id"], row["kind"] == "edit"
+    edited = row["kind"] == "edit"
     images = {
-        "input": partial(_image, data["input_image"], f"{key} input"),
-        "target": partial(_image, data["target_image"], f"{key} target"),
+        "input": partial(_image, data["input_image"], f"{sample} input"),
+        "target": partial(_image, data["target_image"], f"{sample} target"),
     }
     if edited:
-        images["masked"] = partial(_masked, data["input_image"], data["mask"], key)
+        images["masked"] = partial(_masked, data["input_image"], data["mask"], sample)
     if first:
-        images["subject"] = partial(_image, data["subject_image"], f"{key} subject")
+        images["subject"] = partial(_image, data["subject_image"], f"{sample} subject")
     return Record(
-        key=key,
+        key=row["pair_id"],
         images=images,
         text=row["prompt"],
-        mask=partial(_mask, data["mask"], key) if edited else None,
-        depth=None if data["depth"] is None else partial(decode_depth, data["depth"], f"{key} depth"),
+        mask=partial(_mask, data["mask"], sample) if edited else None,
+        depth=None if data["depth"] is None else partial(decode_depth, data["depth"], f"{sample} depth"),
         class_name=row["class_name"],
         kind=row["kind"],
     )
@@ -122,14 +167,14 @@ def _image(data: bytes | None, name: str) -> np.ndarray:
     return decode(_present(data, name), name)
 
 
-def _mask(data: bytes | None, key: str) -> np.ndarray:
-    return decode_mask(_present(data, f"{key} mask"), f"{key} mask")
+def _mask(data: bytes | None, sample: str) -> np.ndarray:
+    return decode_mask(_present(data, f"{sample} mask"), f"{sample} mask")
 
 
-def _masked(image: bytes | None, mask: bytes | None, key: str) -> np.ndarray:
-    rgb, inside = _image(image, f"{key} input"), _mask(mask, key)
+def _masked(image: bytes | None, mask: bytes | None, sample: str) -> np.ndarray:
+    rgb, inside = _image(image, f"{sample} input"), _mask(mask, sample)
     if rgb.shape[:2] != inside.shape:
-        raise ImageError(f"{key}: the input is {rgb.shape[:2]}, its mask {inside.shape}; allowed is the same size")
+        raise ImageError(f"{sample}: the input is {rgb.shape[:2]}, its mask {inside.shape}; allowed is the same size")
     return black_out(rgb, inside)
 
 
