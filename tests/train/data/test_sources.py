@@ -6,6 +6,7 @@ import itertools
 import json
 import pickle
 import tarfile
+from pathlib import Path
 
 import boto3
 import numpy as np
@@ -499,16 +500,17 @@ def test_s3_gives_the_same_and_so_does_a_pickled_source(tmp_path, run_dir, objec
     alone, photos = tmp_path / "alone", tmp_path / "photos"
     for folder in (alone, photos):
         folder.mkdir()
-    for number, file in enumerate(sorted((run_dir / "data").iterdir())):
-        (alone / f"{number}.parquet").write_bytes(file.read_bytes())
-        (photos / f"{number}.png").write_bytes(PNGS[number])
+    for number, file in enumerate(data_files(open_storage(str(run_dir)))):
+        (alone / f"{number}.parquet").write_bytes(Path(file).read_bytes())
+    for number, png in enumerate(PNGS):
+        (photos / f"{number}.png").write_bytes(png)
     (photos / "metadata.jsonl").write_text('{"file_name": "1.png", "text": "a teapot"}\n' * 3)
     for format, folder in (
         ("webdataset", tars),
         ("run", run_dir),
         ("run", alone),
         ("mvimgnet", objects),
-        ("folder", objects),
+        ("folder", photos),
         ("imagefolder", photos),
     ):
         local = source(format, folder)
@@ -519,6 +521,9 @@ def test_s3_gives_the_same_and_so_does_a_pickled_source(tmp_path, run_dir, objec
         pickled = pickle.dumps(remote)
         assert len(pickled) < 500
         assert pickle.loads(pickled).files() == local.files()
+    copy = to_s3(alone)
+    single = source("run", **copy | {"path": f"{copy['path']}/1.parquet"})
+    assert seen(single) == seen(source("run", alone / "1.parquet"))
 
 
 def test_a_bucket_that_is_not_there_is_the_storages_error(to_s3, tmp_path):
