@@ -12,6 +12,7 @@ from tests.helpers.toffeenet_run import write_run
 from toffee_pipeline.config.evaluate import EvaluationConfig
 from toffee_pipeline.config.load import load_config
 from toffee_pipeline.evaluation.contamination import check_contamination, normalized
+from toffee_pipeline.evaluation.training_data import datasets_of
 from toffee_pipeline.images import decode, encode, encode_png
 from toffee_pipeline.rundir.commit import data_files
 from toffee_pipeline.storage import open_storage
@@ -71,3 +72,12 @@ def test_a_training_names_its_datasets(tmp_path, pairs):
     write_run(tmp_path / "toffeenet", f"data.sources=[{{format: run, path: {pairs}}}]")
     config = load_config("nano", ("benchmark.max_subjects=1", "min_duplicate_dino=1"), EvaluationConfig)
     assert check_contamination(config, str(tmp_path / "toffeenet")).datasets == [str(pairs)]
+
+
+def test_parquet_files_without_their_run_are_named_as_not_checked(tmp_path, pairs):
+    write_run(
+        tmp_path / "toffeenet", f"data.sources=[{{format: run, path: {pairs}}}, {{format: run, path: {pairs}/data}}]"
+    )
+    runs, unchecked = datasets_of(str(tmp_path / "toffeenet"))
+    assert [path for path, _ in runs] == [str(pairs)]
+    assert unchecked == [f"data.sources, {pairs}/data: Parquet files without a run.json"]

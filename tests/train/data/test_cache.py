@@ -15,7 +15,7 @@ from toffee_pipeline.config.train import (
     ViewGeneratorTraining,
     WorldSource,
 )
-from toffee_pipeline.errors import BrokenFile, ImageError
+from toffee_pipeline.errors import BrokenFile, DataError, ImageError
 from toffee_pipeline.images import encode_depth, encode_mask, encode_png
 from toffee_pipeline.nano.world import BACKGROUNDS, View, make_toy, render
 from toffee_pipeline.train.data.cache import Cache, CachedSource, cache_key, fill, source_name
@@ -80,6 +80,15 @@ def test_what_is_broken_stays_broken_and_the_rest_comes_back(tmp_path):
         second.images["image"]()
     with pytest.raises(BrokenFile, match="0.tar"):
         next(records)
+
+
+def test_a_cache_without_one_image_names_the_first_error(tmp_path):
+    write_tar(tmp_path / "0.tar", ("a.png", b"no picture"), ("b.png", b""))
+    config = make_config(
+        RefinerTraining, f"data.sources=[{{format: webdataset, path: '{tmp_path}'}}]", f"data.cache={tmp_path / 'c'}"
+    )
+    with pytest.raises(DataError, match="can be decoded; the first error: 0.tar: a: not an image"):
+        build_reader(config, [make_source(config.data.sources[0])], [(0, "0.tar")])
 
 
 class OnePair:

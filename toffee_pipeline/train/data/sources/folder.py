@@ -16,7 +16,7 @@ from toffee_pipeline.errors import DataError, ImageError, MetadataError
 from toffee_pipeline.images import SUFFIXES
 from toffee_pipeline.plan.folder import SYSTEM_NAMES
 from toffee_pipeline.plan.metadata import METADATA_NAMES, metadata_rows
-from toffee_pipeline.plan.names import few
+from toffee_pipeline.plan.names import few, one_line
 from toffee_pipeline.storage import Storage, open_storage
 from toffee_pipeline.train.data.records import Record
 from toffee_pipeline.train.data.sources.stored_image import load_image
@@ -122,5 +122,5 @@ def _records(storage: Storage, file: str) -> Iterator[Record]:
 
 def _load(storage: Storage, photo: Photo) -> np.ndarray:
     if photo.size_bytes is None:
-        raise ImageError(f"{photo.key}: named in the metadata, but no such file")
+        raise ImageError(f"{one_line(photo.key)}: named in the metadata, but no such file")
     return load_image(storage, photo.key, photo.size_bytes)
