@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from toffee_pipeline.config.base import Kind
-from toffee_pipeline.config.stages import JudgeConfig, SegmentConfig, SubjectJudgeConfig, SubjectStagesConfig
+from toffee_pipeline.config.base import Kind, Model
+from toffee_pipeline.config.stages import JudgeConfig, SegmentConfig, SubjectJudgeConfig
 
 Reason = str
 """One of `REASONS`."""
@@ -37,7 +37,7 @@ class Rejection:
         threshold: float | None = getattr(settings, self.key)
         return threshold is not None and (value > threshold if self.above else value < threshold)
 
-    def explain(self, stages: SubjectStagesConfig) -> str:
+    def explain(self, stages: Model) -> str:
         """The sentence, with the threshold that a run's settings hold."""
         return f"{self.sentence} {getattr(getattr(stages, self.stage), self.key)}" if self.key else self.sentence
 

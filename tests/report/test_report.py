@@ -1,12 +1,13 @@
 """The report of a small fake run: what a reader sees in the page."""
 
 import base64
+import hashlib
 import io
 import re
 from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import pyarrow as pa
@@ -17,15 +18,18 @@ from PIL import Image
 from toffee_pipeline.config.base import CATEGORIES
 from toffee_pipeline.config.load import load_config
 from toffee_pipeline.config.stages import MODEL_STAGES
+from toffee_pipeline.filters import SCORES
 from toffee_pipeline.images import encode, encode_depth, encode_mask, encode_png
 from toffee_pipeline.nano import world
 from toffee_pipeline.plan.catalog import load_catalog
-from toffee_pipeline.report.cards import MAX_SHARDS, THUMBNAIL_PX, collect_cards
 from toffee_pipeline.report.page import REPORT, write_report
+from toffee_pipeline.report.sample import MAX_SHARDS
+from toffee_pipeline.report.sheets import MAX_NEAR, MAX_REASONS, MAX_REJECTED
+from toffee_pipeline.report.tiles import MAX_THUMBNAIL_BYTES, PARTS, THUMBNAIL_PX, thumbnail
 from toffee_pipeline.rundir.commit import commit_shard
 from toffee_pipeline.rundir.counts import RunCounts, ShardCounts, StageFigures, Summary
 from toffee_pipeline.rundir.description import GenerationRun
-from toffee_pipeline.schema import DATA, IMAGE_COLUMNS, LEDGER, PAIRS
+from toffee_pipeline.schema import DATA, IMAGE_COLUMNS, LEDGER
 from toffee_pipeline.storage import LocalStorage, Storage
 
 HOSTILE = '<script>alert("x")</script>\'"><img src=x onerror=alert(1)>'
@@ -134,6 +138,7 @@ def summary_of(rows: list[dict[str, Any]]) -> Summary:
         errors=Counter(row["error"] for row in rows if row["status"] == "failed"),
         by_kind=groups("kind"),
         by_category=groups("category"),
+        by_class=groups("class_name"),
         stages={stage: StageFigures(rows=len(rows), seconds=2.0 * len(rows)) for stage in MODEL_STAGES},
         elapsed_s=90.0,
         pairs_per_s=0.5,
@@ -177,7 +182,10 @@ def test_numbers_equal_the_summary(page: str) -> None:
     assert "generation 4 5 80.0 %" in text
     assert "edit 4 6 66.7 %" in text
     assert "not accounted for" not in text
+    for row in (f"{world.CLASS_NAMES[7]} 1 1 100.0 %", f"{world.CLASS_NAMES[8]} 0 1 0.0 %", "color 1 2 50.0 %"):
+        assert row in text
     assert "draft 11 22 s 2 s" in text
+    assert "draft 1.26 s 2 s 1.59" in text  # the profile's seconds per pair, those of the run, and their ratio
     assert f"{len(MODEL_STAGES) * 22 / 8:.3g} s model time per accepted pair" in text
     assert "0.5 pairs per second 90 s elapsed" in text
     assert "goes on" not in text
@@ -194,13 +202,59 @@ def test_run_facts_and_marked_roles(page: str) -> None:
 
 def test_every_picture_decodes_and_nothing_is_fetched(page: str) -> None:
     uris = re.findall(r'<img src="data:image/(?:png|webp);base64,([^"]+)"', page)
-    assert len(uris) == len(re.findall("<img", page)) == 4 * 10
+    kinds = Counter(re.findall('data-kind="(.*?)"', page))
+    assert len(uris) == len(re.findall("<img", page)) == 5 * kinds["generation"] + 4 * kinds["edit"]
+    assert kinds["generation"] >= 5 and kinds["edit"] >= 5
     for uri in uris:
         image = Image.open(io.BytesIO(base64.b64decode(uri, validate=True)))
         image.load()
         assert image.size == (64, 64)
-    assert page.count('class="pixelated"') == 4 * 10
-    assert not re.search(r"https?:|<script|<link|<iframe|@import|url\(", page)
+    assert page.count('class="pixelated"') == len(uris)
+    assert not re.search(r"https?:|<link|<iframe|@import|url\(", page)
+
+
+def test_no_script_but_its_own_may_run(page: str) -> None:
+    policy = re.search(r'http-equiv="Content-Security-Policy" content="(.*?)"', page)[1]
+    (script,) = re.findall("<script>(.*?)</script>", page, re.S)
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert policy == f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"
+    assert page.count("<script") == 1 and not re.search(r"\son\w+=", page)
+
+
+def test_thresholds_stand_in_the_distributions(page: str) -> None:
+    plots = {each[0]: each for each in re.findall(r'aria-label="(\w[\w ]*): (\d+) pairs, median ([\d.]+)(.*?)"', page)}
+    assert plots["DINO"] == ("DINO", "11", "0.81", ", threshold at least 0.55")
+    assert plots["CLIP"][3] == ", threshold at least 0.55"
+    dino = page[page.index('aria-label="DINO') :]
+    dino = dino[: dino.index("</svg>")]
+    bars = [tuple(map(int, counts)) for counts in re.findall(r"<title>\S+ to \S+: (\d+) accepted, (\d+) not", dino)]
+    assert bars == [(0, 2), (8, 1)]
+    threshold = float(re.search(r'class="threshold" x1="([\d.]+)"', dino)[1])
+    low, high = (float(x) for x in re.findall(r'class="(?:accepted|rejected)" x="([\d.]+)"', dino)[::2])
+    assert low < threshold < high
+
+
+def test_rows_next_to_a_threshold_are_shown(tmp_path: Path) -> None:
+    scores = (0.9, 0.56, 0.54, 0.2)
+    rows = [fake_pair(number, "edit", "accepted", dino_score=score) for number, score in enumerate(scores)]
+    rows = [{**row, "status": "rejected", "reason": "low_dino"} if row["dino_score"] < 0.55 else row for row in rows]
+    shards = [[{**row, "pair_id": f"p{shard}-{row['dino_score']}"} for row in rows] for shard in range(3)]
+    text = text_of(write(tmp_path, shards))
+    sheet = text[text.index("Near the threshold: DINO at least 0.55") : text.index("Near the threshold: CLIP at")]
+    assert re.findall(r"p\d-([\d.]+): its story", sheet) == ["0.56"] * 3 + ["0.54"] * 3
+
+
+def test_a_card_tells_the_whole_story(page: str, shards: list[list[dict[str, Any]]]) -> None:
+    rejected = next(row for row in shards[1] if row["reason"])
+    rejected = {**rejected, "pair_seed": "8"}
+    text = text_of(page)
+    told = text[text.index(f"{rejected['pair_id']}: its story") :]
+    told = told[: told.index("all 0.8 s")]
+    assert "rejected: input and target show different subjects: DINO below 0.55" in told
+    assert "DINO 0.4100 at least 0.55" in told
+    for name in ("prompt", "draft_prompt", "subject_prompt", "subject_seed", "pair_seed", "subject_id"):
+        assert f"{name.replace('_', ' ')} {rejected[name]}" in told
+    assert all(f"{stage} 0.1 s" in told for stage in MODEL_STAGES)
 
 
 def test_edit_cards_show_the_mask_over_the_input(page: str, shards: list[list[dict[str, Any]]]) -> None:
@@ -221,12 +275,11 @@ def test_edit_cards_show_the_mask_over_the_input(page: str, shards: list[list[di
 def test_generation_cards_tell_the_story(page: str) -> None:
     section = page[page.index("Accepted generation pairs") : page.index("Accepted edit pairs")]
     labels = re.findall("<figcaption>(.*?)</figcaption>", section)
-    assert labels == ["subject", "draft", "target, refined", "input, other view"] * 4
+    assert labels == ["subject", "its mask", "draft", "target, refined", "input, other view"] * (len(labels) // 5)
 
 
 def test_rejected_and_failed_are_told(page: str) -> None:
     text = text_of(page)
-    assert "2 of 2, with the reason and the scores" in text
     assert '<span class="tag bad">low_dino</span>' in page
     assert "1 the image is broken" in text
     assert "p000000010 edit" in text
@@ -236,16 +289,18 @@ def test_hostile_text_is_escaped(tmp_path: Path) -> None:
     texts = dict.fromkeys(("prompt", "subject_prompt", "change", "class_name", "pair_id", "subject_id"), HOSTILE)
     rows = [fake_pair(0, "edit", **texts), fake_pair(1, "edit", "failed", **texts, error=HOSTILE)]
     page = write(tmp_path, [rows])
-    assert "<script" not in page
+    assert page.count("<script") == 1 and HOSTILE not in page
     assert "onerror=alert(1)&gt;" in page
     assert all(src.startswith("data:") for src in re.findall(r'<img[^>]*src="([^"]*)"', page))
-    assert len(re.findall("<img", page)) == 4
+    assert "<article" in page and len(re.findall("<img", page)) == 4 * page.count("<article")
 
 
 def test_large_pictures_become_thumbnails(tmp_path: Path) -> None:
     page = write(tmp_path, [[fake_pair(0, "generation", size_px=512)]])
     uris = re.findall(r"data:image/webp;base64,([^\"]+)", page)
-    assert [Image.open(io.BytesIO(base64.b64decode(uri))).size for uri in uris] == [(THUMBNAIL_PX, THUMBNAIL_PX)] * 4
+    assert [Image.open(io.BytesIO(base64.b64decode(uri))).size for uri in uris] == [
+        (THUMBNAIL_PX, THUMBNAIL_PX)
+    ] * 5 * page.count("<article")
     assert "pixelated" not in page[page.index("<body>") :]
 
 
@@ -259,7 +314,8 @@ def test_many_pairs_stay_bounded_and_varied(tmp_path: Path) -> None:
         for shard in range(10)
     ]
     page = write(tmp_path, shards, max_pairs=12)
-    ids = re.findall(r"p\d{9}", page)
+    section = page[page.index("Accepted edit pairs") : page.index("Near the threshold")]
+    ids = re.findall(r"(p\d{9}): its story", section)
     assert len(ids) == len(set(ids)) == 12
     assert ids == sorted(ids)
     assert len({int(pair_id[1:]) // 24 for pair_id in ids}) >= 6
@@ -267,32 +323,53 @@ def test_many_pairs_stay_bounded_and_varied(tmp_path: Path) -> None:
     assert len(page) < 1_000_000
 
 
-def test_only_some_shards_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    storage = LocalStorage(str(tmp_path))
+def test_the_largest_page_is_below_20_mb() -> None:
+    """Of pictures that no codec can make smaller, as many as there may ever be."""
+    noise = np.random.default_rng(0).integers(0, 256, (1024, 1024, 3), np.uint8)
+    for rgb in (noise, noise[:128, :128], noise[:64, :64]):
+        assert len(thumbnail(rgb)[0]) <= MAX_THUMBNAIL_BYTES
+    num_bounds = sum(len(score.bounds) for score in SCORES)
+    num_cards = 48 + MAX_NEAR * num_bounds + MAX_REJECTED * MAX_REASONS
+    num_pictures = num_cards * max(len(parts) for parts in PARTS.values())
+    assert num_pictures * MAX_THUMBNAIL_BYTES * 4 / 3 + num_cards * 10_000 < 20e6
+
+
+class Recorded(LocalStorage):
+    """Notes what is read."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(path)
+        self.read: list[str] = []
+
+    def open(self, key: str) -> BinaryIO:
+        self.read.append(key)
+        return super().open(key)
+
+
+def test_only_some_shards_are_read(tmp_path: Path) -> None:
+    storage = Recorded(str(tmp_path))
     row = fake_pair(0, "edit")
     for shard in range(MAX_SHARDS + 10):
         commit(storage, shard, [{**row, "pair_id": f"p{shard:09d}"}])
-    read: list[str] = []
-    get = LocalStorage.get
-    monkeypatch.setattr(LocalStorage, "get", lambda self, key: read.append(key) or get(self, key))
-    assert len(collect_cards(storage, PAIRS, "data", {"edit": 4}, "category")["edit"]) == 4
-    assert len(read) == 8
-    read.clear()
-    assert collect_cards(storage, PAIRS, "data", {"generation": 4}, "category") == {"generation": []}
-    assert len(read) == 2 * MAX_SHARDS
+    storage.read.clear()
+    write_report(storage, run_of(MAX_SHARDS + 10), summary_of([row] * (MAX_SHARDS + 10)), max_pairs=4)
+    folders = Counter(key.split("/")[0] for key in storage.read)
+    assert folders["ledger"] == folders["_manifests"] == MAX_SHARDS
+    assert 4 <= folders["data"] <= 4 + 3  # those on the sheet, and those next to a threshold
 
 
 def test_one_kind_fills_what_the_other_lacks(tmp_path: Path) -> None:
     rows = [fake_pair(number, "edit" if number else "generation") for number in range(8)]
     page = write(tmp_path, [rows], max_pairs=6)
-    assert page.count("<article") == 6
+    sheets = page[page.index("Accepted generation") : page.index("Near the threshold")]
+    assert sheets.count("<article") == 6
     assert "1 examples" not in text_of(page)
 
 
 def test_empty_run_says_so(tmp_path: Path) -> None:
     page = write(tmp_path, [[fake_pair(0, "edit", "rejected")]])
     assert "No pair was accepted" in text_of(page)
-    assert page.count("<article") == 1
+    assert "Accepted edit" not in page and "Rejected: low_dino" in page
     storage = LocalStorage(str(tmp_path / "nothing"))
     write_report(storage, run_of(0), RunCounts())
     assert "No pair was accepted" in text_of((tmp_path / "nothing" / REPORT).read_text())
@@ -312,7 +389,7 @@ def test_unreadable_files_are_named_up_to_a_bound(tmp_path: Path) -> None:
     )
     page = (tmp_path / REPORT).read_text()
     assert "30 files of yours: 60 pairs rejected" in text_of(page) and "And 10 more" in text_of(page)
-    assert page.count("empty, 0 bytes") == 20 and "<script" not in page
+    assert page.count("empty, 0 bytes") == 20 and HOSTILE not in page
 
 
 def test_uncommitted_files_are_not_read(tmp_path: Path) -> None:
