@@ -23,12 +23,14 @@ from toffee_pipeline.plan.shards import ShardPlan
 from toffee_pipeline.plan.subjects import SubjectPlan
 from toffee_pipeline.report.live import LiveReport
 from toffee_pipeline.report.page import REPORT, write_report
-from toffee_pipeline.rundir.commit import committed_shards, delete_orphans
+from toffee_pipeline.rundir.card import write_card
+from toffee_pipeline.rundir.commit import delete_orphans, settle_all
 from toffee_pipeline.rundir.counts import RunCounts, Summary
 from toffee_pipeline.rundir.description import DATASET_RUNS, DatasetRun, EvaluationRun, SubjectDatasetRun
 from toffee_pipeline.rundir.failures import FailureLimit
 from toffee_pipeline.rundir.layout import SUMMARY
 from toffee_pipeline.rundir.lease import Lease
+from toffee_pipeline.rundir.manifests import committed_shards
 from toffee_pipeline.rundir.publish import RunMetrics
 from toffee_pipeline.rundir.run_file import write
 from toffee_pipeline.rundir.totals import Totals, total
@@ -84,6 +86,8 @@ def compute(
         PlanError: not one of the user's own images could be read.
         OSError: the store failed.
     """
+    settle_all(storage)
+    write_card(storage, known)
     missing = missing_shards(storage, plan)
     if done := len(plan) - len(missing):
         click.echo(f"resuming: {done} of {len(plan)} shards are committed")

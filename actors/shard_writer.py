@@ -13,12 +13,16 @@ import pyarrow.parquet as pq
 
 from actors.shard import RowShard, RowState
 from toffee_pipeline.config.dataset import DatasetConfig
-from toffee_pipeline.rundir.commit import BankedSubject, commit_shard
+from toffee_pipeline.rundir.commit import ShardFile, commit_shard
 from toffee_pipeline.rundir.counts import ShardCounts, StageFigures
+from toffee_pipeline.rundir.layout import DATA, LEDGER, REJECTED
+from toffee_pipeline.rundir.manifests import BankedSubject
 from toffee_pipeline.schema import Table
 from toffee_pipeline.storage import open_storage
 
 LEDGER_ROW_GROUP = 64
+ROW_GROUP_BYTES = 256 * 2**20
+"""Viewers that show a page of rows read its row group whole; that of the Hugging Face hub gives up at 300 MB."""
 
 storage_of = functools.cache(open_storage)
 """One per process: a task writes one shard, and each new storage would make a new S3 client."""
@@ -38,25 +42,27 @@ class ShardWriter(ABC, Generic[S]):
     def __call__(self, shard: S) -> ShardCounts:
         if undecided := [state.id for state in shard.open_rows()]:
             raise RuntimeError(f"shard {shard.index}: {self.table.row}s without a verdict: {undecided[:5]}")
-        folders = {"data": "accepted"}
+        rows = {state.id: self._row(shard, state) for state in shard.rows}
+        files = []
+        for name in self.table.files:
+            accepted = [s for s in shard.rows if s.status == "accepted" and self.table.file_of(rows[s.id]) == name]
+            files.append(self._with_images(DATA, name, shard, accepted, rows))
         if self.config.output.keep_rejected:
-            folders["rejected"] = "rejected"
-        files = {}
-        for folder, status in folders.items():
-            rows = [
-                {**self.images(shard, state), **self._row(shard, state)}
-                for state in shard.rows
-                if state.status == status
-            ]
-            files[folder] = (parquet(rows, self.table.data, self.table.row_group_size), len(rows))
-        ledger = [
-            {**self._row(shard, state), "error": state.error, "stage_s": self._times(shard, state)}
-            for state in shard.rows
-        ]
-        files["ledger"] = (parquet(ledger, self.table.ledger, LEDGER_ROW_GROUP), len(ledger))
-        counts = self.count(shard, sum(len(data) for data, num_rows in files.values() if num_rows))
+            rejected = [state for state in shard.rows if state.status == "rejected"]
+            files.append(self._with_images(REJECTED, self.table.row, shard, rejected, rows))
+        ledger = [{**rows[s.id], "error": s.error, "stage_s": self._times(shard, s)} for s in shard.rows]
+        data = parquet(ledger, self.table.ledger, LEDGER_ROW_GROUP)
+        files.append(ShardFile(LEDGER, self.table.row, data, len(ledger)))
+        counts = self.count(shard, sum(len(file.data) for file in files if file.num_rows))
         commit_shard(self.storage, shard.index, files, counts, self.banked(shard))
         return counts
+
+    def _with_images(
+        self, folder: str, name: str, shard: S, states: Sequence[RowState], rows: Mapping[str, dict[str, Any]]
+    ) -> ShardFile:
+        """A file of the rows of `states`, which `rows` holds by id, with their images."""
+        full = [{**self.images(shard, state), **rows[state.id]} for state in states]
+        return ShardFile(folder, name, parquet(full, self.table.data, self.table.row_group_size), len(full))
 
     @abstractmethod
     def images(self, shard: S, state: RowState) -> dict[str, Any]:
@@ -102,8 +108,19 @@ def image_struct(data: bytes | None) -> dict[str, Any] | None:
 
 
 def parquet(rows: list[dict[str, Any]], schema: pa.Schema, row_group_size: int) -> bytes:
+    """The bytes of a Parquet file.
+
+    row_group_size: rows, at most; fewer where their bytes are more than a viewer reads.
+    """
     buffer = io.BytesIO()
-    # images are compressed already; small row groups let a reader skim
     table = pa.Table.from_pylist(rows, schema=schema)
-    pq.write_table(table, buffer, compression="zstd", row_group_size=row_group_size)
+    fitting = ROW_GROUP_BYTES * len(rows) // max(table.nbytes, 1)
+    # the index lets a reader fetch single rows of a group
+    pq.write_table(
+        table,
+        buffer,
+        compression="zstd",
+        row_group_size=max(1, min(row_group_size, fitting)),
+        write_page_index=True,
+    )
     return buffer.getvalue()

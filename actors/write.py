@@ -12,8 +12,8 @@ from toffee_pipeline.config.dataset import DatasetConfig
 from toffee_pipeline.config.generate import RunConfig
 from toffee_pipeline.images import decode, encode
 from toffee_pipeline.plan.readable import reason
-from toffee_pipeline.rundir.commit import BankedSubject
 from toffee_pipeline.rundir.counts import ShardCounts
+from toffee_pipeline.rundir.manifests import BankedSubject
 from toffee_pipeline.schema import PAIRS, SUBJECTS, planned_row, subject_row
 
 

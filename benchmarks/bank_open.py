@@ -19,10 +19,10 @@ from toffee_pipeline.config.generate_subjects import SubjectBankConfig
 from toffee_pipeline.config.load import load_config
 from toffee_pipeline.plan.plan import Plan, make_plan
 from toffee_pipeline.rundir.bank import open_bank
-from toffee_pipeline.rundir.commit import BankedSubject, BankManifest, DataFile
 from toffee_pipeline.rundir.counts import ShardCounts
 from toffee_pipeline.rundir.description import SubjectBankRun
-from toffee_pipeline.rundir.layout import RUN, manifest_key, shard_key
+from toffee_pipeline.rundir.layout import DATA, RUN, manifest_key, shard_key
+from toffee_pipeline.rundir.manifests import BankedSubject, BankManifest, DataFile
 
 PER_SHARD = 64
 """Subjects of a shard, as in the profile sdxl."""
@@ -41,8 +41,8 @@ def write_bank(folder: Path, num_subjects: int) -> None:
     )
     for shard in range(len(plan)):
         file = DataFile(
-            folder="data",
-            key=shard_key("data", shard, ATTEMPT),
+            folder=DATA,
+            key=shard_key(DATA, "subject", shard, ATTEMPT),
             size_bytes=1,
             num_rows=len(subjects),
             sha256=hashlib.sha256(str(shard).encode()).hexdigest(),

@@ -41,8 +41,8 @@ import pyarrow.parquet as pq
 
 from benchmarks.chaos_log import Try, read_tries, work
 from toffee_pipeline.on_ray.session import num_cores
-from toffee_pipeline.rundir.commit import committed_shards, data_files
-from toffee_pipeline.rundir.layout import manifest_key
+from toffee_pipeline.rundir.layout import DATA, REJECTED, manifest_key
+from toffee_pipeline.rundir.manifests import committed_shards, data_files
 from toffee_pipeline.schema import IMAGE_COLUMNS
 from toffee_pipeline.storage import open_storage
 
@@ -118,7 +118,7 @@ class Job:
     def digests(self) -> dict[str, str]:
         """Pair -> hash of its verdict and image bytes; raises where a pair is there twice."""
         found: dict[str, str] = {}
-        for folder in ("data", "rejected"):
+        for folder in (DATA, REJECTED):
             for path in data_files(self.storage, folder):
                 for row in pq.read_table(path).to_pylist():
                     images = [(row[column] or {}).get("bytes") or b"" for column in IMAGE_COLUMNS]

@@ -17,7 +17,8 @@ from toffee_pipeline.config.generate import RunConfig
 from toffee_pipeline.config.stages import JudgeConfig
 from toffee_pipeline.evaluation.estimate import Estimate, ratio
 from toffee_pipeline.filters import decide
-from toffee_pipeline.rundir.commit import data_files
+from toffee_pipeline.rundir.layout import LEDGER
+from toffee_pipeline.rundir.manifests import data_files
 from toffee_pipeline.storage import open_storage
 
 KINDS = ("generation", "edit")
@@ -63,7 +64,7 @@ def run_pairs(config: RunConfig, seed: int) -> list[Judged]:
     columns = ["kind", "category", "status", "reason", "dino_score", "clip_score"]
     with tempfile.TemporaryDirectory() as folder, redirect_stdout(sys.stderr):
         generate(config.model_copy(update={"seed": seed}), folder)
-        files = data_files(open_storage(folder), "ledger")
+        files = data_files(open_storage(folder), LEDGER)
         rows = [row for file in files for row in pq.read_table(file, columns=columns).to_pylist()]
     return [Judged(seed, *(row[column] for column in columns)) for row in rows]
 

@@ -41,9 +41,9 @@ from toffee_pipeline.config.generate import RunConfig
 from toffee_pipeline.config.load import load_config
 from toffee_pipeline.on_ray.session import ray_session
 from toffee_pipeline.plan.plan import Plan
-from toffee_pipeline.rundir.commit import committed_shards, read_manifest
 from toffee_pipeline.rundir.counts import ShardCounts
 from toffee_pipeline.rundir.layout import manifest_key
+from toffee_pipeline.rundir.manifests import committed_shards, read_manifest
 from toffee_pipeline.storage import open_storage
 
 WARM_UP_SHARDS = 2

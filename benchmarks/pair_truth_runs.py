@@ -17,7 +17,8 @@ from toffee_pipeline.images import decode, decode_mask
 from toffee_pipeline.nano import world
 from toffee_pipeline.nano.renderer import Scene, changes, scene, with_change
 from toffee_pipeline.recipe.line_up import Witness, identify
-from toffee_pipeline.rundir.commit import data_files
+from toffee_pipeline.rundir.layout import DATA, LEDGER, REJECTED
+from toffee_pipeline.rundir.manifests import data_files
 from toffee_pipeline.schema import Subject
 from toffee_pipeline.storage import Storage, open_storage
 
@@ -56,11 +57,11 @@ def judge_run(witness: Witness, uri: str, number: int) -> tuple[list[Judged], li
     Raises click.ClickException where there is no such run, or its subjects are not the renderer's.
     """
     storage = open_storage(uri)
-    rows = {row["pair_id"]: row for row in _rows(storage, "ledger")}
+    rows = {row["pair_id"]: row for row in _rows(storage, LEDGER)}
     if not rows:
         raise click.ClickException(f"{uri}: no finished pair of a run of jobs/generate.py")
     found: dict[str, Example] = {}
-    for folder in ("data", "rejected"):
+    for folder in (DATA, REJECTED):
         for row in _rows(storage, folder):
             if row["target_image"] is not None:
                 found[row["pair_id"]] = judge_pair(witness, uri, row, number)

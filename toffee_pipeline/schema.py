@@ -14,7 +14,7 @@ from toffee_pipeline.config.evaluate import EVALUATION_STAGES
 from toffee_pipeline.config.stages import BANK_STAGES, MODEL_STAGES
 from toffee_pipeline.filters import PICTURE_SCORES, SCORES, SUBJECT_SCORES, Score
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 Status = Literal["ok", "accepted", "rejected", "failed"]
 """`ok` while a pair, or a subject of a bank, is on its way; each that is planned ends as one of the other three."""
 
@@ -39,6 +39,8 @@ class Pair:
     prompt: what a user of the dataset reads, and CLIP scores. draft_prompt: what the draft is drawn from; it also says
         what stays.
     reversed_from: id of the addition pair of the same subject that this removal pair turns round.
+    instruction: the change as an order ("add a party hat"). input_prompt: a true caption of the input image. Both are
+        for users of the dataset; no model reads them here.
     """
 
     pair_id: str
@@ -50,6 +52,8 @@ class Pair:
     draft_prompt: str
     seed: int
     reversed_from: str | None = None
+    instruction: str = ""
+    input_prompt: str = ""
 
     @property
     def edited(self) -> Category | None:
@@ -68,6 +72,8 @@ def planned_row(pair: Pair, subject: Subject) -> dict[str, Any]:
         "subject_prompt": subject.prompt,
         "prompt": pair.prompt,
         "draft_prompt": pair.draft_prompt,
+        "instruction": pair.instruction,
+        "input_prompt": pair.input_prompt,
         "change": pair.change,
         "subject_seed": subject.seed,
         "pair_seed": pair.seed,
@@ -86,6 +92,8 @@ _PLANNED = [
     pa.field("subject_prompt", pa.string(), nullable=False),
     pa.field("prompt", pa.string(), nullable=False),
     pa.field("draft_prompt", pa.string(), nullable=False),
+    pa.field("instruction", pa.string(), nullable=False),
+    pa.field("input_prompt", pa.string(), nullable=False),
     pa.field("change", pa.string(), nullable=False),
     pa.field("subject_seed", pa.int64(), nullable=False),
     pa.field("pair_seed", pa.int64(), nullable=False),
@@ -129,20 +137,22 @@ DATA = _with_image_features(
         *_SCORES,
     ]
 )
-"""One row per accepted pair (or per rejected pair, in the folder `rejected`)."""
+"""One row per accepted pair (or per rejected pair, in the folder of those)."""
 
 
 @dataclass(frozen=True)
 class Table:
     """The columns of a run's rows: pairs, the subjects of a bank, or the pictures of an evaluation.
 
-    row: what a row is, in a word. data: one row per accepted row (or per rejected one, in the folder `rejected`).
+    row: what a row is, in a word. data: one row per accepted row (or per rejected one, in the folder of those).
+    files: what the rows of a file of `data` are, in a word: several where a shard writes a file for each kind.
     ledger: one row for every planned one, without images. images: the columns of `data` that are images.
     needed: those that an accepted row has, by the row's kind ("" without one).
-    row_group_size: rows of `data` that a reader must read together.
+    row_group_size: rows of `data` that a reader must read together, at most.
     """
 
     row: str
+    files: tuple[str, ...]
     data: pa.Schema
     ledger: pa.Schema
     images: tuple[str, ...]
@@ -156,9 +166,14 @@ class Table:
         """The column that names a row."""
         return f"{self.row}_id"
 
+    def file_of(self, row: Mapping[str, Any]) -> str:
+        """Which of `files` an accepted row lies in."""
+        return self.files[0] if len(self.files) == 1 else str(row["kind"])
+
 
 PAIRS = Table(
     "pair",
+    ("generation", "edit"),
     DATA,
     LEDGER,
     IMAGE_COLUMNS,
@@ -168,7 +183,7 @@ PAIRS = Table(
     },
     SCORES,
     MODEL_STAGES,
-    row_group_size=64,
+    row_group_size=100,
 )
 
 
@@ -199,6 +214,7 @@ _SUBJECT_IMAGES = ("image", "mask", "depth")
 
 SUBJECTS = Table(
     "subject",
+    ("subject",),
     _with_image_features([*(pa.field(name, _IMAGE) for name in _SUBJECT_IMAGES), *_SUBJECT, *_SUBJECT_VERDICT]),
     pa.schema(
         [
@@ -268,6 +284,7 @@ _PICTURE = [
 
 PICTURES = Table(
     "picture",
+    ("picture",),
     _with_image_features([pa.field("image", _IMAGE), *_PICTURE]),
     pa.schema(
         [
@@ -280,6 +297,6 @@ PICTURES = Table(
     dict.fromkeys(("real", "drawn"), frozenset({"image"})),
     PICTURE_SCORES,
     EVALUATION_STAGES,
-    row_group_size=64,
+    row_group_size=100,
 )
 """Of an evaluation. Status: "accepted" is a picture that is scored."""

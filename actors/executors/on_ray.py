@@ -16,8 +16,8 @@ from toffee_pipeline.config.dataset import DatasetConfig
 from toffee_pipeline.on_ray.placement import SPARE_CPUS, Pool, check, choose, describe, least_pools, plan_pools
 from toffee_pipeline.on_ray.session import num_cores, quiet_data_context, ray_session, read_cluster
 from toffee_pipeline.on_ray.stall import Stalled, StallWatch
-from toffee_pipeline.rundir.commit import committed_shards, read_manifest
 from toffee_pipeline.rundir.counts import ShardCounts
+from toffee_pipeline.rundir.manifests import committed_shards, read_manifest
 from toffee_pipeline.rundir.totals import Totals
 from toffee_pipeline.storage import open_storage
 

@@ -14,7 +14,7 @@ from toffee_pipeline.config.load import load_config
 from toffee_pipeline.evaluation.contamination import check_contamination, normalized
 from toffee_pipeline.evaluation.training_data import datasets_of
 from toffee_pipeline.images import decode, encode, encode_png
-from toffee_pipeline.rundir.commit import data_files
+from toffee_pipeline.rundir.manifests import data_files
 from toffee_pipeline.storage import open_storage
 
 

@@ -25,7 +25,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from jobs.generate import generate
 from tests.helpers.noted_stages import NOTED_STAGES
 from toffee_pipeline.config.load import load_config
-from toffee_pipeline.rundir.commit import committed_shards
+from toffee_pipeline.rundir.manifests import committed_shards
 from toffee_pipeline.storage import open_storage
 
 MARKS = Path(os.environ["STUB_MARKS"])

@@ -20,8 +20,8 @@ from tests.helpers.toffeenet_run import write_run
 from toffee_pipeline.config.train import RunSource
 from toffee_pipeline.errors import DataError
 from toffee_pipeline.images import encode_png
-from toffee_pipeline.rundir.commit import committed_shards, data_files
 from toffee_pipeline.rundir.layout import FIGURES, REPORT
+from toffee_pipeline.rundir.manifests import committed_shards, data_files
 from toffee_pipeline.storage import open_storage
 from toffee_pipeline.train.data.sources import make_source
 
@@ -38,7 +38,7 @@ def run(output, *settings, options=()):
     return CliRunner().invoke(evaluate.main, words(output, *settings, options=options), catch_exceptions=False)
 
 
-def rows_of(output, folder="ledger"):
+def rows_of(output, folder="_ledger"):
     storage = open_storage(str(output))
     return {row["picture_id"]: row for path in data_files(storage, folder) for row in pq.read_table(path).to_pylist()}
 

@@ -19,7 +19,7 @@ from tests.helpers import stub_job
 from tests.helpers.s3 import CREDENTIALS, s3_server
 from toffee_pipeline.images import decode
 from toffee_pipeline.nano.world import View, make_toy, render
-from toffee_pipeline.rundir.commit import committed_shards, data_files, read_manifests
+from toffee_pipeline.rundir.manifests import committed_shards, data_files, read_manifests
 from toffee_pipeline.storage import open_storage
 
 pytestmark = pytest.mark.slow
@@ -35,7 +35,7 @@ def generate(output, *overrides):
 
 
 def ledger(output):
-    files = data_files(open_storage(str(output)), "ledger")
+    files = data_files(open_storage(str(output)), "_ledger")
     return [row for path in files for row in pq.read_table(path).to_pylist()]
 
 
@@ -80,21 +80,11 @@ def test_another_config_is_refused_with_the_keys_that_differ(run_dir):
     assert generate(run_dir, NETWORKS, "fused.num_actors=3").exit_code == 0  # where work is done is free to change
 
 
-def test_datasets_shows_the_images(run_dir, tmp_path, monkeypatch):
-    datasets = pytest.importorskip("datasets")
-    storage = open_storage(str(run_dir))
-    files = data_files(storage) + data_files(storage, "rejected")
-    loaded = datasets.load_dataset("parquet", data_files=files, cache_dir=str(tmp_path), split="train")
-    assert len(loaded) == 8
-    assert loaded[0]["target_image"].size == (64, 64)
-    assert np.asarray(loaded[0]["input_image"]).std() > 10
-
-
 def test_edit_pairs_are_stored_without_loss(tmp_path):
     result = generate(tmp_path / "run", "pairs.edit_fraction=1", "output.image_format=jpeg", "pairs.count=4")
     assert result.exit_code == 0
     storage = open_storage(str(tmp_path / "run"))
-    for path in data_files(storage) + data_files(storage, "rejected"):
+    for path in data_files(storage) + data_files(storage, "_rejected"):
         for row in pq.read_table(path).to_pylist():
             mask = decode(row["mask"]["bytes"])[..., 0] > 0
             pair = [decode(row[column]["bytes"]) for column in ("input_image", "target_image")]

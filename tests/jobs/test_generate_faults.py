@@ -21,7 +21,7 @@ from tests.helpers.stub_stages import STUB_STAGES
 from toffee_pipeline.config.load import load_config
 from toffee_pipeline.errors import PlanError
 from toffee_pipeline.images import encode_png
-from toffee_pipeline.rundir.commit import committed_shards
+from toffee_pipeline.rundir.manifests import committed_shards
 from toffee_pipeline.rundir.verify import verify as verify_run
 from toffee_pipeline.storage import open_storage
 
@@ -67,7 +67,7 @@ def test_a_run_on_s3_stops_and_goes_on_and_no_secret_is_seen(secrets, tmp_path):
         proxy.rules[:] = [
             Rule("^PUT .*/data/", error(503, "SlowDown")),
             Rule("^PUT .*_manifests", lose_answer),
-            Rule("^PUT .*/ledger/", error(500, "InternalError")),
+            Rule("^PUT .*/_ledger/", error(500, "InternalError")),
         ]
         result = run_generate(run, endpoint)
         outputs.append(result.output)

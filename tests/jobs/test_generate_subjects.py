@@ -15,8 +15,9 @@ from toffee_pipeline.errors import RunMismatch
 from toffee_pipeline.images import decode
 from toffee_pipeline.plan.plan import Plan, make_plan
 from toffee_pipeline.rundir.bank import open_bank
-from toffee_pipeline.rundir.commit import data_files, read_bank_manifest
 from toffee_pipeline.rundir.dataset import load_pairs
+from toffee_pipeline.rundir.layout import LAYOUT_VERSION
+from toffee_pipeline.rundir.manifests import data_files, read_bank_manifest
 from toffee_pipeline.schema import SUBJECTS
 from toffee_pipeline.storage import open_storage
 
@@ -54,7 +55,7 @@ def files_of(bank):
 
 
 def test_a_bank_has_a_row_per_accepted_subject_and_a_ledger_of_all(bank):
-    ledger, rows = rows_of(bank, "ledger"), rows_of(bank)
+    ledger, rows = rows_of(bank, "_ledger"), rows_of(bank)
     assert [row["subject_id"] for row in ledger] == [f"s{number:08d}" for number in range(9)]
     assert [row["status"] for row in ledger] == ["rejected", "accepted", "accepted"] * 3
     assert {row["reason"] for row in ledger if row["status"] == "rejected"} == {"low_subject_clip"}
@@ -76,7 +77,7 @@ def test_a_bank_is_planned_as_the_subjects_of_a_run_of_pairs_with_its_seed(bank)
         "nano", ("placement=inline", "pairs.count=9", "pairs.per_subject=1", "subjects_per_shard=9")
     )
     assert planned == Plan(synthesis).shard(0)[0]
-    assert [(row["prompt"], row["seed"]) for row in rows_of(bank, "ledger")] == [(s.prompt, s.seed) for s in planned]
+    assert [(row["prompt"], row["seed"]) for row in rows_of(bank, "_ledger")] == [(s.prompt, s.seed) for s in planned]
 
 
 def test_status_verify_and_report_know_a_bank(bank):
@@ -138,7 +139,7 @@ def test_a_damaged_bank_file_fails_its_own_pairs_and_nothing_else(bank, tmp_path
     damage(bank, how)
     output = str(tmp_path / "pairs")
     generate.generate(pairs_config(bank, "max_failed_fraction=1"), output, stages=STUB_STAGES)
-    ledger = rows_of(output, "ledger")
+    ledger = rows_of(output, "_ledger")
     errors = {int(row["pair_id"][1:]): row["error"] for row in ledger if row["status"] == "failed"}
     assert errors.keys() == failed
     assert all(error.startswith("read: ") and name in error or how == "image" for error in errors.values())
@@ -180,8 +181,8 @@ def test_what_is_no_bank_that_can_be_used_is_one_line(bank, tmp_path):
     generate.generate(pairs_config(bank), str(tmp_path / "other"), stages=STUB_STAGES)
     assert "of a run of jobs/generate.py, not of jobs/generate_subjects.py" in refused(tmp_path / "other")
     run = bank / "run.json"
-    run.write_text(run.read_text().replace('"version": 3', '"version": 99'))
-    assert refused(bank).endswith("run.json: layout version 99, this code reads 3")
+    run.write_text(run.read_text().replace(f'"version": {LAYOUT_VERSION}', '"version": 99'))
+    assert refused(bank).endswith(f"run.json: layout version 99, this code reads {LAYOUT_VERSION}")
 
 
 @pytest.mark.slow
@@ -209,6 +210,6 @@ def test_from_a_bank_to_a_refiner_trained_on_it_to_pairs_with_that_refiner(tmp_p
     assert pairs.exit_code == 0, pairs.output
     assert "subject: subject bank" in pairs.output and "refiner: pretrained model" in pairs.output
     assert call(verify, output).exit_code == 0
-    ledger = rows_of(output, "ledger")
+    ledger = rows_of(output, "_ledger")
     assert len(ledger) == 4 and {row["status"] for row in ledger} <= {"accepted", "rejected"}
     assert all(row["stage_s"]["synthesize"] == row["stage_s"]["depth"] == 0 for row in ledger)

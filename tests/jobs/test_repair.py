@@ -9,8 +9,8 @@ from click.testing import CliRunner
 
 from jobs import generate, verify
 from tests.conftest import QUICK
-from toffee_pipeline.rundir.commit import read_manifest
 from toffee_pipeline.rundir.lease import Lease
+from toffee_pipeline.rundir.manifests import read_manifest
 from toffee_pipeline.schema import IMAGE_COLUMNS
 from toffee_pipeline.storage import Storage, open_storage
 

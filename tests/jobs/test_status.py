@@ -22,13 +22,15 @@ from toffee_pipeline.config.load import load_config
 from toffee_pipeline.config.stages import MODEL_STAGES
 from toffee_pipeline.plan.plan import Plan
 from toffee_pipeline.report.live import LiveReport
-from toffee_pipeline.rundir.commit import commit_shard, data_files
+from toffee_pipeline.rundir.commit import commit_shard
 from toffee_pipeline.rundir.counts import RunCounts, ShardCounts, Summary
 from toffee_pipeline.rundir.description import GenerationRun, claim
-from toffee_pipeline.rundir.layout import SUMMARY, manifest_key
+from toffee_pipeline.rundir.layout import LAYOUT_VERSION, SUMMARY, manifest_key
+from toffee_pipeline.rundir.manifests import data_files
 from toffee_pipeline.rundir.run_file import read
 from toffee_pipeline.rundir.status import WINDOW, Follower, end_after, pace
 from toffee_pipeline.rundir.totals import Totals
+from toffee_pipeline.schema import SCHEMA_VERSION
 from toffee_pipeline.storage import LocalStorage, Storage, open_storage
 
 SETTINGS = (
@@ -74,7 +76,7 @@ def look(*arguments):
 
 
 def ledger(storage):
-    return [row for path in data_files(storage, "ledger") for row in pq.read_table(path).to_pylist()]
+    return [row for path in data_files(storage, "_ledger") for row in pq.read_table(path).to_pylist()]
 
 
 def assert_equals_the_ledger(shown, storage):
@@ -173,7 +175,7 @@ def test_a_run_on_s3_and_a_price(monkeypatch):
         )
         sizes = dict(storage.list())
         assert shown["totals"]["num_bytes"] == sum(
-            size for key, size in sizes.items() if key.startswith(("data/", "rejected/", "ledger/"))
+            size for key, size in sizes.items() if key.startswith(("data/", "_rejected/", "_ledger/"))
         )
         missing = status(f"s3://{BUCKET}/nowhere", "--endpoint-url", endpoint)
         assert missing.exit_code == 2
@@ -227,9 +229,9 @@ def test_shards_that_a_repair_took_back_count_no_more(tmp_path):
     [
         (None, "no such file"),
         (b"{", "damaged"),
-        (b'{"config": {}}', "layout version 1, this code reads 3"),
-        ({"version": 99}, "layout version 99, this code reads 3"),
-        ({"schema_version": 99}, "schema version 99, this code reads 4"),
+        (b'{"config": {}}', f"layout version 1, this code reads {LAYOUT_VERSION}"),
+        ({"version": 99}, f"layout version 99, this code reads {LAYOUT_VERSION}"),
+        ({"schema_version": 99}, f"schema version 99, this code reads {SCHEMA_VERSION}"),
         ({"job": "train_refiner"}, "of a run of jobs/train_refiner.py, not of jobs/generate.py"),
         ({"num_rows": "1"}, "damaged: num_rows: "),
     ],

@@ -23,6 +23,8 @@ NANO_PATTERNS = [pattern for pattern in world.PATTERNS if pattern != "plain"]
 SMALL = """
 prompts: {style: "{change} of a(n) {class}", background: "a photo of a(n) {class} {change}", color: "{change} {class}",
           texture: "{class} {change}", addition: "{class} with {change}", removal: "{class} without {change}"}
+instructions: {style: "make it {change}", background: "put it {change}", color: "make it {change}",
+  texture: "make it {change}", addition: "add {change}", removal: "remove {change}"}
 draft_prompts: {style: [{medium: "{change}"}], background: [{class: "{class} {change}"}],
                 color: [{color: "{change}"}, {class: "{change} {class}"}], texture: [{class: "{class} {change}"}],
                 addition: [{class: "{class} with {change}"}], removal: [{class: "{class} without {change}"}]}
@@ -108,6 +110,32 @@ def test_natures_differ(toffee: Catalog) -> None:
 )
 def test_prompts_of_each_category(toffee: Catalog, class_name: str, category: str, change: str, prompt: str) -> None:
     assert toffee.prompt(class_name, category, change) == prompt
+
+
+@pytest.mark.parametrize(
+    ("category", "change", "instruction"),
+    [
+        ("style", "a mosaic", "make it a mosaic"),
+        ("background", "on a red carpet", "put it on a red carpet"),
+        ("color", "orange", "make it orange"),
+        ("texture", "made of ice", "turn it into a teapot made of ice"),
+        ("addition", "a red ribbon", "add a red ribbon"),
+        ("removal", "a handle", "remove the handle"),
+        ("removal", "an old ribbon", "remove the old ribbon"),
+        ("removal", "stripes", "remove the stripes"),
+    ],
+)
+def test_instructions(toffee: Catalog, category: str, change: str, instruction: str) -> None:
+    assert toffee.instruction("teapot", category, change) == instruction
+
+
+def test_another_view_is_described_without_its_place(nano: Catalog) -> None:
+    known = "a photo of a red and white striped mug on a white table"
+    assert nano.view_prompt("mug", known) == "a photo of a red and white striped mug"
+    assert (
+        nano.view_prompt("mug", "my old mug on the kitchen table") == "a photo of a mug"
+    )  # what else holds is not known
+    assert nano.view_prompt("espresso maker", "a photo of an espresso maker") == "a photo of an espresso maker"
 
 
 @pytest.mark.parametrize(
@@ -287,7 +315,7 @@ def test_own_file_and_digest(tmp_path: Path) -> None:
         ("cup]", "yes: [a lid]]", "groups.things.classes.1.[key]: a bare yes, on or true is no word"),
         ("size: [small]", "size: [on]", "groups.things.descriptions.size.0: a bare yes, on or true is no word"),
         ("  things:", "  off:", "groups.0.[key]: a bare no, off or false is no word"),
-        ("changes:", "changes: {}\nchanges:", "line 8: the key 'changes' stands twice"),
+        ("changes:", "changes: {}\nchanges:", "line 10: the key 'changes' stands twice"),
         ("cup]", "' cup']", "' cup': allowed is a phrase without braces and without spare spaces"),
         ("[on a beach]", "[]", "changes.all.background"),
         ("background: [on", "weather: [on", "changes.all.weather"),
@@ -322,7 +350,7 @@ def test_bad_file_is_one_clear_line(tmp_path: Path, old: str, new: str, message:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "the keys prompts, draft_prompts, changes, groups"),
+        (b"", "the keys prompts, instructions, draft_prompts, changes, groups"),
         (b"- a list", "the keys prompts"),
         (b"\xff\xfe\x00", "not UTF-8"),
     ],

@@ -119,6 +119,8 @@ def test_a_catalogue_that_is_too_small_gives_each_change_before_one_comes_again(
         """
 prompts: {style: "{change} of a {class}", background: "a {class} {change}", color: "{change} {class}",
           texture: "{class} {change}", addition: "{class} with {change}", removal: "{class} without {change}"}
+instructions: {style: "make it {change}", background: "put it {change}", color: "make it {change}",
+  texture: "make it {change}", addition: "add {change}", removal: "remove {change}"}
 draft_prompts: {style: [{medium: "{change}"}], background: [{class: "{class} {change}"}],
                 color: [{class: "{change} {class}"}],
                 texture: [{class: "{class} {change}"}], addition: [{class: "{class} with {change}"}],

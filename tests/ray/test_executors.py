@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 from jobs import generate
 from tests.helpers.watched_job import NUM_PAIRS, SETTINGS
-from toffee_pipeline.rundir.commit import committed_shards, data_files
+from toffee_pipeline.rundir.manifests import committed_shards, data_files
 from toffee_pipeline.schema import IMAGE_COLUMNS
 from toffee_pipeline.storage import open_storage
 
@@ -24,7 +24,7 @@ def words(output, *settings):
 def rows(output):
     """pair id -> verdict and digests of its images, of all committed shards."""
     found = {}
-    for folder in ("data", "rejected"):
+    for folder in ("data", "_rejected"):
         for path in data_files(open_storage(str(output)), folder):
             for row in pq.read_table(path).to_pylist():
                 images = [hashlib.sha256((row[c] or {}).get("bytes") or b"").hexdigest() for c in IMAGE_COLUMNS]

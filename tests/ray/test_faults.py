@@ -14,7 +14,7 @@ import pytest
 from click.testing import CliRunner
 
 from tests.helpers import stub_job
-from toffee_pipeline.rundir.commit import committed_shards, data_files, read_manifests
+from toffee_pipeline.rundir.manifests import committed_shards, data_files, read_manifests
 from toffee_pipeline.storage import open_storage
 
 NUM_PAIRS = 32
@@ -87,7 +87,7 @@ class Job:
     def rows(self) -> dict[str, tuple[str, str | None]]:
         """Pair id -> status and error, of every ledger; each pair once."""
         storage = open_storage(str(self.output))
-        rows = [row for path in data_files(storage, "ledger") for row in pq.read_table(path).to_pylist()]
+        rows = [row for path in data_files(storage, "_ledger") for row in pq.read_table(path).to_pylist()]
         assert sorted(row["pair_id"] for row in rows) == [f"p{n:09d}" for n in range(NUM_PAIRS)]
         return {row["pair_id"]: (row["status"], row["error"]) for row in rows}
 

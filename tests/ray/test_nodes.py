@@ -13,7 +13,7 @@ import yaml
 
 from tests.helpers.one_node import ADDRESS, ROOT, free_ports, one_node, with_ray
 from tests.helpers.stub_stages import picture
-from toffee_pipeline.rundir.commit import data_files
+from toffee_pipeline.rundir.manifests import data_files
 from toffee_pipeline.storage import open_storage
 
 NUM_PAIRS = 200
@@ -40,7 +40,7 @@ def drive(folder, env, what, *settings):
     storage = open_storage(str(folder / "run"))
     ledger, data = (
         [row for path in data_files(storage, kind) for row in pq.read_table(path).to_pylist()]
-        for kind in ("ledger", "data")
+        for kind in ("_ledger", "data")
     )
     for rows in (ledger, data):
         assert sorted(row["pair_id"] for row in rows) == [f"p{n:09d}" for n in range(NUM_PAIRS)]

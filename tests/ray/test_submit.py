@@ -10,7 +10,7 @@ import pytest
 
 from tests.conftest import QUICK
 from tests.helpers.one_node import ADDRESS
-from toffee_pipeline.rundir.commit import committed_shards
+from toffee_pipeline.rundir.manifests import committed_shards
 from toffee_pipeline.storage import open_storage
 
 NUM_SHARDS = 12

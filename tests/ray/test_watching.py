@@ -9,7 +9,7 @@ from tests.helpers.monitoring import panel_queries
 from tests.helpers.watched_job import NUM_PAIRS, NUM_SHARDS
 from toffee_pipeline.config.stages import IMAGE_STAGES, MODEL_STAGES
 from toffee_pipeline.metrics import METRICS
-from toffee_pipeline.rundir.commit import data_files
+from toffee_pipeline.rundir.manifests import data_files
 
 NO_DATA_HERE = {"toffee_gpu_memory_bytes", "toffee_retries", "toffee_storage_retries"}
 """Without a GPU, a process that dies or a storage that fails."""
@@ -52,7 +52,7 @@ def test_counters_of_stages_equal_the_ledger(watched):
     for stage, gpu_seconds in per_stage(watched, "gpu_seconds_total").items():
         assert gpu_seconds == pytest.approx(0.5 * figures[stage].seconds)
     assert per_stage(watched, "batch_seconds_count") == per_stage(watched, "row_seconds_count")
-    rows = [row for path in data_files(watched.storage, "ledger") for row in pq.read_table(path).to_pylist()]
+    rows = [row for path in data_files(watched.storage, "_ledger") for row in pq.read_table(path).to_pylist()]
     assert per_stage(watched, "pairs_in_total")["synthesize"] == len(rows) == NUM_PAIRS
     ended = Counter(tags(outcome=row["status"], reason=row["reason"]) for row in rows)
     by_outcome = Counter()

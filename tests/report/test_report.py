@@ -26,10 +26,10 @@ from toffee_pipeline.report.page import REPORT, write_report
 from toffee_pipeline.report.sample import MAX_SHARDS
 from toffee_pipeline.report.sheets import MAX_NEAR, MAX_REASONS, MAX_REJECTED
 from toffee_pipeline.report.tiles import MAX_THUMBNAIL_BYTES, PARTS, THUMBNAIL_PX, thumbnail
-from toffee_pipeline.rundir.commit import commit_shard
+from toffee_pipeline.rundir.commit import ShardFile, commit_shard
 from toffee_pipeline.rundir.counts import RunCounts, ShardCounts, StageFigures, Summary
 from toffee_pipeline.rundir.description import GenerationRun
-from toffee_pipeline.schema import DATA, IMAGE_COLUMNS, LEDGER
+from toffee_pipeline.schema import DATA, IMAGE_COLUMNS, LEDGER, PAIRS
 from toffee_pipeline.storage import LocalStorage, Storage
 
 HOSTILE = '<script>alert("x")</script>\'"><img src=x onerror=alert(1)>'
@@ -91,6 +91,8 @@ def fake_pair(number: int, kind: str, status: str = "accepted", size_px: int = 6
         "subject_prompt": f"a photo of a {class_name}",
         "prompt": catalog.prompt(class_name, category, change),
         "draft_prompt": catalog.draft_prompt(class_name, f"a photo of a {class_name}", category, change),
+        "instruction": catalog.instruction(class_name, category, change),
+        "input_prompt": f"a photo of a {class_name}",
         "change": change,
         "subject_seed": number,
         "pair_seed": number,
@@ -109,17 +111,18 @@ def fake_pair(number: int, kind: str, status: str = "accepted", size_px: int = 6
 
 
 def commit(storage: Storage, shard: int, rows: list[dict[str, Any]], keep_rejected: bool = True) -> None:
-    def parquet(chosen: list[dict[str, Any]], schema: pa.Schema) -> tuple[bytes, int]:
+    def file(folder: str, name: str, chosen: list[dict[str, Any]], schema: pa.Schema) -> ShardFile:
         buffer = io.BytesIO()
         columns = [{name: row[name] for name in schema.names} for row in chosen]
         pq.write_table(pa.Table.from_pylist(columns, schema=schema), buffer, row_group_size=3)
-        return buffer.getvalue(), len(chosen)
+        return ShardFile(folder, name, buffer.getvalue(), len(chosen))
 
-    files = {
-        "data": parquet([row for row in rows if row["status"] == "accepted"], DATA),
-        "rejected": parquet([row for row in rows if row["status"] == "rejected" and keep_rejected], DATA),
-        "ledger": parquet(rows, LEDGER),
-    }
+    accepted = [row for row in rows if row["status"] == "accepted"]
+    files = [
+        *(file("data", kind, [row for row in accepted if row["kind"] == kind], DATA) for kind in PAIRS.files),
+        file("_rejected", "pair", [row for row in rows if row["status"] == "rejected" and keep_rejected], DATA),
+        file("_ledger", "pair", rows, LEDGER),
+    ]
     assert commit_shard(storage, shard, files, ShardCounts(failed=sum(row["status"] == "failed" for row in rows)))
 
 
@@ -354,7 +357,7 @@ def test_only_some_shards_are_read(tmp_path: Path) -> None:
     storage.read.clear()
     write_report(storage, run_of(MAX_SHARDS + 10), summary_of([row] * (MAX_SHARDS + 10)), max_pairs=4)
     folders = Counter(key.split("/")[0] for key in storage.read)
-    assert folders["ledger"] == folders["_manifests"] == MAX_SHARDS
+    assert folders["_ledger"] == folders["_manifests"] == MAX_SHARDS
     assert 4 <= folders["data"] <= 4 + 3  # those on the sheet, and those next to a threshold
 
 

@@ -15,7 +15,7 @@ import pytest
 
 from tests.helpers.s3 import BUCKET
 from toffee_pipeline.errors import DamagedFile, LeaseHeld
-from toffee_pipeline.rundir.layout import LEASE
+from toffee_pipeline.rundir.layout import LAYOUT_VERSION, LEASE
 from toffee_pipeline.rundir.lease import Lease, LeaseRecord, current_holder
 from toffee_pipeline.rundir.run_file import read, write
 from toffee_pipeline.storage import Storage, open_storage
@@ -172,7 +172,13 @@ def test_a_driver_that_was_overtaken_is_told_and_leaves_the_lease_alone(storage)
 
 
 @pytest.mark.parametrize(
-    "data", [b"", b"[]", b'{"version": 3, "until": "now"}', b'{"version": 3, "host": "here", "pid": 1}']
+    "data",
+    [
+        b"",
+        b"[]",
+        f'{{"version": {LAYOUT_VERSION}, "until": "now"}}'.encode(),
+        f'{{"version": {LAYOUT_VERSION}, "host": "here", "pid": 1}}'.encode(),
+    ],
 )
 def test_a_damaged_lease_is_one_clear_line(storage, data):
     storage.put(LEASE, data)

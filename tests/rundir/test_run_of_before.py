@@ -42,11 +42,11 @@ def test_it_is_verified_but_for_what_is_missing(run):
 def test_it_resumes_under_todays_settings_and_is_sound_then(run):
     known = json.loads((run / "run.json").read_text())["config"]
     assert "stall_s" not in known and "max_dino" not in known["stages"]["judge"]
-    before = {path: path.read_bytes() for path in run.rglob("shard-000001*")}
+    before = {path: path.read_bytes() for path in run.rglob("*-000001*")}
     again = call(stub_job, "--config", run / "run.json", "--output", run, "--set", "stall_s=60")
     assert again.exit_code == 0, again.output
     assert "resuming: 1 of 2 shards are committed" in again.output
-    assert {path: path.read_bytes() for path in run.rglob("shard-000001*")} == before
+    assert {path: path.read_bytes() for path in run.rglob("*-000001*")} == before
     assert open_storage(str(run)).exists("summary.json")
     sound = call(verify, run)
     assert sound.exit_code == 0, sound.output

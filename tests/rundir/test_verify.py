@@ -19,11 +19,11 @@ from jobs import verify
 from toffee_pipeline.config.load import load_config
 from toffee_pipeline.images import encode_depth, encode_mask, encode_png
 from toffee_pipeline.plan.plan import Plan
-from toffee_pipeline.rundir.commit import committed_shards, read_manifest
 from toffee_pipeline.rundir.counts import Summary
 from toffee_pipeline.rundir.description import GenerationRun, claim
-from toffee_pipeline.rundir.layout import SUMMARY, manifest_key
+from toffee_pipeline.rundir.layout import LAYOUT_VERSION, SUMMARY, manifest_key
 from toffee_pipeline.rundir.lease import Lease
+from toffee_pipeline.rundir.manifests import committed_shards, read_manifest
 from toffee_pipeline.rundir.run_file import write
 from toffee_pipeline.rundir.totals import total
 from toffee_pipeline.schema import SCHEMA_VERSION
@@ -99,7 +99,7 @@ def flip(storage):
 
 
 def truncate(storage):
-    path = file_of(storage, 1, "ledger")
+    path = file_of(storage, 1, "_ledger")
     path.write_bytes(path.read_bytes()[:-100])
 
 
@@ -110,25 +110,25 @@ def name_elsewhere(storage):
 
 
 DAMAGE = {
-    "flipped bit": (flip, "data/shard-000001-.*its bytes have changed"),
-    "truncated": (truncate, "ledger/shard-000001-.* bytes, the manifest says"),
-    "file gone": (lambda storage: file_of(storage, 1, "data").unlink(), "data/shard-000001-.*is not there"),
+    "flipped bit": (flip, "data/(edit|generation)-000001-.*its bytes have changed"),
+    "truncated": (truncate, "_ledger/pair-000001-.* bytes, the manifest says"),
+    "file gone": (lambda storage: file_of(storage, 1, "data").unlink(), "data/(edit|generation)-000001-.*is not there"),
     "manifest cut": (lambda storage: storage.put(manifest_key(1), b'{"ver'), "_manifests/shard-000001.json: damaged"),
     "path out of the run": (name_elsewhere, "_manifests/shard-000001.json: damaged: .*is no file of a shard"),
     "no image": (rewrite("data", lambda rows: rows[0]["mask"].update(bytes=b"no png")), "data/.*p000000003 mask: not"),
     "image missing": (rewrite("data", lambda rows: rows[1].update(target_image=None)), "data/.*p000000004 target_im"),
     "pair lost": (rewrite("data", lambda rows: rows.pop()), "data/.*pairs missing: p000000004"),
     "pair twice": (rewrite("data", lambda rows: rows.append(rows[0])), "data/.*pairs more than once: p000000003"),
-    "not as planned": (rewrite("ledger", lambda rows: rows[0].update(prompt="?")), "ledger/.*not as planned: prompt"),
+    "not as planned": (rewrite("_ledger", lambda rows: rows[0].update(prompt="?")), "_ledger/.*not as planned: prompt"),
     "other verdict": (
         rewrite("data", lambda rows: rows[0].update(clip_score=9)),
         "data/.*as in the ledger: clip_score",
     ),
     "unreadable, but not why": (
-        rewrite("ledger", lambda rows: rows[2].update(error=None)),
-        "ledger/.*p000000005: status 'rejected' with reason 'unreadable' and error None",
+        rewrite("_ledger", lambda rows: rows[2].update(error=None)),
+        "_ledger/.*p000000005: status 'rejected' with reason 'unreadable' and error None",
     ),
-    "counts": (rewrite("ledger", lambda rows: rows[0].update(status="failed", error="x")), "the manifest counts"),
+    "counts": (rewrite("_ledger", lambda rows: rows[0].update(status="failed", error="x")), "the manifest counts"),
 }
 
 
@@ -163,14 +163,14 @@ def test_damage_is_found_and_only_its_shard_is_taken_back(storage, tmp_path, nam
 
 
 def test_orphans_and_a_wrong_summary_alone_take_no_shard_back(storage):
-    storage.put("data/shard-000000-dead.parquet", b"x")
+    storage.put("data/edit-000000-dead.parquet", b"x")
     Path(storage.path_for("data"), ".tmp-half").write_bytes(b"half")
     storage.put("data/README.md", b"the user's own")
     summary = json.loads(storage.get("summary.json"))
     storage.put("summary.json", json.dumps(summary | {"accepted": 0}).encode())
     result = run_verify(storage.uri)
     assert result.exit_code == 1
-    assert "data/shard-000000-dead.parquet: no manifest names it" in result.output
+    assert "data/edit-000000-dead.parquet: no manifest names it" in result.output
     assert "data/.tmp-half: half written" in result.output
     assert "summary.json: differs from the ledger in: accepted" in result.output
     assert "repaired: 2 orphans deleted, 0 damaged shards taken back" in run_verify("--repair", storage.uri).output
@@ -193,7 +193,7 @@ def test_what_cannot_be_read_is_one_line(storage, tmp_path):
     assert "run.json: no such file" in result.output
     run = json.loads(storage.get("run.json"))
     for change, message in [
-        ({"version": 99}, "layout version 99, this code reads 3"),
+        ({"version": 99}, f"layout version 99, this code reads {LAYOUT_VERSION}"),
         ({"schema_version": 99}, f"schema version 99, this code reads {SCHEMA_VERSION}"),
         ({"plan_hash": "0"}, "plan 0, but its config makes plan"),
         ({"config": run["config"] | {"seeds": 1}}, "damaged: config.seeds: "),
@@ -213,9 +213,9 @@ def test_what_cannot_be_read_is_one_line(storage, tmp_path):
 def test_while_a_driver_works_here_nothing_is_repaired(storage):
     with Lease(storage, renew_s=0.2):
         assert run_verify(storage.uri).exit_code == 0
-        storage.put("data/shard-000000-dead.parquet", b"x")
+        storage.put("data/edit-000000-dead.parquet", b"x")
         assert "a run is under way, process" in run_verify(storage.uri).output
         result = run_verify("--repair", storage.uri)
         assert result.exit_code == 2
         assert "that driver is alive; stop it first" in result.output
-    assert storage.exists("data/shard-000000-dead.parquet")
+    assert storage.exists("data/edit-000000-dead.parquet")

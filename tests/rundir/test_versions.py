@@ -21,8 +21,8 @@ JOBS = {
 SHARDS = {
     # where another layout keeps its manifests, this code does not find them: all data would be orphans to it
     "_commits/000000.json": b"{}",
-    "data/shard-000000-0123456789ab.parquet": b"rows",
-    "ledger/shard-000000-0123456789ab.parquet": b"rows",
+    "data/edit-000000-0123456789ab.parquet": b"rows",
+    "_ledger/pair-000000-0123456789ab.parquet": b"rows",
     "data/.tmp-half": b"half written",
 }
 

@@ -8,14 +8,15 @@ import pytest
 from tests.helpers.faulty_s3 import FaultyS3, Rule, cut_answer, error, faulty_s3, lose_answer, reset, slow
 from tests.helpers.s3 import BUCKET, CREDENTIALS, EXTERNAL, make_bucket, s3_server
 from toffee_pipeline.errors import MissingKey, StorageError
-from toffee_pipeline.rundir.commit import commit_shard, committed_shards, read_manifest
+from toffee_pipeline.rundir.commit import ShardFile, commit_shard
 from toffee_pipeline.rundir.counts import ShardCounts
 from toffee_pipeline.rundir.layout import LEASE
 from toffee_pipeline.rundir.lease import Lease
+from toffee_pipeline.rundir.manifests import committed_shards, read_manifest
 from toffee_pipeline.storage import Storage, open_storage
 from toffee_pipeline.storage.s3 import ATTEMPTS
 
-FILES = {"data": (b"rows" * 1000, 3), "ledger": (b"more rows" * 1000, 4)}
+FILES = [ShardFile("data", "edit", b"rows" * 1000, 3), ShardFile("_ledger", "pair", b"more rows" * 1000, 4)]
 CLIENTS: dict[int, object] = {}
 TRANSIENT = {
     "500": error(500, "InternalError"),
@@ -47,15 +48,13 @@ def storage(proxy: FaultyS3, tmp_path) -> Storage:
 def check_committed_once(storage: Storage, shard: int) -> None:
     assert committed_shards(storage) == {shard}
     files = read_manifest(storage, shard).files
-    assert [key for key, _ in storage.list()] == [
-        f"_manifests/shard-{shard:06d}.json",
-        *(file.key for file in files),
-    ]
+    keys = [f"_manifests/shard-{shard:06d}.json", *(file.key for file in files)]
+    assert [key for key, _ in storage.list()] == sorted(keys)
     for file in files:
         assert hashlib.sha256(storage.get(file.key)).hexdigest() == file.sha256
 
 
-@pytest.mark.parametrize("what", ["data/", "_manifests/"])
+@pytest.mark.parametrize("what", ["_tries/data/", "_tries/shard", "/data/", "_manifests/"])
 @pytest.mark.parametrize("name", TRANSIENT)
 def test_a_commit_rides_out_what_passes(proxy, storage, name, what):
     proxy.rules.append(Rule(f"^PUT .*{what}", TRANSIENT[name]))

@@ -6,10 +6,11 @@ import json
 import os
 import pickle
 import random
-import signal
+import re
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from pathlib import Path
 from threading import Barrier
 
@@ -17,22 +18,21 @@ import pytest
 
 from tests.helpers.s3 import BUCKET, CREDENTIALS
 from toffee_pipeline.errors import DamagedFile, MissingKey, OtherVersion, StorageError
-from toffee_pipeline.rundir.commit import (
-    commit_shard,
-    committed_shards,
-    data_files,
-    delete_orphans,
-    read_manifest,
-    read_manifests,
-)
+from toffee_pipeline.rundir.commit import ShardFile, commit_shard, delete_orphans, settle_all
 from toffee_pipeline.rundir.counts import ShardCounts, StageFigures
 from toffee_pipeline.rundir.description import RunHeader
-from toffee_pipeline.rundir.layout import manifest_key
+from toffee_pipeline.rundir.layout import LAYOUT_VERSION, manifest_key
+from toffee_pipeline.rundir.manifests import committed_shards, data_files, read_manifest, read_manifests
 from toffee_pipeline.storage import LocalStorage, Storage, open_storage
 
 NONE = ShardCounts()
 RUN = RunHeader.now("generate")
-FILES = {"data": (b"rows", 3), "rejected": (b"", 0), "ledger": (b"more rows", 4)}
+FILES = [
+    ShardFile("data", "edit", b"rows", 3),
+    ShardFile("data", "generation", b"other rows", 2),
+    ShardFile("_rejected", "pair", b"", 0),
+    ShardFile("_ledger", "pair", b"more rows", 6),
+]
 BAD_KEYS = ["", "/etc/passwd", "../x", "a/../../x", "a//b", "a/", "./a", ".", "a\\b", "a\0b", "a\nb", "data/.tmp-1"]
 
 CLIENTS: dict[int, object] = {}
@@ -41,25 +41,26 @@ RACE = """
 import pickle, sys
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
-from toffee_pipeline.rundir.commit import commit_shard
+from toffee_pipeline.rundir.commit import ShardFile, commit_shard
 from toffee_pipeline.rundir.counts import ShardCounts
+files = [ShardFile("data", "edit", b"rows", 1), ShardFile("_ledger", "pair", b"rows", 1)]
 storage, barrier = pickle.loads(bytes.fromhex(sys.argv[1])), Barrier(4)
 print("ready", flush=True)
 sys.stdin.readline()
 def race(_):
     barrier.wait()
-    return commit_shard(storage, 5, {"data": (b"rows", 1), "ledger": (b"rows", 1)}, ShardCounts())
+    return commit_shard(storage, 5, files, ShardCounts())
 with ThreadPoolExecutor(4) as pool:
     print(sum(pool.map(race, range(4))))
 """
-KILLED = """
-import os, pickle, signal, sys
-from toffee_pipeline.rundir.commit import commit_shard
-from toffee_pipeline.rundir.counts import ShardCounts
-storage = pickle.loads(bytes.fromhex(sys.argv[1]))
-type(storage).put_if_absent = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
-commit_shard(storage, 7, {"data": (b"rows", 1), "rejected": (b"rows", 1)}, ShardCounts())
-"""
+
+
+class Killed(BaseException):
+    """Nothing handles it, as nothing handles SIGKILL."""
+
+
+def kill(*_: object) -> None:
+    raise Killed
 
 
 def start(code: str, storage: Storage) -> subprocess.Popen[str]:
@@ -196,6 +197,15 @@ class TestStorage:
         assert CREDENTIALS["AWS_SECRET_ACCESS_KEY"].encode() not in pickled
         assert pickle.loads(pickled).get("x") == b"1"
 
+    def test_move(self, storage):
+        storage.put("tries/x", b"1")
+        storage.put("data/y", b"old")
+        storage.move("tries/x", "data/y")
+        assert keys(storage) == ["data/y"] and storage.get("data/y") == b"1"
+        with pytest.raises(MissingKey, match="tries/x: no such key"):
+            storage.move("tries/x", "data/y")
+        assert storage.get("data/y") == b"1"
+
     def test_path_for(self, storage):
         storage.put("data/x", b"1")
         path = storage.path_for("data/x")
@@ -211,15 +221,16 @@ class TestCommit:
         assert commit_shard(storage, 3, FILES, counts)
         manifest = read_manifest(storage, 3)
         assert (manifest.shard, manifest.counts) == (3, counts)
-        data, ledger = manifest.files
-        assert (data.folder, data.size_bytes, data.num_rows) == ("data", 4, 3)
-        assert data.sha256 == hashlib.sha256(storage.get(data.key)).hexdigest()
-        assert keys(storage) == ["_manifests/shard-000003.json", data.key, ledger.key]
-        assert data_files(storage) == [storage.path_for(data.key)]
-        assert data_files(storage, "rejected") == []
+        edit, generation, ledger = manifest.files
+        assert (edit.folder, edit.size_bytes, edit.num_rows) == ("data", 4, 3)
+        assert edit.sha256 == hashlib.sha256(storage.get(edit.key)).hexdigest()
+        assert keys(storage) == [ledger.key, "_manifests/shard-000003.json", edit.key, generation.key]
+        assert [key.rpartition("-")[0] for key in keys(storage)[2:]] == ["data/edit-000003", "data/generation-000003"]
+        assert data_files(storage) == [storage.path_for(edit.key), storage.path_for(generation.key)]
+        assert data_files(storage, "_rejected") == []
 
     def test_shard_without_rows_is_committed(self, storage):
-        assert commit_shard(storage, 0, {"data": (b"empty table", 0)}, NONE)
+        assert commit_shard(storage, 0, [ShardFile("data", "edit", b"empty table", 0)], NONE)
         assert keys(storage) == ["_manifests/shard-000000.json"]
         assert committed_shards(storage) == {0} and data_files(storage) == []
 
@@ -229,7 +240,8 @@ class TestCommit:
             commit_shard(storage, shard, FILES, NONE)
         assert committed_shards(storage) == {12, 999_999, 1_000_000}
         assert [manifest.shard for manifest in read_manifests(storage)] == [12, 999_999, 1_000_000]
-        assert [path.rpartition("shard-")[2][:7] for path in data_files(storage)] == ["000012-", "999999-", "1000000"]
+        edits = [path.rpartition("edit-")[2][:7] for path in data_files(storage) if "edit-" in path]
+        assert edits == ["000012-", "999999-", "1000000"]
 
     def test_second_commit_loses_and_leaves_nothing(self, storage):
         assert commit_shard(storage, 3, FILES, ShardCounts(planned=1))
@@ -246,7 +258,7 @@ class TestCommit:
         wins = [int(racer.communicate(timeout=60)[0]) for racer in racers]
         assert sum(wins) == 1
         named = [file.key for file in read_manifest(storage, 5).files]
-        assert keys(storage) == [manifest_key(5), *named]
+        assert keys(storage) == sorted([manifest_key(5), *named])
         assert {storage.get(key) for key in named} == {b"rows"}
 
     def test_racing_threads_on_the_conditional_put(self, storage):
@@ -260,18 +272,60 @@ class TestCommit:
             wins = list(pool.map(race, range(8)))
         assert wins.count(True) == 1 and storage.get("_manifests/x") == str(wins.index(True)).encode()
 
-    def test_killed_before_the_manifest(self, storage):
+    @pytest.mark.parametrize("steps", range(10))
+    def test_killed_at_any_step(self, storage, monkeypatch, steps):
+        """Whatever the killed one had done, readers see all or nothing of it, and the next try makes it whole."""
         commit_shard(storage, 6, FILES, NONE)
         storage.put("data/README.md", b"the user's own")
+        before, left = set(keys(storage)), steps
+        with monkeypatch.context() as patch:
+            for name in ("put", "put_if_absent", "move", "delete"):
+                step = getattr(type(storage), name)
+
+                def counted(*args: object, step: object = step) -> object:
+                    nonlocal left
+                    if not left:
+                        raise Killed
+                    left -= 1
+                    return step(*args)
+
+                patch.setattr(type(storage), name, counted)
+            # 3 tries, the decision, 3 moves, the manifest, the decision's end
+            with pytest.raises(Killed) if steps < 9 else nullcontext():
+                commit_shard(storage, 7, FILES, ShardCounts(planned=1))
+        seen = [key for key in keys(storage) if re.fullmatch(r"data/.*-000007-.*\.parquet", key)]
+        committed = 7 in committed_shards(storage)
+        assert len(seen) <= 2 and (not committed or len(seen) == 2)
+        assert commit_shard(storage, 7, FILES, ShardCounts(planned=2)) == (steps < 4)
+        named = [file.key for file in read_manifest(storage, 7).files]
+        if steps < 4:
+            delete_orphans(storage, RUN)
+        assert set(keys(storage)) - before == {manifest_key(7), *named}
+        assert set(seen) <= set(named)
+
+    def test_what_was_decided_is_finished_and_the_rest_deleted(self, storage, monkeypatch):
+        commit_shard(storage, 6, FILES, NONE)
         before = keys(storage)
-        with start(KILLED, storage) as process:
-            assert process.wait(timeout=60) == -signal.SIGKILL
-        assert committed_shards(storage) == {6} and len(data_files(storage)) == 1
+        with monkeypatch.context() as patch:
+            patch.setattr(type(storage), "put_if_absent", kill)  # nothing is decided
+            with pytest.raises(Killed):
+                commit_shard(storage, 7, FILES, NONE)
         left = sorted(set(keys(storage)) - set(before))
-        assert [key.partition("-")[0] for key in left] == ["data/shard", "rejected/shard"]
+        assert [key.rpartition("-")[0] for key in left] == [
+            "_tries/_ledger/pair-000007",
+            "_tries/data/edit-000007",
+            "_tries/data/generation-000007",
+        ]
+        with monkeypatch.context() as patch:
+            patch.setattr(type(storage), "move", kill)  # all is decided
+            with pytest.raises(Killed):
+                commit_shard(storage, 8, FILES, ShardCounts(planned=3))
+        assert committed_shards(storage) == {6}
+        settle_all(storage)
+        assert committed_shards(storage) == {6, 8} and read_manifest(storage, 8).counts.planned == 3
         assert delete_orphans(storage, RUN) == left
-        assert keys(storage) == before
         assert delete_orphans(storage, RUN) == []
+        assert {int(key.split("-")[1][:6]) for key in keys(storage)} == {6, 8}
 
     def test_own_manifest_behind_a_lost_answer_is_a_win(self, storage, monkeypatch):
         put_if_absent = type(storage).put_if_absent
@@ -289,8 +343,8 @@ class TestCommit:
         [
             (-1, FILES, "shard -1: allowed is an integer of at least 0"),
             ("../1", FILES, "allowed is an integer"),
-            (1, {"../x": (b"1", 1)}, "shard 1: folder '../x': allowed are data, rejected, ledger"),
-            (1, {"data": (b"", 1)}, "shard 1: data: a file needs bytes"),
+            (1, [ShardFile("../x", "edit", b"1", 1)], "shard 1: folder '../x': allowed are data, _rejected, _ledger"),
+            (1, [ShardFile("data", "edit", b"", 1)], "shard 1: data: a file needs bytes"),
         ],
     )
     def test_bad_input_writes_nothing(self, storage, shard, files, message):
@@ -303,18 +357,18 @@ class TestCommit:
         good = json.loads(storage.get(manifest_key(3)))
         for change, error, message in [
             ({"files": [good["files"][0] | {"key": "../../secret.parquet"}]}, DamagedFile, "is no file of a shard"),
-            ({"files": [good["files"][0] | {"key": "data/shard-000004-aa.parquet"}]}, DamagedFile, "of shard 3"),
+            ({"files": [good["files"][0] | {"key": "data/edit-000004-aa.parquet"}]}, DamagedFile, "of shard 3"),
             ({"files": [good["files"][0] | {"key": 1}]}, DamagedFile, "files.0.key: "),
             ({"files": None}, DamagedFile, "files: "),
             ({"shard": 4}, DamagedFile, "of shard 4"),
             ({"counts": good["counts"] | {"planned": -1}}, DamagedFile, "counts.planned: "),
-            ({"version": 1}, OtherVersion, "layout version 1, this code reads 3"),
+            ({"version": 1}, OtherVersion, f"layout version 1, this code reads {LAYOUT_VERSION}"),
         ]:
             storage.put(manifest_key(3), json.dumps(good | change).encode())
             for call in (data_files, lambda storage: delete_orphans(storage, RUN)):
                 with pytest.raises(error, match=f"shard-000003.json: .*{message}"):
                     call(storage)
-        storage.put(manifest_key(3), b'{"version": 3, "sha')
+        storage.put(manifest_key(3), f'{{"version": {LAYOUT_VERSION}, "sha'.encode())
         with pytest.raises(DamagedFile, match="damaged: Invalid JSON"):
             data_files(storage)
         assert all(storage.exists(file["key"]) for file in good["files"])
@@ -390,7 +444,7 @@ class TestLocal:
         commit_shard(storage := open_storage(str(tmp_path)), 1, FILES, NONE)
         (tmp_path / "data" / ".tmp-dead").write_bytes(b"half")
         assert delete_orphans(storage, RUN) == []
-        assert [path.name[:5] for path in (tmp_path / "data").iterdir()] == ["shard"]
+        assert sorted(path.name[:5] for path in (tmp_path / "data").iterdir()) == ["edit-", "gener"]
 
     def test_unreadable_folder_is_an_error_not_an_empty_list(self, tmp_path, monkeypatch):
         storage = open_storage(str(tmp_path))

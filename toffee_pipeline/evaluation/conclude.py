@@ -13,9 +13,9 @@ from toffee_pipeline.evaluation.page import write_page
 from toffee_pipeline.evaluation.published import REAL
 from toffee_pipeline.evaluation.result import Evaluation
 from toffee_pipeline.evaluation.stored import stored_real
-from toffee_pipeline.rundir.commit import read_manifests
 from toffee_pipeline.rundir.description import EvaluationRun
-from toffee_pipeline.rundir.layout import FIGURES
+from toffee_pipeline.rundir.layout import FIGURES, LEDGER
+from toffee_pipeline.rundir.manifests import read_manifests
 from toffee_pipeline.rundir.run_file import write
 from toffee_pipeline.schema import PICTURES
 from toffee_pipeline.storage import Storage
@@ -50,7 +50,7 @@ def conclude(storage: Storage, run: EvaluationRun) -> Evaluation:
 
 def ledger(storage: Storage) -> list[Row]:
     """The rows of all committed shards, by shard number."""
-    files = [file for manifest in read_manifests(storage) for file in manifest.files if file.folder == "ledger"]
+    files = [file for manifest in read_manifests(storage) for file in manifest.files if file.folder == LEDGER]
     return [row for file in files for row in pq.read_table(pa.BufferReader(storage.get(file.key))).to_pylist()]
 
 

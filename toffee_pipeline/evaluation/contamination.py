@@ -18,8 +18,9 @@ from toffee_pipeline.evaluation.training_data import datasets_of
 from toffee_pipeline.images import central_square, decode, fit_square
 from toffee_pipeline.models.model_set import ModelSet
 from toffee_pipeline.plan.evaluation import EvaluationPlan
-from toffee_pipeline.rundir.commit import read_manifests
 from toffee_pipeline.rundir.description import read_run
+from toffee_pipeline.rundir.layout import DATA
+from toffee_pipeline.rundir.manifests import read_manifests
 from toffee_pipeline.rundir.run_file import Number, Part, RunFile
 from toffee_pipeline.schema import PAIRS
 from toffee_pipeline.storage import Storage, open_storage
@@ -122,7 +123,7 @@ class _Finder:
         table = read_run(storage).table
         for manifest in read_manifests(storage):
             for file in manifest.files:
-                if file.folder == "data":
+                if file.folder == DATA:
                     rows = pq.ParquetFile(pa.BufferReader(storage.get(file.key)))
                     for batch in rows.iter_batches(BATCH, columns=[table.id, "prompt", *SEEN[table.row]]):
                         self._read_rows(batch.to_pylist(), table.id, SEEN[table.row])

@@ -16,9 +16,9 @@ from toffee_pipeline.evaluation.published import SOURCE, TABLE_1
 from toffee_pipeline.evaluation.result import Evaluation
 from toffee_pipeline.evaluation.said import LABELS, comparable, drawn_by, facts, same_dino, verdict
 from toffee_pipeline.images import central_square, decode
-from toffee_pipeline.rundir.commit import read_manifests
 from toffee_pipeline.rundir.description import EvaluationRun
-from toffee_pipeline.rundir.layout import REPORT
+from toffee_pipeline.rundir.layout import DATA, REPORT
+from toffee_pipeline.rundir.manifests import read_manifests
 from toffee_pipeline.storage import Storage
 from toffee_pipeline.templates import load_template
 
@@ -75,7 +75,7 @@ def _strips(storage: Storage) -> Iterator[list[tuple[str, str]]]:
     manifests = list(read_manifests(storage))
     for manifest in manifests[:: max(1, len(manifests) // MAX_STRIPS)][:MAX_STRIPS]:
         for file in manifest.files:
-            if file.folder == "data":
+            if file.folder == DATA:
                 table = pq.read_table(pa.BufferReader(storage.get(file.key)))
                 yield _strip(table.to_pylist())
 

@@ -14,8 +14,8 @@ from pydantic import ValidationError
 from toffee_pipeline.config.base import CATEGORIES, Category
 from toffee_pipeline.config.yaml_file import read_yaml
 from toffee_pipeline.errors import CatalogError, ConfigError
-from toffee_pipeline.plan.catalog_file import CatalogFile, slots
-from toffee_pipeline.plan.worded import MEDIUM, PLAIN, fill, rewrite, take_apart
+from toffee_pipeline.plan.catalog_file import SPOKEN, CatalogFile, slots
+from toffee_pipeline.plan.worded import MEDIUM, PLAIN, definite, fill, rewrite, take_apart
 
 __all__ = ["PACKAGED", "Catalog", "CatalogError", "SubjectClass", "load_catalog"]
 
@@ -43,13 +43,15 @@ class Catalog:
 
     changes: for "live" and "object", for each category but removal: change -> how a prompt words it.
     prompts: the template of each category. draft_prompts: what the change of each category replaces in the subject's
-    prompt (`worded.rewrite`). digest: sha256 of the file.
+    prompt (`worded.rewrite`). instructions: the template of each category's change as an order. digest: sha256 of the
+    file.
     """
 
     classes: tuple[SubjectClass, ...]
     changes: Mapping[str, Mapping[Category, Mapping[str, str]]]
     prompts: Mapping[Category, str]
     draft_prompts: Mapping[Category, tuple[Mapping[str, str], ...]]
+    instructions: Mapping[Category, str]
     digest: str
 
     @cached_property
@@ -101,6 +103,26 @@ class Catalog:
         wording = self._wording(class_name, category, change)
         return fill(template, rewrite(words, self.draft_prompts[category], wording))
 
+    def instruction(self, class_name: str, category: Category, change: str) -> str:
+        """The change as an order: "add a party hat", "remove the handle"."""
+        wording = self._wording(class_name, category, change)
+        change = definite(wording) if category == "removal" else wording
+        return fill(self.instructions[category], {"class": class_name, "change": change})
+
+    def view_prompt(self, class_name: str, subject_prompt: str) -> str:
+        """A caption of another view of the subject, of whose place nothing is known: "a photo of a small red teapot".
+
+        subject_prompt: as of `draft_prompt`; of one that no template gives only the class is known to hold.
+        """
+        entry = self.entry(class_name)
+        template, words = take_apart(
+            subject_prompt, entry.subject_prompts, {**entry.descriptions, "class": (class_name,)}
+        )
+        if words["class"] != class_name:
+            return fill(PLAIN, {"medium": MEDIUM, "class": class_name})
+        places = {slot for rewriting in self.draft_prompts["background"] for slot in rewriting} - SPOKEN
+        return fill(template, words | dict.fromkeys(places & words.keys(), ""))
+
     def _wording(self, class_name: str, category: Category, change: str) -> str:
         """How prompts word a change; what is removed may be what an addition added."""
         entry, known = self.entry(class_name), _checked(category)
@@ -134,7 +156,7 @@ def load_catalog(name_or_path: str) -> Catalog:
         for name, removable in group.classes.items()
     )
     digest = hashlib.sha256(data).hexdigest()
-    return Catalog(classes, file.changes.by_nature(), file.prompts, file.draft_prompts, digest)
+    return Catalog(classes, file.changes.by_nature(), file.prompts, file.draft_prompts, file.instructions, digest)
 
 
 def _checked(category: Category) -> Category:

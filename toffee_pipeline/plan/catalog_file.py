@@ -131,22 +131,26 @@ class CatalogFile(Model):
     """A whole file.
 
     prompts: the target's template of each category, with the slots {class} and {change}.
+    instructions: the change as an order, with the slot {change}, and {class} where it is needed.
     draft_prompts: for each category, which words of the subject's prompt the change replaces: {slot: new words}, in
         which {change} and the slot itself may stand. Of several, the first holds whose changed slots are in the prompt.
     """
 
     prompts: dict[Category, str]
+    instructions: dict[Category, str]
     draft_prompts: dict[Category, tuple[Rewriting, ...]]
     changes: Changes
     groups: Annotated[dict[Name, Group], Field(min_length=1)]
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
-        for key in ("prompts", "draft_prompts"):
+        for key in ("prompts", "instructions", "draft_prompts"):
             if missing := [category for category in CATEGORIES if not getattr(self, key).get(category)]:
                 raise ValueError(f"{key}.{missing[0]}: missing")
         for template in self.prompts.values():
             _check_template(template, {"class", "change"}, {"class", "change"})
+        for template in self.instructions.values():
+            _check_template(template, {"change"}, {"class", "change"})
         for category, rewritings in self.draft_prompts.items():
             for rewriting in rewritings:
                 for slot, words in rewriting.items():

@@ -119,9 +119,18 @@ class Plan(SubjectPlan):
             draft_prompt=self.catalog.draft_prompt(subject.class_name, subject.prompt, category, change)
             if full
             else prompt,
+            instruction=self.catalog.instruction(subject.class_name, category, change),
+            input_prompt=self._input_prompt(subject, kind, change, reversed_from),
             seed=seed_for(f"{self.config.seed}/{name}", "pair"),
             reversed_from=reversed_from,
         )
+
+    def _input_prompt(self, subject: Subject, kind: Kind, change: str, reversed_from: str | None) -> str:
+        if kind == "generation":
+            return self.catalog.view_prompt(subject.class_name, subject.prompt)
+        if reversed_from is None:
+            return subject.prompt
+        return self.catalog.draft_prompt(subject.class_name, subject.prompt, "addition", change)
 
     def _reverses(self, kind: Kind) -> bool:
         return kind == "edit" and self.config.pairs.removal == "reverse"

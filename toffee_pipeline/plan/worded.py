@@ -19,6 +19,7 @@ ARTICLE = re.compile(r"\ba\(n\) (?=(\S+))")
 # By sound, not by letter: "a unicycle", "a ukulele", "an hourglass".
 SPOKEN_VOWEL = re.compile(r"[aeiou]|hour|heir|honest", re.IGNORECASE)
 SPOKEN_CONSONANT = re.compile(r"uni(?![dmn])|uk|eu|ewe|us[aeu]|ut[eio]|one\b", re.IGNORECASE)
+INDEFINITE = re.compile(r"^(?:an?|the|its|their) ")
 OPENING = re.compile(r"(?:an? (?:photo|picture|image) of )?(?:an? |the )?", re.IGNORECASE)
 
 
@@ -26,6 +27,11 @@ def with_article(words: str) -> str:
     """The words after "a" or "an", by the sound of the first one: "an orange cup", "a ukulele"."""
     vowel = SPOKEN_VOWEL.match(words) and not SPOKEN_CONSONANT.match(words)
     return f"{'an' if vowel else 'a'} {words}"
+
+
+def definite(words: str) -> str:
+    """The words after "the": "a handle" and "handles" give "the handle" and "the handles"."""
+    return f"the {INDEFINITE.sub('', words, count=1)}"
 
 
 def fill(template: str, words: Mapping[str, str]) -> str:

@@ -10,7 +10,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from toffee_pipeline.rundir.commit import Manifest
+from toffee_pipeline.rundir.layout import DATA, LEDGER, REJECTED
+from toffee_pipeline.rundir.manifests import Manifest
 from toffee_pipeline.schema import Table
 from toffee_pipeline.storage import Storage
 
@@ -22,7 +23,7 @@ Pictures = dict[str, bytes | None]
 
 def read_ledger(storage: Storage, manifest: Manifest, table: Table) -> list[Row]:
     """Every planned row of the shard, in the plan's order."""
-    files = [pq.ParquetFile(pa.BufferReader(storage.get(key))) for key in _keys(manifest, "ledger")]
+    files = [pq.ParquetFile(pa.BufferReader(storage.get(key))) for key in _keys(manifest, LEDGER)]
     rows = [row for file in files for row in file.read().to_pylist()]
     return [{"kind": table.row, **row, "id": row[table.id]} for row in rows]
 
@@ -45,7 +46,7 @@ class ShardPictures:
 
     @cached_property
     def _files(self) -> list[pq.ParquetFile]:
-        keys = [*_keys(self._manifest, "data"), *_keys(self._manifest, "rejected")]
+        keys = [*_keys(self._manifest, DATA), *_keys(self._manifest, REJECTED)]
         return [pq.ParquetFile(pa.PythonFile(self._storage.open(key), mode="r")) for key in keys]
 
     @cached_property

@@ -31,8 +31,9 @@ from toffee_pipeline.errors import (
     StorageError,
 )
 from toffee_pipeline.images import decode, decode_depth, decode_mask
-from toffee_pipeline.rundir.commit import BankManifest, Manifest, read_bank_manifest, read_manifests
 from toffee_pipeline.rundir.description import read_bank
+from toffee_pipeline.rundir.layout import DATA
+from toffee_pipeline.rundir.manifests import BankManifest, Manifest, read_bank_manifest, read_manifests
 from toffee_pipeline.schema import SUBJECTS, Subject
 from toffee_pipeline.storage import Storage, open_storage
 
@@ -130,7 +131,7 @@ class Bank:
     def _rows(self, index: int, rows: Sequence[int]) -> list[BankedImages | SampleError]:
         """Some rows of one shard, whose file is opened once."""
         manifest = self._manifest(index)
-        (file,) = (file for file in manifest.files if file.folder == "data")
+        (file,) = (file for file in manifest.files if file.folder == DATA)
         name = self._storage.path_for(file.key)
         try:
             with self._storage.open(file.key) as opened:
@@ -217,5 +218,5 @@ def _to_lines(shards: Iterable[BankShard]) -> bytes:
 
 def _listed(manifest: Manifest) -> BankShard | None:
     """None of a shard without accepted subjects."""
-    file = next((file for file in manifest.files if file.folder == "data"), None)
+    file = next((file for file in manifest.files if file.folder == DATA), None)
     return None if file is None else BankShard(manifest.shard, file.num_rows, file.sha256)

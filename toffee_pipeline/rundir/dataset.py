@@ -6,8 +6,8 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from toffee_pipeline.rundir.commit import data_files
 from toffee_pipeline.rundir.description import read_run
+from toffee_pipeline.rundir.manifests import data_files
 from toffee_pipeline.storage import LocalStorage, Storage, open_storage
 
 if TYPE_CHECKING:

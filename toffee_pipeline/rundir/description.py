@@ -17,7 +17,7 @@ from toffee_pipeline.config.generate_subjects import SubjectBankConfig
 from toffee_pipeline.config.train import TrainingConfig
 from toffee_pipeline.errors import MissingKey, NoRun, OtherVersion, RunMismatch
 from toffee_pipeline.plan.shards import ShardPlan
-from toffee_pipeline.rundir.layout import DATA_FOLDERS, RUN, SHARD_FILE
+from toffee_pipeline.rundir.layout import FOLDERS, RUN, SHARD_FILE
 from toffee_pipeline.rundir.run_file import Number, Part, RunFile, decode
 from toffee_pipeline.schema import PAIRS, PICTURES, SCHEMA_VERSION, SUBJECTS, Table
 from toffee_pipeline.storage import Storage
@@ -154,7 +154,7 @@ def claim(storage: Storage, run: R) -> R:
         NoRun, OtherVersion, DamagedFile: as `read_run`; also where shards lie without a run.json.
     """
     if not storage.exists(RUN):
-        for folder in DATA_FOLDERS:
+        for folder in FOLDERS:
             if any(SHARD_FILE.fullmatch(key) for key, _ in storage.list(f"{folder}/")):
                 raise NoRun(f"{storage.uri}: shards without a {RUN}: choose another --output, or empty this one")
         if storage.put_if_absent(RUN, run.encode()):

@@ -6,10 +6,11 @@ import re
 
 from toffee_pipeline.errors import StorageError
 
-LAYOUT_VERSION = 3
+LAYOUT_VERSION = 4
 """Of the names below and of the JSON files under them; every JSON file says it. Raise it whenever a name, or what a key
 of a JSON file means, changes: what other code wrote is then left alone. A new key with a default needs no new version.
-1: none of these files but manifests said a version. 2: run.json counted pairs alone."""
+1: none of these files but manifests said a version. 2: run.json counted pairs alone. 3: ledger and rejected rows lay
+beside the data under plain names, and tries among what was committed."""
 
 RUN = "run.json"
 SUMMARY = "summary.json"
@@ -20,8 +21,12 @@ BENCHMARK = "inputs/benchmark.jsonl"
 FIGURES = "figures.json"
 CONTAMINATION = "contamination.json"
 REPORT = "report/index.html"
-DATA_FOLDERS = ("data", "rejected", "ledger")
-SHARD_FILE = re.compile(r"(data|rejected|ledger)/shard-(\d{6,})-[0-9a-f]+\.parquet")
+CARD = "README.md"
+DATA, REJECTED, LEDGER = "data", "_rejected", "_ledger"
+"""Folders of Parquet files. What is not data has an underscore, which readers of whole folders leave out."""
+FOLDERS = (DATA, REJECTED, LEDGER)
+SHARD_FILE = re.compile(r"(data|_rejected|_ledger)/([a-z]+)-(\d{6,})-[0-9a-f]+\.parquet")
+TRIES = "_tries/"
 MANIFESTS = "_manifests/"
 MANIFEST = re.compile(MANIFESTS + r"shard-(\d{6,})\.json")
 
@@ -39,9 +44,32 @@ def manifest_key(shard: int) -> str:
     return f"{MANIFESTS}shard-{shard:06d}.json"
 
 
-def shard_key(folder: str, shard: int, attempt: str) -> str:
-    """The key of one attempt's Parquet file in one of `DATA_FOLDERS`; attempt: hexadecimal digits."""
-    return f"{folder}/shard-{shard:06d}-{attempt}.parquet"
+def shard_key(folder: str, rows: str, shard: int, attempt: str) -> str:
+    """The key of one attempt's Parquet file in one of `FOLDERS`.
+
+    Args:
+        rows: what its rows are, in a word of small letters.
+        attempt: hexadecimal digits.
+    """
+    return f"{folder}/{rows}-{shard:06d}-{attempt}.parquet"
+
+
+def name_of(key: str) -> tuple[str, str]:
+    """The folder of a shard's file, and what its rows are."""
+    name = SHARD_FILE.fullmatch(key)
+    if name is None:
+        raise StorageError(f"{key!r} is no file of a shard")
+    return name[1], name[2]
+
+
+def try_key(key: str) -> str:
+    """Where a file of a shard lies until its attempt has won. No pattern for Parquet files finds it there."""
+    return f"{TRIES}{key.removesuffix('.parquet')}.part"
+
+
+def decision_key(shard: int) -> str:
+    """The key whose existence decides which attempt at `shard` counts, until its manifest does."""
+    return f"{TRIES}shard-{shard:06d}.json"
 
 
 def checkpoint_key(step: int, part: str | None = None) -> str:

@@ -11,11 +11,11 @@ from datetime import UTC, datetime, timedelta
 from pydantic import TypeAdapter
 
 from toffee_pipeline.errors import MissingKey
-from toffee_pipeline.rundir.commit import READERS, Manifest, committed_shards, read_manifest
 from toffee_pipeline.rundir.counts import RunCounts
 from toffee_pipeline.rundir.description import read_run
 from toffee_pipeline.rundir.layout import SUMMARY
 from toffee_pipeline.rundir.lease import current_holder, last_start
+from toffee_pipeline.rundir.manifests import READERS, Manifest, committed_shards, read_manifest
 from toffee_pipeline.rundir.totals import Totals
 from toffee_pipeline.storage import Storage
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 
 from collections import Counter
 
-from toffee_pipeline.rundir.commit import read_manifests
 from toffee_pipeline.rundir.counts import RunCounts, ShardCounts, StageFigures
 from toffee_pipeline.rundir.frequent_errors import FrequentErrors
+from toffee_pipeline.rundir.manifests import read_manifests
 from toffee_pipeline.storage import Storage
 
 MAX_ERRORS = 20

@@ -9,12 +9,13 @@ from dataclasses import dataclass, field
 
 from toffee_pipeline.errors import DamagedFile, MissingKey, NoRun
 from toffee_pipeline.plan.shards import ShardPlan
-from toffee_pipeline.rundir.commit import committed_shards, delete_orphans, shard_files, shard_of
+from toffee_pipeline.rundir.commit import delete_orphans, settle_all, shard_files
 from toffee_pipeline.rundir.counts import Summary
 from toffee_pipeline.rundir.description import DatasetRun, read_run
 from toffee_pipeline.rundir.inputs import stored_plan
 from toffee_pipeline.rundir.layout import RUN, SUMMARY, manifest_key
 from toffee_pipeline.rundir.lease import Lease, current_holder
+from toffee_pipeline.rundir.manifests import committed_shards, shard_of
 from toffee_pipeline.rundir.run_file import read
 from toffee_pipeline.rundir.verify_shard import Problem, ShardCheck, Tally, outcomes
 from toffee_pipeline.storage import Storage
@@ -96,6 +97,7 @@ def repair(storage: Storage, say: Callable[[str], None] = print) -> Report:
     """
     run = read_run(storage)
     with Lease(storage, say=say) as lease:
+        settle_all(storage)
         report = _verify(storage, run, holder=None)
         lease.check()
         for shard in report.damaged:

@@ -16,16 +16,16 @@ from toffee_pipeline.config.dataset import SubjectDatasetConfig
 from toffee_pipeline.errors import DamagedFile, ImageError, MissingKey
 from toffee_pipeline.filters import REASONS
 from toffee_pipeline.images import decode, decode_depth, decode_mask
-from toffee_pipeline.rundir.commit import BankedSubject, BankManifest, DataFile, read_bank_manifest, read_manifest
 from toffee_pipeline.rundir.counts import ShardCounts
 from toffee_pipeline.rundir.description import DatasetRun
-from toffee_pipeline.rundir.layout import manifest_key
+from toffee_pipeline.rundir.layout import DATA, LEDGER, REJECTED, manifest_key, name_of
+from toffee_pipeline.rundir.manifests import BankedSubject, BankManifest, DataFile, read_bank_manifest, read_manifest
 from toffee_pipeline.schema import SUBJECTS
 from toffee_pipeline.storage import Storage
 
 Rows = dict[str, dict[str, Any]]
 """Rows by id."""
-STATUS = {"data": "accepted", "rejected": "rejected"}
+STATUS = {DATA: "accepted", REJECTED: "rejected"}
 DECODE = {"mask": decode_mask, "depth": decode_depth}
 UNREADABLE = (pa.ArrowException, OSError, UnicodeDecodeError)
 """What pyarrow raises for damaged bytes in memory."""
@@ -85,22 +85,24 @@ class ShardCheck:
             yield "manifest", manifest_at, str(error).removeprefix(f"{self.storage.path_for(manifest_at)}: ")
             return
         self.tally.named.update(file.key for file in manifest.files)
-        entries = {file.folder: file for file in manifest.files}
-        if len(entries) < len(manifest.files) or "ledger" not in entries:
-            yield "manifest", manifest_at, "it must name one ledger, and at most one file of each other folder"
+        entries = {name_of(file.key): file for file in manifest.files}
+        expected = [(LEDGER, self.table.row), *((DATA, name) for name in self.table.files), (REJECTED, self.table.row)]
+        if len(entries) < len(manifest.files) or expected[0] not in entries or not entries.keys() <= set(expected):
+            yield "manifest", manifest_at, "it must name one ledger, and at most one file of each other kind"
             return
         ledger: Rows | None = None
-        for folder in ("ledger", *STATUS):
-            key = entries[folder].key if folder in entries else manifest_at
-            wanted = self._wanted(ledger, folder)
-            if folder not in entries:
+        for folder, name in expected:
+            entry = entries.get((folder, name))
+            key = entry.key if entry else manifest_at
+            wanted = self._wanted(ledger, folder, name)
+            if entry is None:
                 if wanted:
-                    lacks = f"{len(wanted)} {STATUS[folder]} {self.table.row}s"
-                    yield "rows", key, f"the ledger has {lacks}, but {folder} has no file"
+                    lacks = f"{len(wanted)} {STATUS[folder]} {name}{'s' * (name == self.table.row)}"
+                    yield "rows", key, f"the ledger has {lacks}, but {folder} has no file of them"
                 continue
             try:
-                file = self._open(entries[folder], self.table.ledger if folder == "ledger" else self.table.data)
-                if folder == "ledger":
+                file = self._open(entry, self.table.ledger if folder == LEDGER else self.table.data)
+                if folder == LEDGER:
                     rows = [row for group in _groups(file) for row in group]
                     ledger = {row[self.table.id]: row for row in rows}
                     if isinstance(manifest, BankManifest) and not _names_accepted(manifest, ledger):
@@ -113,11 +115,12 @@ class ShardCheck:
             except _Damaged as error:
                 yield error.kind, key, str(error)
 
-    def _wanted(self, ledger: Rows | None, folder: str) -> Rows:
-        """The ledger's rows that must lie in `folder`."""
-        if ledger is None or folder == "ledger" or (folder == "rejected" and not self.config.output.keep_rejected):
+    def _wanted(self, ledger: Rows | None, folder: str, name: str) -> Rows:
+        """The ledger's rows that must lie in the file `name` of `folder`."""
+        if ledger is None or folder == LEDGER or (folder == REJECTED and not self.config.output.keep_rejected):
             return {}
-        return {pair_id: row for pair_id, row in ledger.items() if row["status"] == STATUS[folder]}
+        rows = {row_id: row for row_id, row in ledger.items() if row["status"] == STATUS[folder]}
+        return {id: row for id, row in rows.items() if folder == REJECTED or self.table.file_of(row) == name}
 
     def _open(self, entry: DataFile, schema: pa.Schema) -> pq.ParquetFile:
         self.tally.checked["file"] += 1
@@ -193,7 +196,7 @@ class ShardCheck:
         for name in self.table.images:
             data = (row[name] or {}).get("bytes")
             if data is None:
-                if folder == "data" and name in needed:
+                if folder == DATA and name in needed:
                     problems.append(f"{name_of_row} {name}: there is none")
                 continue
             try:

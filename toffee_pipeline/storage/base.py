@@ -88,6 +88,13 @@ class Storage(ABC):
         """Remove `key`; no error when it is not there."""
 
     @abstractmethod
+    def move(self, old: str, new: str) -> None:
+        """Move what lies under `old` to `new`, or replace it; on S3 a copy by the store, then a deletion. Any size.
+
+        Readers see nothing or all under `new`; durable on return. Raises `MissingKey` when there is nothing to move.
+        """
+
+    @abstractmethod
     def path_for(self, key: str) -> str:
         """Local path or ``s3://`` URI of `key`, for pyarrow or datasets (which must be told of an own endpoint)."""
 

@@ -89,6 +89,16 @@ class LocalStorage(Storage):
     def delete(self, key: str) -> None:
         self._path(key).unlink(missing_ok=True)
 
+    def move(self, old: str, new: str) -> None:
+        source, target = self._path(old), self._path(new)
+        _make_directory(target.parent)
+        try:
+            os.replace(source, target)
+        except FileNotFoundError as error:
+            raise MissingKey(f"{source}: no such key") from error
+        _sync_directory(target.parent)
+        _sync_directory(source.parent)
+
     def _list(self, prefix: str) -> Iterator[tuple[str, int]]:
         folder = prefix.rpartition("/")[0]
         return _walk(self._root / folder, f"{folder}/" if folder else "", prefix)

@@ -202,6 +202,17 @@ class S3Storage(Storage):
         with _one_line(self.path_for(key)):
             self._client().delete_object(**self._object(key))
 
+    def move(self, old: str, new: str) -> None:
+        with _one_line(self.path_for(old)):
+            source, target = self._object(old), self._object(new)
+            try:
+                self._client().copy(CopySource=source, **target)  # boto3 copies what is large in parts
+            except ClientError as error:
+                if _status(error) == 404:  # as in `get_file`
+                    self._client().get_object(**source)
+                raise
+            self._client().delete_object(**source)
+
     def _list(self, prefix: str) -> Iterator[tuple[str, int]]:
         with _one_line(f"{self.uri}/{prefix}"):
             pages = (

@@ -23,8 +23,8 @@ from toffee_pipeline.images import MAX_BYTES, decode, decode_depth, decode_mask,
 from toffee_pipeline.nano.world import BACKGROUNDS, View, make_toy, render
 from toffee_pipeline.nano.world_samples import NUM_HELD_OUT, draw_views
 from toffee_pipeline.plan.plan import Plan
-from toffee_pipeline.rundir.commit import data_files
 from toffee_pipeline.rundir.description import GenerationRun, claim
+from toffee_pipeline.rundir.manifests import data_files
 from toffee_pipeline.storage import open_storage
 from toffee_pipeline.train.data.sources import make_source
 from toffee_pipeline.train.data.task_examples import refiner_examples, toffeenet_examples
@@ -295,14 +295,16 @@ class TestRun:
         np.testing.assert_array_equal(first.images["subject"](), decode(rows[0]["subject_image"]["bytes"]))
 
     def rewritten(self, run_dir, tmp_path, change):
-        """A copy of a shard of the run, changed."""
+        """A copy of a shard of the run as one file, changed."""
         folder = tmp_path / "copy"
         storage, copy = open_storage(str(run_dir)), open_storage(str(folder))
         for key in ("run.json", *(key for key, _ in storage.list("_manifests/"))):
             copy.put(key, storage.get(key))
-        file = source("run", folder).files()[0]
-        copy.put(file, change(storage.get(file)))
-        return source("run", folder).read(file)
+        keys = source("run", folder).files()[0].splitlines()
+        buffer = io.BytesIO()
+        pq.write_table(pa.concat_tables(pq.read_table(storage.path_for(key)) for key in keys), buffer)
+        copy.put(keys[0], change(buffer.getvalue()))
+        return source("run", folder).read(keys[0])
 
     def test_a_broken_image_breaks_alone(self, run_dir, tmp_path):
         def change(data):
@@ -333,7 +335,7 @@ class TestRun:
             lambda data: data[: len(data) // 2],
             lambda data: data[:-30] + data[:30],
         ):
-            with pytest.raises(BrokenFile, match=r"data/shard-000000-.*\.parquet: not a sound Parquet file"):
+            with pytest.raises(BrokenFile, match=r"data/generation-000000-.*\.parquet: not a sound Parquet file"):
                 list(self.rewritten(run_dir, tmp_path, change))
 
         def without_columns(data):

@@ -4,7 +4,7 @@ directory, or its Parquet files alone, as they are downloaded."""
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any, BinaryIO
@@ -16,9 +16,9 @@ import pyarrow.parquet as pq
 from toffee_pipeline.config.train import RunSource
 from toffee_pipeline.errors import BrokenFile, DataError, ImageError
 from toffee_pipeline.images import black_out, decode, decode_depth, decode_mask
-from toffee_pipeline.rundir.commit import read_manifests
 from toffee_pipeline.rundir.description import read_run
-from toffee_pipeline.rundir.layout import RUN
+from toffee_pipeline.rundir.layout import DATA, RUN, SHARD_FILE
+from toffee_pipeline.rundir.manifests import read_manifests
 from toffee_pipeline.schema import PAIRS, SUBJECTS, Table
 from toffee_pipeline.storage import open_storage
 from toffee_pipeline.train.data.records import Record
@@ -45,19 +45,22 @@ class Run:
         self._storage = open_storage(folder if self._single else config.path, config.endpoint_url)
 
     def files(self) -> list[str]:
-        """Keys of the Parquet files: by shard number, or by name. Raises as `read_run` and `read_manifests`."""
+        """The keys of each shard's Parquet files, a line each: by shard number, or by name.
+
+        Raises as `read_run` and `read_manifests`.
+        """
         if self._single or not self._storage.exists(RUN):
             return self._without_manifests()
         if read_run(self._storage).table.row not in COLUMNS:
             raise DataError(f"{self._storage.uri}: allowed are runs of jobs/generate.py and jobs/generate_subjects.py")
         files = [file for manifest in read_manifests(self._storage) for file in manifest.files]
-        keys = [file.key for file in files if file.folder == "data"]
+        keys = [file.key for file in files if file.folder == DATA]
         if not keys:
             raise DataError(
                 f"{self._storage.uri}: no committed shard with accepted rows; "
                 "format=run is the output of jobs/generate.py or jobs/generate_subjects.py"
             )
-        return keys
+        return _by_shard(keys)
 
     def _without_manifests(self) -> list[str]:
         if self._single:
@@ -73,7 +76,7 @@ class Run:
             )
         with suppress(BrokenFile), self._storage.open(keys[0]) as file:  # what is broken is named when it is read
             _open(file, self._storage.path_for(keys[0]))
-        return keys
+        return _by_shard(keys)
 
     def read(self, file: str) -> Iterator[Record]:
         """The rows of a shard, their images all (size_px, size_px, 3) of the run.
@@ -85,12 +88,20 @@ class Run:
 
         Raises DataError where columns are missing.
         """
-        name = self._storage.path_for(file)
         seen: set[str] = set()
-        for row in _accepted(self._storage.get(file), name):
-            sample = f"{file}: {row[PAIRS.id] if PAIRS.id in row else row[SUBJECTS.id]}"
-            yield _pair(row, sample, row["subject_id"] not in seen) if PAIRS.id in row else _subject(row, sample)
-            seen.add(row["subject_id"])
+        for key in file.splitlines():
+            for row in _accepted(self._storage.get(key), self._storage.path_for(key)):
+                sample = f"{key}: {row[PAIRS.id] if PAIRS.id in row else row[SUBJECTS.id]}"
+                yield _pair(row, sample, row["subject_id"] not in seen) if PAIRS.id in row else _subject(row, sample)
+                seen.add(row["subject_id"])
+
+
+def _by_shard(keys: Sequence[str]) -> list[str]:
+    """A shard has a file for each kind of pair, and a subject's pairs may lie in both."""
+    shards: dict[str, list[str]] = {}
+    for key in keys:
+        shards.setdefault(key.partition("-")[2] if SHARD_FILE.fullmatch(key) else key, []).append(key)
+    return ["\n".join(files) for files in shards.values()]
 
 
 def _accepted(data: bytes, name: str) -> Iterator[dict[str, Any]]:

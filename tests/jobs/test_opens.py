@@ -1,0 +1,101 @@
+"""A finished run in the hands of other people's readers: what one tries first shows the accepted pairs, each once."""
+
+import shutil
+from collections import Counter
+
+import datasets
+import duckdb
+import numpy as np
+import polars
+import pyarrow.dataset
+import pyarrow.parquet as pq
+import pytest
+from click.testing import CliRunner
+
+from jobs.generate import main
+from tests.conftest import QUICK
+from toffee_pipeline.rundir.manifests import data_files
+from toffee_pipeline.storage import open_storage
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """With accepted pairs of both kinds, with rejected ones, and with what a dead try left."""
+    output = tmp_path_factory.mktemp("run") / "a run"
+    sets = ("placement=inline", "subjects.source=renderer", "pairs.count=8", "stages.judge.min_clip_gain=null", *QUICK)
+    sets += ("stages.judge.min_clip=0.4", "stages.judge.min_dino=0.5", "pairs.edit_fraction=0.5")
+    done = CliRunner().invoke(main, ["--output", str(output), *(word for item in sets for word in ("--set", item))])
+    assert done.exit_code == 0, done.output
+    dead = output / "_tries/data/edit-000000-dead.part"
+    dead.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copy(next((output / "data").glob("edit-*.parquet")), dead)
+    return output
+
+
+@pytest.fixture(scope="module")
+def ids(run):
+    """Ids by status, and of accepted pairs by kind too."""
+    found: dict[str, list[str]] = {}
+    for path in data_files(open_storage(str(run)), "_ledger"):
+        for row in pq.read_table(path).to_pylist():
+            found.setdefault(row["status"], []).append(row["pair_id"])
+            if row["status"] == "accepted":
+                found.setdefault(row["kind"], []).append(row["pair_id"])
+    assert all(found.get(name) for name in ("accepted", "rejected", "edit", "generation"))
+    return {name: sorted(values) for name, values in found.items()}
+
+
+def test_load_dataset_of_the_folder(run, ids, tmp_path):
+    def load(*config: str) -> datasets.Dataset:
+        return datasets.load_dataset(str(run), *config, split="train", cache_dir=str(tmp_path))
+
+    for config, expected in {
+        (): ids["accepted"],
+        ("edit",): ids["edit"],
+        ("generation",): ids["generation"],
+        ("rejected",): ids["rejected"],
+        ("ledger",): sorted(ids["accepted"] + ids["rejected"]),
+    }.items():
+        assert sorted(load(*config)["pair_id"]) == expected, config
+    row = load("edit")[0]
+    assert row["target_image"].size == (64, 64) and np.asarray(row["input_image"]).std() > 10
+
+
+@pytest.mark.parametrize("place", ["data/*.parquet", "data"])
+def test_readers_of_parquet(run, ids, place):
+    at = str(run / place)
+    if "*" in place:
+        assert sorted(polars.read_parquet(at)["pair_id"]) == ids["accepted"]
+        rows = duckdb.sql(f"select pair_id from '{at}'").fetchall()
+        assert sorted(pair_id for (pair_id,) in rows) == ids["accepted"]
+    else:
+        assert sorted(pq.read_table(at)["pair_id"].to_pylist()) == ids["accepted"]
+
+
+def test_what_reads_whole_folders_leaves_out_what_is_not_data(run, ids):
+    found = pyarrow.dataset.dataset(str(run), format="parquet", exclude_invalid_files=True)
+    assert sorted(found.to_table(columns=["pair_id"])["pair_id"].to_pylist()) == ids["accepted"]
+
+
+def test_captions_and_instructions(run):
+    rows = [row for path in data_files(open_storage(str(run))) for row in pq.read_table(path).to_pylist()]
+    assert len(rows) == len({row["pair_id"] for row in rows})
+    for row in rows:
+        wording = row["prompt"].removeprefix("a photo of ")
+        assert row["class_name"] in row["input_prompt"]
+        if row["kind"] == "edit" and row["reversed_from"] is None:
+            assert row["input_prompt"] == row["subject_prompt"]
+        if row["kind"] == "generation":
+            assert row["subject_prompt"].startswith(row["input_prompt"]) and row["input_prompt"] != wording
+        assert row["instruction"].split()[0] in ("make", "put", "add", "remove")
+
+
+def test_row_groups_have_an_index(run):
+    files = [
+        pq.ParquetFile(path) for folder in ("data", "_ledger") for path in data_files(open_storage(str(run)), folder)
+    ]
+    columns = [file.metadata.row_group(0).column(n) for file in files for n in range(file.metadata.num_columns)]
+    assert all(column.has_offset_index for column in columns)
+    assert Counter(column.has_column_index for column in columns)[True] > len(files)

@@ -1,0 +1,126 @@
+"""Manifests: what commits a shard names its files and counts. Readers go by them only."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Annotated, Self, TypeVar
+
+from pydantic import AwareDatetime, Field, model_validator
+
+from toffee_pipeline.errors import DamagedFile, StorageError
+from toffee_pipeline.rundir.counts import ShardCounts
+from toffee_pipeline.rundir.layout import DATA, FOLDERS, MANIFEST, MANIFESTS, SHARD_FILE, manifest_key
+from toffee_pipeline.rundir.run_file import Number, Part, RunFile, read
+from toffee_pipeline.storage import Storage
+
+READERS = 16
+
+
+class DataFile(Part):
+    """A Parquet file of a shard, as its manifest names it."""
+
+    folder: str
+    key: str
+    size_bytes: Annotated[Number, Field(gt=0)]
+    num_rows: Annotated[Number, Field(gt=0)]
+    sha256: str
+
+    @model_validator(mode="after")
+    def _has_the_name_of_its_folder(self) -> Self:
+        name = SHARD_FILE.fullmatch(self.key)
+        if name is None or name[1] != self.folder:
+            raise ValueError(f"{self.key!r} is no file of a shard in folder {self.folder!r}")
+        return self
+
+
+class Manifest(RunFile):
+    """What commits a shard: the files of the one attempt that counts."""
+
+    shard: Number
+    attempt: str
+    committed: AwareDatetime
+    """By the writer's clock."""
+    files: tuple[DataFile, ...]
+    counts: ShardCounts
+
+    @model_validator(mode="after")
+    def _describes_its_shard(self) -> Self:
+        if foreign := [file.key for file in self.files if shard_of(file.key) != self.shard]:
+            raise ValueError(f"{foreign[0]!r} is no file of shard {self.shard}")
+        return self
+
+
+class BankedSubject(Part):
+    """An accepted subject of a bank, as its row in `data` says it."""
+
+    subject_id: str
+    class_name: str
+    prompt: str
+    seed: Number
+
+
+class BankManifest(Manifest):
+    """Of a subject bank. Whoever reads it as a `Manifest` is spared the subjects, which are most of it."""
+
+    subjects: tuple[BankedSubject, ...]
+    """The rows of `data`, in their order, so that pairs are planned without opening it."""
+
+    @model_validator(mode="after")
+    def _names_every_row(self) -> Self:
+        if sum(file.num_rows for file in self.files if file.folder == DATA) != len(self.subjects):
+            raise ValueError("it must name the subject of every row in data")
+        return self
+
+
+def shard_of(key: str) -> int | None:
+    """The shard whose file this is, by its name; None of other files, which are the user's."""
+    name = SHARD_FILE.fullmatch(key)
+    return int(name[3]) if name else None
+
+
+def committed_shards(storage: Storage) -> set[int]:
+    """Numbers of all committed shards, by listing only."""
+    names = (MANIFEST.fullmatch(key) for key, _ in storage.list(MANIFESTS))
+    return {int(name[1]) for name in names if name}
+
+
+M = TypeVar("M", bound=Manifest)
+
+
+def read_manifest(storage: Storage, shard: int) -> Manifest:
+    """The manifest of `shard`. Raises `MissingKey` when it is not committed, `DamagedFile` and `OtherVersion`."""
+    return _read(storage, shard, Manifest)
+
+
+def read_bank_manifest(storage: Storage, shard: int) -> BankManifest:
+    """As `read_manifest`, with the subjects."""
+    return _read(storage, shard, BankManifest)
+
+
+def _read(storage: Storage, shard: int, kind: type[M]) -> M:
+    key = manifest_key(shard)
+    manifest = read(storage, key, kind)
+    if manifest.shard != shard:
+        raise DamagedFile(f"{storage.path_for(key)}: damaged: it is of shard {manifest.shard}")
+    return manifest
+
+
+def read_manifests(storage: Storage) -> Iterator[Manifest]:
+    """Yield the manifest of every committed shard, by shard number; errors as in `read_manifest`."""
+    shards = sorted(committed_shards(storage))
+    with ThreadPoolExecutor(READERS) as pool:
+        for start in range(0, len(shards), 256):  # in blocks, so that a reader who stops early does not wait for all
+            yield from pool.map(lambda shard: read_manifest(storage, shard), shards[start : start + 256])
+
+
+def data_files(storage: Storage, folder: str = DATA) -> list[str]:
+    """Path or URI of every committed file of `folder`, by shard number."""
+    if folder not in FOLDERS:
+        raise StorageError(f"folder {folder!r}: allowed are {', '.join(FOLDERS)}")
+    return [
+        storage.path_for(file.key)
+        for manifest in read_manifests(storage)
+        for file in manifest.files
+        if file.folder == folder
+    ]
