@@ -1,6 +1,7 @@
 """A run's Parquet files without its manifests, as they come from a hub."""
 
 import re
+import shutil
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -9,7 +10,7 @@ import pytest
 from tests.helpers.banks import make_bank
 from toffee_pipeline.config.train import RunSource
 from toffee_pipeline.errors import BrokenFile, DataError
-from toffee_pipeline.rundir.commit import data_files
+from toffee_pipeline.rundir.manifests import read_manifests
 from toffee_pipeline.storage import open_storage
 from toffee_pipeline.train.data.sources import make_source
 
@@ -28,11 +29,12 @@ def seen(source):
 
 @pytest.fixture
 def downloaded(pairs, tmp_path):
-    """`data/*.parquet` of a run, and what else may lie on a hub."""
+    """The accepted pairs of a run in files under other names, one of each shard, and what else may lie on a hub."""
     folder = tmp_path / "downloaded"
     (folder / "data").mkdir(parents=True)
-    for number, file in enumerate(data_files(open_storage(str(pairs)))):
-        pq.write_table(pq.read_table(file), folder / f"data/train-{number:05d}.parquet")
+    for number, manifest in enumerate(read_manifests(open_storage(str(pairs)))):
+        files = [pq.read_table(pairs / file.key) for file in manifest.files if file.folder == "data"]
+        pq.write_table(pa.concat_tables(files), folder / f"data/train-{number:05d}.parquet")
     (folder / "README.md").write_text("a card")
     (folder / "_ledger").mkdir()
     pq.write_table(pa.table({"pair_id": ["p"]}), folder / "_ledger/0.parquet")
@@ -49,6 +51,15 @@ def test_the_files_alone_give_what_the_run_gives(pairs, downloaded):
     singles = [seen(of(downloaded / f"data/train-0000{number}.parquet")) for number in range(2)]
     assert singles[0] + singles[1] == expected
     assert len(singles[0]) == 4
+
+
+def test_a_subject_counts_once_though_its_pairs_lie_in_two_files(pairs, tmp_path):
+    shutil.copytree(pairs / "data", tmp_path / "data")
+    assert len(list((tmp_path / "data").glob("*.parquet"))) == 4
+    found = seen(of(tmp_path))
+    assert sorted(key for key, *_ in found) == sorted(key for key, *_ in seen(of(pairs)))
+    subjects = [images["subject"] for *_, images in found if "subject" in images]
+    assert len(subjects) == len(set(subjects)) == 2
 
 
 def test_subjects_of_a_bank(tmp_path):
