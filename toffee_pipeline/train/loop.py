@@ -95,6 +95,20 @@ def _restore(trainer: Trainer, storage: Storage, worker: Worker) -> Position:
     return resume(positions, worker.rank, worker.world)
 
 
+def gather_data(batches: Batches, before: BrokenSamples, world: int) -> tuple[list[Position], BrokenSamples]:
+    """Where each worker's data stands, and what all have left out since the training began; every worker takes part.
+
+    before: what was left out before this start.
+    """
+    mine = (batches.position, batches.broken, batches.errors)
+    gathered: list[Any] = [mine] * world
+    if world > 1:
+        dist.all_gather_object(gathered, mine)
+    positions, times, errors = zip(*gathered, strict=True)
+    named = dict.fromkeys([*before.first, *chain.from_iterable(errors)])
+    return list(positions), BrokenSamples(times=before.times + sum(times), first=tuple(named)[:MAX_NAMED])
+
+
 class _Session:
     """The loop's moving parts."""
 
@@ -156,7 +170,8 @@ class _Session:
             if step % train.checkpoint_every_steps == 0 or step == train.max_steps or stopping:
                 self._save()
         if trainer.step >= train.max_steps:
-            write_result(self.config, self.storage, self.task, trainer, self._of_all_workers()[1])
+            _, broken = gather_data(self.batches, self.broken_before, self.worker.world)
+            write_result(self.config, self.storage, self.task, trainer, broken)
         if self.worker.world > 1:
             dist.barrier()
 
@@ -198,20 +213,9 @@ class _Session:
         if self.tracker:
             self.tracker.images(step, "samples", image_grid(rows, columns))
 
-    def _of_all_workers(self) -> tuple[list[Position], BrokenSamples]:
-        """Where each worker's data stands, and what all have left out since the training began; on rank 0."""
-        mine = (self.batches.position, self.batches.broken, self.batches.errors)
-        all_of_them: list[Any] = [mine] * self.worker.world
-        if self.worker.world > 1:
-            dist.all_gather_object(all_of_them, mine)
-        positions, times, errors = zip(*all_of_them, strict=True)
-        named = dict.fromkeys([*self.broken_before.first, *chain.from_iterable(errors)])
-        broken = BrokenSamples(times=self.broken_before.times + sum(times), first=tuple(named)[:MAX_NAMED])
-        return list(positions), broken
-
     def _save(self) -> None:
         state = self.trainer.state()
-        positions, broken = self._of_all_workers()
+        positions, broken = gather_data(self.batches, self.broken_before, self.worker.world)
         if self.first:
             assert self.tracker is not None
             self.tracker.flush()
