@@ -11,6 +11,7 @@ import click
 
 from actors.chain import stages_of
 from actors.driver import announce, compute, missing_shards
+from actors.dry_run import show_plan
 from actors.stage import StageTable
 from toffee_pipeline.config.dataset import DatasetConfig
 from toffee_pipeline.config.generate import RunConfig
@@ -47,6 +48,7 @@ def generate(
     announce(plan, roles)
     require_readable(plan)
     if dry_run:
+        show_plan(plan)
         return None
     known = claim_dataset(storage, DATASET_RUNS[config.job].of(config, plan, roles), plan)
     if storage.exists(SUMMARY) and not missing_shards(storage, plan):

@@ -32,7 +32,9 @@ def job_options():
 
 
 def options_of(main):
-    return {word for parameter in main.params if isinstance(parameter, click.Option) for word in parameter.opts}
+    commands = main.commands.values() if isinstance(main, click.Group) else [main]
+    parameters = [parameter for command in commands for parameter in command.params]
+    return {word for parameter in parameters if isinstance(parameter, click.Option) for word in parameter.opts}
 
 
 def is_key(words, annotations):

@@ -28,6 +28,8 @@ NotFinite                   a training's loss or gradient
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 
 class ToffeeError(Exception):
     """What the user can mend. Its text is one line that names the thing and what is allowed."""
@@ -38,7 +40,14 @@ class ConfigError(ToffeeError, ValueError):
 
 
 class CatalogError(ToffeeError, ValueError):
-    """A catalogue that cannot be used; names the file, the place in it and what is wrong."""
+    """A catalogue that cannot be used; names the file, the place in it and what is wrong.
+
+    problems: all that is wrong with the content of its file, a line each.
+    """
+
+    def __init__(self, message: str, problems: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.problems = tuple(problems)
 
 
 class PlanError(ToffeeError, ValueError):

@@ -46,6 +46,8 @@ _LIVE = (
     "in a purple wizard outfit",
 )
 _PROPERTIES = ("red", "purple", "shiny", "wet", "cube shaped")
+CHANGES = (*_SHARED, *_OBJECT, *_LIVE, *_PROPERTIES)
+"""What DreamBench's prompts ask for."""
 
 
 def _lines(places: tuple[str, ...]) -> str:

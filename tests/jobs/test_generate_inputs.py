@@ -39,6 +39,47 @@ def test_a_prompt_that_does_not_fit_is_said_before_anything_is_written(tmp_path)
     assert dry_run(tmp_path / "run", f"subjects.catalog={path}", "pairs.edit_fraction=0").exit_code == 0
 
 
+def test_a_dry_run_is_a_plan_of_the_data(tmp_path):
+    result = dry_run(tmp_path / "run", "pairs.count=400", "subjects.class_quotas={mug: 60}", "pairs.removal=repaint")
+    assert result.exit_code == 0
+    lines = result.stdout.splitlines()
+    (mug,) = (line.split() for line in lines if line.startswith("mug "))
+    (total,) = (line.split() for line in lines if line.startswith("all "))
+    assert "counted over all 100 subjects" in lines
+    assert int(mug[1]) == 60 and int(total[1]) == 100 and sum(map(int, total[2:])) == 400
+    assert any(line.startswith("subjects: 100, ") and line.endswith(" different") for line in lines)
+    assert any(line.startswith("tokens: at most ") and "of 24" in line for line in lines)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_dry_run_needs_no_weights(tmp_path):
+    """Nor the network: of SDXL's files only the tokenizer would be read, which is CLIP's own."""
+    gone = f"models.sdxl.path={tmp_path / 'sdxl'}"
+    words = ["--config", "sdxl", "--set", gone, "--set", "pairs.count=2000000", "--output", str(tmp_path / "run")]
+    result = CliRunner().invoke(generate.main, [*words, "--dry-run"])
+    assert result.exit_code == 0, result.stderr
+    assert result.stdout.count(": missing: ") == 6  # SDXL in three roles, and what must be trained or fetched
+    assert "estimated from 1,024 of 500,000 subjects, in 64 stretches" in result.stdout
+    assert "of 77 in" in result.stdout and "; 0 are too long" in result.stdout
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_caption_that_is_too_long_is_counted(tmp_path):
+    (tmp_path / "photos").mkdir()
+    for name, caption in (("a", "a red mug"), ("b", LONG)):
+        (tmp_path / "photos" / f"{name}.png").write_bytes(encode_png(np.zeros((64, 64, 3), np.uint8)))
+        (tmp_path / "photos" / f"{name}.txt").write_text(caption)
+    result = dry_run(tmp_path / "run", "subjects.source=folder", f"subjects.path={tmp_path / 'photos'}")
+    assert result.exit_code == 0
+    assert "too long, so its pairs fail: 'a " in result.stdout and f"{LONG}'\n" in result.stdout
+
+
+def test_a_quota_that_cannot_be_met_is_one_line(tmp_path):
+    result = dry_run(tmp_path / "run", "subjects.class_quotas={mug: 17}")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr == "error: subjects.class_quotas: they ask for 17 subjects, the plan has 16\n"
+
+
 def test_what_is_left_out_of_the_folder_is_said(tmp_path):
     for name in ("dog/0.jpg", "dog/._0.jpg", "dog/1.heic"):
         (tmp_path / "photos" / name).parent.mkdir(parents=True, exist_ok=True)

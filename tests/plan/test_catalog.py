@@ -9,17 +9,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.helpers.dreambench import CHANGES as DREAMBENCH_CHANGES
 from toffee_pipeline.config.base import CATEGORIES
 from toffee_pipeline.errors import CatalogError
 from toffee_pipeline.nano import world
 from toffee_pipeline.plan import catalog as catalog_module
 from toffee_pipeline.plan.catalog import PACKAGED, Catalog, load_catalog
+from toffee_pipeline.plan.room import distinct_subjects, room
 from toffee_pipeline.plan.worded import fill, with_article
 
 FOLDER = Path(catalog_module.__file__).parent
 BY_CHANGE = ("style", "background", "color", "texture", "addition")
 NANO_STYLES = [style for style in world.STYLES if style != "photo"]
 NANO_PATTERNS = [pattern for pattern in world.PATTERNS if pattern != "plain"]
+FILLING = frozenset(["a", "an", "the", "in", "on", "of", "at", "with", "wearing", "background", "around", "it"])
 SMALL = """
 prompts: {style: "{change} of a(n) {class}", background: "a photo of a(n) {class} {change}", color: "{change} {class}",
           texture: "{class} {change}", addition: "{class} with {change}", removal: "{class} without {change}"}
@@ -49,6 +52,10 @@ def nano() -> Catalog:
     return load_catalog("nano")
 
 
+def content_words(text: str) -> frozenset[str]:
+    return frozenset(re.findall(r"[a-z'-]+", re.sub("in front of|on top of", "on", text.lower()))) - FILLING
+
+
 def all_prompts(catalog: Catalog) -> list[str]:
     return [
         catalog.prompt(entry.name, category, change)
@@ -71,14 +78,29 @@ def test_toffee_holds_enough(toffee: Catalog) -> None:
     assert np.mean([bool(entry.removable) for entry in toffee.classes if not entry.live]) > 0.8
 
 
-def test_two_million_subject_prompts_are_possible(toffee: Catalog) -> None:
-    def possible(entry: catalog_module.SubjectClass, template: str) -> int:
-        slots = re.findall(r"{(\w+)}", template)
-        return int(np.prod([len(entry.descriptions[slot]) for slot in slots if slot not in ("medium", "class")]))
+def test_two_million_subjects_have_room(toffee: Catalog) -> None:
+    """benchmarks/prompt_room.py draws them."""
+    assert min(sum(room(entry)) for entry in toffee.classes) >= 2_000
+    draws = {entry.name: 2_000_000 / len(toffee.classes) for entry in toffee.classes}
+    assert distinct_subjects(toffee, draws) >= 0.95 * 2_000_000
 
-    counts = [max(possible(entry, template) for template in entry.subject_prompts) for entry in toffee.classes]
-    assert sum(counts) > 2_000_000
-    assert min(counts) > 500
+
+@pytest.mark.parametrize("name", ["toffee"])  # the small world has snow and red: nano's words are those of its networks
+def test_no_change_is_one_of_dreambench(name: str) -> None:
+    """Nor one that has more than half of its words in common with one."""
+    asked = {text: content_words(text) for text in DREAMBENCH_CHANGES}
+    for of_category in load_catalog(name).changes.values():
+        for change in {change for changes in of_category.values() for change in changes}:
+            for text, words in asked.items():
+                own = content_words(change)
+                assert len(own & words) <= 0.5 * len(own | words), f"{change!r} is DreamBench's {text!r}"
+
+
+@pytest.mark.parametrize(
+    "text", ["in THE snow", "on a wooden floor", "with a Santa hat", "in front of the Eiffel Tower"]
+)
+def test_what_dreambench_asks_is_known_in_other_words(text: str) -> None:
+    assert content_words(text) in [content_words(asked) for asked in DREAMBENCH_CHANGES]
 
 
 def test_every_class_has_changes(packaged: Catalog) -> None:
@@ -88,7 +110,7 @@ def test_every_class_has_changes(packaged: Catalog) -> None:
 
 
 def test_natures_differ(toffee: Catalog) -> None:
-    assert "sunglasses" in toffee.choices("cat", "addition")
+    assert "round glasses" in toffee.choices("cat", "addition")
     assert not set(toffee.choices("teapot", "addition")) & {"a raincoat", "a bow tie"}
     assert toffee.choices("cat", "style") == toffee.choices("teapot", "style")
 
@@ -98,8 +120,8 @@ def test_natures_differ(toffee: Catalog) -> None:
     [
         ("teapot", "style", "a watercolor painting", "a watercolor painting of a teapot"),
         ("owl", "style", "an oil painting", "an oil painting of an owl"),
-        ("teapot", "background", "on a sandy beach", "a photo of a teapot on a sandy beach"),
-        ("umbrella", "color", "red", "a photo of a red umbrella"),
+        ("teapot", "background", "on a rocky shore", "a photo of a teapot on a rocky shore"),
+        ("umbrella", "color", "crimson", "a photo of a crimson umbrella"),
         ("teapot", "color", "orange", "a photo of an orange teapot"),
         ("elephant", "texture", "made of marble", "a photo of an elephant made of marble"),
         ("ukulele", "addition", "a red ribbon", "a photo of a ukulele with a red ribbon"),
@@ -345,6 +367,42 @@ def test_bad_file_is_one_clear_line(tmp_path: Path, old: str, new: str, message:
     assert message in str(caught.value)
     assert str(caught.value).startswith(f"catalog {path}: ")
     assert "\n" not in str(caught.value)
+
+
+def test_every_problem_is_named_with_its_line(tmp_path: Path) -> None:
+    path = tmp_path / "own.yaml"
+    path.write_text(
+        SMALL.replace("[on a beach]", "[on a beach,\n  on a  hill, on a beach]")
+        .replace("size: [small]", "size: [small,\n    tiny,\n    no,\n    small]")
+        .replace("cup]}", "cup]}\n  more: {prompts: [\n    '{medium} of a {colour} {class}'], classes: [pan]}")
+    )
+    with pytest.raises(CatalogError) as caught:
+        load_catalog(str(path))
+    assert [problem.partition(": ")[0] for problem in caught.value.problems] == ["line 8", "line 12", "line 15"]
+    assert "changes.all.background" in caught.value.problems[0]
+    assert "(and 2 more: jobs/catalog.py check)" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line"),
+    [
+        ("size: [small]", "size: [small,\n    tiny,\n    small]", 11),
+        ("cup]}", "cup]}\n  more: {prompts: ['{medium} of a {class}'], classes: [\n    pan,\n    cup]}", 12),
+        ("size: [small]", "\n    size: [small],\n    color: [red]", 11),
+        ("[on a beach]", "[on a beach], \n  removal: [a lid]", 8),
+        ("groups:", "colors: [red]\ngroups:", 8),
+        ("cup]", "\n    yes: [a lid]]", 10),
+        ('texture: "{class} {change}"', 'texture: "{class}"', 3),
+    ],
+)
+def test_a_problem_is_found_where_it_stands(tmp_path: Path, old: str, new: str, line: int) -> None:
+    path = tmp_path / "own.yaml"
+    assert old in SMALL
+    path.write_text(SMALL.replace(old, new, 1))
+    with pytest.raises(CatalogError) as caught:
+        load_catalog(str(path))
+    (problem,) = caught.value.problems
+    assert problem.startswith(f"line {line}: "), problem
 
 
 @pytest.mark.parametrize(

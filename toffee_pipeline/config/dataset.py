@@ -45,6 +45,10 @@ class SubjectsConfig(Model):
     """Of a bank: S3-compatible storage other than AWS."""
     catalog: str = "toffee"
     """Classes and prompts: a catalogue of the package (`toffee`, `nano`) or the path of a YAML file."""
+    class_weights: dict[str, Weight] = {}
+    """How often a class of the catalogue is drawn, as {teapot: 3}; of one that is not named 1, and 0 leaves it out."""
+    class_quotas: dict[str, Positive] = {}
+    """How many of the run's subjects are of a class, exactly, as {teapot: 500}; the others are drawn by the weights."""
 
     @field_validator("catalog")
     @classmethod
@@ -59,6 +63,9 @@ class SubjectsConfig(Model):
             raise ValueError(
                 f"subjects.path is read with subjects.source={' or '.join(READ_FROM)} alone, not with {self.source}"
             )
+        for key in ("class_weights", "class_quotas"):
+            if self.source in READ_FROM and getattr(self, key):
+                raise ValueError(f"subjects.{key} is for classes of a catalogue: {READ_FROM[self.source]} has its own")
         return self
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+from collections.abc import Sequence
 from typing import Any
 
 import yaml
@@ -39,14 +40,52 @@ def read_yaml(data: bytes, name: str) -> Any:
             twice in one mapping; one line that names the file and, where there is one, the line in it.
     """
     try:
-        text = data.decode("utf-16" if data.startswith(UTF16) else "utf-8-sig")
+        return yaml.load(_text(data), _Loader)
     except UnicodeDecodeError as error:
         raise ConfigError(f"{name}: not UTF-8 (byte {error.start} on): save it as UTF-8") from error
-    try:
-        return yaml.load(text, _Loader)
     except yaml.MarkedYAMLError as error:
         place = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
         problem = " ".join(filter(None, (error.context, error.problem)))
         raise ConfigError(f"{name}: no valid YAML: {place}{problem}") from error
     except (yaml.YAMLError, RecursionError, ValueError) as error:  # ValueError: a date such as 2026-99-99
         raise ConfigError(f"{name}: no valid YAML: {' '.join(str(error).split())}") from error
+
+
+def line_of(data: bytes, place: Sequence[str | int | bool]) -> int:
+    """The line, from 1 on, at which something stands in a YAML file that `read_yaml` can read.
+
+    Args:
+        place: keys of mappings; of a list's element its index or its words, or the key that it is a mapping of. Words
+            that stand twice are found where they stand again. Where a part is not found, the line of the part before.
+    """
+    node = yaml.compose(_text(data), _Loader)
+    line = node.start_mark.line if node else 0
+    for part in place:
+        named = [entry for entry in _entries(node) if _is_called(entry[0], part)]
+        if named:
+            key, node = named[-1]
+        elif isinstance(node, yaml.SequenceNode) and type(part) is int and part < len(node.value):
+            key = node = node.value[part]
+        else:
+            break
+        line = key.start_mark.line
+    return line + 1
+
+
+def _entries(node: yaml.Node | None) -> list[tuple[yaml.Node, yaml.Node]]:
+    """What stands in a mapping or list: its name and its value; a word in a list is its own name."""
+    if isinstance(node, yaml.MappingNode):
+        return list(node.value)
+    elements = node.value if isinstance(node, yaml.SequenceNode) else []
+    return [entry for each in elements for entry in (_entries(each) if each.id == "mapping" else [(each, each)])]
+
+
+def _is_called(node: yaml.Node, part: str | int | bool) -> bool:
+    """Whether a word or key is this one; of a bare `no` or `yes` its truth."""
+    if isinstance(part, bool):
+        return bool(node.tag.endswith(":bool")) and yaml.SafeLoader.bool_values[node.value.lower()] is part
+    return bool(node.value == part)
+
+
+def _text(data: bytes) -> str:
+    return data.decode("utf-16" if data.startswith(UTF16) else "utf-8-sig")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 from transformers import CLIPTokenizer
 
 from toffee_pipeline.config.base import CATEGORIES, Category, ModelSpec
 from toffee_pipeline.errors import CatalogError
-from toffee_pipeline.models.loading import build_untrained, config_options
+from toffee_pipeline.models.loading import config_options
 from toffee_pipeline.models.tiny.text_encoder import build_tokenizer
 from toffee_pipeline.models.weights import resolve
 from toffee_pipeline.plan.catalog import Catalog
@@ -21,15 +22,44 @@ def load_tokenizer(spec: ModelSpec) -> CLIPTokenizer:
     Raises OSError where it is neither in the cache nor can be fetched.
     """
     if spec.weights == "untrained":
-        return build_untrained("sdxl").tokenizer
+        return clip_tokenizer()
     if spec.weights == "nano":
         return build_tokenizer()
     return CLIPTokenizer.from_pretrained(resolve(spec, "sdxl"), subfolder="tokenizer", **config_options(spec))
 
 
+def clip_tokenizer() -> CLIPTokenizer:
+    """CLIP's own, of 77 tokens, which SDXL's text encoders share: here without any weights."""
+    from toffee_pipeline.models.tiny import untrained  # seconds that only a tokenizer which is built needs cost
+
+    return untrained.clip_tokenizer()
+
+
+def tokenizer_at_hand(spec: ModelSpec) -> CLIPTokenizer:
+    """As `load_tokenizer`, but CLIP's own where that one does not lie on this machine; fetches nothing."""
+    local = spec.weights != "pretrained" or (spec.path is not None and (spec.path / "tokenizer").is_dir())
+    return load_tokenizer(spec) if local else clip_tokenizer()
+
+
 def count_tokens(tokenizer: CLIPTokenizer, texts: Sequence[str]) -> list[int]:
     """Tokens of each text, its start and end included; `tokenizer.model_max_length` is what the encoder takes."""
     return [len(ids) for ids in tokenizer(list(texts), verbose=False)["input_ids"]]
+
+
+class Lengths(NamedTuple):
+    """longest: tokens of the longest prompt. limit: what the text encoder takes. over: the prompts that are longer."""
+
+    longest: int
+    limit: int
+    over: tuple[str, ...]
+
+
+def measure(texts: Sequence[str], spec: ModelSpec) -> Lengths:
+    """How long the prompts are for the SDXL that `spec` names; without its files as CLIP counts."""
+    tokenizer = tokenizer_at_hand(spec)
+    counts, limit = count_tokens(tokenizer, texts), tokenizer.model_max_length
+    over = tuple(text for text, count in zip(texts, counts, strict=True) if count > limit)
+    return Lengths(max(counts), limit, over)
 
 
 def longest_prompt(catalog: Catalog, tokenizer: CLIPTokenizer) -> tuple[str, int]:

@@ -9,12 +9,10 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-from pydantic import ValidationError
 
 from toffee_pipeline.config.base import CATEGORIES, Category
-from toffee_pipeline.config.yaml_file import read_yaml
-from toffee_pipeline.errors import CatalogError, ConfigError
-from toffee_pipeline.plan.catalog_file import SPOKEN, CatalogFile, slots
+from toffee_pipeline.errors import CatalogError
+from toffee_pipeline.plan.catalog_file import SPOKEN, parse_catalog, slots
 from toffee_pipeline.plan.worded import MEDIUM, PLAIN, definite, fill, rewrite, take_apart
 
 __all__ = ["PACKAGED", "Catalog", "CatalogError", "SubjectClass", "load_catalog"]
@@ -73,7 +71,8 @@ class Catalog:
         for slot in slots(template):
             if slot not in words:
                 listed = entry.descriptions[slot]
-                free = [word for word in listed if word not in words.values()] or listed
+                told = set(words.values())
+                free = [word for word in listed if word not in told] or listed
                 words[slot] = free[int(rng.integers(len(free)))]
         return fill(template, words)
 
@@ -141,15 +140,7 @@ def load_catalog(name_or_path: str) -> Catalog:
     except OSError as error:
         allowed = f"allowed are {', '.join(PACKAGED)} and the path of a YAML file"
         raise CatalogError(f"catalog {name_or_path!r}: {error.strerror}; {allowed}") from error
-    try:
-        content = read_yaml(data, f"catalog {path}")
-        if not isinstance(content, dict):
-            raise CatalogError(f"catalog {path}: allowed are the keys {', '.join(CatalogFile.model_fields)}")
-        file = CatalogFile.model_validate(content)
-    except ConfigError as error:
-        raise CatalogError(str(error)) from error
-    except ValidationError as error:
-        raise CatalogError(f"catalog {path}: {_first_line(error)}") from error
+    file = parse_catalog(data, f"catalog {path}")
     classes = tuple(
         SubjectClass(name, group.live, removable, group.prompts, group.descriptions)
         for group in file.groups.values()
@@ -163,10 +154,3 @@ def _checked(category: Category) -> Category:
     if category not in CATEGORIES:
         raise CatalogError(f"category {category!r}: allowed are {', '.join(CATEGORIES)}")
     return category
-
-
-def _first_line(error: ValidationError) -> str:
-    first = error.errors()[0]
-    place = ".".join(str(part) for part in first["loc"])
-    problem = "unknown key" if first["type"] == "extra_forbidden" else first["msg"].removeprefix("Value error, ")
-    return f"{place}: {problem}" if place else problem

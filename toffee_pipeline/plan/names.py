@@ -1,9 +1,9 @@
-"""Paths of the user's files in a line of text."""
+"""Paths of the user's files, and other names, in a line of text."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Sequence
 
 SHOWN = 3
 
@@ -16,5 +16,10 @@ def one_line(path: str) -> str:
 
 def few(paths: Collection[str]) -> str:
     """The first of the paths, and how many more there are."""
-    more = f" and {len(paths) - SHOWN} more" if len(paths) > SHOWN else ""
-    return ", ".join(map(one_line, sorted(paths)[:SHOWN])) + more
+    return some(sorted(paths), one_line)
+
+
+def some(words: Sequence[str], spelled: Callable[[str], str] = str) -> str:
+    """The first of the words, in their order, and how many more there are."""
+    more = f" and {len(words) - SHOWN} more" if len(words) > SHOWN else ""
+    return ", ".join(map(spelled, words[:SHOWN])) + more

@@ -61,7 +61,7 @@ class Plan(SubjectPlan):
         subjects, _ = super().shard(index)
         numbers = self.numbers(index)
         pairs = [
-            pair for number, subject in zip(numbers, subjects, strict=True) for pair in self._pairs(number, subject)
+            pair for number, subject in zip(numbers, subjects, strict=True) for pair in self.pairs(number, subject)
         ]
         return subjects, pairs
 
@@ -70,12 +70,11 @@ class Plan(SubjectPlan):
         subject_of = {subject.subject_id: subject for subject in subjects}
         return [planned_row(pair, subject_of[pair.subject_id]) for pair in pairs]
 
-    def _pairs(self, subject_number: int, subject: Subject) -> list[Pair]:
+    def pairs(self, number: int, subject: Subject) -> list[Pair]:
         per_subject = self.config.pairs.per_subject
-        numbers = range(subject_number * per_subject, min((subject_number + 1) * per_subject, self.num_rows))
         of_kind: dict[Kind, list[int]] = {}
-        for number in numbers:
-            of_kind.setdefault(self._kind(number), []).append(number)
+        for each in range(number * per_subject, min((number + 1) * per_subject, self.num_rows)):
+            of_kind.setdefault(self._kind(each), []).append(each)
         pairs = [pair for kind, chosen in of_kind.items() for pair in self._pairs_of(kind, chosen, subject)]
         return sorted(pairs, key=lambda pair: pair.pair_id)
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from toffee_pipeline.config.dataset import SubjectDatasetConfig
 from toffee_pipeline.plan.catalog import Catalog, load_catalog
+from toffee_pipeline.plan.classes import ClassShares
 from toffee_pipeline.plan.folder import FolderImage, first_difference, from_bytes, list_folder, to_bytes, to_lines
 from toffee_pipeline.plan.seeds import seed_for
 from toffee_pipeline.plan.shards import PLAN_VERSION, ShardPlan
@@ -37,12 +38,12 @@ class CatalogSubjects:
     notes: tuple[str, ...] = ()
     digest: str | None = None
 
-    def __init__(self, catalog: Catalog) -> None:
-        self._catalog = catalog
+    def __init__(self, catalog: Catalog, shares: ClassShares) -> None:
+        self._catalog, self.shares = catalog, shares
 
     def subject(self, subject_id: str, number: int, seed: int) -> Subject:
         rng = np.random.default_rng(seed)
-        class_name = self._catalog.classes[int(rng.integers(len(self._catalog.classes)))].name
+        class_name = self.shares.draw(number, rng)
         return Subject(subject_id, class_name, self._catalog.subject_prompt(class_name, rng), seed)
 
 
@@ -51,6 +52,9 @@ class FolderSubjects:
 
     def __init__(self, images: Sequence[FolderImage], notes: tuple[str, ...] = ()) -> None:
         self.images, self.notes = images, notes
+
+    def __len__(self) -> int:
+        return len(self.images)
 
     @classmethod
     def stored(cls, data: bytes, name: str) -> FolderSubjects:
@@ -73,15 +77,17 @@ class FolderSubjects:
         return first_difference(from_bytes(listed, name), self.images)
 
 
-def make_source(config: SubjectDatasetConfig, catalog: Catalog) -> SubjectSource:
+def make_source(config: SubjectDatasetConfig, catalog: Catalog, num_subjects: int) -> SubjectSource:
     """The source that the config names, but for a bank, which lies in a run directory.
 
-    Raises PlanError where a folder holds no image.
+    Raises PlanError where a folder holds no image, and as `ClassShares`.
     """
-    if config.subjects.source == "folder":
-        assert config.subjects.path is not None  # the config's own validator
-        return FolderSubjects(*list_folder(Path(config.subjects.path)))
-    return CatalogSubjects(catalog)
+    subjects = config.subjects
+    if subjects.source == "folder":
+        assert subjects.path is not None  # the config's own validator
+        return FolderSubjects(*list_folder(Path(subjects.path)))
+    names = [entry.name for entry in catalog.classes]
+    return CatalogSubjects(catalog, ClassShares(names, subjects.class_weights, subjects.class_quotas, num_subjects))
 
 
 class SubjectPlan(ShardPlan):
@@ -98,7 +104,7 @@ class SubjectPlan(ShardPlan):
     def __init__(self, config: SubjectDatasetConfig, num_subjects: int, source: SubjectSource | None = None) -> None:
         super().__init__(config, num_subjects)
         self.catalog: Catalog = load_catalog(config.subjects.catalog)
-        self.source = source or make_source(config, self.catalog)
+        self.source = source or make_source(config, self.catalog, num_subjects)
 
     @property
     def num_rows(self) -> int:
@@ -121,11 +127,16 @@ class SubjectPlan(ShardPlan):
 
     def shard(self, index: int) -> tuple[list[Subject], list[Pair]]:
         """The subjects of shard `index`, in order of their ids, and no pairs. Cost: O(shard)."""
-        return [self._subject(number) for number in self.numbers(index)], []
+        return [self.subject(number) for number in self.numbers(index)], []
+
+    def pairs(self, number: int, subject: Subject) -> list[Pair]:
+        """Those of subject `number`, in order of their ids; here none."""
+        return []
 
     def rows(self, index: int) -> list[dict[str, Any]]:
         return [subject_row(subject) for subject in self.shard(index)[0]]
 
-    def _subject(self, number: int) -> Subject:
+    def subject(self, number: int) -> Subject:
+        """Of this number, computed from it alone."""
         subject_id = f"s{number:08d}"
         return self.source.subject(subject_id, number, seed_for(f"{self.config.seed}/{subject_id}", "subject"))

@@ -1,0 +1,76 @@
+"""What `jobs/catalog.py` prints."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from toffee_pipeline.config.base import CATEGORIES
+from toffee_pipeline.console.columns import print_columns
+from toffee_pipeline.console.stdout import Stdout
+from toffee_pipeline.plan.catalog import Catalog
+from toffee_pipeline.plan.names import some
+from toffee_pipeline.plan.room import room
+
+MAX_LINES = 100
+FEW = 2000
+"""Subject prompts of a class; below, a run of millions repeats them often."""
+
+
+def print_problems(name: str, problems: Sequence[str]) -> None:
+    """A line per problem (the first `MAX_LINES`)."""
+    console = Stdout()
+    for problem in problems[:MAX_LINES]:
+        console.out(f"{name}: {problem}", highlight=False)
+    if len(problems) > MAX_LINES:
+        console.out(f"... and {len(problems) - MAX_LINES} more problems")
+
+
+def print_catalog(catalog: Catalog, num_samples: int, seed: int) -> None:
+    """What the catalogue holds, class by class, and samples of its prompts."""
+    console = Stdout()
+    rooms = {entry.name: sum(room(entry)) for entry in catalog.classes}
+    print_columns(console, ["class", "nature", "subject prompts", *CATEGORIES], _rows(catalog, rooms))
+    num_live = sum(entry.live for entry in catalog.classes)
+    console.out(
+        f"{len(rooms)} classes, {num_live} of them live; {sum(rooms.values()):,} different subject prompts, "
+        f"{min(rooms.values()):,} of the class with fewest",
+        highlight=False,
+    )
+    for line in _notes(catalog, rooms):
+        console.out(line, highlight=False)
+    rng = np.random.default_rng(seed)
+    for _ in range(num_samples):
+        entry = catalog.classes[int(rng.integers(len(catalog.classes)))]
+        prompt = catalog.subject_prompt(entry.name, rng)
+        possible = {category: found for category in CATEGORIES if (found := catalog.choices(entry.name, category))}
+        console.out(f"  {prompt}", highlight=False)
+        if possible:
+            category = tuple(possible)[int(rng.integers(len(possible)))]
+            change = possible[category][int(rng.integers(len(possible[category])))]
+            changed = catalog.draft_prompt(entry.name, prompt, category, change)
+            console.out(f"    {category}: {changed}", highlight=False)
+
+
+def _rows(catalog: Catalog, rooms: Mapping[str, int]) -> list[list[str]]:
+    return [
+        [
+            entry.name,
+            "live" if entry.live else "object",
+            f"{rooms[entry.name]:,}",
+            *(str(len(catalog.choices(entry.name, category))) for category in CATEGORIES),
+        ]
+        for entry in catalog.classes
+    ]
+
+
+def _notes(catalog: Catalog, rooms: Mapping[str, int]) -> list[str]:
+    lines = []
+    for category in CATEGORIES:
+        without = [name for name in rooms if not catalog.choices(name, category)]
+        if without:
+            lines.append(f"{category}: {len(without)} classes have no change: {some(without)}")
+    if narrow := [name for name, number in rooms.items() if number < FEW]:
+        lines.append(f"{len(narrow)} classes have fewer than {FEW:,} subject prompts: {some(narrow)}")
+    return lines
