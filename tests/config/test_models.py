@@ -19,6 +19,9 @@ WORDS = {
     "architecture",
     "project",
     "endpoint_url",  # checked where the storage is opened
+    "caption_column",
+    "class_weights",  # names of classes
+    "class_quotas",
     "cache_endpoint_url",
 }
 """Texts that are no path."""

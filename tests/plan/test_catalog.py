@@ -16,7 +16,7 @@ from toffee_pipeline.nano import world
 from toffee_pipeline.plan import catalog as catalog_module
 from toffee_pipeline.plan.catalog import PACKAGED, Catalog, load_catalog
 from toffee_pipeline.plan.room import distinct_subjects, room
-from toffee_pipeline.plan.worded import fill, with_article
+from toffee_pipeline.plan.worded import fill, take_apart, with_article
 
 FOLDER = Path(catalog_module.__file__).parent
 BY_CHANGE = ("style", "background", "color", "texture", "addition")
@@ -212,6 +212,28 @@ def test_subject_prompts_are_taken_apart_as_they_were_drawn(packaged: Catalog) -
         assert unchanged.draft_prompt(entry.name, prompt, "background", "nowhere") == prompt
         changed = packaged.draft_prompt(entry.name, prompt, "background", "on a quay")
         assert changed.endswith("on a quay") and not any(place in changed for place in entry.descriptions["place"])
+
+
+def test_a_subject_prompt_comes_of_one_template_alone(toffee: Catalog) -> None:
+    """So that room counts no prompt twice, and a change goes to the slot that was drawn."""
+    rng = np.random.default_rng(4)
+    for entry in toffee.classes:
+        words = {**entry.descriptions, "class": (entry.name,)}
+        for prompt in (toffee.subject_prompt(entry.name, rng) for _ in range(8)):
+            fit = [each for each in entry.subject_prompts if take_apart(prompt, [each], words)[0] == each]
+            assert len(fit) == 1, prompt
+
+
+def test_an_addition_joins_what_is_there(toffee: Catalog) -> None:
+    prompt = "a photo of a cream dog with white paws sitting on a lawn in soft daylight"
+    changed = toffee.draft_prompt("dog", prompt, "addition", "a red scarf")
+    assert changed == "a photo of a cream dog with white paws and a red scarf sitting on a lawn in soft daylight"
+
+
+def test_another_background_has_its_own_light_and_no_plate(toffee: Catalog) -> None:
+    prompt = "a photo of a single fresh apple on a blue plate in front of a white wall in warm lamplight"
+    changed = toffee.draft_prompt("apple", prompt, "background", "on a rocky shore")
+    assert changed == "a photo of a single fresh apple on a rocky shore"
 
 
 def test_articles() -> None:
