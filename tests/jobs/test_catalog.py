@@ -12,6 +12,8 @@ from toffee_pipeline.plan.catalog import load_catalog
 OWN = """
 prompts: {style: "{change} of a(n) {class}", background: "a photo of a(n) {class} {change}", color: "{change} {class}",
           texture: "{class} {change}", addition: "{class} with {change}", removal: "{class} without {change}"}
+instructions: {style: "make it {change}", background: "put it {change}", color: "make it {change}",
+               texture: "turn it into a {class} {change}", addition: "add {change}", removal: "remove {change}"}
 draft_prompts: {style: [{medium: "{change}"}], background: [{class: "{class} {change}"}],
                 color: [{color: "{change}"}, {class: "{change} {class}"}], texture: [{class: "{class} {change}"}],
                 addition: [{class: "{class} with {change}"}], removal: [{class: "{class} without {change}"}]}
@@ -57,8 +59,8 @@ def test_all_problems_are_named_with_line_and_key(tmp_path):
     result = check(str(path))
     assert result.exit_code == 1
     first, second = result.stdout.splitlines()
-    assert first.startswith(f"{path}: line 7: changes.all.weather")
-    assert second == f"{path}: line 10: groups.things.descriptions.size: 'small' is there twice"
+    assert first.startswith(f"{path}: line 9: changes.all.weather")
+    assert second == f"{path}: line 12: groups.things.descriptions.size: 'small' is there twice"
 
 
 @pytest.mark.parametrize("content", ["prompts: {}\ngroups: [a]]", "groups: {}\ngroups: {}"])

@@ -400,7 +400,7 @@ def test_every_problem_is_named_with_its_line(tmp_path: Path) -> None:
     )
     with pytest.raises(CatalogError) as caught:
         load_catalog(str(path))
-    assert [problem.partition(": ")[0] for problem in caught.value.problems] == ["line 8", "line 12", "line 15"]
+    assert [problem.partition(": ")[0] for problem in caught.value.problems] == ["line 10", "line 14", "line 17"]
     assert "changes.all.background" in caught.value.problems[0]
     assert "(and 2 more: jobs/catalog.py check)" in str(caught.value)
 
@@ -408,12 +408,12 @@ def test_every_problem_is_named_with_its_line(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "line"),
     [
-        ("size: [small]", "size: [small,\n    tiny,\n    small]", 11),
-        ("cup]}", "cup]}\n  more: {prompts: ['{medium} of a {class}'], classes: [\n    pan,\n    cup]}", 12),
-        ("size: [small]", "\n    size: [small],\n    color: [red]", 11),
-        ("[on a beach]", "[on a beach], \n  removal: [a lid]", 8),
-        ("groups:", "colors: [red]\ngroups:", 8),
-        ("cup]", "\n    yes: [a lid]]", 10),
+        ("size: [small]", "size: [small,\n    tiny,\n    small]", 13),
+        ("cup]}", "cup]}\n  more: {prompts: ['{medium} of a {class}'], classes: [\n    pan,\n    cup]}", 14),
+        ("size: [small]", "\n    size: [small],\n    color: [red]", 13),
+        ("[on a beach]", "[on a beach], \n  removal: [a lid]", 10),
+        ("groups:", "colors: [red]\ngroups:", 10),
+        ("cup]", "\n    yes: [a lid]]", 12),
         ('texture: "{class} {change}"', 'texture: "{class}"', 3),
     ],
 )

@@ -26,7 +26,7 @@ ENTRY = SubjectClass(
 
 
 def draws(entry: SubjectClass, count: int) -> list[str]:
-    catalog = Catalog((entry,), {}, {}, {}, "")
+    catalog = Catalog((entry,), {}, {}, {}, {}, "")
     rng = np.random.default_rng(0)
     return [catalog.subject_prompt(entry.name, rng) for _ in range(count)]
 
@@ -42,7 +42,7 @@ def test_the_room_is_what_can_be_drawn():
 
 @pytest.mark.parametrize("count", [1, 10, 60, 3000])
 def test_expected_numbers_are_those_of_draws(count):
-    catalog = Catalog((ENTRY,), {}, {}, {}, "")
+    catalog = Catalog((ENTRY,), {}, {}, {}, {}, "")
     rng = np.random.default_rng(1)
     found = np.mean([len({catalog.subject_prompt("orange", rng) for _ in range(count)}) for _ in range(3000 // count)])
     assert distinct_subjects(catalog, {"orange": count}) == pytest.approx(found, rel=0.12)

@@ -67,6 +67,8 @@ def test_of_a_folder_the_images_are_counted(tmp_path):
 SMALL = """
 prompts: {style: "{change} of a {class}", background: "a {class} {change}", color: "{change} {class}",
           texture: "{class} {change}", addition: "{class} with {change}", removal: "{class} without {change}"}
+instructions: {style: "make it {change}", background: "put it {change}", color: "make it {change}",
+               texture: "turn it into a {class} {change}", addition: "add {change}", removal: "remove {change}"}
 draft_prompts: {style: [{medium: "{change}"}], background: [{class: "{class} {change}"}],
                 color: [{class: "{change} {class}"}],
                 texture: [{class: "{class} {change}"}], addition: [{class: "{class} with {change}"}],
