@@ -36,8 +36,8 @@ def test_a_sound_catalogue_is_counted_and_shown(tmp_path):
     assert lines[1].split() == ["class", "nature", "prompts", *CATEGORIES]
     assert ["teapot", "object", "2", "0", "2", "0", "0", "0", "1"] in map(str.split, lines)
     assert "2 classes, 0 of them live; 4 different subject prompts, 2 of the class with fewest" in lines
-    assert "color: 2 classes have no change: teapot, cup" in lines
-    assert "2 classes have fewer than 2,000 subject prompts: teapot, cup" in lines
+    assert "color: no change for teapot, cup" in lines
+    assert "fewer than 2,000 different subject prompts: teapot, cup" in lines
     samples = [line for line in lines if re.match("  a photo of a (small|big) (teapot|cup)$", line)]
     assert len(samples) == 3
     assert any(line.startswith("    background: a photo of a ") for line in lines)

@@ -5,11 +5,13 @@ from collections import Counter
 import numpy as np
 import pytest
 
+from tests.helpers.banks import make_bank
 from toffee_pipeline.config.generate_subjects import SubjectBankConfig
 from toffee_pipeline.config.load import load_config
 from toffee_pipeline.images import encode_png
 from toffee_pipeline.plan.plan import Plan, make_plan
 from toffee_pipeline.plan.survey import survey
+from toffee_pipeline.rundir.inputs import new_plan
 
 
 def plan(*overrides: str, profile: str = "nano") -> Plan:
@@ -37,16 +39,16 @@ def test_a_plan_that_is_counted_whole_is_the_plan():
 
 
 def test_a_larger_plan_is_estimated():
-    made = plan("pairs.count=12000", "pairs.removal=repaint", "subjects.class_quotas={mug: 900}")
-    whole, found = survey(made, max_subjects=3000), survey(made, max_subjects=512)
-    assert (found.counted, whole.counted) == (512, 3000) and not found.is_whole
-    assert found.subjects["mug"] == whole.subjects["mug"] == 900
-    assert sum(found.subjects.values()) == pytest.approx(3000)
-    assert sum(map(found.total, found.cells)) == pytest.approx(12000, rel=0.01)
+    made = plan("pairs.count=4000", "pairs.removal=repaint", "subjects.class_quotas={mug: 300}")
+    whole, found = survey(made, max_subjects=1000), survey(made, max_subjects=256)
+    assert (found.counted, whole.counted) == (256, 1000) and not found.is_whole
+    assert found.subjects["mug"] == whole.subjects["mug"] == 300
+    assert sum(found.subjects.values()) == pytest.approx(1000)
+    assert sum(map(found.total, found.cells)) == pytest.approx(4000, rel=0.01)
     for cell in whole.cells:
-        assert found.total(cell) == pytest.approx(whole.total(cell), rel=0.25)
-    assert found.distinct_subjects == pytest.approx(whole.distinct_subjects, rel=0.02)
-    assert found.distinct_prompts == pytest.approx(whole.distinct_prompts, rel=0.03)
+        assert found.total(cell) == pytest.approx(whole.total(cell), rel=0.4)
+    assert found.distinct_subjects == pytest.approx(whole.distinct_subjects, rel=0.03)
+    assert found.distinct_prompts == pytest.approx(whole.distinct_prompts, rel=0.05)
 
 
 def test_of_a_bank_the_subjects_are_counted():
@@ -54,13 +56,21 @@ def test_of_a_bank_the_subjects_are_counted():
     assert (found.num_rows, sum(found.subjects.values()), found.pairs, found.cells) == (30, 30, {}, [])
 
 
+def test_of_pairs_of_a_bank_its_subjects_are_counted(tmp_path):
+    make_bank(str(tmp_path))
+    made = new_plan(load_config("nano", ("subjects.source=bank", f"subjects.path={tmp_path}", "pairs.count=400")))
+    whole, found = survey(made), survey(made, max_subjects=64)
+    assert whole.distinct_subjects == found.distinct_subjects == 6
+    assert found.subjects.keys() == whole.subjects.keys() and sum(found.subjects.values()) == pytest.approx(100)
+
+
 def test_of_a_folder_the_images_are_counted(tmp_path):
     (tmp_path / "mug").mkdir()
     for name in ("a", "b", "c"):
         (tmp_path / "mug" / f"{name}.png").write_bytes(encode_png(np.zeros((64, 64, 3), np.uint8)))
-    made = plan("subjects.source=folder", f"subjects.path={tmp_path}", "pairs.count=4000")
-    assert survey(made).distinct_subjects == survey(made, max_subjects=128).distinct_subjects == 3
-    assert survey(made, max_subjects=128).subjects == pytest.approx({"mug": 1000})
+    made = plan("subjects.source=folder", f"subjects.path={tmp_path}", "pairs.count=400")
+    assert survey(made).distinct_subjects == survey(made, max_subjects=64).distinct_subjects == 3
+    assert survey(made, max_subjects=64).subjects == pytest.approx({"mug": 100})
     assert survey(made).gaps == ()
 
 
@@ -84,12 +94,12 @@ def test_gaps_are_named(tmp_path):
     own = f"subjects.catalog={tmp_path / 'own.yaml'}"
     asked = (own, "pairs.count=80", "subjects.class_quotas={cup: 12}", "subjects.class_weights={jar: 0}")
     assert survey(plan(*asked, "pairs.removal=repaint", "pairs.edit_fraction=0.5")).gaps == (
-        "no subject of 1 classes: jar",
+        "classes without a subject: jar",
         "quota of 12 'cup': the catalogue has 2 different prompts of it",
-        "more subjects than the catalogue has different prompts of 1 classes: pan",
-        "edit color: no change for 2 classes: cup, pan",
-        "edit texture: no change for 2 classes: cup, pan",
-        "edit removal: no change for 1 classes: pan",
+        "classes with more subjects than the catalogue has different prompts: pan",
+        "edit color: no change for cup, pan",
+        "edit texture: no change for cup, pan",
+        "edit removal: no change for pan",
     )
     alone = (
         "pairs.count=3",

@@ -70,7 +70,7 @@ def _notes(catalog: Catalog, rooms: Mapping[str, int]) -> list[str]:
     for category in CATEGORIES:
         without = [name for name in rooms if not catalog.choices(name, category)]
         if without:
-            lines.append(f"{category}: {len(without)} classes have no change: {some(without)}")
+            lines.append(f"{category}: no change for {some(without)}")
     if narrow := [name for name, number in rooms.items() if number < FEW]:
-        lines.append(f"{len(narrow)} classes have fewer than {FEW:,} subject prompts: {some(narrow)}")
+        lines.append(f"fewer than {FEW:,} different subject prompts: {some(narrow)}")
     return lines

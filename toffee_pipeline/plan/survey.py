@@ -155,11 +155,11 @@ def _gaps(plan: SubjectPlan, subjects: Mapping[str, float], pairs: Cells) -> Ite
         rooms = {entry.name: sum(room(entry)) for entry in plan.catalog.classes}
         quotas = plan.config.subjects.class_quotas
         if absent := [name for name in rooms if not round(subjects.get(name, 0))]:
-            yield f"no subject of {len(absent)} classes: {some(absent)}"
+            yield f"classes without a subject: {some(absent)}"
         for name in (name for name, number in quotas.items() if number > rooms[name]):
             yield f"quota of {quotas[name]:,} {name!r}: the catalogue has {rooms[name]:,} different prompts of it"
         if narrow := [name for name, number in subjects.items() if number > rooms[name] and name not in quotas]:
-            yield f"more subjects than the catalogue has different prompts of {len(narrow)} classes: {some(narrow)}"
+            yield f"classes with more subjects than the catalogue has different prompts: {some(narrow)}"
     if isinstance(plan, Plan):
         yield from _gaps_of("generation", plan.config.pairs.generation_categories, plan, pairs)
         yield from _gaps_of("edit", plan.config.pairs.edit_categories, plan, pairs)
@@ -171,6 +171,6 @@ def _gaps_of(kind: Kind, weights: Mapping[Category, float], plan: Plan, pairs: C
         return  # `pairs.edit_fraction` asks for no pair of this kind
     for category in (category for category, weight in weights.items() if weight > 0):
         if without := [name for name in pairs if not _num_changes(plan, name, category)]:
-            yield f"{kind} {category}: no change for {len(without)} classes: {some(without)}"
+            yield f"{kind} {category}: no change for {some(without)}"
         elif category not in planned:
             yield f"{kind} {category}: asked for, but no pair is planned"
