@@ -10,10 +10,11 @@ from actors.read_pictures import ReadPictures
 from actors.shard import Shard
 from toffee_pipeline.config.dataset import DatasetConfig, SubjectDatasetConfig
 from toffee_pipeline.config.evaluate import EvaluationConfig
+from toffee_pipeline.config.stages import SegmentConfig
 from toffee_pipeline.errors import SampleError
 from toffee_pipeline.filters import decide_mask
 from toffee_pipeline.images import decode_mask
-from toffee_pipeline.plan.subjects import SubjectPlan
+from toffee_pipeline.plan.subjects import SubjectPlan, subject_number
 from toffee_pipeline.rundir.bank import Bank
 from toffee_pipeline.rundir.inputs import stored_plan
 from toffee_pipeline.storage import open_storage
@@ -41,16 +42,17 @@ class Read:
         """Raises OSError where a bank's store fails, RunMismatch where the bank is not as it was."""
         shard = Shard.from_plan(self.plan, index)
         if isinstance(self.plan.source, Bank):
-            self._fill(shard, self.plan.source)
+            fill(shard, self.plan.source, self.config.stages.segment)
         return shard
 
-    def _fill(self, shard: Shard, bank: Bank) -> None:
-        states = list(shard.subjects.values())
-        for state, found in zip(states, bank.images(self.plan.numbers(shard.index)), strict=True):
-            if isinstance(found, SampleError):
-                state.fail(f"read: {found}")
-                continue
-            state.image, state.mask, state.depth = found
-            covered_fraction = float(decode_mask(found.mask).mean())
-            state.mask_reason = decide_mask(covered_fraction, self.config.stages.segment)
-        shard.spread_failures()
+
+def fill(shard: Shard, bank: Bank, settings: SegmentConfig) -> None:
+    """What a bank holds of the subjects of a shard. settings: which masks can carry an edit. Raises as `Read`."""
+    states = list(shard.subjects.values())
+    for state, found in zip(states, bank.images(subject_number(state.id) for state in states), strict=True):
+        if isinstance(found, SampleError):
+            state.fail(f"read: {found}")
+            continue
+        state.image, state.mask, state.depth = found
+        state.mask_reason = decide_mask(float(decode_mask(found.mask).mean()), settings)
+    shard.spread_failures()

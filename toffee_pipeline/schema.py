@@ -82,6 +82,25 @@ def planned_row(pair: Pair, subject: Subject) -> dict[str, Any]:
     }
 
 
+def planned_from(row: Mapping[str, Any]) -> tuple[Pair, Subject]:
+    """The inverse of `planned_row`."""
+    subject = Subject(
+        row["subject_id"], row["class_name"], row["subject_prompt"], row["subject_seed"], row["source_path"]
+    )
+    pair = Pair(
+        pair_id=row["pair_id"],
+        subject_id=row["subject_id"],
+        kind=row["kind"],
+        category=row["category"],
+        change=row["change"],
+        prompt=row["prompt"],
+        draft_prompt=row["draft_prompt"],
+        seed=row["pair_seed"],
+        reversed_from=row["reversed_from"],
+    )
+    return pair, subject
+
+
 _SCORES = [pa.field(score.column, pa.float32()) for score in SCORES]
 _PLANNED = [
     pa.field("pair_id", pa.string(), nullable=False),

@@ -5,6 +5,7 @@ Knows no torch, so that a job's driver can say who plays what; a class is import
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -137,13 +138,13 @@ def has_weights(name: str, config: DatasetConfig) -> bool:
     return all(weights.key == "vae" or getattr(config.models, weights.key, None) for weights in ROLES[name].weights)
 
 
-def describe_roles(config: DatasetConfig) -> dict[str, str]:
-    """Who plays each role, such as {"mask": "renderer (stand-in)", "refiner": "nano weights 0123456789abcdef"}.
+def describe_roles(config: DatasetConfig, names: Iterable[str] = ROLES) -> dict[str, str]:
+    """Who plays these roles, such as {"mask": "renderer (stand-in)", "refiner": "nano weights 0123456789abcdef"}.
 
     Reads the weights that lie in local folders, to hash them; of those that are missing it says so.
     """
     described: dict[str, str] = {}
-    for name in ROLES:
+    for name in names:
         player = config.player(name)
         if player != "networks":
             described[name] = PLAYERS[player]

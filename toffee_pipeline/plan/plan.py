@@ -27,6 +27,11 @@ def says(prompt: str, change: str) -> bool:
     return change in prompt and re.search(rf"\b{re.escape(change)}\b", prompt) is not None  # a pattern costs more
 
 
+def _name(number: int) -> str:
+    """A pair's id."""
+    return f"p{number:09d}"
+
+
 def _without(changes: Changes, taken: set[Change]) -> Changes:
     left = {name: tuple(word for word in words if (name, word) not in taken) for name, words in changes.items()}
     return {name: words for name, words in left.items() if words}
@@ -81,7 +86,7 @@ class Plan(SubjectPlan):
     def _pairs_of(self, kind: Kind, numbers: list[int], subject: Subject) -> list[Pair]:
         """A subject's pairs of one kind. No two make the same change while there is another one."""
         possible = self._possible(kind, subject)
-        names = [f"p{number:09d}" for number in numbers]
+        names = [_name(number) for number in numbers]
         rngs = [np.random.default_rng(seed_for(f"{self.config.seed}/{name}", "plan")) for name in names]
         changes = [self._draw(kind, possible, rng) for rng in rngs]
         taken, seen = set(changes), set()  # every first draw is kept, so that drawing again changes no other pair
@@ -165,6 +170,15 @@ class Plan(SubjectPlan):
         shares = np.array([self._weights(kind)[category] for category in categories], dtype=float)
         category = categories[int(rng.choice(len(categories), p=shares / shares.sum()))]
         return category, possible[category][int(rng.integers(len(possible[category])))]
+
+
+def shard_of_pair(config: RunConfig, pair_id: str) -> int:
+    """The shard of a planned pair. Raises PlanError for an id that the plan does not have."""
+    digits = pair_id.removeprefix("p")
+    number = int(digits) if digits.isdecimal() else -1
+    if pair_id != _name(number) or number >= config.pairs.count:
+        raise PlanError(f"no pair {pair_id!r}: allowed are {_name(0)} to {_name(config.pairs.count - 1)}")
+    return number // config.pairs.per_subject // config.subjects_per_shard
 
 
 def make_plan(config: SubjectDatasetConfig, source: SubjectSource | None = None) -> SubjectPlan:

@@ -90,6 +90,11 @@ def make_source(config: SubjectDatasetConfig, catalog: Catalog, num_subjects: in
     return CatalogSubjects(catalog, ClassShares(names, subjects.class_weights, subjects.class_quotas, num_subjects))
 
 
+def subject_number(subject_id: str) -> int:
+    """Its place in the plan, by the id that `SubjectPlan` gave it."""
+    return int(subject_id.removeprefix("s"))
+
+
 class SubjectPlan(ShardPlan):
     """Shards of subjects.
 

@@ -178,6 +178,11 @@ def read_run(storage: Storage) -> DatasetRun:
     return _read(storage, DATASET_RUNS)
 
 
+def read_generation(storage: Storage) -> GenerationRun:
+    """run.json of a run of pairs. Raises as `read_run`."""
+    return _read(storage, {RunConfig.job: GenerationRun})
+
+
 def read_evaluation(storage: Storage) -> EvaluationRun:
     """run.json of an evaluation. Raises as `read_run`."""
     return _read(storage, {EvaluationConfig.job: EvaluationRun})

@@ -1,0 +1,92 @@
+"""How far the pictures of a pair that was made again are from the stored ones, in grey levels of 0..255."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from toffee_pipeline.errors import DamagedFile, ImageError
+from toffee_pipeline.image_grid import image_grid
+from toffee_pipeline.images import decode, decode_depth, decode_mask
+
+TOLERANCE = 1.0
+
+
+@dataclass(frozen=True)
+class ImageDifference:
+    """One column.
+
+    stored, remade: float32 (H, W, 3) in 0..255, with fractions of a level in depth alone. remade is None where the new
+    pair has no such picture; missing then says why.
+    """
+
+    column: str
+    stored: np.ndarray
+    remade: np.ndarray | None
+    missing: str = ""
+
+    @property
+    def levels(self) -> np.ndarray:
+        """float32 (H, W, 3) in 0..255; of a picture that is missing all 255."""
+        return np.full_like(self.stored, 255) if self.remade is None else np.abs(self.stored - self.remade)
+
+    @property
+    def mean(self) -> float:
+        return float(self.levels.mean(dtype=np.float64))
+
+    @property
+    def largest(self) -> float:
+        return float(self.levels.max())
+
+    @property
+    def changed_fraction(self) -> float:
+        """Share of the pixels that are not the same."""
+        return float(self.levels.any(axis=2).mean())
+
+
+def compare_images(
+    stored: Mapping[str, bytes], remade: Mapping[str, bytes], missing: str = ""
+) -> list[ImageDifference]:
+    """Both encoded, by column; what is stored is compared. missing: why one may not be remade.
+
+    Raises DamagedFile where a stored one cannot be compared.
+    """
+    found = []
+    for column, data in stored.items():
+        new = _levels(column, remade[column]) if column in remade else None
+        try:
+            old = _levels(column, data)
+        except ImageError as error:
+            raise DamagedFile(f"the stored {error}") from error
+        if new is not None and new.shape != old.shape:
+            sizes = [f"{array.shape[1]} x {array.shape[0]}" for array in (old, new)]
+            raise DamagedFile(f"the stored {column} has {sizes[0]} px, its run makes {sizes[1]}")
+        found.append(ImageDifference(column, old, new, missing))
+    return found
+
+
+def side_by_side(differences: list[ImageDifference]) -> np.ndarray:
+    """uint8 (H, W, 3): a column of pictures each; stored, remade, and what differs, made as bright as it can be."""
+    largest = max(difference.largest for difference in differences)
+    gain = int(255 / largest) if largest else 1
+    rows = [
+        [difference.stored for difference in differences],
+        [np.zeros_like(each.stored) if each.remade is None else each.remade for each in differences],
+        [gain * difference.levels for difference in differences],
+    ]
+    captions = ("stored", "remade", f"difference, {gain} times" if largest else "no difference")
+    columns = [difference.column for difference in differences]
+    return image_grid([[image.astype(np.uint8) for image in row] for row in rows], columns, captions)
+
+
+def _levels(column: str, data: bytes) -> np.ndarray:
+    """float32 (H, W, 3) in 0..255."""
+    if column == "depth":
+        gray = 255 * decode_depth(data, column)
+    elif column == "mask":
+        gray = np.float32(255) * decode_mask(data, column)
+    else:
+        return decode(data, column).astype(np.float32)
+    return np.repeat(gray[..., None], 3, axis=2)
