@@ -6,8 +6,10 @@ import pytest
 
 from toffee_pipeline.config.base import CATEGORIES
 from toffee_pipeline.config.load import load_config
-from toffee_pipeline.plan.plan import Plan
+from toffee_pipeline.plan.plan import Plan, shard_of_pair
 from toffee_pipeline.plan.seeds import seed_for
+from toffee_pipeline.plan.subjects import subject_number
+from toffee_pipeline.schema import planned_from, planned_row
 
 
 def plan(*overrides: str, profile: str = "nano") -> Plan:
@@ -156,3 +158,15 @@ def test_seeds_and_ids_do_not_depend_on_what_is_drawn_again():
     _, pairs = everything(plan("pairs.count=400", "pairs.per_subject=20"))
     assert [pair.pair_id for pair in pairs] == [f"p{number:09d}" for number in range(400)]
     assert [pair.seed for pair in pairs] == [seed_for(f"0/{pair.pair_id}", "pair") for pair in pairs]
+
+
+def test_the_row_and_the_id_of_a_pair_tell_all_of_it():
+    made = plan("pairs.count=23", "pairs.per_subject=3", "subjects_per_shard=2")
+    for index in range(len(made)):
+        subjects, pairs = made.shard(index)
+        by_id = {subject.subject_id: subject for subject in subjects}
+        for pair in pairs:
+            subject = by_id[pair.subject_id]
+            assert planned_from(planned_row(pair, subject)) == (pair, subject)
+            assert shard_of_pair(made.config, pair.pair_id) == index
+            assert subject_number(subject.subject_id) in made.numbers(index)

@@ -1,0 +1,209 @@
+"""jobs/remake.py makes a pair again from its row, whatever its subject came from, and finds what is not as it was."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from click.testing import CliRunner
+
+from jobs import remake
+from jobs.generate import generate
+from tests.conftest import QUICK
+from tests.helpers.banks import make_bank
+from tests.helpers.stub_stages import STUB_STAGES
+from toffee_pipeline.config.load import load_config
+from toffee_pipeline.images import decode, encode_png, read_file
+from toffee_pipeline.rundir.commit import data_files
+from toffee_pipeline.rundir.layout import RUN
+from toffee_pipeline.schema import IMAGE_COLUMNS
+from toffee_pipeline.storage import open_storage
+
+PIXELS = (
+    *QUICK,
+    "output.keep_rejected=true",
+    *(f"stages.judge.{bound}=null" for bound in ("min_dino", "max_dino", "min_clip", "min_clip_gain")),
+)
+
+
+def write_run(output, *overrides, stages=None):
+    generate(load_config("nano", ("placement=inline", *overrides)), str(output), stages=stages)
+    return output
+
+
+def rows(run, folder="data"):
+    return [row for file in data_files(open_storage(str(run)), folder) for row in pq.read_table(file).to_pylist()]
+
+
+def make_again(run, pair_id, *options):
+    return CliRunner().invoke(remake.main, [str(run), pair_id, *map(str, options)], catch_exceptions=False)
+
+
+def refusal(run, pair_id, *options):
+    """The one line that exit code 2 comes with."""
+    result = make_again(run, pair_id, *options)
+    assert (result.exit_code, result.stdout, result.stderr.count("\n")) == (2, "", 1), result.output
+    return result.stderr.removeprefix("error: ").strip()
+
+
+def results(said):
+    """What the table says of each picture."""
+    lines = (line.strip("│ ").split("│") for line in said.splitlines() if line.startswith("│"))
+    return {cells[0].strip(): cells[1].strip() for cells in lines}
+
+
+def change_run_file(run, **changes):
+    path = Path(run) / RUN
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """Two subjects in one shard, each with a generation pair, an addition, and the removal that turns it round."""
+    sets = (
+        "subjects.source=renderer",
+        "pairs.count=6",
+        "pairs.per_subject=3",
+        "pairs.edit_fraction=0.67",
+        "pairs.edit_categories={addition: 1, removal: 1}",
+        "subjects_per_shard=2",
+    )
+    return write_run(tmp_path_factory.mktemp("remake") / "run", *PIXELS, *sets)
+
+
+@pytest.fixture(scope="module")
+def stub_run(tmp_path_factory):
+    """Two committed shards of a pair each, made without models, of which a third is missing; the first pair failed."""
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("STUB_FAULTS", "black=0")
+        sets = ("pairs.count=3", "pairs.per_subject=1", "subjects_per_shard=1", "max_failed_fraction=1")
+        run = write_run(tmp_path_factory.mktemp("stub") / "run", *sets, stages=STUB_STAGES)
+    (run / "_manifests/shard-000002.json").unlink()
+    return run
+
+
+@pytest.fixture
+def copy_of_stub_run(stub_run, tmp_path):
+    return shutil.copytree(stub_run, tmp_path / "run")
+
+
+@pytest.mark.parametrize(
+    "chosen",
+    [
+        lambda row: row["kind"] == "generation",
+        lambda row: row["category"] == "addition",
+        lambda row: row["reversed_from"] is not None,
+    ],
+    ids=["generation", "edit", "reversed"],
+)
+def test_a_pair_is_the_same_without_its_neighbours(run, chosen, tmp_path):
+    pair_id = [row["pair_id"] for row in rows(run) if chosen(row)][-1]  # of the second subject
+    result = make_again(run, pair_id, "--output", tmp_path / "seen", "--tolerance", 0)
+    assert result.exit_code == 0, result.output
+    assert results(result.stdout) == dict.fromkeys(IMAGE_COLUMNS, "equal")
+    height, width = read_file(tmp_path / "seen" / f"{pair_id}.png").shape[:2]
+    assert height > 3 * 128 and width > len(IMAGE_COLUMNS) * 128
+
+
+def test_an_altered_picture_is_found_and_named(run, tmp_path):
+    altered = shutil.copytree(run, tmp_path / "run")
+    (row,) = [row for row in rows(run) if row["kind"] == "generation"][:1]
+    for file in data_files(open_storage(str(altered))):
+        table = pq.read_table(file)
+        pairs = table.to_pylist()
+        for pair in pairs:
+            if pair["pair_id"] == row["pair_id"]:
+                image = decode(pair["target_image"]["bytes"])
+                image[:32, :32] = 255 - image[:32, :32]
+                pair["target_image"]["bytes"] = encode_png(image)
+        pq.write_table(table.from_pylist(pairs, schema=table.schema), file)
+    result = make_again(altered, row["pair_id"])
+    assert result.exit_code == 1
+    assert results(result.stdout) == dict.fromkeys(IMAGE_COLUMNS, "equal") | {"target_image": "different"}
+
+
+def test_a_run_on_s3(run, s3, tmp_path):
+    uri, endpoint = s3
+    stored = open_storage(uri, endpoint)
+    for path in filter(Path.is_file, run.rglob("*")):
+        stored.put(path.relative_to(run).as_posix(), path.read_bytes())
+    result = make_again(uri, "p000000000", "--endpoint-url", endpoint, "--output", f"{uri}/seen", "--tolerance", 0)
+    assert result.exit_code == 0, result.output
+    assert decode(stored.get("seen/p000000000.png")).any()
+
+
+def test_a_subject_of_any_source(tmp_path):
+    """The second pair of each run: what its subject is lies in its row."""
+    small = ("pairs.count=2", "pairs.per_subject=1", "pairs.edit_fraction=0", *PIXELS)
+    make_bank(str(tmp_path / "bank"))
+    for number in range(2):
+        (tmp_path / "photos/dog").mkdir(parents=True, exist_ok=True)
+        noise = np.random.default_rng(number).integers(0, 256, (80, 96, 3), np.uint8)
+        (tmp_path / f"photos/dog/{number}.png").write_bytes(encode_png(noise))
+    sources = {
+        "synthesis": (),
+        "bank": ("stages.refine.region=everywhere", f"subjects.path={tmp_path / 'bank'}"),
+        "folder": (f"subjects.path={tmp_path / 'photos'}",),
+    }
+    for source, overrides in sources.items():
+        run = write_run(tmp_path / f"of_{source}", f"subjects.source={source}", *overrides, *small)
+        result = make_again(run, "p000000001", "--tolerance", 0)
+        assert result.exit_code == 0 and "subject_image" in results(result.stdout), result.output
+    (tmp_path / "photos/dog/1.png").unlink()
+    path = tmp_path / "photos/dog/1.png"
+    assert refusal(run, "p000000001") == f"p000000001 cannot be made again: synthesize: {path}: no such file"
+
+
+def test_a_pair_that_was_rejected_early_is_the_same_up_to_there(tmp_path):
+    """Its subject's depth is in its row too, for the sake of the other pair."""
+    sets = ("pairs.count=2", "pairs.per_subject=2", "pairs.edit_fraction=0.5", "stages.segment.min_fraction=0.94")
+    run = write_run(tmp_path / "run", "subjects.source=renderer", *sets, *PIXELS)
+    (row,) = rows(run, "rejected")
+    assert row["reason"] == "mask_too_small" and row["depth"] is not None
+    result = make_again(run, row["pair_id"])
+    assert (result.exit_code, results(result.stdout)) == (0, {"subject_image": "equal"})
+
+
+def test_a_pair_that_is_not_there(stub_run):
+    for wrong in ("p000000003", "p1", "s00000001"):
+        assert refusal(stub_run, wrong) == f"no pair '{wrong}': allowed are p000000000 to p000000002"
+    assert refusal(stub_run, "p000000002") == f"p000000002: its shard 2 of {stub_run} is not committed yet"
+    assert "failed, so that there is nothing to compare with: score: the model's image is all black" in refusal(
+        stub_run, "p000000000"
+    )
+
+
+def test_pictures_that_are_not_kept(tmp_path):
+    write_run(
+        tmp_path / "run",
+        "pairs.count=1",
+        "stages.judge.min_clip=0.95",
+        "output.keep_rejected=false",
+        stages=STUB_STAGES,
+    )
+    said = refusal(tmp_path / "run", "p000000000")
+    assert said == "p000000000 is rejected (low_clip), and the run keeps no pictures of such a pair"
+
+
+def test_weights_that_have_changed_are_named(copy_of_stub_run):
+    roles = json.loads((copy_of_stub_run / RUN).read_text())["roles"]
+    was = {"refiner": "nano weights 0123456789abcdef", "clip": "nano weights fedcba9876543210"}
+    change_run_file(copy_of_stub_run, roles=roles | was)
+    said = refusal(copy_of_stub_run, "p000000001")  # CLIP judged it, and made nothing of it
+    assert f"refiner ({was['refiner']} then, {roles['refiner']} now)" in said and "clip" not in said
+
+
+def test_runs_of_another_kind(copy_of_stub_run, tmp_path):
+    change_run_file(copy_of_stub_run, schema_version=1)
+    assert "schema version 1, this code reads" in refusal(copy_of_stub_run, "p000000001")
+    make_bank(str(tmp_path / "bank"))
+    assert "of a run of jobs/generate_subjects.py, not of jobs/generate.py" in refusal(tmp_path / "bank", "p000000001")
+    assert "no such file" in refusal(tmp_path / "nowhere", "p000000001")
+
+
+def test_a_damaged_file_is_named(copy_of_stub_run):
+    (file,) = data_files(open_storage(str(copy_of_stub_run)))[:1]
+    Path(file).write_bytes(b"PAR1 no more")
+    assert f"{file}: not a sound Parquet file" in refusal(copy_of_stub_run, "p000000001")
