@@ -134,26 +134,30 @@ def test_a_run_on_s3(run, s3, tmp_path):
     assert decode(stored.get("seen/p000000000.png")).any()
 
 
-def test_a_subject_of_any_source(tmp_path):
-    """The second pair of each run: what its subject is lies in its row."""
-    small = ("pairs.count=2", "pairs.per_subject=1", "pairs.edit_fraction=0", *PIXELS)
-    make_bank(str(tmp_path / "bank"))
-    for number in range(2):
-        (tmp_path / "photos/dog").mkdir(parents=True, exist_ok=True)
-        noise = np.random.default_rng(number).integers(0, 256, (80, 96, 3), np.uint8)
-        (tmp_path / f"photos/dog/{number}.png").write_bytes(encode_png(noise))
-    sources = {
-        "synthesis": (),
-        "bank": ("stages.refine.region=everywhere", f"subjects.path={tmp_path / 'bank'}"),
-        "folder": (f"subjects.path={tmp_path / 'photos'}",),
-    }
-    for source, overrides in sources.items():
-        run = write_run(tmp_path / f"of_{source}", f"subjects.source={source}", *overrides, *small)
-        result = make_again(run, "p000000001", "--tolerance", 0)
-        assert result.exit_code == 0 and "subject_image" in results(result.stdout), result.output
-    (tmp_path / "photos/dog/1.png").unlink()
-    path = tmp_path / "photos/dog/1.png"
-    assert refusal(run, "p000000001") == f"p000000001 cannot be made again: synthesize: {path}: no such file"
+ONE_EACH = ("pairs.count=2", "pairs.per_subject=1", "pairs.edit_fraction=0", *PIXELS)
+"""Two subjects with a generation pair each."""
+
+
+@pytest.mark.parametrize("source", ["synthesis", "bank"])
+def test_a_subject_of_any_source(source, tmp_path):
+    overrides = [f"subjects.source={source}", *ONE_EACH]
+    if source == "bank":
+        make_bank(str(tmp_path / "bank"))
+        overrides += [f"subjects.path={tmp_path / 'bank'}", "stages.refine.region=everywhere"]
+    result = make_again(write_run(tmp_path / "run", *overrides), "p000000001", "--tolerance", 0)
+    assert result.exit_code == 0 and "subject_image" in results(result.stdout), result.output
+
+
+def test_a_pair_needs_its_own_image_alone(tmp_path):
+    mine, other = tmp_path / "photos/dog/1.png", tmp_path / "photos/dog/0.png"
+    mine.parent.mkdir(parents=True)
+    for seed, path in enumerate((mine, other)):
+        path.write_bytes(encode_png(np.random.default_rng(seed).integers(0, 256, (80, 96, 3), np.uint8)))
+    run = write_run(tmp_path / "run", "subjects.source=folder", f"subjects.path={tmp_path / 'photos'}", *ONE_EACH)
+    other.unlink()
+    assert make_again(run, "p000000001", "--tolerance", 0).exit_code == 0
+    mine.unlink()
+    assert refusal(run, "p000000001") == f"p000000001 cannot be made again: synthesize: {mine}: no such file"
 
 
 def test_a_pair_that_was_rejected_early_is_the_same_up_to_there(tmp_path):

@@ -12,9 +12,9 @@ from toffee_pipeline.image_grid import image_grid
 from toffee_pipeline.images import decode, decode_depth, decode_mask
 
 TOLERANCE = 1.0
-"""Mean difference of a picture up to which rounding alone explains it. On the nano networks another micro-batch, another
-number of threads and older vector instructions changed a mean by at most 0.003, all weights rounded to bfloat16 by at
-most 0.54, another seed by at least 7. The largest difference tells less: one pixel of a mask that flips is 255."""
+"""Mean difference of a picture up to which rounding alone explains it. On the nano networks another micro-batch, more
+threads and older vector instructions changed a mean by at most 0.003, all weights rounded to bfloat16 by at most 0.54,
+another seed by at least 7. The largest difference tells less: one pixel of a mask that flips is 255."""
 
 
 @dataclass(frozen=True)
