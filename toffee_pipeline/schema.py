@@ -97,6 +97,8 @@ def planned_from(row: Mapping[str, Any]) -> tuple[Pair, Subject]:
         draft_prompt=row["draft_prompt"],
         seed=row["pair_seed"],
         reversed_from=row["reversed_from"],
+        instruction=row["instruction"],
+        input_prompt=row["input_prompt"],
     )
     return pair, subject
 

@@ -16,8 +16,8 @@ from tests.helpers.banks import make_bank
 from tests.helpers.stub_stages import STUB_STAGES
 from toffee_pipeline.config.load import load_config
 from toffee_pipeline.images import decode, encode_png, read_file
-from toffee_pipeline.rundir.commit import data_files
 from toffee_pipeline.rundir.layout import RUN
+from toffee_pipeline.rundir.manifests import data_files
 from toffee_pipeline.schema import IMAGE_COLUMNS
 from toffee_pipeline.storage import open_storage
 
@@ -164,7 +164,7 @@ def test_a_pair_that_was_rejected_early_is_the_same_up_to_there(tmp_path):
     """Its subject's depth is in its row too, for the sake of the other pair."""
     sets = ("pairs.count=2", "pairs.per_subject=2", "pairs.edit_fraction=0.5", "stages.segment.min_fraction=0.94")
     run = write_run(tmp_path / "run", "subjects.source=renderer", *sets, *PIXELS)
-    (row,) = rows(run, "rejected")
+    (row,) = rows(run, "_rejected")
     assert row["reason"] == "mask_too_small" and row["depth"] is not None
     result = make_again(run, row["pair_id"])
     assert (result.exit_code, results(result.stdout)) == (0, {"subject_image": "equal"})

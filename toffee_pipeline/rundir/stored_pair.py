@@ -13,8 +13,9 @@ import pyarrow.parquet as pq
 
 from toffee_pipeline.errors import DamagedFile, MissingKey, RunError, StorageError
 from toffee_pipeline.plan.plan import shard_of_pair
-from toffee_pipeline.rundir.commit import DataFile, read_manifest
 from toffee_pipeline.rundir.description import GenerationRun
+from toffee_pipeline.rundir.layout import LEDGER
+from toffee_pipeline.rundir.manifests import DataFile, read_manifest
 from toffee_pipeline.schema import IMAGE_COLUMNS
 from toffee_pipeline.storage import Storage
 
@@ -46,7 +47,7 @@ def read_pair(storage: Storage, run: GenerationRun, pair_id: str) -> StoredPair:
         files = read_manifest(storage, shard).files
     except MissingKey as error:
         raise RunError(f"{pair_id}: its shard {shard} of {storage.uri} is not committed yet") from error
-    (ledger,) = (file for file in files if file.folder == "ledger")
+    (ledger,) = (file for file in files if file.folder == LEDGER)
     rows = _ledger_rows(storage, ledger)
     if (row := rows.get(pair_id)) is None:
         raise DamagedFile(f"{storage.path_for(ledger.key)}: damaged: no row of {pair_id}")
