@@ -110,7 +110,13 @@ def fake_pair(number: int, kind: str, status: str = "accepted", size_px: int = 6
     }
 
 
-def commit(storage: Storage, shard: int, rows: list[dict[str, Any]], keep_rejected: bool = True) -> None:
+def commit(
+    storage: Storage,
+    shard: int,
+    rows: list[dict[str, Any]],
+    keep_rejected: bool = True,
+    counts: ShardCounts | None = None,
+) -> None:
     def file(folder: str, name: str, chosen: list[dict[str, Any]], schema: pa.Schema) -> ShardFile:
         buffer = io.BytesIO()
         columns = [{name: row[name] for name in schema.names} for row in chosen]
@@ -123,7 +129,8 @@ def commit(storage: Storage, shard: int, rows: list[dict[str, Any]], keep_reject
         file("_rejected", "pair", [row for row in rows if row["status"] == "rejected" and keep_rejected], DATA),
         file("_ledger", "pair", rows, LEDGER),
     ]
-    assert commit_shard(storage, shard, files, ShardCounts(failed=sum(row["status"] == "failed" for row in rows)))
+    counts = counts or ShardCounts.model_validate(summary_of(rows).model_dump())
+    assert commit_shard(storage, shard, files, counts)
 
 
 def summary_of(rows: list[dict[str, Any]]) -> Summary:

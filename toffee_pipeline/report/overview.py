@@ -10,7 +10,7 @@ from toffee_pipeline.config.base import CATEGORIES
 from toffee_pipeline.filters import REASONS
 from toffee_pipeline.report.words import seconds, share, thousands
 from toffee_pipeline.rundir.counts import RunCounts, Summary
-from toffee_pipeline.rundir.description import SubjectDatasetRun
+from toffee_pipeline.rundir.description import DatasetRun, SubjectDatasetRun
 
 KINDS = ("generation", "edit")
 MARKS = ("stand-in", "untrained")
@@ -26,7 +26,7 @@ class Group:
     names: list[str]
 
 
-def left(run: SubjectDatasetRun, counts: RunCounts) -> int:
+def left(run: DatasetRun, counts: RunCounts) -> int:
     """Planned pairs that no committed shard has yet."""
     return run.num_rows - counts.planned
 
@@ -45,7 +45,7 @@ def facts_of(run: SubjectDatasetRun) -> list[tuple[str, str]]:
     ]
 
 
-def figures_of(run: SubjectDatasetRun, counts: RunCounts) -> list[tuple[str, str]]:
+def figures_of(run: DatasetRun, counts: RunCounts) -> list[tuple[str, str]]:
     """The headline: each figure and what it counts."""
     noun = "computed so far" if left(run, counts) else "planned"
     spent = sum(stage.seconds for stage in counts.stages.values())

@@ -21,6 +21,15 @@ Pictures = dict[str, bytes | None]
 """By column the image file of a row; None where it was not made."""
 
 
+IMAGE_FOLDERS = {"accepted": DATA, "rejected": REJECTED}
+"""By status, where the images of rows are, if they are kept."""
+
+
+def keeps_images(manifest: Manifest, row: Row) -> bool:
+    """Whether the shard may have images of the row."""
+    return any(file.folder == IMAGE_FOLDERS.get(row["status"]) for file in manifest.files)
+
+
 def read_ledger(storage: Storage, manifest: Manifest, table: Table) -> list[Row]:
     """Every planned row of the shard, in the plan's order."""
     files = [pq.ParquetFile(pa.BufferReader(storage.get(key))) for key in _keys(manifest, LEDGER)]
@@ -46,7 +55,7 @@ class ShardPictures:
 
     @cached_property
     def _files(self) -> list[pq.ParquetFile]:
-        keys = [*_keys(self._manifest, DATA), *_keys(self._manifest, REJECTED)]
+        keys = [key for folder in IMAGE_FOLDERS.values() for key in _keys(self._manifest, folder)]
         return [pq.ParquetFile(pa.PythonFile(self._storage.open(key), mode="r")) for key in keys]
 
     @cached_property

@@ -1,0 +1,139 @@
+"""jobs/browse.py as a process, and its pages in a real browser."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+from playwright.sync_api import expect, sync_playwright
+
+from tests.report.test_report import fake_pair, run_of, summary_of, write
+from toffee_pipeline.rundir.layout import RUN, SUMMARY
+
+ROOT = Path(__file__).parents[2]
+CHROMIUM = shutil.which("chromium")
+WIDTHS = {"light": 1280, "dark": 390}
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A finished run of 30 pairs in two shards, one with a word that is too long for a phone."""
+    folder = tmp_path_factory.mktemp("browse") / "run"
+    rows = [fake_pair(n, ("generation", "edit")[n % 2], "rejected" if n % 3 == 2 else "accepted") for n in range(30)]
+    rows[0]["prompt"] = "a photo of " + "abcdefghij" * 20
+    write(folder, [rows[:15], rows[15:]])
+    (folder / RUN).write_bytes(run_of(30).encode())
+    (folder / SUMMARY).write_bytes(summary_of(rows).encode())
+    return folder
+
+
+def start(*words):
+    return subprocess.Popen(
+        [sys.executable, ROOT / "jobs/browse.py", *map(str, words)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+    )
+
+
+@pytest.fixture(scope="module")
+def job(folder):
+    """The process and its URL; Ctrl-C ends it with one line."""
+    process = start(folder, "--port", 0)
+    said = process.stdout.readline()
+    assert said.startswith("http://127.0.0.1:"), said + process.stdout.read()
+    yield process, said.split()[0]
+    process.send_signal(signal.SIGINT)
+    assert process.communicate(timeout=60)[0] == "interrupted\n"
+    assert process.returncode == 130
+
+
+@pytest.fixture(scope="module")
+def browser():
+    if CHROMIUM is None:
+        pytest.skip("wants Debian's package chromium")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(params=WIDTHS)
+def page(browser, job, request):
+    """A page that must not complain."""
+    page = browser.new_page(
+        viewport={"width": WIDTHS[request.param], "height": 900}, color_scheme=request.param, base_url=job[1]
+    )
+    complaints = []
+    page.on("console", lambda message: complaints.append(message.text))
+    page.goto("/")
+    yield page
+    assert complaints == []
+    page.close()
+
+
+def assert_fits_and_shows_its_pictures(page):
+    width, screen = page.evaluate("[document.documentElement.scrollWidth, innerWidth]")
+    assert width == screen
+    for image in page.locator("img").all():
+        image.scroll_into_view_if_needed()
+        expect(image).to_have_js_property("naturalWidth", 64)
+
+
+def test_from_the_first_page_to_a_pair_and_on(page):
+    assert_fits_and_shows_its_pictures(page)
+    page.get_by_label("status").select_option("rejected")
+    page.get_by_label("kind").select_option("edit")
+    page.get_by_role("button", name="Show").click()
+    assert page.locator("article").count() == 5
+    page.locator("article h3 a").first.click()
+    page.get_by_text("pair seed").wait_for()
+    assert_fits_and_shows_its_pictures(page)
+    first = page.url
+    page.get_by_role("link", name="Next").click()
+    page.get_by_text("pair seed").wait_for()
+    assert page.url != first
+    page.get_by_role("link", name="All such pairs").click()
+    assert page.locator("article").count() == 4  # from this one on
+
+
+def test_the_report_opens_from_it(page):
+    page.get_by_role("link", name="Report").click()
+    expect(page.locator(".filter output")).to_contain_text("shown")
+
+
+def test_nobody_else_reaches_it(job):
+    process, url = job
+    listening = [each.laddr for each in psutil.Process(process.pid).net_connections() if each.status == "LISTEN"]
+    assert [(address.ip, f"http://{address.ip}:{address.port}/") for address in listening] == [("127.0.0.1", url)]
+
+
+def test_what_the_user_can_mend_is_one_line(folder, tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        processes = {
+            f"error: {tmp_path}/run.json: no such file; a run directory of": start(tmp_path),
+            f"error: port {port} of 127.0.0.1: Address already in use; choose another --port": start(
+                folder, "--port", port
+            ),
+        }
+        for line, process in processes.items():
+            said = process.communicate(timeout=60)[0]
+            assert process.returncode == 2
+            assert said.startswith(line) and said.count("\n") == 1
+
+
+def test_without_its_packages_a_line_says_which_extra_has_them(folder):
+    code = f"import sys; sys.modules['starlette'] = None; from jobs.browse import main; main([{str(folder)!r}])"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stderr == (
+        "error: jobs/browse.py needs packages that are not installed: pip install 'toffee-pipeline[browse]'\n"
+    )

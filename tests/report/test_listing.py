@@ -1,0 +1,148 @@
+"""Rows page by page: which are found, and what is read for it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.report.test_report import Recorded, commit, fake_pair, run_of
+from toffee_pipeline.errors import RequestError
+from toffee_pipeline.report.listing import MAX_SHARDS, Listing
+from toffee_pipeline.report.wanted import Wanted
+from toffee_pipeline.rundir.counts import ShardCounts
+from toffee_pipeline.rundir.description import claim
+from toffee_pipeline.schema import PAIRS, SUBJECTS
+
+ANY = Wanted({})
+COUNTS = ShardCounts(
+    planned=3,
+    accepted=1,
+    rejected={"low_clip": 1},
+    failed=1,
+    by_kind={"edit": {"planned": 3, "accepted": 1, "rejected": 1, "failed": 1}},
+    by_class={"mug": {"planned": 2, "accepted": 1, "rejected": 1}, "boat": {"planned": 1, "failed": 1}},
+)
+
+
+def wanted(**query: str) -> Wanted:
+    return Wanted.from_query(query, PAIRS)
+
+
+@pytest.fixture(scope="module")
+def template() -> dict[str, Any]:
+    return fake_pair(0, "edit")
+
+
+@pytest.fixture
+def storage(tmp_path, template) -> Recorded:
+    """Shards 1 to 5 of six, of four rows each, the last of them rejected; shard 0 is not committed."""
+    storage = Recorded(str(tmp_path))
+    claim(storage, run_of(24))
+    for shard in range(1, 6):
+        rows = [{**template, "pair_id": f"p{shard}-{row}", "dino_score": shard / 10} for row in range(4)]
+        rows[3] |= {"status": "rejected", "reason": "low_dino"}
+        commit(storage, shard, rows, counts=ShardCounts(planned=4, accepted=3, rejected={"low_dino": 1}))
+    storage.read.clear()
+    return storage
+
+
+def ids(page) -> list[str]:
+    return [found.row["id"] for found in page.rows]
+
+
+def test_pages_lead_from_one_end_to_the_other_and_back(storage):
+    listing, place, forth = Listing(storage), (0, 0), []
+    while place is not None:
+        page = listing.after(ANY, place, 7)
+        forth.append(ids(page))
+        place = page.rest
+    everything = [f"p{shard}-{row}" for shard in range(1, 6) for row in range(4)]
+    assert [id for page in forth for id in page] == everything
+    assert [len(page) for page in forth] == [7, 7, 6]
+    place, back = (9, 0), []
+    while place is not None:
+        page = listing.before(ANY, place, 7)
+        back = ids(page) + back
+        place = page.rest
+    assert back == everything
+
+
+def test_places_are_those_of_the_rows(storage):
+    page = Listing(storage).after(ANY, (2, 3), 2)
+    assert [found.place for found in page.rows] == [(2, 3), (3, 0)]
+    assert ids(Listing(storage).before(ANY, (3, 0), 1)) == ["p2-3"]
+
+
+def test_only_what_is_wanted_is_found(storage):
+    listing = Listing(storage)
+    assert ids(listing.after(wanted(status="rejected"), (0, 0), 3)) == ["p1-3", "p2-3", "p3-3"]
+    assert ids(listing.before(wanted(reason="low_dino"), (4, 0), 2)) == ["p2-3", "p3-3"]
+    assert ids(listing.after(wanted(score="dino", low="0.35", high="0.45"), (0, 0), 9)) == [f"p4-{n}" for n in range(4)]
+    assert ids(listing.after(wanted(status="failed"), (0, 0), 3)) == []
+
+
+def test_no_more_is_read_than_a_page_needs(storage):
+    listing = Listing(storage)
+    storage.read.clear()
+    listing.after(ANY, (2, 0), 3)
+    assert [key.split("/")[0] for key in storage.read] == ["_manifests", "_ledger"]
+    storage.read.clear()
+    assert ids(listing.after(wanted(status="failed"), (0, 0), 3)) == []
+    assert {key.split("/")[0] for key in storage.read} == {"_manifests"}  # their counts tell that no ledger has one
+
+
+def test_pictures_are_read_of_one_row_group_and_column(storage):
+    listing = Listing(storage)
+    shard = listing.shard(2)
+    assert listing.shard(2) is shard
+    row = shard.rows[1]
+    assert shard.pictures.of(row["id"], ["mask"])["mask"].startswith(b"\x89PNG")
+    assert shard.pictures.of("p2-9", ["mask"]) is None
+
+
+def test_a_search_for_what_is_rare_stops_and_can_go_on(tmp_path, template):
+    storage = Recorded(str(tmp_path))
+    num_shards = MAX_SHARDS + 3
+    claim(storage, run_of(num_shards))
+    for shard in (0, MAX_SHARDS + 1):
+        commit(storage, shard, [{**template, "pair_id": f"p{shard}", "status": "failed"}], counts=ShardCounts(failed=1))
+    empty = storage.get("_manifests/shard-000000.json").replace(b'"failed": 1', b'"failed": 0')
+    for shard in {*range(num_shards)} - {0, MAX_SHARDS + 1}:
+        manifest = empty.replace(b"shard-000000", b"shard-%06d" % shard).replace(b'"shard": 0', b'"shard": %d' % shard)
+        (tmp_path / f"_manifests/shard-{shard:06d}.json").write_bytes(manifest)
+    listing, failed = Listing(storage), wanted(status="failed")
+    first = listing.after(failed, (0, 0), 5)
+    assert (ids(first), first.rest) == (["p0"], (MAX_SHARDS, 0))
+    assert ids(listing.after(failed, first.rest, 5)) == [f"p{MAX_SHARDS + 1}"]
+    last = listing.before(failed, (num_shards, 0), 5)
+    assert (ids(last), last.rest) == ([f"p{MAX_SHARDS + 1}"], (3, 0))
+    assert ids(listing.before(failed, last.rest, 5)) == ["p0"]
+
+
+@pytest.mark.parametrize(
+    ("query", "may"),
+    [
+        ({}, True),
+        ({"status": "failed", "class": "boat"}, True),
+        ({"status": "accepted", "class": "boat"}, False),
+        ({"reason": "low_clip", "class": "mug"}, True),
+        ({"reason": "low_dino"}, False),
+        ({"kind": "generation"}, False),
+        ({"category": "style"}, True),  # not counted here
+        ({"status": "none such"}, False),
+    ],
+)
+def test_counts_tell_which_shards_need_not_be_read(query, may):
+    assert wanted(**query).may_fit(COUNTS) == may
+
+
+def test_a_query_says_what_it_wants():
+    asked = wanted(kind="edit", reason="", score="clip", high="0.3", unknown="x")
+    assert asked.query == "kind=edit&score=clip&high=0.3"
+    assert wanted(score="clip").query == ""
+    assert Wanted.from_query({"kind": "edit", "class": "mug"}, SUBJECTS).query == "class=mug"  # which have no kinds
+    with pytest.raises(RequestError, match="low 'x': allowed is a number"):
+        wanted(score="clip", low="x")
+    with pytest.raises(RequestError, match="score 'none': allowed are dino, clip"):
+        wanted(score="none", low="1")
