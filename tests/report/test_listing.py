@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -12,6 +13,8 @@ from toffee_pipeline.report.listing import MAX_SHARDS, Listing
 from toffee_pipeline.report.wanted import Wanted
 from toffee_pipeline.rundir.counts import ShardCounts
 from toffee_pipeline.rundir.description import claim
+from toffee_pipeline.rundir.layout import manifest_key
+from toffee_pipeline.rundir.manifests import Manifest
 from toffee_pipeline.schema import PAIRS, SUBJECTS
 
 ANY = Wanted({})
@@ -107,10 +110,11 @@ def test_a_search_for_what_is_rare_stops_and_can_go_on(tmp_path, template):
     claim(storage, run_of(num_shards))
     for shard in (0, MAX_SHARDS + 1):
         commit(storage, shard, [{**template, "pair_id": f"p{shard}", "status": "failed"}], counts=ShardCounts(failed=1))
-    empty = storage.get("_manifests/shard-000000.json").replace(b'"failed": 1', b'"failed": 0')
     for shard in {*range(num_shards)} - {0, MAX_SHARDS + 1}:
-        manifest = empty.replace(b"shard-000000", b"shard-%06d" % shard).replace(b'"shard": 0', b'"shard": %d' % shard)
-        (tmp_path / f"_manifests/shard-{shard:06d}.json").write_bytes(manifest)
+        manifest = Manifest(
+            shard=shard, attempt="0", committed=datetime.now(UTC), files=(), counts=ShardCounts(planned=1)
+        )
+        (tmp_path / manifest_key(shard)).write_bytes(manifest.encode())
     listing, failed = Listing(storage), wanted(status="failed")
     first = listing.after(failed, (0, 0), 5)
     assert (ids(first), first.rest) == (["p0"], (MAX_SHARDS, 0))

@@ -6,11 +6,12 @@ import threading
 import time
 from bisect import bisect_left, bisect_right
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 
+from toffee_pipeline.errors import MissingKey
 from toffee_pipeline.report.shard_rows import Row, ShardPictures, read_ledger
 from toffee_pipeline.report.wanted import Wanted
 from toffee_pipeline.rundir.counts import Summary
@@ -65,20 +66,21 @@ class Listing:
     def __init__(self, storage: Storage) -> None:
         self.storage, self.run = storage, read_run(storage)
         self.summary: Summary | None = None
-        self._shards: list[int] = []
-        self._listed: float | None = None
+        self._shards: Sequence[int] = ()
+        self._due = 0.0
         self._open: OrderedDict[int, OpenShard] = OrderedDict()
         self._lock = threading.Lock()
 
-    def shards(self) -> list[int]:
-        """Numbers of the committed shards; of a run that goes on they are listed again from time to time."""
+    def shards(self) -> Sequence[int]:
+        """Numbers of the shards: of a finished run all, of one that goes on those that were committed lately."""
         with self._lock:
-            stale = self._listed is None or time.monotonic() - self._listed > REFRESH_S
-            if stale and self.summary is None:
+            if self.summary is None and time.monotonic() >= self._due:
                 if self.storage.exists(SUMMARY):
                     self.summary = read(self.storage, SUMMARY, Summary)
-                self._shards = sorted(committed_shards(self.storage))
-                self._listed = time.monotonic()
+                    self._shards = range(self.run.num_shards)  # to list them would take longer than a page does
+                else:
+                    self._shards = sorted(committed_shards(self.storage))
+                self._due = time.monotonic() + REFRESH_S
             return self._shards
 
     def shard(self, number: int) -> OpenShard:
@@ -104,7 +106,7 @@ class Listing:
         shards = self.shards()
         return self._page(wanted, shards[: bisect_right(shards, place[0])][::-1], place, count, -1)
 
-    def _page(self, wanted: Wanted, shards: list[int], place: Place, count: int, step: int) -> Page:
+    def _page(self, wanted: Wanted, shards: Sequence[int], place: Place, count: int, step: int) -> Page:
         found: list[Found] = []
         for manifest, rows in self._read(wanted, shards[:MAX_SHARDS]):
             fitting = [
@@ -117,15 +119,18 @@ class Listing:
         looked_at_all = len(shards) <= MAX_SHARDS
         return Page(found[::step], None if looked_at_all else (shards[MAX_SHARDS - (step < 0)], 0))
 
-    def _read(self, wanted: Wanted, shards: list[int]) -> Iterator[tuple[Manifest, list[Row]]]:
+    def _read(self, wanted: Wanted, shards: Sequence[int]) -> Iterator[tuple[Manifest, list[Row]]]:
         """The shards that may have such rows, with their ledgers; the first alone, since it may be enough."""
 
-        def one(number: int) -> tuple[Manifest, list[Row]]:
-            manifest = read_manifest(self.storage, number)
-            may = wanted.may_fit(manifest.counts)
-            return manifest, read_ledger(self.storage, manifest, self.run.table) if may else []
+        def one(number: int) -> tuple[Manifest, list[Row]] | None:
+            try:
+                manifest = read_manifest(self.storage, number)
+            except MissingKey:  # a repair took it back
+                return None
+            may_fit = wanted.may_fit(manifest.counts)
+            return (manifest, read_ledger(self.storage, manifest, self.run.table)) if may_fit else None
 
-        yield from map(one, shards[:1])
+        yield from filter(None, map(one, shards[:1]))
         with ThreadPoolExecutor(READERS) as pool:
             for start in range(1, len(shards), READERS):
-                yield from pool.map(one, shards[start : start + READERS])
+                yield from filter(None, pool.map(one, shards[start : start + READERS]))
