@@ -48,7 +48,8 @@ def test_a_stored_picture_that_cannot_be_compared():
 def test_side_by_side_makes_the_difference_visible():
     light = np.full_like(BLACK, 5)
     same, other = {"input_image": encode_png(BLACK)}, {"input_image": encode_png(light)}
-    seen = side_by_side(compare_images(same, other))
+    missing = {"draft_image": encode_png(BLACK)}  # what was not made hides no other difference
+    seen = side_by_side(compare_images(same | missing, other))
     bottom = seen[-60 - 128 : -60, 16 : 16 + 128]  # above its caption
     assert (bottom == 255).any(axis=2).mean() > 0.9
-    assert side_by_side(compare_images(same, same)).shape == seen.shape
+    assert side_by_side(compare_images(same | missing, same)).shape == seen.shape

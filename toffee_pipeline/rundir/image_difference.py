@@ -72,14 +72,14 @@ def compare_images(
 
 def side_by_side(differences: list[ImageDifference]) -> np.ndarray:
     """uint8 (H, W, 3): a column of pictures each; stored, remade, and what differs, made as bright as it can be."""
-    largest = max(difference.largest for difference in differences)
+    largest = max((each.largest for each in differences if each.remade is not None), default=0.0)
     gain = int(255 / largest) if largest else 1
     rows = [
         [difference.stored for difference in differences],
         [np.zeros_like(each.stored) if each.remade is None else each.remade for each in differences],
-        [gain * difference.levels for difference in differences],
+        [np.minimum(255, gain * difference.levels) for difference in differences],
     ]
-    captions = ("stored", "remade", f"difference, {gain} times" if largest else "no difference")
+    captions = ("stored", "remade", "difference" if gain == 1 else f"difference, {gain} times")
     columns = [difference.column for difference in differences]
     return image_grid([[image.astype(np.uint8) for image in row] for row in rows], columns, captions)
 
