@@ -5,17 +5,27 @@ from __future__ import annotations
 import html
 import io
 import re
+from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from PIL import Image
 from starlette.testclient import TestClient
 
+from actors.shard_writer import parquet
 from tests.report.test_report import HOSTILE, commit, fake_pair, run_of, summary_of, write
+from toffee_pipeline.config.evaluate import EvaluationConfig
+from toffee_pipeline.config.generate_subjects import SubjectBankConfig
+from toffee_pipeline.config.load import load_config
+from toffee_pipeline.images import encode_depth, encode_mask, encode_png
 from toffee_pipeline.report.site import PER_PAGE, make_site
 from toffee_pipeline.report.tiles import TINT
-from toffee_pipeline.rundir.description import claim
+from toffee_pipeline.rundir.commit import ShardFile, commit_shard
+from toffee_pipeline.rundir.counts import ShardCounts
+from toffee_pipeline.rundir.description import EvaluationRun, SubjectBankRun, claim
 from toffee_pipeline.rundir.layout import RUN, SUMMARY
+from toffee_pipeline.schema import Table
 from toffee_pipeline.storage import LocalStorage, open_storage
 
 HOST = "http://127.0.0.1:7861"
@@ -203,3 +213,41 @@ def test_a_run_on_s3(s3, folder):
     page = client.get("/?status=accepted").text
     sources = re.findall(r'<img src="(/thumbnails/.*?)"', page)
     assert all(client.get(source).headers["content-type"] == "image/png" for source in sources[:6])
+
+
+def any_row(table: Table, **known: str) -> dict[str, Any]:
+    """A row with a value in every column, and a picture in each of its images."""
+    values = {pa.string(): "text", pa.int64(): 7, pa.float32(): 0.5}
+    row = {field.name: values.get(field.type) for field in (*table.data, *table.ledger)}
+    picture = {"bytes": encode_png(np.zeros((64, 64, 3), np.uint8)), "path": None}
+    row |= dict.fromkeys(table.images, picture) | {"stage_s": dict.fromkeys(table.stages, 0.5)}
+    if "mask" in table.images:
+        row |= {
+            "mask": {"bytes": encode_mask(np.ones((64, 64), np.bool_)), "path": None},
+            "depth": {"bytes": encode_depth(np.zeros((64, 64), np.float32)), "path": None},
+        }
+    return row | {"status": "accepted", "reason": None, "error": None, **known}
+
+
+@pytest.mark.parametrize(
+    ("run_class", "config_class", "known"),
+    [(SubjectBankRun, SubjectBankConfig, {}), (EvaluationRun, EvaluationConfig, {"kind": "drawn"})],
+    ids=["bank", "evaluation"],
+)
+def test_subject_banks_and_evaluations_are_shown_too(tmp_path, run_class, config_class, known):
+    storage, table = LocalStorage(str(tmp_path)), run_class.table
+    content = {"plan_hash": "0", "num_rows": 1, "num_shards": 1, "roles": {}}
+    claim(storage, run_class.now(config_class.job, config=load_config("nano", (), config_class), **content))
+    row = any_row(table, **{table.id: "dog/real_0"}, **known)
+    files = [
+        ShardFile("data", table.file_of(row), parquet([row], table.data, 1), 1),
+        ShardFile("_ledger", table.row, parquet([row], table.ledger, 1), 1),
+    ]
+    assert commit_shard(storage, 0, files, ShardCounts(planned=1, accepted=1))
+    client = TestClient(make_site(storage), base_url=HOST)
+    for path in ("/", "/?class=text&status=accepted", "/rows/0/0"):
+        page = client.get(path).text
+        assert "dog/real_0" in page
+        sources = re.findall(r'<img src="(.*?)"', page)
+        assert {source.rsplit("/")[-1] for source in sources} == set(table.images)
+        assert {client.get(source).headers["content-type"] for source in sources} == {"image/png"}
