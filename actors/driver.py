@@ -33,11 +33,12 @@ from toffee_pipeline.rundir.lease import Lease
 from toffee_pipeline.rundir.manifests import committed_shards
 from toffee_pipeline.rundir.publish import RunMetrics
 from toffee_pipeline.rundir.run_file import write
+from toffee_pipeline.rundir.shortfall import shortfalls
 from toffee_pipeline.rundir.totals import Totals, total
 from toffee_pipeline.storage import Storage
 
-MAX_FILES = 5
-"""Most unreadable files that are named at the end."""
+MAX_NAMED = 5
+"""Most unreadable files, and classes below their quota, that are named at the end."""
 
 
 def announce(plan: ShardPlan, roles: Mapping[str, str]) -> None:
@@ -116,7 +117,7 @@ def compute(
                 report.update(totals)
     elapsed_s = time.monotonic() - began
     summary = _finish(storage, known, elapsed_s, num_rows / elapsed_s)
-    _say(summary, storage)
+    _say(summary, storage, known)
     if isinstance(plan, SubjectPlan) and summary.planned == summary.rejected.get("unreadable"):
         raise nothing_readable(plan, summary.unreadable)
     return summary
@@ -153,7 +154,7 @@ def check_counts(counts: RunCounts, known: DatasetRun) -> None:
         )
 
 
-def _say(summary: Summary, storage: Storage) -> None:
+def _say(summary: Summary, storage: Storage, known: DatasetRun) -> None:
     rejected = sum(summary.rejected.values())
     click.echo(
         f"{summary.planned} planned = {summary.accepted} accepted + {rejected} rejected + "
@@ -163,9 +164,19 @@ def _say(summary: Summary, storage: Storage) -> None:
         click.echo(f"  {number} failed: {message}", err=True)
     if unreadable := summary.unreadable:
         click.echo(f"  {summary.rejected['unreadable']} rejected: {len(unreadable)} files cannot be read", err=True)
-        for path, why in list(unreadable.items())[:MAX_FILES]:
+        for path, why in list(unreadable.items())[:MAX_NAMED]:
             click.echo(f"    {one_line(path)}: {why}", err=True)
-        if (more := len(unreadable) - MAX_FILES) > 0:
+        if (more := len(unreadable) - MAX_NAMED) > 0:
             click.echo(f"    and {more} more: {storage.path_for(SUMMARY)} names all", err=True)
+    quota = known.config.min_class_yield if isinstance(known, SubjectDatasetRun) else None
+    if below := shortfalls(summary, quota):
+        click.echo(
+            f"  {len(below)} of {len(summary.by_class)} classes have less than min_class_yield={quota:g}:", err=True
+        )
+        for short in below[:MAX_NAMED]:
+            named = f"{one_line(short.class_name)}: {short.accepted} of {short.planned} accepted"
+            click.echo(f"    {named}, mostly {short.reason}", err=True)
+        if (left := len(below) - MAX_NAMED) > 0:
+            click.echo(f"    and {left} more: {storage.path_for(REPORT)} names all", err=True)
     click.echo(f"dataset: {storage.path_for('data')}")
     click.echo(f"report: {storage.path_for(REPORT)}")

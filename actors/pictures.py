@@ -9,6 +9,7 @@ from itertools import groupby
 import numpy as np
 
 from actors.shard import RowShard, RowState, present
+from toffee_pipeline.filters import Reason
 from toffee_pipeline.images import central_square, decode, decode_mask
 from toffee_pipeline.plan.evaluation import EvaluationPlan
 from toffee_pipeline.schema import Picture, Subject
@@ -26,6 +27,10 @@ class PictureState(RowState):
     @property
     def id(self) -> str:
         return self.picture.picture_id
+
+    def fail(self, message: str, reason: Reason | None = None) -> None:
+        """Failed; an evaluation rejects nothing."""
+        super().fail(message)
 
     @property
     def drawn(self) -> bool:

@@ -5,12 +5,15 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TypeVar
 
 import numpy as np
+from imagehash import ImageHash
 
 from toffee_pipeline.filters import Reason
 from toffee_pipeline.images import decode, decode_depth, decode_mask
+from toffee_pipeline.pixels import perceptual_hash
 from toffee_pipeline.plan.subjects import SubjectPlan
 from toffee_pipeline.schema import Pair, Status, Subject
 
@@ -69,6 +72,11 @@ class SubjectState(RowState):
         """The subject's image, uint8 (H, W, 3)."""
         return decode(present(self.image))
 
+    @cached_property
+    def perceptual_hash(self) -> ImageHash:
+        """Of the subject's image."""
+        return perceptual_hash(self.rgb())
+
     def inverse_depth(self) -> np.ndarray:
         """float32 (H, W) in 0..1."""
         return decode_depth(present(self.depth))
@@ -91,6 +99,13 @@ class PairState(RowState):
     @property
     def id(self) -> str:
         return self.pair.pair_id
+
+    def follow(self, added: PairState) -> None:
+        """Ends as the addition that this removal turns round, where that one has nothing to turn round."""
+        if added.status == "failed":
+            self.fail(f"its addition {added.id} failed: {added.error}")
+        elif added.status == "rejected":
+            self.reject("not_added")
 
     def draft_rgb(self) -> np.ndarray:
         return decode(present(self.draft))

@@ -80,13 +80,18 @@ class ShardWriter(ABC, Generic[S]):
         """What the stages took for a row, by stage."""
         return state.stage_s
 
+    def measured(self, shard: S, state: RowState) -> dict[str, Any]:
+        """The columns that neither the plan nor a score gives."""
+        return {}
+
     def banked(self, shard: S) -> list[BankedSubject] | None:
         """Of a subject bank alone: the rows of its `data`."""
         return None
 
     def _row(self, shard: S, state: RowState) -> dict[str, Any]:
         scores = {score.column: state.scores.get(score.name) for score in self.table.scores}
-        return {**self.planned(shard, state), "status": state.status, "reason": state.reason, **scores}
+        verdict = {"status": state.status, "reason": state.reason}
+        return {**self.planned(shard, state), **verdict, **scores, **self.measured(shard, state)}
 
     def _times(self, shard: S, state: RowState) -> dict[str, float]:
         seconds = self.seconds(shard, state)

@@ -11,6 +11,7 @@ from actors.shard_writer import ShardWriter, image_struct, stage_figures
 from toffee_pipeline.config.dataset import DatasetConfig
 from toffee_pipeline.config.generate import RunConfig
 from toffee_pipeline.images import decode, encode
+from toffee_pipeline.pixels import changed_outside
 from toffee_pipeline.plan.readable import reason
 from toffee_pipeline.rundir.counts import ShardCounts
 from toffee_pipeline.rundir.manifests import BankedSubject
@@ -33,6 +34,11 @@ class Write(ShardWriter[Shard]):
         assert isinstance(state, SubjectState)  # as above
         return subject_row(state.subject)
 
+    def measured(self, shard: Shard, state: RowState) -> dict[str, Any]:
+        subject = shard.subject_of(state) if isinstance(state, PairState) else state
+        assert isinstance(subject, SubjectState)  # as above
+        return {"subject_phash": str(subject.perceptual_hash) if subject.image else None}
+
     def seconds(self, shard: Shard, state: RowState) -> Mapping[str, float]:
         """A pair has its share of its subject's."""
         if not isinstance(state, PairState):
@@ -49,6 +55,8 @@ class Write(ShardWriter[Shard]):
 
     def _images_of_pair(self, state: PairState, subject: SubjectState) -> dict[str, Any]:
         lossless = state.pair.kind == "edit"
+        if lossless:
+            _check_outside(state)
         return {
             "input_image": self._image(state.input, lossless),
             "target_image": self._image(state.target, lossless),
@@ -80,6 +88,19 @@ class Write(ShardWriter[Shard]):
         ]
 
 
+def _check_outside(state: PairState) -> None:
+    """Raises RuntimeError where an edit pair differs outside its mask.
+
+    That ends the run, and not the pair alone: by construction these pixels are the input's own, so no sample can cause
+    it. Then the code is wrong, and every other pair with it.
+    """
+    mask = state.bool_edit_mask()
+    if state.input is None or state.target is None or mask is None:
+        return
+    if number := changed_outside(decode(state.input), decode(state.target), mask):
+        raise RuntimeError(f"pair {state.id}: input and target differ in {number} pixels outside the editing mask")
+
+
 def count(shard: Shard, config: DatasetConfig, num_bytes: int) -> ShardCounts:
     """Counts of one shard as they stand in its manifest. num_bytes: of its files."""
     by_kind: dict[str, Counter[str]] = {}
@@ -92,7 +113,8 @@ def count(shard: Shard, config: DatasetConfig, num_bytes: int) -> ShardCounts:
     for state in rows:
         subject = shard.subject_of(state) if isinstance(state, PairState) else state
         assert isinstance(subject, SubjectState)  # a shard has no other rows
-        by_class.setdefault(subject.subject.class_name, Counter()).update(["planned", state.status])
+        numbers = by_class.setdefault(subject.subject.class_name, Counter())
+        numbers.update(["planned", state.status, *([state.reason] if state.reason else [])])
     return ShardCounts(
         planned=len(rows),
         accepted=sum(state.status == "accepted" for state in rows),

@@ -7,7 +7,7 @@ from toffee_pipeline.filters import MASK_BOUNDS, REASONS, SCORES, decide, decide
 from toffee_pipeline.models.roles import ROLES
 from toffee_pipeline.schema import DATA, LEDGER
 
-STRICT = JudgeConfig(min_dino=0.5, max_dino=0.9, min_clip=0.3, min_clip_gain=0.05)
+STRICT = JudgeConfig(min_dino=0.5, max_dino=0.9, min_hash_distance=10, min_change=8, min_clip=0.3, min_clip_gain=0.05)
 
 
 @pytest.mark.parametrize(
@@ -17,6 +17,8 @@ STRICT = JudgeConfig(min_dino=0.5, max_dino=0.9, min_clip=0.3, min_clip_gain=0.0
         ({"dino": 0.9, "clip": 0.3}, None),
         ({"dino": 0.49, "clip": 0.0}, "low_dino"),  # the subject is judged first
         ({"dino": 0.91, "clip": 0.0}, "high_dino"),
+        ({"dino": 0.9, "hash_distance": 9, "clip": 0.0}, "copied"),
+        ({"dino": 0.9, "hash_distance": 10, "clip": 0.3}, None),
         ({"dino": 0.6, "clip": 0.29}, "low_clip"),
         ({"dino": 0.6, "clip": 0.3, "clip_gain": 0.04}, "low_clip_gain"),
         ({"dino": 0.6, "clip": 0.3, "clip_gain": 0.05}, None),
@@ -24,12 +26,18 @@ STRICT = JudgeConfig(min_dino=0.5, max_dino=0.9, min_clip=0.3, min_clip_gain=0.0
     ],
 )
 def test_the_first_bound_that_is_missed_is_the_reason(scores, reason):
-    assert decide(scores, STRICT) == reason
+    assert decide(scores, STRICT, "generation") == reason
+
+
+@pytest.mark.parametrize(("change", "reason"), [(7.9, "unchanged"), (8, None)])
+def test_an_edit_may_keep_most_of_its_input_and_must_change_something(change, reason):
+    assert decide({"dino": 0.99, "change": change, "clip": 0.3}, STRICT, "edit") == reason
 
 
 def test_null_switches_a_bound_off():
-    none = JudgeConfig(min_dino=None, max_dino=None, min_clip=None, min_clip_gain=None)
-    assert decide({"dino": -1.0, "clip": -1.0}, none) is None
+    none = JudgeConfig(**dict.fromkeys(JudgeConfig.model_fields))
+    scores = {"dino": -1.0, "hash_distance": 0.0, "change": 0.0, "clip": -1.0, "clip_gain": -2.0}
+    assert decide(scores, none, "generation") is None
 
 
 def test_a_mask_must_be_there_and_neither_too_small_nor_too_large():

@@ -113,8 +113,7 @@ class LeaseHeld(StorageError):
 class SampleError(ValueError):
     """One subject or pair that fails on its own: it is marked failed with this message, its neighbours go on.
 
-    reason: set where the user's material is at fault and not the run (one of `filters.REASONS`); its pairs are then
-    rejected, and do not count towards `max_failed_fraction`.
+    reason: one of `filters.REASONS`; its pairs are then rejected, with the message beside it.
     """
 
     def __init__(self, message: str, reason: str | None = None) -> None:

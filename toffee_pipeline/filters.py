@@ -24,6 +24,9 @@ class Rejection:
     sentence: for the report; the threshold follows it where there is one.
     stage, key: whose settings hold the threshold, and under which name; None there switches it off.
     above: values above the threshold are rejected, and not those below.
+    only: the kind of pair that it judges; None: both.
+    explained: the ledger's `error` says more.
+    broken: it speaks of a broken network rather than of a bad sample, and counts towards `max_failed_fraction`.
     """
 
     reason: Reason
@@ -31,8 +34,11 @@ class Rejection:
     stage: str = ""
     key: str = ""
     above: bool = False
+    only: Kind | None = None
+    explained: bool = False
+    broken: bool = False
 
-    def rejects(self, value: float, settings: JudgeConfig | SubjectJudgeConfig | SegmentConfig) -> bool:
+    def rejects(self, value: float, settings: Model) -> bool:
         """settings: of `stage`."""
         threshold: float | None = getattr(settings, self.key)
         return threshold is not None and (value > threshold if self.above else value < threshold)
@@ -44,17 +50,17 @@ class Rejection:
 
 @dataclass(frozen=True)
 class Score:
-    """A measure of a finished pair, or of a bank's subject, a float that an encoder gives.
+    """A measure of a finished pair, or of a bank's subject, a float.
 
-    label: for the report. role: the encoder (`models.roles.ROLES`); where the config has no weights for it, the score
-    is off and its column is null. of: what the encoder compares, in its order. method: the encoder's, which gives it.
+    label: for the report. role: who gives it (`models.roles.ROLES`); where that one needs weights and the config names
+    none, the score is off and its column is null. of: what is compared, in this order. method: the role's, by name.
     only: the kind of pair that has this score; the other's is null.
     """
 
     name: str
     label: str
     role: str
-    of: tuple[Literal["input", "target", "image", "prompt"], ...]
+    of: tuple[Literal["input", "target", "mask", "image", "prompt"], ...]
     bounds: tuple[Rejection, ...]
     method: str = "score"
     only: Kind | None = None
@@ -72,8 +78,47 @@ SCORES: tuple[Score, ...] = (
         ("input", "target"),
         (
             Rejection("low_dino", "input and target show different subjects: DINO below", "judge", "min_dino"),
-            Rejection("high_dino", "input and target are too much alike: DINO above", "judge", "max_dino", True),
+            Rejection(
+                "high_dino",
+                "the target of a generation pair is its input again: DINO above",
+                "judge",
+                "max_dino",
+                above=True,
+                only="generation",
+            ),
         ),
+    ),
+    Score(
+        "hash_distance",
+        "hash distance",
+        "pixel_scorer",
+        ("input", "target"),
+        (
+            Rejection(
+                "copied",
+                "the target of a generation pair is its input again: differing bits of their perceptual hashes, below",
+                "judge",
+                "min_hash_distance",
+            ),
+        ),
+        method="hash_distance",
+        only="generation",
+    ),
+    Score(
+        "change",
+        "change",
+        "pixel_scorer",
+        ("input", "target", "mask"),
+        (
+            Rejection(
+                "unchanged",
+                "an edit changed nothing: levels of 255 by which its mask's most changed pixels differ, below",
+                "judge",
+                "min_change",
+            ),
+        ),
+        method="change",
+        only="edit",
     ),
     Score(
         "clip",
@@ -107,9 +152,9 @@ SCORES: tuple[Score, ...] = (
     ),
 )
 """In the order in which they judge: subject similarity first, then text alignment (paper, section 2.1). Both are raw
-cosines, -1..1. The CLIP gain, a difference of two of them, is ours: an edit's prompt names its class too, which the
-input shows as well, so that CLIP alone passes targets without their change. The aesthetic score is its head's, without
-bounds."""
+cosines, -1..1. Between them stand the guards of `pixels`, ours: pairs that are one picture twice. The CLIP gain, a
+difference of two cosines, is ours too: an edit's prompt names its class, which the input shows as well, so that CLIP
+alone passes targets without their change. The aesthetic score is its head's, without bounds."""
 SUBJECT_SCORES: tuple[Score, ...] = (
     Score(
         "clip",
@@ -147,7 +192,20 @@ MASK_BOUNDS = (
 REASONS: dict[Reason, Rejection] = {
     row.reason: row
     for row in (
-        Rejection("unreadable", "your file cannot be read; the ledger's column `error` says why"),
+        Rejection(
+            "unreadable",
+            "your file cannot be read, or shows nothing; the ledger's column `error` says why",
+            explained=True,
+        ),
+        Rejection("not_finite", "a network gave NaN or infinite values", explained=True, broken=True),
+        Rejection("flat_image", "a network's image is one colour all over", explained=True, broken=True),
+        Rejection(
+            "duplicate_subject",
+            "the subject looks like an earlier one of its shard: differing bits of their perceptual hashes, below",
+            "synthesize",
+            "min_hash_distance",
+            explained=True,
+        ),
         Rejection("no_mask", "the subject was not found in its image"),
         Rejection("no_part", "what is to be removed was not found on the subject"),
         *MASK_BOUNDS,
@@ -158,12 +216,17 @@ REASONS: dict[Reason, Rejection] = {
 
 
 def decide(
-    scores: Mapping[str, float], config: JudgeConfig | SubjectJudgeConfig, table: tuple[Score, ...] = SCORES
+    scores: Mapping[str, float],
+    config: JudgeConfig | SubjectJudgeConfig,
+    kind: Kind | None = None,
+    table: tuple[Score, ...] = SCORES,
 ) -> Reason | None:
-    """None to keep the pair, or the subject of a bank, else why not. scores: by name; one that is off is missing."""
+    """None to keep the pair, or the subject of a bank, else why not. scores: by name; one that is off is missing.
+    kind: of the pair."""
     for score in table:
         for bound in score.bounds:
-            if score.name in scores and bound.rejects(scores[score.name], config):
+            judged = score.name in scores and bound.only in (None, kind)
+            if judged and bound.rejects(scores[score.name], config):
                 return bound.reason
     return None
 

@@ -104,6 +104,9 @@ def planned_from(row: Mapping[str, Any]) -> tuple[Pair, Subject]:
 
 
 _SCORES = [pa.field(score.column, pa.float32()) for score in SCORES]
+_SUBJECT_PHASH = pa.field("subject_phash", pa.string())
+"""The perceptual hash of the subject's image in 16 hex digits, which `imagehash.hex_to_hash` reads: who looks for alike
+subjects needs no images. Null where there is none."""
 _PLANNED = [
     pa.field("pair_id", pa.string(), nullable=False),
     pa.field("subject_id", pa.string(), nullable=False),
@@ -133,6 +136,7 @@ LEDGER = pa.schema(
         pa.field("reason", pa.string()),
         pa.field("error", pa.string()),
         *_SCORES,
+        _SUBJECT_PHASH,
         pa.field("stage_s", pa.struct([pa.field(stage, pa.float32()) for stage in MODEL_STAGES])),
     ]
 )
@@ -156,6 +160,7 @@ DATA = _with_image_features(
         pa.field("status", pa.string(), nullable=False),
         pa.field("reason", pa.string()),
         *_SCORES,
+        _SUBJECT_PHASH,
     ]
 )
 """One row per accepted pair (or per rejected pair, in the folder of those)."""
@@ -230,6 +235,7 @@ _SUBJECT_VERDICT = [
     pa.field("status", pa.string(), nullable=False),
     pa.field("reason", pa.string()),
     *(pa.field(score.column, pa.float32()) for score in SUBJECT_SCORES),
+    _SUBJECT_PHASH,
 ]
 _SUBJECT_IMAGES = ("image", "mask", "depth")
 

@@ -57,5 +57,4 @@ def _turn_round(shard: Shard) -> None:
             added = by_id[state.pair.reversed_from]
             state.input, state.target = added.target, added.input
             state.draft, state.edit_mask = added.draft, added.edit_mask
-            if added.status == "failed":
-                state.fail(f"its addition {added.id} failed: {added.error}")
+            state.follow(added)

@@ -16,13 +16,13 @@ class Judge(Stage):
         by_id = {state.id: state for state in shard.pairs}
         # a pair that turns another one round is judged after it
         for state in sorted(shard.open_pairs(), key=lambda state: state.pair.reversed_from is not None):
-            reason = decide(state.scores, self.config.stages.judge)
+            reason = decide(state.scores, self.config.stages.judge, state.pair.kind)
             source = by_id[state.pair.reversed_from] if state.pair.reversed_from else None
-            if source is not None and source.status == "failed":
-                state.fail(f"its addition {source.id} failed: {source.error}")
-            elif source is not None and source.status == "rejected":
-                state.reject("not_added")
-            elif reason is None:
+            if source is not None:
+                state.follow(source)
+            if state.status != "ok":
+                continue
+            if reason is None:
                 state.status = "accepted"
             else:
                 state.reject(reason)

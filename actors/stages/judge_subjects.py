@@ -14,7 +14,7 @@ class JudgeSubjects(Stage):
 
     def process(self, shard: Shard) -> None:
         for state in shard.open_subjects():
-            reason = decide(state.scores, self.config.stages.judge, SUBJECT_SCORES)
+            reason = decide(state.scores, self.config.stages.judge, table=SUBJECT_SCORES)
             if reason is None:
                 state.status = "accepted"
             else:

@@ -20,7 +20,7 @@ S = TypeVar("S", bound=RowState)
 
 
 class ScoreStage(Stage, Generic[S]):
-    """What scoring pairs and subjects share: every encoder of a table that the config has weights for."""
+    """What scoring pairs and subjects share: every score of a table that the config has weights for."""
 
     name = "score"
     table: ClassVar[tuple[ScoreOf, ...]]
@@ -51,10 +51,8 @@ class ScoreStage(Stage, Generic[S]):
                 for state, values, value in zip(batch, found, measured, strict=True):
                     if score.only in (None, self.kind(state)):
                         values[score.name] = value
-            return [
-                values if all(map(math.isfinite, values.values())) else SampleError("an encoder's output is not finite")
-                for values in found
-            ]
+            error = SampleError("an encoder's output is not finite", reason="not_finite")
+            return [values if all(map(math.isfinite, values.values())) else error for values in found]
 
         def store(state: S, scores: dict[str, float]) -> None:
             state.scores = scores
@@ -76,5 +74,6 @@ class Score(ScoreStage[PairState]):
         return {
             "input": [decode(present(state.input)) for state in batch],
             "target": [decode(present(state.target)) for state in batch],
+            "mask": [state.bool_edit_mask() for state in batch],
             "prompt": [state.pair.prompt for state in batch],
         }

@@ -1,4 +1,4 @@
-"""Subject images: synthesised, read from a folder or rendered."""
+"""Subject images: synthesised, read from a folder or rendered; no two of a shard may look alike."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ import numpy as np
 
 from actors.shard import Shard, SubjectState
 from actors.stage import Stage
+from toffee_pipeline.config.dataset import SubjectDatasetConfig
 from toffee_pipeline.images import encode_png
 
 
 class Synthesize(Stage):
     name = "synthesize"
     roles = ("subject",)
+    config: SubjectDatasetConfig
 
     def process(self, shard: Shard) -> None:
         def store(state: SubjectState, image: np.ndarray) -> None:
@@ -20,3 +22,16 @@ class Synthesize(Stage):
         self.run(
             shard.open_subjects(), lambda batch: self.models.subject.create([state.subject for state in batch]), store
         )
+        self._reject_duplicates(shard)
+
+    def _reject_duplicates(self, shard: Shard) -> None:
+        least = self.config.stages.synthesize.min_hash_distance
+        if least is None:
+            return
+        kept: list[SubjectState] = []
+        for state in shard.open_subjects():
+            alike = next((other for other in kept if state.perceptual_hash - other.perceptual_hash < least), None)
+            if alike is None:
+                kept.append(state)
+            else:
+                state.fail(f"it looks like subject {alike.id}", "duplicate_subject")

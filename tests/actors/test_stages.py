@@ -17,7 +17,7 @@ from actors.stages.segment import is_part
 from actors.write import count
 from tests.conftest import QUICK
 from toffee_pipeline.errors import ConfigError, SampleError
-from toffee_pipeline.images import decode, decode_mask, encode_png
+from toffee_pipeline.images import decode, decode_mask, encode, encode_mask, encode_png
 from toffee_pipeline.models.scores import ClipScorer
 from toffee_pipeline.nano import world
 from toffee_pipeline.nano.renderer import drafted, scene
@@ -46,6 +46,10 @@ def finished():
             "stages.judge.min_dino=-1",
             "stages.judge.min_clip=-1",
             "stages.judge.min_clip_gain=null",
+            "stages.judge.max_dino=null",
+            "stages.judge.min_hash_distance=null",
+            "stages.judge.min_change=null",
+            "stages.synthesize.min_hash_distance=null",
             "renderer_plays=[subject, mask, depth, draft, view]",  # then the truth of a draft's scene is known
         ),
     )
@@ -58,8 +62,10 @@ def test_every_pair_has_its_images_and_scores(finished):
     for state in shard.pairs:
         assert state.status == "accepted"
         assert decode(state.input).shape == decode(state.target).shape == decode(state.draft).shape == (64, 64, 3)
-        assert state.scores.keys() == {"dino", "clip"} | ({"clip_gain"} if state.pair.kind == "edit" else set())
-        assert all(-1 <= score <= 1 for score in state.scores.values())
+        of_kind = {"clip_gain", "change"} if state.pair.kind == "edit" else {"hash_distance"}
+        assert state.scores.keys() == {"dino", "clip"} | of_kind
+        assert all(-1 <= state.scores[name] <= 1 for name in ("dino", "clip"))
+        assert 0 < state.scores.get("hash_distance", 1) <= 64 and 0 < state.scores.get("change", 1) <= 255
 
 
 def test_edit_pairs_start_from_the_subject_and_keep_it_outside_the_mask(finished):
@@ -103,6 +109,54 @@ def test_a_removal_is_worth_no_more_than_its_addition(finished):
         chain(config, ["judge"])(again)
         assert (removal.status, removal.reason) == (status, reason)
         assert (removal.error or "").endswith("failed: it is all black") == (outcome == "failed")
+
+
+def test_an_addition_that_is_rejected_on_its_way_takes_its_removal_along(finished):
+    config, shard = finished
+    again = copy.deepcopy(shard)
+    removal = next(state for state in again.pairs if state.pair.reversed_from)
+    added = next(state for state in again.pairs if state.id == removal.pair.reversed_from)
+    added.target, removal.status = None, "ok"
+    added.fail("draft: the model's image is flat", "flat_image")
+    chain(config, ["edit", "score", "judge"])(again)
+    assert (removal.status, removal.reason, removal.error) == ("rejected", "not_added", None)
+
+
+def test_a_target_that_is_the_input_again_is_rejected_and_a_good_one_is_not(finished, nano):
+    """By the bounds of the profile."""
+    _, shard = finished
+    config = nano("stages.judge.min_dino=null", "stages.judge.min_clip=null", "stages.judge.min_clip_gain=null")
+    good = copy.deepcopy(shard)
+    good.pairs = [state for state in good.pairs if state.pair.reversed_from is None]
+    for state in good.pairs:
+        state.status = "ok"
+    copied, by_pixels = copy.deepcopy(good), config.with_stage("judge", max_dino=None)
+    for number, state in enumerate(copied.pairs):
+        recompressed = encode_png(decode(encode(decode(state.input), "jpeg", 90)))
+        state.target = state.input if number % 2 else recompressed
+    chain(config, ["score"])(copied)
+    for judged, reason in ((config, "high_dino"), (by_pixels, "copied")):
+        for state in chain(judged, ["judge"])(copy.deepcopy(copied)).pairs:
+            assert state.reason == (reason if state.pair.kind == "generation" else "unchanged")
+    for state in chain(config, ["judge"])(good).pairs:
+        assert state.status == "accepted", (state.pair, state.reason, state.scores)
+
+
+def test_of_two_subjects_that_look_alike_the_later_one_is_rejected_with_its_pairs(nano, tmp_path):
+    for number, quality in enumerate((95, 60)):
+        (tmp_path / f"{number}.jpg").write_bytes(encode(picture_of("teapot"), "jpeg", quality))
+    (tmp_path / "2.jpg").write_bytes(encode(picture_of("mushroom"), "jpeg"))
+    settings = ("subjects.source=folder", f"subjects.path={tmp_path}", "pairs.count=6", "pairs.per_subject=2")
+    config = nano(*settings, "subjects_per_shard=3")
+    shard = chain(config, ["synthesize"])(Shard.from_plan(Plan(config), 0))
+    assert [state.reason for state in shard.pairs] == [None] * 2 + ["duplicate_subject"] * 2 + [None] * 2
+    assert shard.pairs[2].status == "rejected" and shard.pairs[2].error == "it looks like subject s00000000"
+    anything = nano(*settings, "subjects_per_shard=3", "stages.synthesize.min_hash_distance=null")
+    assert len(chain(anything, ["synthesize"])(Shard.from_plan(Plan(anything), 0)).open_pairs()) == 6
+
+
+def picture_of(class_name):
+    return world.render(world.make_toy(class_name, 0), world.View(0.4, 0.2), "on a beach", "photo", 64, 0).rgb
 
 
 def test_what_is_repainted_is_the_part_that_is_removed(nano):
@@ -229,12 +283,13 @@ def test_one_bad_subject_fails_its_pairs_and_nobody_elses(nano):
 def test_pairs_of_an_unreadable_file_are_rejected_with_its_message(nano, tmp_path):
     (tmp_path / "0.png").write_bytes(b"no image")
     (tmp_path / "1.png").write_bytes(encode_png(np.zeros((64, 64, 3), np.uint8)))
-    config = nano("subjects.source=folder", f"subjects.path={tmp_path}", "pairs.count=4", "pairs.per_subject=2")
+    (tmp_path / "2.png").write_bytes(encode_png(picture_of("teapot")))
+    source = ("subjects.source=folder", f"subjects.path={tmp_path}")
+    config = nano(*source, "pairs.count=3", "pairs.per_subject=1", "subjects_per_shard=3")
     shard = chain(config, ["synthesize"])(Shard.from_plan(Plan(config), 0))
-    assert [(state.status, state.reason) for state in shard.pairs] == [("rejected", "unreadable")] * 2 + [
-        ("ok", None)
-    ] * 2
+    assert [(state.status, state.reason) for state in shard.pairs] == [("rejected", "unreadable")] * 2 + [("ok", None)]
     assert shard.pairs[0].error.startswith(f"synthesize: {tmp_path / '0.png'}: not an image")
+    assert shard.pairs[1].error == f"synthesize: {tmp_path / '1.png'}: one colour all over"
 
 
 def test_a_broken_assumption_crashes_the_stage(nano):
@@ -270,13 +325,14 @@ def test_counts_add_up(finished, nano):
 def test_judging_needs_scores_alone(nano):
     config = nano("stages.judge.min_dino=0.5", "stages.judge.max_dino=0.9", "stages.judge.min_clip=null")
     shard = Shard.from_plan(Plan(config), 0)
-    for state, dino in zip(shard.pairs, (0.4, 0.5, 0.95), strict=False):
+    assert [state.pair.kind for state in shard.pairs[:3]] == ["generation", "generation", "edit"]
+    for state, dino in zip(shard.pairs, (0.4, 0.95, 0.95), strict=False):
         state.scores = {"dino": dino, "clip": -1.0}
     shard.pairs[3].fail("draft: black")
     for state in shard.pairs[4:]:
         state.scores = {"dino": 0.9, "clip": -1.0}
     chain(config, ["judge"])(shard)
-    assert [state.reason for state in shard.pairs[:3]] == ["low_dino", None, "high_dino"]
+    assert [state.reason for state in shard.pairs[:3]] == ["low_dino", "high_dino", None]
     assert {state.status for state in shard.pairs[4:]} == {"accepted"}
     assert shard.pairs[3].status == "failed"
     assert all(state.stage_s == {} for state in shard.pairs)
@@ -287,15 +343,19 @@ def test_a_score_that_is_off_leaves_its_column_empty_and_one_that_is_on_judges(n
     width = ClipScorer(nano().models.clip, torch.device("cpu")).model.visual.output_dim
     save_file({"weight": torch.zeros(1, width), "bias": torch.tensor([4.5])}, head)
     on = (f"models.aesthetic.path={head}", "stages.judge.min_aesthetic=5", "stages.judge.min_dino=null")
-    config = nano(*on, "stages.judge.min_clip=null", "stages.judge.min_clip_gain=null")
+    off = ("max_dino", "min_hash_distance", "min_change", "min_clip", "min_clip_gain")
+    config = nano(*on, *(f"stages.judge.{bound}=null" for bound in off))
     shard = Shard.from_plan(Plan(config), 0)
     for state in shard.pairs:
         state.input = state.target = encode_png(np.full((64, 64, 3), 90, np.uint8))
+        state.edit_mask = encode_mask(np.ones((64, 64), bool)) if state.pair.kind == "edit" else None
     other = copy.deepcopy(shard)
     chain(config, ["score", "judge"])(shard)
     assert {state.scores["aesthetic"] for state in shard.pairs} == {4.5}
     assert {state.reason for state in shard.pairs} == {"low_aesthetic"}
     chain(nano(), ["score"])(other)
-    assert all(state.scores.keys() - {"clip_gain"} == {"dino", "clip"} for state in other.pairs)
+    assert all(
+        state.scores.keys() - {"clip_gain", "change", "hash_distance"} == {"dino", "clip"} for state in other.pairs
+    )
     with pytest.raises(ConfigError, match="min_aesthetic needs models.aesthetic"):
         nano("stages.judge.min_aesthetic=5")

@@ -56,7 +56,10 @@ def test_lists_and_mappings_are_yaml_and_a_number_names_an_element():
 @pytest.mark.parametrize(
     ("overrides", "line"),
     [
-        (("stages.judge=[1]",), "stages.judge: [1] is not allowed: it holds the keys min_dino, max_dino, min_clip"),
+        (
+            ("stages.judge=[1]",),
+            "stages.judge: [1] is not allowed: it holds the keys min_dino, max_dino, min_hash_distance",
+        ),
         (("stages.judge=[1]", "stages.judge.min_dino=0"), "stages.judge.min_dino: no element min_dino among 1"),
         (("renderer_plays.3=mask",), "renderer_plays.3: no element 3 among 3; to add one, set the whole list"),
         (("renderer_plays.0=hat",), "renderer_plays.0: 'hat' is not allowed: input should be 'subject'"),

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -156,7 +157,9 @@ def test_a_folder_of_odd_photographs_never_ends_the_run(tmp_path):
     assert why["bröken/empty.jpg"] == "empty, 0 bytes"
     assert "  8 rejected: 4 files cannot be read\n" in result.output
     assert "    bröken/empty.jpg: empty, 0 bytes\n" in result.output
+    assert "    bröken: 0 of 8 accepted, mostly unreadable\n" in result.output
     report = (output / "report/index.html").read_text()
+    assert re.search(r"Classes below their quota.*>bröken</th>.*>0</td>.*>8</td>.*>unreadable<", report, re.DOTALL)
     assert "4 files of yours: 8 pairs rejected" in report and "<code>bröken/bomb.png</code>" in report
     for row in rows:
         if row["source_path"] in readable:

@@ -179,15 +179,19 @@ def test_depth_is_stretched_and_independent(
 
 
 def test_folder_reads_squares_and_reports_what_it_cannot_read(tmp_path: Path) -> None:
-    Image.new("RGB", (100, 80), (10, 200, 30)).save(tmp_path / "fine.png")
+    photo = Image.new("RGB", (100, 80), (10, 200, 30))
+    photo.save(tmp_path / "blank.png")
+    photo.paste((200, 10, 30), (50, 0, 100, 80))
+    photo.save(tmp_path / "fine.png")
     (tmp_path / "broken.jpg").write_bytes(b"no image")
     model = FolderSubject(tmp_path, 64)
-    paths = ("fine.png", "broken.jpg", "missing.png", None)
+    paths = ("fine.png", "broken.jpg", "missing.png", "blank.png", None)
     fine, *errors = model.create([Subject(f"s{i}", "mug", "a mug", i, path) for i, path in enumerate(paths)])
-    assert isinstance(fine, np.ndarray) and fine.shape == (64, 64, 3) and (fine == (10, 200, 30)).all()
+    assert isinstance(fine, np.ndarray) and fine.shape == (64, 64, 3) and (fine[:, 0] == (10, 200, 30)).all()
     assert all(isinstance(error, SampleError) for error in errors)
-    assert [error.reason for error in errors] == ["unreadable", "unreadable", None]
-    assert "broken.jpg" in str(errors[0]) and "missing.png" in str(errors[1]) and "s3" in str(errors[2])
+    assert [error.reason for error in errors] == ["unreadable"] * 3 + [None]
+    assert "broken.jpg" in str(errors[0]) and "missing.png" in str(errors[1])
+    assert "one colour" in str(errors[2]) and "s4" in str(errors[3])
 
 
 def test_a_folder_that_is_gone_is_no_fault_of_its_images(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from toffee_pipeline.models.dino import DinoEncoder
 from toffee_pipeline.models.draft import ControlNetDraft
 from toffee_pipeline.models.grounded_sam import GroundedSam
 from toffee_pipeline.models.model_set import ModelSet
+from toffee_pipeline.models.pixel_scorer import PixelScorer
 from toffee_pipeline.models.refiner import Refiner
 from toffee_pipeline.models.roles import ROLES, describe_roles, has_weights, load_role, refiner_vae, require_weights
 from toffee_pipeline.models.scores import AestheticScorer, ClipScorer, DinoScorer
@@ -41,6 +42,7 @@ PLAYERS: dict[str, tuple[type, type | None]] = {
     "clip_scorer": (ClipScorer, None),
     "aesthetic_scorer": (AestheticScorer, None),
     "dino_scorer": (DinoScorer, None),
+    "pixel_scorer": (PixelScorer, None),
     "toffeenet": (TrainedToffeeNet, None),
 }
 

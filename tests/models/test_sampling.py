@@ -111,13 +111,16 @@ def test_guidance_extrapolates_from_null_tokens_and_scale_1_is_one_pass() -> Non
 
 
 def test_bad_samples_become_errors_and_leave_their_neighbours() -> None:
-    pixels = torch.full((3, 3, 4, 4), 0.5)
+    pixels = torch.full((4, 3, 4, 4), 0.5)
     pixels[0, 0, 0, 0] = torch.nan
     pixels[1] = -0.2
-    broken, black, fine = to_images(pixels)
-    assert isinstance(broken, SampleError) and "NaN" in str(broken)
-    assert isinstance(black, SampleError) and "black" in str(black)
-    assert isinstance(fine, np.ndarray) and (fine == 128).all()
+    pixels[3, :, 0] = 1
+    broken, black, gray, fine = to_images(pixels)
+    assert isinstance(broken, SampleError) and "NaN" in str(broken) and broken.reason == "not_finite"
+    for flat, level in ((black, 0), (gray, 128)):
+        assert isinstance(flat, SampleError) and flat.reason == "flat_image"
+        assert str(flat) == f"the model's image is flat: RGB {(level,) * 3} all over"
+    assert isinstance(fine, np.ndarray) and (fine[0] == 255).all() and (fine[1:] == 128).all()
 
 
 def test_images_survive_the_way_to_tensors_and_back(images: list[np.ndarray]) -> None:

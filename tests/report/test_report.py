@@ -33,7 +33,8 @@ from toffee_pipeline.schema import DATA, IMAGE_COLUMNS, LEDGER, PAIRS
 from toffee_pipeline.storage import LocalStorage, Storage
 
 HOSTILE = '<script>alert("x")</script>\'"><img src=x onerror=alert(1)>'
-CONFIG = load_config("nano", ("seed=7", "size_px=64", "placement=fused", "stages.judge.min_dino=0.55"))
+NO_GUARDS = tuple(f"stages.judge.{bound}=null" for bound in ("max_dino", "min_hash_distance", "min_change"))
+CONFIG = load_config("nano", ("seed=7", "size_px=64", "placement=fused", "stages.judge.min_dino=0.55", *NO_GUARDS))
 
 
 def run_of(num_pairs: int) -> GenerationRun:
@@ -105,6 +106,9 @@ def fake_pair(number: int, kind: str, status: str = "accepted", size_px: int = 6
         "clip_score": 0.33,
         "clip_gain_score": 0.05,
         "aesthetic_score": None,
+        "hash_distance_score": None if kind == "edit" else 28.0,
+        "change_score": 31.0 if kind == "edit" else None,
+        "subject_phash": "0123456789abcdef",
         "stage_s": dict.fromkeys(MODEL_STAGES, 0.1),
         **changes,
     }
@@ -137,7 +141,7 @@ def summary_of(rows: list[dict[str, Any]]) -> Summary:
     def groups(key: str) -> dict[str, dict[str, int]]:
         found: dict[str, Counter[str]] = {}
         for row in rows:
-            found.setdefault(row[key], Counter()).update(["planned", row["status"]])
+            found.setdefault(row[key], Counter()).update(["planned", row["status"], *filter(None, [row["reason"]])])
         return {name: dict(counts) for name, counts in found.items()}
 
     return Summary(
@@ -293,6 +297,15 @@ def test_rejected_and_failed_are_told(page: str) -> None:
     assert '<span class="tag bad">low_dino</span>' in page
     assert "1 the image is broken" in text
     assert "p000000010 edit" in text
+
+
+def test_a_class_below_its_quota_is_told_with_what_it_lacks(tmp_path: Path) -> None:
+    statuses = ("accepted", "rejected", "rejected", "accepted")
+    rows = [fake_pair(number, "edit", status, class_name="mug") for number, status in enumerate(statuses)]
+    rows += [fake_pair(4 + number, "edit", "rejected", class_name="boat") for number in range(3)]
+    text = text_of(write(tmp_path, [rows]))
+    told = text[text.index("Classes below their quota") : text.index("Yield")]
+    assert "1 of 2: less than 50.0 %" in told and "boat 0 3 2 low_dino" in told and "mug" not in told
 
 
 def test_hostile_text_is_escaped(tmp_path: Path) -> None:

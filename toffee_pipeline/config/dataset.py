@@ -114,8 +114,8 @@ class DatasetConfig(Model):
     max_crashes: Annotated[int, Field(gt=0, le=1000), NOT_CONTENT] = 3
     """A sample that is alone in a micro-batch whose process dies this often is marked failed."""
     max_failed_fraction: Annotated[Fraction, NOT_CONTENT] = 0.05
-    """The run stops when more of its pairs than this fail (failed, not rejected), looked at from 50 pairs on; of a
-    subject bank, of its subjects; of an evaluation, of its pictures."""
+    """The run stops when more of its pairs than this fail (failed, or rejected as flat_image or not_finite),
+    looked at from 50 pairs on; of a subject bank, of its subjects; of an evaluation, of its pictures."""
     stall_s: Annotated[float, Field(gt=0, le=1e7), NOT_CONTENT] = 1200.0
     """Where nodes were lost and no micro-batch has ended for so long, the job plans again for those that are left."""
     price_per_gpu_hour: Annotated[Weight, NOT_CONTENT] = 0.0
@@ -157,6 +157,9 @@ class SubjectDatasetConfig(DatasetConfig):
 
     size_px: Annotated[int, Field(ge=64, le=4096, multiple_of=64)] = 1024
     subjects: SubjectsConfig = SubjectsConfig()
+    min_class_yield: Annotated[Fraction | None, NOT_CONTENT] = None
+    """Share of a class's planned rows that should be accepted. Classes that miss it are named with what they lack and
+    why, in the report and at the end of the run; nothing is refused for it. null: none is named."""
     renderer_plays: tuple[str, ...] = ()
     models: SubjectModelsConfig
     stages: SubjectStagesConfig

@@ -23,6 +23,9 @@ from toffee_pipeline.config.base import (
     Seconds,
 )
 
+HashDistance = Annotated[int, Field(ge=0, le=64)]
+"""Bits in which two perceptual hashes differ (`pixels.perceptual_hash`)."""
+
 
 class StageConfig(Model):
     """A stage that computes with models: its micro-batch and its resources."""
@@ -44,10 +47,13 @@ class StageConfig(Model):
 
 
 class SynthesizeConfig(StageConfig):
-    """Subject images by text to image; of a folder or the renderer, only the resources count."""
+    """Subject images by text to image; of a folder or the renderer, sampling does not count."""
 
     makes_images: ClassVar[bool] = True
     sampling: SamplingConfig = SamplingConfig(guidance_scale=5.0)
+    min_hash_distance: HashDistance | None = None
+    """Bits of 64 in which the perceptual hashes of two subjects of a shard must differ; the later one is rejected, with
+    its pairs. null: all may look alike. A bank was judged when it was made."""
 
 
 class SegmentConfig(StageConfig, GroundingConfig):
@@ -135,6 +141,12 @@ class JudgeConfig(Model):
 
     min_dino: Cosine | None = 0.6
     max_dino: Cosine | None = None
+    """Of generation pairs: above it the target is the input again. An edit may keep most of its input."""
+    min_hash_distance: HashDistance | None = None
+    """Of generation pairs: bits of 64 in which the perceptual hashes of input and target must differ."""
+    min_change: Annotated[float, Field(ge=0, le=255)] | None = 1.0
+    """Of edit pairs: levels of 0..255 by which the most changed hundredth of the editing mask must differ. Below 1
+    nothing has changed."""
     min_clip: Cosine | None = 0.3
     min_clip_gain: Annotated[float, Field(ge=-2, le=2)] | None = None
     """Of CLIP of the target and the prompt, less CLIP of the input and the prompt: whether the change is shown. Of this

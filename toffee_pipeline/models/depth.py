@@ -48,6 +48,6 @@ class DepthEstimator:
 
 def _stretch(depth: Tensor) -> np.ndarray | SampleError:
     if not depth.isfinite().all():
-        return SampleError("the depth holds NaN or infinite values")
+        return SampleError("the depth holds NaN or infinite values", reason="not_finite")
     low, high = depth.min(), depth.max()
     return ((depth - low) / (high - low).clamp(min=1e-12)).clamp(0, 1).numpy()

@@ -95,6 +95,7 @@ ROLES = {
         (Weights("clip", "clip", "filter_clip"), Weights("aesthetic", "aesthetic", "aesthetic")),
     ),
     "dino_scorer": Role(f"{MODELS}.scores:DinoScorer", (Weights("filter_dino", "filter_dino", "dino"),)),
+    "pixel_scorer": Role(f"{MODELS}.pixel_scorer:PixelScorer", ()),
     "toffeenet": Role(f"{MODELS}.trained_toffeenet:load_trained", (Weights("toffeenet", "toffeenet", "toffeenet"),)),
 }
 """In the order in which run.json names them."""
@@ -134,7 +135,7 @@ def refiner_vae(models: Model) -> tuple[ModelSpec, str]:
 
 
 def has_weights(name: str, config: DatasetConfig) -> bool:
-    """Whether the config names weights for the role; else it is off, or none of a subject bank's."""
+    """Whether the config names the weights that the role needs; else it is off, or none of a subject bank's."""
     return all(weights.key == "vae" or getattr(config.models, weights.key, None) for weights in ROLES[name].weights)
 
 

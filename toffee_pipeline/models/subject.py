@@ -16,6 +16,7 @@ from toffee_pipeline.images import fit_square, read_file
 from toffee_pipeline.models.sampling import generators, make_scheduler
 from toffee_pipeline.models.sdxl import load_sdxl
 from toffee_pipeline.models.tensors import to_images
+from toffee_pipeline.pixels import is_flat
 from toffee_pipeline.schema import Subject
 
 
@@ -52,7 +53,8 @@ class FolderSubject:
         self.folder, self.size_px = path, size_px
 
     def create(self, subjects: Sequence[Subject]) -> list[np.ndarray | SampleError]:
-        """The image at each subject's `path`: uint8 (size_px, size_px, 3), or a SampleError if it cannot be read.
+        """The image at each subject's `path`: uint8 (size_px, size_px, 3), or a SampleError if it cannot be read
+        or shows nothing.
 
         Raises FileNotFoundError where the whole folder is gone: that is no fault of its images.
         """
@@ -62,8 +64,11 @@ class FolderSubject:
         if subject.path is None:
             return SampleError(f"subject {subject.subject_id} has no path")
         try:
-            return fit_square(read_file(self.folder / subject.path), self.size_px)
+            image = fit_square(read_file(self.folder / subject.path), self.size_px)
         except ImageError as error:
             if not self.folder.is_dir():
                 raise FileNotFoundError(f"subjects.path: {self.folder} is not a folder on this machine") from error
             return SampleError(str(error), reason="unreadable")
+        if is_flat(image):
+            return SampleError(f"{self.folder / subject.path}: one colour all over", reason="unreadable")
+        return image

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from toffee_pipeline.errors import SampleError
+from toffee_pipeline.pixels import is_flat
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 HALF = (0.5, 0.5, 0.5)
@@ -21,18 +22,19 @@ def to_tensor(images: Sequence[np.ndarray], device: torch.device) -> Tensor:
 
 
 def to_images(pixels: Tensor) -> list[np.ndarray | SampleError]:
-    """(b, 3, H, W) in 0..1 to uint8 (H, W, 3) each; a SampleError where values are not finite or all are black."""
+    """(b, 3, H, W) in 0..1 to uint8 (H, W, 3) each; a SampleError where values are not finite or the image is flat."""
     pixels = pixels.detach().float().cpu()
     return [_to_image(sample) for sample in pixels]
 
 
 def _to_image(pixels: Tensor) -> np.ndarray | SampleError:
     if not pixels.isfinite().all():
-        return SampleError("the model's image holds NaN or infinite values")
-    image = (pixels.clamp(0, 1) * 255).round().to(torch.uint8)
-    if not image.any():
-        return SampleError("the model's image is all black")
-    return image.permute(1, 2, 0).contiguous().numpy()
+        return SampleError("the model's image holds NaN or infinite values", reason="not_finite")
+    image = (pixels.clamp(0, 1) * 255).round().to(torch.uint8).permute(1, 2, 0).contiguous().numpy()
+    if is_flat(image):
+        colour = tuple(image.mean(axis=(0, 1)).round().astype(int).tolist())
+        return SampleError(f"the model's image is flat: RGB {colour} all over", reason="flat_image")
+    return image
 
 
 def resize(pixels: Tensor, size_px: int) -> Tensor:

@@ -18,6 +18,7 @@ from toffee_pipeline.report.sheets import Sheet, make_sheets
 from toffee_pipeline.report.words import TEMPLATES, load
 from toffee_pipeline.rundir.counts import RunCounts
 from toffee_pipeline.rundir.description import SubjectDatasetRun
+from toffee_pipeline.rundir.shortfall import shortfalls
 from toffee_pipeline.storage import Storage
 
 REPORT = "report/index.html"
@@ -86,6 +87,8 @@ def render_page(
         roles=[(role, source, is_marked(source)) for role, source in run.roles.items()],
         funnel=funnel_of(run, counts),
         groups=groups_of(counts),
+        quota=run.config.min_class_yield,
+        shortfalls=shortfalls(counts, run.config.min_class_yield),
         max_names=MAX_CLASSES,
         costs=costs_of(run, counts),
         num_drawn=len(rows),

@@ -102,7 +102,10 @@ def choose_near(shards: Sequence[Shard], bound: Bound, count: int) -> list[Chose
             Chosen(shard.manifest, row)
             for shard in shards[:SPREAD]
             for row in shard.rows
-            if row["status"] == wanted and row[column] is not None and row["reason"] in (None, reason)
+            if row["status"] == wanted
+            and row[column] is not None
+            and row["reason"] in (None, reason)
+            and bound.rejection.only in (None, row["kind"])
         ]
         near += sorted(rows, key=lambda each: abs(each.row[column] - bound.threshold))[: count // 2]
     return sorted(near, key=lambda each: -each.row[column])

@@ -36,6 +36,7 @@ class ShardCounts(Part):
     """Kind -> "planned" and each status -> pairs."""
     by_category: dict[str, dict[str, Number]] = {}
     by_class: dict[str, dict[str, Number]] = {}
+    """Class -> "planned", each status and each reason of rejection -> rows."""
     stages: dict[str, StageFigures] = {}
     num_bytes: Number = 0
     """Of the Parquet files."""

@@ -152,7 +152,7 @@ class ShardCheck:
             status, reason = row["status"], row["reason"]
             if different := _different(row, planned.get(row[self.table.id], {})):
                 yield f"{row[self.table.id]}: not as planned: {', '.join(different)}"
-            explained = status == "failed" or reason == "unreadable"
+            explained = status == "failed" or (reason in REASONS and REASONS[reason].explained)
             sound = (reason in REASONS) == (status == "rejected") and (row["error"] is not None) == explained
             if status not in ("accepted", "rejected", "failed") or not sound:
                 yield f"{row[self.table.id]}: status {status!r} with reason {reason!r} and error {row['error']!r}"
