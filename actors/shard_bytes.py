@@ -4,14 +4,25 @@ streams."""
 from __future__ import annotations
 
 from dataclasses import asdict, fields
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import numpy as np
 import pyarrow as pa
 
 from actors.pictures import PictureShard, PictureState
 from actors.shard import PairState, Shard, SubjectState
-from toffee_pipeline.schema import PLANNED_PICTURE, Pair, Picture, Subject
+from toffee_pipeline.schema import Pair, Picture, Subject
+
+
+def _planned(kind: type[Any]) -> list[pa.Field]:
+    """The columns of what a plan says, all of them texts or integers."""
+    return [
+        pa.field(
+            name, pa.int64() if int in (hint, *get_args(hint)) else pa.string(), nullable=type(None) in get_args(hint)
+        )
+        for name, hint in get_type_hints(kind).items()
+    ]
+
 
 _STATE = [
     pa.field("status", pa.string(), nullable=False),
@@ -22,11 +33,7 @@ _STATE = [
 ]
 SUBJECTS = pa.schema(
     [
-        pa.field("subject_id", pa.string(), nullable=False),
-        pa.field("class_name", pa.string(), nullable=False),
-        pa.field("prompt", pa.string(), nullable=False),
-        pa.field("seed", pa.int64(), nullable=False),
-        pa.field("path", pa.string()),
+        *_planned(Subject),
         *_STATE,
         pa.field("image", pa.large_binary()),
         pa.field("mask", pa.large_binary()),
@@ -38,15 +45,7 @@ SUBJECTS = pa.schema(
 )
 PAIRS = pa.schema(
     [
-        pa.field("pair_id", pa.string(), nullable=False),
-        pa.field("subject_id", pa.string(), nullable=False),
-        pa.field("kind", pa.string(), nullable=False),
-        pa.field("category", pa.string(), nullable=False),
-        pa.field("change", pa.string(), nullable=False),
-        pa.field("prompt", pa.string(), nullable=False),
-        pa.field("draft_prompt", pa.string(), nullable=False),
-        pa.field("seed", pa.int64(), nullable=False),
-        pa.field("reversed_from", pa.string()),
+        *_planned(Pair),
         *_STATE,
         pa.field("draft", pa.large_binary()),
         pa.field("target", pa.large_binary()),
@@ -58,7 +57,7 @@ PAIRS = pa.schema(
 
 PICTURES = pa.schema(
     [
-        *PLANNED_PICTURE,
+        *_planned(Picture),
         *_STATE,
         pa.field("image", pa.large_binary()),
         pa.field("mask", pa.large_binary()),

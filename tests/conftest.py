@@ -17,7 +17,8 @@ def nano():
     """Makes a nano config of few pairs of the renderer's subjects: `nano("pairs.count=8")`."""
 
     def make(*overrides: str):
-        return load_config("nano", ("placement=inline", "subjects.source=renderer", "pairs.count=8", *overrides))
+        sizes = ("pairs.count=8", "subjects_per_shard=2")
+        return load_config("nano", ("placement=inline", "subjects.source=renderer", *sizes, *overrides))
 
     return make
 

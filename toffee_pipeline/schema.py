@@ -288,7 +288,7 @@ def picture_row(picture: Picture) -> dict[str, Any]:
     return asdict(picture)
 
 
-PLANNED_PICTURE = [
+_PICTURE = [
     pa.field("picture_id", pa.string(), nullable=False),
     pa.field("subject_id", pa.string(), nullable=False),
     pa.field("class_name", pa.string(), nullable=False),
@@ -300,10 +300,6 @@ PLANNED_PICTURE = [
     pa.field("prompt", pa.string()),
     pa.field("category", pa.string()),
     pa.field("seed", pa.int64()),
-]
-"""The columns of a `Picture`."""
-_PICTURE = [
-    *PLANNED_PICTURE,
     pa.field("status", pa.string(), nullable=False),
     pa.field("reason", pa.string()),
     *(pa.field(score.column, pa.float32()) for score in PICTURE_SCORES),

@@ -25,7 +25,14 @@ from toffee_pipeline.storage import open_storage
 
 pytestmark = pytest.mark.slow
 
-SMALL = ("placement=inline", "subjects.source=renderer", "pairs.count=8", "pairs.per_subject=2", *QUICK)
+SMALL = (
+    "placement=inline",
+    "subjects.source=renderer",
+    "pairs.count=8",
+    "pairs.per_subject=2",
+    "subjects_per_shard=2",
+    *QUICK,
+)
 
 NETWORKS = "subjects.source=synthesis"
 

@@ -6,7 +6,7 @@ import pytest
 
 from toffee_pipeline.config.base import CATEGORIES
 from toffee_pipeline.config.load import load_config
-from toffee_pipeline.plan.plan import Plan, shard_of_pair
+from toffee_pipeline.plan.plan import Plan, make_plan, shard_of_pair
 from toffee_pipeline.plan.seeds import seed_for
 from toffee_pipeline.plan.subjects import subject_number
 from toffee_pipeline.schema import planned_from, planned_row
@@ -30,6 +30,11 @@ def test_shards_cover_the_plan_exactly_once(count, per_subject, per_shard):
     assert {pair.subject_id for pair in pairs} == {subject.subject_id for subject in subjects}
     assert max(Counter(pair.subject_id for pair in pairs).values()) <= per_subject
     assert sum(made.num_rows_of(index) for index in range(len(made))) == count
+
+
+@pytest.mark.parametrize(("count", "shards"), [(4, 1), (16, 4), (256, 64), (4096, 64), (4100, 65), (1_000_000, 15_625)])
+def test_a_small_run_has_many_shards_and_a_large_one_large_shards(count, shards):
+    assert len(make_plan(load_config("nano", (f"pairs.count={count}",)))) == shards
 
 
 def test_the_same_config_gives_the_same_plan_and_another_seed_another_one():

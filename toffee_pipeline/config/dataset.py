@@ -110,7 +110,8 @@ class DatasetConfig(Model):
     """Folder of its profiles."""
     seed: Seed = 0
     placement: Annotated[Literal["auto", "inline", "fused", "pools"], NOT_CONTENT] = "auto"
-    subjects_per_shard: Annotated[int, Field(gt=0, le=10**6)] = 32
+    subjects_per_shard: Annotated[int, Field(gt=0, le=10**6)] | None = None
+    """None: 1 to 16, by the run's size: a small run has work for up to 64 actors, a large one files of a good size."""
     max_crashes: Annotated[int, Field(gt=0, le=1000), NOT_CONTENT] = 3
     """A sample that is alone in a micro-batch whose process dies this often is marked failed."""
     max_failed_fraction: Annotated[Fraction, NOT_CONTENT] = 0.05

@@ -94,7 +94,7 @@ class EvaluationConfig(DatasetConfig):
     images: AbsolutePath | None = None
     """Pictures that another model drew: SUBJECT/PROMPT_SAMPLE.png (or another format), both numbers from 0."""
     images_per_prompt: Annotated[int, Field(gt=0, le=1000)] = 4
-    subjects_per_shard: Annotated[int, Field(gt=0, le=10**6)] = 1
+    subjects_per_shard: Annotated[int, Field(gt=0, le=10**6)] | None = 1
     max_failed_fraction: Annotated[Fraction, NOT_CONTENT] = 1.0
     min_duplicate_dino: Annotated[Cosine, NOT_CONTENT] = 0.95
     """Least cosine of `models.filter_dino` at which `--check-contamination` takes two pictures for near duplicates."""

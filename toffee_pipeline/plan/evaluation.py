@@ -43,7 +43,7 @@ class EvaluationPlan(ShardPlan):
         return {
             "version": PLAN_VERSION,
             "seed": config.seed,
-            "subjects_per_shard": config.subjects_per_shard,
+            "subjects_per_shard": self.subjects_per_shard,
             "benchmark": self.benchmark.digest,
             "images_per_prompt": config.images_per_prompt if self.draws else 0,
         }

@@ -55,7 +55,7 @@ class Plan(SubjectPlan):
         return self.config.pairs.count
 
     def num_rows_of(self, index: int) -> int:
-        size = self.config.subjects_per_shard * self.config.pairs.per_subject
+        size = self.subjects_per_shard * self.config.pairs.per_subject
         return min((index + 1) * size, self.num_rows) - index * size
 
     def _content(self) -> dict[str, Any]:

@@ -25,6 +25,10 @@ class ListedSource(Protocol):
         """One line about the first difference to an earlier list, None where there is none. name: of its file."""
 
 
+WIDE, MAX_SUBJECTS = 64, 16
+"""Shards that a run has before its shards grow, and subjects of a shard at most, where the config names no size."""
+
+
 class ShardPlan(ABC):
     """`len(plan)` is the number of shards, `plan.rows(k)` computes one of them. source: where subjects come from."""
 
@@ -32,9 +36,11 @@ class ShardPlan(ABC):
 
     def __init__(self, config: DatasetConfig, num_subjects: int) -> None:
         self.config, self.num_subjects = config, num_subjects
+        by_size = min(MAX_SUBJECTS, -(-num_subjects // WIDE))
+        self.subjects_per_shard = config.subjects_per_shard or max(1, by_size)
 
     def __len__(self) -> int:
-        return -(-self.num_subjects // self.config.subjects_per_shard)
+        return -(-self.num_subjects // self.subjects_per_shard)
 
     @property
     @abstractmethod
@@ -63,5 +69,5 @@ class ShardPlan(ABC):
         """Those of the subjects of shard `index`."""
         if not 0 <= index < len(self):
             raise IndexError(f"shard {index} of a plan of {len(self)}")
-        size = self.config.subjects_per_shard
+        size = self.subjects_per_shard
         return range(index * size, min((index + 1) * size, self.num_subjects))

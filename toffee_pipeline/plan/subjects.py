@@ -125,7 +125,7 @@ class SubjectPlan(ShardPlan):
             "version": PLAN_VERSION,
             "seed": self.config.seed,
             "subjects": subjects,
-            "subjects_per_shard": self.config.subjects_per_shard,
+            "subjects_per_shard": self.subjects_per_shard,
             "catalog": self.catalog.digest,
             "images": self.source.digest,
         }
