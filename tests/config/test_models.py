@@ -23,7 +23,6 @@ WORDS = {
     "class_weights",  # names of classes
     "class_quotas",
     "cache_endpoint_url",
-    "caption_column",
 }
 """Texts that are no path."""
 
