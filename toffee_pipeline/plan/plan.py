@@ -15,6 +15,7 @@ from toffee_pipeline.config.generate_subjects import SubjectBankConfig
 from toffee_pipeline.errors import PlanError
 from toffee_pipeline.plan.removals import Change, turn_round
 from toffee_pipeline.plan.seeds import seed_for
+from toffee_pipeline.plan.shards import subjects_per_shard
 from toffee_pipeline.plan.subjects import SubjectPlan, SubjectSource
 from toffee_pipeline.schema import Pair, Subject, planned_row
 
@@ -47,7 +48,7 @@ class Plan(SubjectPlan):
     config: RunConfig
 
     def __init__(self, config: RunConfig, source: SubjectSource | None = None) -> None:
-        super().__init__(config, -(-config.pairs.count // config.pairs.per_subject), source)
+        super().__init__(config, _num_subjects(config), source)
 
     @property
     def num_rows(self) -> int:
@@ -172,13 +173,17 @@ class Plan(SubjectPlan):
         return category, possible[category][int(rng.integers(len(possible[category])))]
 
 
+def _num_subjects(config: RunConfig) -> int:
+    return -(-config.pairs.count // config.pairs.per_subject)
+
+
 def shard_of_pair(config: RunConfig, pair_id: str) -> int:
     """The shard of a planned pair. Raises PlanError for an id that the plan does not have."""
     digits = pair_id.removeprefix("p")
     number = int(digits) if digits.isdecimal() else -1
     if pair_id != _name(number) or number >= config.pairs.count:
         raise PlanError(f"no pair {pair_id!r}: allowed are {_name(0)} to {_name(config.pairs.count - 1)}")
-    return number // config.pairs.per_subject // config.subjects_per_shard
+    return number // config.pairs.per_subject // subjects_per_shard(config, _num_subjects(config))
 
 
 def make_plan(config: SubjectDatasetConfig, source: SubjectSource | None = None) -> SubjectPlan:

@@ -29,6 +29,11 @@ WIDE, MAX_SUBJECTS = 64, 16
 """Shards that a run has before its shards grow, and subjects of a shard at most, where the config names no size."""
 
 
+def subjects_per_shard(config: DatasetConfig, num_subjects: int) -> int:
+    """num_subjects: of the whole plan."""
+    return config.subjects_per_shard or max(1, min(MAX_SUBJECTS, -(-num_subjects // WIDE)))
+
+
 class ShardPlan(ABC):
     """`len(plan)` is the number of shards, `plan.rows(k)` computes one of them. source: where subjects come from."""
 
@@ -36,8 +41,7 @@ class ShardPlan(ABC):
 
     def __init__(self, config: DatasetConfig, num_subjects: int) -> None:
         self.config, self.num_subjects = config, num_subjects
-        by_size = min(MAX_SUBJECTS, -(-num_subjects // WIDE))
-        self.subjects_per_shard = config.subjects_per_shard or max(1, by_size)
+        self.subjects_per_shard = subjects_per_shard(config, num_subjects)
 
     def __len__(self) -> int:
         return -(-self.num_subjects // self.subjects_per_shard)
