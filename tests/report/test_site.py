@@ -193,6 +193,19 @@ def test_hostile_rows_are_escaped_and_no_foreign_file_is_sent(tmp_path):
         assert "<script" not in answer.text
 
 
+def test_a_damaged_file_is_told_and_the_rest_is_shown(tmp_path):
+    storage = LocalStorage(str(tmp_path))
+    claim(storage, run_of(2))
+    for shard in range(2):
+        commit(storage, shard, [fake_pair(shard, "edit")])
+    ledger = next(path for path in (tmp_path / "_ledger").iterdir() if "000001" in path.name)
+    ledger.write_bytes(ledger.read_bytes()[:-100])
+    client = TestClient(make_site(storage), base_url=HOST)
+    damaged = client.get("/rows/1/0")
+    assert damaged.status_code == 502 and "Parquet" in damaged.text
+    assert client.get("/rows/0/0").status_code == 200
+
+
 def test_a_run_that_goes_on_without_report_or_images_of_rejected_pairs(tmp_path):
     storage = LocalStorage(str(tmp_path))
     claim(storage, run_of(40))

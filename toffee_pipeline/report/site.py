@@ -6,6 +6,7 @@ import re
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
+import pyarrow as pa
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
@@ -67,7 +68,7 @@ def make_site(storage: Storage) -> Starlette:
             Middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost"]),
             Middleware(BaseHTTPMiddleware, dispatch=_with_headers),
         ],
-        exception_handlers={ToffeeError: site.refuse, OSError: site.refuse, HTTPException: site.refuse},
+        exception_handlers=dict.fromkeys((ToffeeError, OSError, pa.ArrowException, HTTPException), site.refuse),
     )
 
 
