@@ -86,7 +86,7 @@ def test_status_verify_and_report_know_a_bank(bank):
     checked = call(verify, bank)
     assert checked.exit_code == 0, checked.output
     page = (bank / "report/index.html").read_text()
-    assert "Toffee subject bank" in page and page.count("<figcaption>depth</figcaption>") == 6 + 3
+    assert "Toffee subject bank" in page and page.count("<figcaption>depth</figcaption>") == 6 + 6 + 3
     assert "the image does not show its subject&#39;s prompt: CLIP below 0." in page
 
 
