@@ -17,12 +17,10 @@ from toffee_pipeline.rundir.commit import ShardFile, commit_shard
 from toffee_pipeline.rundir.counts import ShardCounts, StageFigures
 from toffee_pipeline.rundir.layout import DATA, LEDGER, REJECTED
 from toffee_pipeline.rundir.manifests import BankedSubject
-from toffee_pipeline.schema import Table
+from toffee_pipeline.schema import ROW_GROUP_BYTES, Table
 from toffee_pipeline.storage import open_storage
 
 LEDGER_ROW_GROUP = 64
-ROW_GROUP_BYTES = 256 * 2**20
-"""Viewers that show a page of rows read its row group whole; that of the Hugging Face hub gives up at 300 MB."""
 
 storage_of = functools.cache(open_storage)
 """One per process: a task writes one shard, and each new storage would make a new S3 client."""

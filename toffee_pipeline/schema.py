@@ -15,6 +15,8 @@ from toffee_pipeline.config.stages import BANK_STAGES, MODEL_STAGES
 from toffee_pipeline.filters import PICTURE_SCORES, SCORES, SUBJECT_SCORES, Score
 
 SCHEMA_VERSION = 5
+ROW_GROUP_BYTES = 256 * 2**20
+"""Viewers that show a page of rows read its row group whole; that of the Hugging Face hub gives up at 300 MB."""
 Status = Literal["ok", "accepted", "rejected", "failed"]
 """`ok` while a pair, or a subject of a bank, is on its way; each that is planned ends as one of the other three."""
 
@@ -143,17 +145,22 @@ LEDGER = pa.schema(
 """One row for every planned pair. stage_s: seconds per stage, a subject's share split over its pairs."""
 
 
-def _with_image_features(fields: list[pa.Field]) -> pa.Schema:
+def with_image_features(fields: list[pa.Field]) -> pa.Schema:
     """The schema with the metadata that makes `datasets` decode the image columns."""
-    kinds = {pa.string(): "string", pa.float32(): "float32", pa.int64(): "int64"}
-    features: dict[str, Any] = {
-        field.name: {"_type": "Image"} if field.type == _IMAGE else {"dtype": kinds[field.type], "_type": "Value"}
-        for field in fields
-    }
+    features = {field.name: _feature(field.type) for field in fields}
     return pa.schema(fields, metadata={"huggingface": json.dumps({"info": {"features": features}})})
 
 
-DATA = _with_image_features(
+def _feature(kind: pa.DataType) -> dict[str, Any]:
+    if kind == _IMAGE:
+        return {"_type": "Image"}
+    if pa.types.is_struct(kind):
+        return {field.name: _feature(field.type) for field in kind}
+    names = {pa.string(): "string", pa.float32(): "float32", pa.int64(): "int64", pa.bool_(): "bool"}
+    return {"dtype": names[kind], "_type": "Value"}
+
+
+DATA = with_image_features(
     [
         *(pa.field(name, _IMAGE) for name in IMAGE_COLUMNS),
         *_PLANNED,
@@ -242,7 +249,7 @@ _SUBJECT_IMAGES = ("image", "mask", "depth")
 SUBJECTS = Table(
     "subject",
     ("subject",),
-    _with_image_features([*(pa.field(name, _IMAGE) for name in _SUBJECT_IMAGES), *_SUBJECT, *_SUBJECT_VERDICT]),
+    with_image_features([*(pa.field(name, _IMAGE) for name in _SUBJECT_IMAGES), *_SUBJECT, *_SUBJECT_VERDICT]),
     pa.schema(
         [
             *_SUBJECT,
@@ -308,7 +315,7 @@ _PICTURE = [
 PICTURES = Table(
     "picture",
     ("picture",),
-    _with_image_features([pa.field("image", _IMAGE), *_PICTURE]),
+    with_image_features([pa.field("image", _IMAGE), *_PICTURE]),
     pa.schema(
         [
             *_PICTURE,

@@ -1,0 +1,145 @@
+"""Croissant metadata of an export (format 1.0 of MLCommons): its files with checksums and, of Parquet, its columns."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pyarrow as pa
+
+from toffee_pipeline.export.formats.base import Format
+from toffee_pipeline.export.parts import ExportHeader, records
+from toffee_pipeline.rundir.description import GenerationRun
+from toffee_pipeline.storage import Storage
+
+CROISSANT = "croissant.json"
+CONTEXT = {
+    "@language": "en",
+    "@vocab": "https://schema.org/",
+    "citeAs": "cr:citeAs",
+    "column": "cr:column",
+    "conformsTo": "dct:conformsTo",
+    "containedIn": "cr:containedIn",
+    "cr": "http://mlcommons.org/croissant/",
+    "data": {"@id": "cr:data", "@type": "@json"},
+    "dataType": {"@id": "cr:dataType", "@type": "@vocab"},
+    "dct": "http://purl.org/dc/terms/",
+    "extract": "cr:extract",
+    "field": "cr:field",
+    "fileObject": "cr:fileObject",
+    "fileProperty": "cr:fileProperty",
+    "fileSet": "cr:fileSet",
+    "format": "cr:format",
+    "includes": "cr:includes",
+    "isLiveDataset": "cr:isLiveDataset",
+    "jsonPath": "cr:jsonPath",
+    "key": "cr:key",
+    "md5": "cr:md5",
+    "parentField": "cr:parentField",
+    "path": "cr:path",
+    "rai": "http://mlcommons.org/croissant/RAI/",
+    "recordSet": "cr:recordSet",
+    "references": "cr:references",
+    "regex": "cr:regex",
+    "repeated": "cr:repeated",
+    "replace": "cr:replace",
+    "samplingRate": "cr:samplingRate",
+    "sc": "https://schema.org/",
+    "separator": "cr:separator",
+    "source": "cr:source",
+    "subField": "cr:subField",
+    "transform": "cr:transform",
+}
+TYPES = {pa.string(): "sc:Text", pa.float32(): "sc:Float", pa.int64(): "sc:Integer"}
+MEDIA_TYPES = {
+    "parquet": "application/x-parquet",
+    "tar": "application/x-tar",
+    "lance": "application/x-lance",
+    "png": "image/png",
+    "jpg": "image/jpeg",
+    "webp": "image/webp",
+}
+CITATION = (
+    "@article{zhou2024toffee, title={Toffee: Efficient Million-Scale Dataset Construction for Subject-Driven "
+    "Text-to-Image Generation}, journal={arXiv:2406.09305}, year={2024}}"
+)
+
+
+def write_croissant(target: Storage, run: GenerationRun, header: ExportHeader, form: Format) -> None:
+    """Writes or replaces it."""
+    metadata = {
+        "@context": CONTEXT,
+        "@type": "sc:Dataset",
+        "conformsTo": "http://mlcommons.org/croissant/1.0",
+        "name": target.uri.rstrip("/").rpartition("/")[2],
+        "description": "Image pairs for subject-driven generation and editing, synthetic, made by toffee-pipeline.",
+        "license": header.license,
+        "version": "1.0.0",
+        "datePublished": run.created.date().isoformat(),
+        "citeAs": CITATION,
+        "rai:dataCollection": f"Drawn by networks: {json.dumps(run.roles, sort_keys=True)}",
+        "distribution": [*_files(target, header), *_sets(target, header, form)],
+        "recordSet": _record_sets(target, header, form),
+    }
+    target.put(CROISSANT, json.dumps(metadata, indent=1).encode())
+
+
+def _files(target: Storage, header: ExportHeader) -> Iterator[dict[str, Any]]:
+    for part in records(target, header.num_parts):
+        for file in part.files:
+            yield {
+                "@type": "cr:FileObject",
+                "@id": file.key,
+                "name": file.key,
+                "contentUrl": file.key,
+                "contentSize": f"{file.size_bytes} B",
+                "encodingFormat": MEDIA_TYPES[file.key.rpartition(".")[2]],
+                "sha256": file.sha256,
+            }
+
+
+def _splits(target: Storage, header: ExportHeader) -> list[str]:
+    return sorted({split for part in records(target, header.num_parts) for split in part.rows})
+
+
+def _sets(target: Storage, header: ExportHeader, form: Format) -> list[dict[str, Any]]:
+    if form.schema is None:
+        return []
+    return [
+        {
+            "@type": "cr:FileSet",
+            "@id": f"{split}-files",
+            "encodingFormat": MEDIA_TYPES["parquet"],
+            "includes": f"{split}/*{form.tail}",
+        }
+        for split in _splits(target, header)
+    ]
+
+
+def _record_sets(target: Storage, header: ExportHeader, form: Format) -> list[dict[str, Any]]:
+    if form.schema is None:
+        return []
+    return [
+        {
+            "@type": "cr:RecordSet",
+            "@id": split,
+            "name": split,
+            "field": [_field(field, split) for field in form.schema],
+        }
+        for split in _splits(target, header)
+    ]
+
+
+def _field(field: pa.Field, split: str) -> dict[str, Any]:
+    source: dict[str, Any] = {"fileSet": {"@id": f"{split}-files"}, "extract": {"column": field.name}}
+    image = pa.types.is_struct(field.type) and field.type.get_field_index("bytes") >= 0
+    if image:
+        source["transform"] = {"jsonPath": "bytes"}
+    return {
+        "@type": "cr:Field",
+        "@id": f"{split}/{field.name}",
+        "name": f"{split}/{field.name}",
+        "dataType": "sc:ImageObject" if image else TYPES.get(field.type, "sc:Text"),
+        "source": source,
+    }

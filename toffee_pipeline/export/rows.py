@@ -1,0 +1,83 @@
+"""A row as it is published: that of the run, its images marked, with columns for licence and provenance."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from importlib.metadata import version
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from toffee_pipeline.errors import DamagedFile, MissingKey, NoRun
+from toffee_pipeline.export.mark import SourceType, mark
+from toffee_pipeline.rundir.description import GenerationRun, read_bank
+from toffee_pipeline.rundir.manifests import DataFile
+from toffee_pipeline.schema import DATA, IMAGE_COLUMNS, with_image_features
+from toffee_pipeline.storage import Storage, open_storage
+
+ROWS_AT_ONCE = 16
+PROVENANCE = ("license", "made_by", "plan_hash", "models")
+"""license: of the dataset. made_by: the code's version. plan_hash: of the run, which with pair_id and the seeds names
+the pair for good. models: who played each role, JSON."""
+SCHEMA = with_image_features([*DATA, *(pa.field(name, pa.string(), nullable=False) for name in PROVENANCE)])
+
+Row = dict[str, Any]
+
+
+class Published:
+    """Makes published rows of a run's rows."""
+
+    def __init__(self, run: GenerationRun, license: str) -> None:
+        self._photographs = shows_photographs(run)
+        self._provenance = {
+            "license": license,
+            "made_by": f"toffee-pipeline {run.code_version}",
+            "plan_hash": run.plan_hash,
+            "models": json.dumps(run.roles, sort_keys=True),
+        }
+
+    def __call__(self, row: Row) -> Row:
+        return {**row, **{name: self._marked(row, name) for name in IMAGE_COLUMNS}, **self._provenance}
+
+    def _marked(self, row: Row, column: str) -> dict[str, Any] | None:
+        image: dict[str, Any] | None = row[column]
+        source_type = source_type_of(row, column, self._photographs)
+        return image if image is None or source_type is None else {**image, "bytes": mark(image["bytes"], source_type)}
+
+
+def shows_photographs(run: GenerationRun) -> bool:
+    """Whether subjects are somebody's images and not drawn. Of a bank its own run says so; one that is gone may have
+    been of such images."""
+    subjects = run.config.subjects
+    if subjects.source != "bank":
+        return subjects.source == "folder"
+    assert subjects.path is not None  # the config sees to it
+    try:
+        return read_bank(open_storage(subjects.path, subjects.endpoint_url)).config.subjects.source == "folder"
+    except (NoRun, MissingKey):
+        return True
+
+
+def source_type_of(row: Mapping[str, Any], column: str, photographs: bool) -> SourceType | None:
+    """What an image is; None for a photograph, which nothing was drawn into."""
+    if not photographs or column in ("mask", "depth") or (row["kind"] != "edit" and column != "subject_image"):
+        return "trainedAlgorithmicMedia"
+    untouched = "input_image" if row["reversed_from"] is None else "target_image"
+    return None if column in ("subject_image", untouched) else "compositeWithTrainedAlgorithmicMedia"
+
+
+def rows_of(storage: Storage, file: DataFile) -> Iterator[Row]:
+    """The rows of a run's file, a row group in memory at a time. Raises DamagedFile where it is no sound Parquet."""
+    with storage.open(file.key) as stream:
+        try:
+            for batch in pq.ParquetFile(stream).iter_batches(ROWS_AT_ONCE, columns=DATA.names, use_threads=False):
+                yield from batch.to_pylist()
+        except pa.ArrowInvalid as error:
+            raise DamagedFile(f"{storage.path_for(file.key)}: damaged: {' '.join(str(error).split())}") from error
+
+
+def made_by() -> str:
+    """The code that exports."""
+    return f"toffee-pipeline {version('toffee-pipeline')}"
