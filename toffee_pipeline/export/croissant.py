@@ -8,7 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from toffee_pipeline.export.formats.base import Format
+from toffee_pipeline.export.formats.base import Format, media_type
 from toffee_pipeline.export.parts import ExportHeader, records
 from toffee_pipeline.rundir.description import GenerationRun
 from toffee_pipeline.storage import Storage
@@ -52,14 +52,6 @@ CONTEXT = {
     "transform": "cr:transform",
 }
 TYPES = {pa.string(): "sc:Text", pa.float32(): "sc:Float", pa.int64(): "sc:Integer"}
-MEDIA_TYPES = {
-    "parquet": "application/x-parquet",
-    "tar": "application/x-tar",
-    "lance": "application/x-lance",
-    "png": "image/png",
-    "jpg": "image/jpeg",
-    "webp": "image/webp",
-}
 CITATION = (
     "@article{zhou2024toffee, title={Toffee: Efficient Million-Scale Dataset Construction for Subject-Driven "
     "Text-to-Image Generation}, journal={arXiv:2406.09305}, year={2024}}"
@@ -94,7 +86,7 @@ def _files(target: Storage, header: ExportHeader) -> Iterator[dict[str, Any]]:
                 "name": file.key,
                 "contentUrl": file.key,
                 "contentSize": f"{file.size_bytes} B",
-                "encodingFormat": MEDIA_TYPES[file.key.rpartition(".")[2]],
+                "encodingFormat": media_type(file.key),
                 "sha256": file.sha256,
             }
 
@@ -110,7 +102,7 @@ def _sets(target: Storage, header: ExportHeader, form: Format) -> list[dict[str,
         {
             "@type": "cr:FileSet",
             "@id": f"{split}-files",
-            "encodingFormat": MEDIA_TYPES["parquet"],
+            "encodingFormat": media_type(form.tail),
             "includes": f"{split}/*{form.tail}",
         }
         for split in _splits(target, header)

@@ -18,12 +18,13 @@ from toffee_pipeline.errors import ImageError
 
 SourceType = Literal["trainedAlgorithmicMedia", "compositeWithTrainedAlgorithmicMedia"]
 """Of IPTC's vocabulary: drawn as a whole by a trained network, or a photograph of which a part was."""
+VOCABULARY = "http://cv.iptc.org/newscodes/digitalsourcetype/"
 XMP = """<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
 <x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">
 <rdf:Description rdf:about="" xmlns:xmp="http://ns.adobe.com/xap/1.0/"
  xmlns:Iptc4xmpExt="http://iptc.org/std/Iptc4xmpExt/2008-02-29/"
  xmp:CreatorTool="toffee-pipeline {version}"
- Iptc4xmpExt:DigitalSourceType="http://cv.iptc.org/newscodes/digitalsourcetype/{source_type}"/>
+ Iptc4xmpExt:DigitalSourceType="{source_type}"/>
 </rdf:RDF></x:xmpmeta><?xpacket end="w"?>"""
 PNG, PNG_FIRST_CHUNK_ENDS = b"\x89PNG\r\n\x1a\n", 33
 JPEG, JFIF, APP1 = b"\xff\xd8", b"\xff\xe0", b"\xff\xe1"
@@ -32,7 +33,7 @@ VP8X_XMP, VP8X_ALPHA = 0x04, 0x10
 
 def mark(data: bytes, source_type: SourceType) -> bytes:
     """The same PNG, JPEG or WebP with an XMP packet of a few hundred bytes. It has none yet. Raises ImageError."""
-    xmp = XMP.format(version=version("toffee-pipeline"), source_type=source_type).encode()
+    xmp = XMP.format(version=version("toffee-pipeline"), source_type=VOCABULARY + source_type).encode()
     if data.startswith(PNG):
         return _png(data, xmp)
     if data.startswith(JPEG):

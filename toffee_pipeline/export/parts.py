@@ -39,6 +39,10 @@ class ExportedPart(RunFile):
     classes: dict[str, Number]
     fragments: dict[str, list[str]] = {}
 
+    @property
+    def num_rows(self) -> int:
+        return sum(self.categories.values())
+
 
 class ExportHeader(RunFile):
     """What an export is of, so that a directory holds one. files_sha256: over those of the run's files."""
@@ -47,6 +51,7 @@ class ExportHeader(RunFile):
     splits: dict[str, float]
     license: str
     part_bytes: Number
+    signed: bool
     plan_hash: str
     num_parts: Number
     files_sha256: str

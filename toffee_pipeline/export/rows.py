@@ -27,10 +27,13 @@ Row = dict[str, Any]
 
 
 class Published:
-    """Makes published rows of a run's rows."""
+    """Makes published rows of a run's rows. source_type: of all of them together."""
 
     def __init__(self, run: GenerationRun, license: str) -> None:
         self._photographs = shows_photographs(run)
+        self.source_type: SourceType = (
+            "compositeWithTrainedAlgorithmicMedia" if self._photographs else "trainedAlgorithmicMedia"
+        )
         self._provenance = {
             "license": license,
             "made_by": f"toffee-pipeline {run.code_version}",

@@ -15,6 +15,15 @@ from toffee_pipeline.schema import IMAGE_COLUMNS
 from toffee_pipeline.storage import Storage
 
 SUFFIXES = {b"\x89PNG": "png", b"\xff\xd8\xff": "jpg", b"RIFF": "webp"}
+MEDIA_TYPES = {
+    "parquet": "application/x-parquet",
+    "tar": "application/x-tar",
+    "lance": "application/x-lance",
+    "png": "image/png",
+    "jpg": "image/jpeg",
+    "webp": "image/webp",
+    "c2pa": "application/c2pa",
+}
 
 
 class Writer(ABC):
@@ -61,6 +70,11 @@ class Format(ABC):
             for kind in kinds:
                 configs.setdefault(kind, {})[split] = f"{split}/{kind}-*{self.tail}"
         return configs
+
+
+def media_type(name: str) -> str:
+    """Of a file that an export writes."""
+    return MEDIA_TYPES[name.rpartition(".")[2]]
 
 
 def images_of(row: Row) -> Iterator[tuple[str, str, bytes]]:
