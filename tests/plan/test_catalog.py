@@ -151,7 +151,13 @@ def test_instructions(toffee: Catalog, category: str, change: str, instruction: 
     assert toffee.instruction("teapot", category, change) == instruction
 
 
-def test_another_view_is_described_without_its_place(nano: Catalog) -> None:
+def test_another_view_is_described_without_its_place_and_pose(nano: Catalog, toffee: Catalog) -> None:
+    prompt = toffee.subject_prompt("corgi", np.random.default_rng(3))
+    entry = toffee.entry("corgi")
+    template, words = take_apart(prompt, entry.subject_prompts, {**entry.descriptions, "class": ("corgi",)})
+    assert {"pose", "place", "light"} <= words.keys()
+    view = toffee.view_prompt("corgi", prompt)
+    assert not [slot for slot in ("pose", "place", "light") if words[slot] in view] and "corgi" in view
     known = "a photo of a red and white striped mug on a white table"
     assert nano.view_prompt("mug", known) == "a photo of a red and white striped mug"
     assert (

@@ -109,7 +109,7 @@ class Catalog:
         return fill(self.instructions[category], {"class": class_name, "change": change})
 
     def view_prompt(self, class_name: str, subject_prompt: str) -> str:
-        """A caption of another view of the subject, of whose place nothing is known: "a photo of a small red teapot".
+        """A caption of another view of the subject, without place and pose: "a photo of a red teapot".
 
         subject_prompt: as of `draft_prompt`; of one that no template gives only the class is known to hold.
         """
@@ -119,8 +119,8 @@ class Catalog:
         )
         if words["class"] != class_name:
             return fill(PLAIN, {"medium": MEDIUM, "class": class_name})
-        places = {slot for rewriting in self.draft_prompts["background"] for slot in rewriting} - SPOKEN
-        return fill(template, words | dict.fromkeys(places & words.keys(), ""))
+        seen = {slot for rewriting in self.draft_prompts["background"] for slot in rewriting} - SPOKEN | {"pose"}
+        return fill(template, words | dict.fromkeys(seen & words.keys(), ""))
 
     def _wording(self, class_name: str, category: Category, change: str) -> str:
         """How prompts word a change; what is removed may be what an addition added."""

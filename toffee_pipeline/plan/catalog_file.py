@@ -148,6 +148,8 @@ class CatalogFile(Model):
 
     prompts: the target's template of each category, with the slots {class} and {change}.
     instructions: the change as an order, with the slot {change}, and {class} where it is needed.
+    groups: of their slots, those that another background replaces, and one named {pose}, belong to a picture and not to
+        the subject: captions of another view go without them.
     draft_prompts: for each category, which words of the subject's prompt the change replaces: {slot: new words}, in
         which {change} and the slot itself may stand. Of several, the first holds whose changed slots are in the prompt.
     """
