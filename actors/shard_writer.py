@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import functools
-import io
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from actors.shard import RowShard, RowState
 from toffee_pipeline.config.dataset import DatasetConfig
+from toffee_pipeline.filters import keeps_images
 from toffee_pipeline.rundir.commit import ShardFile, commit_shard
 from toffee_pipeline.rundir.counts import ShardCounts, StageFigures
 from toffee_pipeline.rundir.layout import DATA, LEDGER, REJECTED
 from toffee_pipeline.rundir.manifests import BankedSubject
-from toffee_pipeline.schema import ROW_GROUP_BYTES, Table
+from toffee_pipeline.rundir.parquet import LEDGER_ROW_GROUP, to_parquet
+from toffee_pipeline.schema import Table
 from toffee_pipeline.storage import open_storage
-
-LEDGER_ROW_GROUP = 64
 
 storage_of = functools.cache(open_storage)
 """One per process: a task writes one shard, and each new storage would make a new S3 client."""
@@ -45,11 +43,11 @@ class ShardWriter(ABC, Generic[S]):
         for name in self.table.files:
             accepted = [s for s in shard.rows if s.status == "accepted" and self.table.file_of(rows[s.id]) == name]
             files.append(self._with_images(DATA, name, shard, accepted, rows))
-        if self.config.output.keep_rejected:
-            rejected = [state for state in shard.rows if state.status == "rejected"]
-            files.append(self._with_images(REJECTED, self.table.row, shard, rejected, rows))
+        keep = self.config.output.keep
+        rejected = [s for s in shard.rows if s.status == "rejected" and keeps_images(keep, s.reason)]
+        files.append(self._with_images(REJECTED, self.table.row, shard, rejected, rows))
         ledger = [{**rows[s.id], "error": s.error, "stage_s": self._times(shard, s)} for s in shard.rows]
-        data = parquet(ledger, self.table.ledger, LEDGER_ROW_GROUP)
+        data = to_parquet(pa.Table.from_pylist(ledger, self.table.ledger), LEDGER_ROW_GROUP)
         files.append(ShardFile(LEDGER, self.table.row, data, len(ledger)))
         counts = self.count(shard, sum(len(file.data) for file in files if file.num_rows))
         commit_shard(self.storage, shard.index, files, counts, self.banked(shard))
@@ -60,7 +58,8 @@ class ShardWriter(ABC, Generic[S]):
     ) -> ShardFile:
         """A file of the rows of `states`, which `rows` holds by id, with their images."""
         full = [{**self.images(shard, state), **rows[state.id]} for state in states]
-        return ShardFile(folder, name, parquet(full, self.table.data, self.table.row_group_size), len(full))
+        table = pa.Table.from_pylist(full, self.table.data)
+        return ShardFile(folder, name, to_parquet(table, self.table.row_group_size), len(full))
 
     @abstractmethod
     def images(self, shard: S, state: RowState) -> dict[str, Any]:
@@ -108,22 +107,3 @@ def stage_figures(timings: Sequence[Mapping[str, float]], config: DatasetConfig)
 
 def image_struct(data: bytes | None) -> dict[str, Any] | None:
     return None if data is None else {"bytes": data, "path": None}
-
-
-def parquet(rows: list[dict[str, Any]], schema: pa.Schema, row_group_size: int) -> bytes:
-    """The bytes of a Parquet file.
-
-    row_group_size: rows, at most; fewer where their bytes are more than a viewer reads.
-    """
-    buffer = io.BytesIO()
-    table = pa.Table.from_pylist(rows, schema=schema)
-    fitting = ROW_GROUP_BYTES * len(rows) // max(table.nbytes, 1)
-    # the index lets a reader fetch single rows of a group
-    pq.write_table(
-        table,
-        buffer,
-        compression="zstd",
-        row_group_size=max(1, min(row_group_size, fitting)),
-        write_page_index=True,
-    )
-    return buffer.getvalue()

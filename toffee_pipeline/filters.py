@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
+
 from toffee_pipeline.config.base import Kind, Model
 from toffee_pipeline.config.stages import JudgeConfig, SegmentConfig, SubjectJudgeConfig
 
@@ -38,8 +40,8 @@ class Rejection:
     explained: bool = False
     broken: bool = False
 
-    def rejects(self, value: float, settings: Model) -> bool:
-        """settings: of `stage`."""
+    def rejects(self, value: float | np.ndarray, settings: Model) -> bool | np.ndarray:
+        """Of one value, or of each of many; NaN passes. settings: of `stage`."""
         threshold: float | None = getattr(settings, self.key)
         return threshold is not None and (value > threshold if self.above else value < threshold)
 
@@ -210,9 +212,22 @@ REASONS: dict[Reason, Rejection] = {
         Rejection("no_part", "what is to be removed was not found on the subject"),
         *MASK_BOUNDS,
         Rejection("not_added", "the addition that it turns round was rejected"),
+        Rejection("not_kept", "the view's thresholds accept it, but the run did not keep its images (output.keep)"),
+        Rejection("subject_full", "the view takes no more pairs of its subject"),
+        Rejection("class_full", "the view takes no more pairs of its class"),
+        Rejection("category_full", "the view takes no more pairs of its category"),
         *(bound for score in (*SCORES, *SUBJECT_SCORES) for bound in score.bounds),
     )
 }
+JUDGED: frozenset[Reason] = frozenset(
+    {"not_added", *(bound.reason for score in (*SCORES, *SUBJECT_SCORES) for bound in score.bounds)}
+)
+"""Reasons that follow from finished scores alone: under other thresholds such a row may be accepted."""
+
+
+def keeps_images(keep: Literal["accepted", "scored", "all"], reason: Reason | None) -> bool:
+    """Whether a run keeps the images of what it rejected for this reason. keep: its setting `output.keep`."""
+    return keep == "all" or (keep == "scored" and reason in JUDGED)
 
 
 def decide(
@@ -229,6 +244,16 @@ def decide(
             if judged and bound.rejects(scores[score.name], config):
                 return bound.reason
     return None
+
+
+def decide_all(scores: Mapping[str, np.ndarray], config: JudgeConfig, kinds: np.ndarray) -> np.ndarray:
+    """As `decide`, of n pairs at once: reasons and None, (n,). scores: each float64 (n,), NaN where a pair has none."""
+    reasons: np.ndarray = np.full(len(kinds), None)
+    for score in reversed(SCORES):  # of several bounds the first has the last word
+        for bound in reversed(score.bounds):
+            judged = True if bound.only is None else kinds == bound.only
+            reasons[judged & bound.rejects(scores[score.name], config)] = bound.reason
+    return reasons
 
 
 def decide_mask(covered_fraction: float | None, config: SegmentConfig) -> Reason | None:

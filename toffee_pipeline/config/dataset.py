@@ -93,8 +93,9 @@ class FusedConfig(Model):
 class OutputConfig(Model):
     """What is written."""
 
-    keep_rejected: bool = False
-    """Keep the images of what was rejected too, in a folder of their own."""
+    keep: Literal["accepted", "scored", "all"] = "accepted"
+    """Whose images are kept. scored: also those of what was rejected by a score, so that other thresholds can take it
+    back; all: also those of what was rejected earlier, as far as there are any. They have a folder of their own."""
     endpoint_url: Annotated[str | None, NOT_CONTENT] = None
     """S3-compatible storage other than AWS."""
     report_every_s: Annotated[Seconds, NOT_CONTENT] = 300.0

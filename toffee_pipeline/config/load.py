@@ -14,12 +14,21 @@ from toffee_pipeline.config.explain import explain
 from toffee_pipeline.config.generate import RunConfig
 from toffee_pipeline.config.generate_subjects import SubjectBankConfig
 from toffee_pipeline.config.keys import below, is_scalar, no_such_key, options
+from toffee_pipeline.config.refilter import RefilterConfig
 from toffee_pipeline.config.train import RefinerTraining, ToffeeNetTraining, ViewGeneratorTraining
 from toffee_pipeline.config.yaml_file import read_yaml
 from toffee_pipeline.errors import ConfigError
 
 PROFILES = files("toffee_pipeline") / "profiles"
-CONFIGS = (RunConfig, SubjectBankConfig, RefinerTraining, ViewGeneratorTraining, ToffeeNetTraining, EvaluationConfig)
+CONFIGS = (
+    RunConfig,
+    SubjectBankConfig,
+    RefinerTraining,
+    ViewGeneratorTraining,
+    ToffeeNetTraining,
+    EvaluationConfig,
+    RefilterConfig,
+)
 C = TypeVar("C", bound=BaseModel)
 
 

@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from toffee_pipeline.config.evaluate import EvaluationConfig
 from toffee_pipeline.evaluation.real_pictures import real_picture
@@ -19,8 +17,8 @@ from toffee_pipeline.images import central_square, decode, fit_square
 from toffee_pipeline.models.model_set import ModelSet
 from toffee_pipeline.plan.evaluation import EvaluationPlan
 from toffee_pipeline.rundir.description import read_run
-from toffee_pipeline.rundir.layout import DATA
 from toffee_pipeline.rundir.manifests import read_manifests
+from toffee_pipeline.rundir.rows import read_accepted
 from toffee_pipeline.rundir.run_file import Number, Part, RunFile
 from toffee_pipeline.schema import PAIRS
 from toffee_pipeline.storage import Storage, open_storage
@@ -122,11 +120,10 @@ class _Finder:
     def read(self, storage: Storage) -> None:
         table = read_run(storage).table
         for manifest in read_manifests(storage):
-            for file in manifest.files:
-                if file.folder == DATA:
-                    rows = pq.ParquetFile(pa.BufferReader(storage.get(file.key)))
-                    for batch in rows.iter_batches(BATCH, columns=[table.id, "prompt", *SEEN[table.row]]):
-                        self._read_rows(batch.to_pylist(), table.id, SEEN[table.row])
+            columns = [table.id, "status", "prompt", *SEEN[table.row]]
+            for _, rows in read_accepted(storage, manifest, table, columns):
+                for batch in rows.to_batches(BATCH):
+                    self._read_rows(batch.to_pylist(), table.id, SEEN[table.row])
 
     def _read_rows(self, rows: list[dict[str, Any]], key: str, columns: Sequence[str]) -> None:
         for row in rows:

@@ -10,8 +10,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from toffee_pipeline.rundir.layout import DATA, LEDGER, REJECTED
+from toffee_pipeline.rundir.layout import DATA, REJECTED
 from toffee_pipeline.rundir.manifests import Manifest
+from toffee_pipeline.rundir.rows import files_of, home_of
+from toffee_pipeline.rundir.rows import read_ledger as read_ledger_table
 from toffee_pipeline.schema import Table
 from toffee_pipeline.storage import Storage
 
@@ -26,14 +28,16 @@ IMAGE_FOLDERS = {"accepted": DATA, "rejected": REJECTED}
 
 
 def keeps_images(manifest: Manifest, row: Row) -> bool:
-    """Whether the shard may have images of the row."""
-    return any(file.folder == IMAGE_FOLDERS.get(row["status"]) for file in manifest.files)
+    """Whether the shard may have images of the row. Of a view they lie where its run judged the row to belong."""
+    if row["status"] not in IMAGE_FOLDERS:
+        return False
+    folders = IMAGE_FOLDERS.values() if manifest.view else [IMAGE_FOLDERS[row["status"]]]
+    return bool(files_of(manifest, *folders))
 
 
 def read_ledger(storage: Storage, manifest: Manifest, table: Table) -> list[Row]:
     """Every planned row of the shard, in the plan's order."""
-    files = [pq.ParquetFile(pa.BufferReader(storage.get(key))) for key in _keys(manifest, LEDGER)]
-    rows = [row for file in files for row in file.read().to_pylist()]
+    rows = read_ledger_table(storage, manifest, table).to_pylist()
     return [{"kind": table.row, **row, "id": row[table.id]} for row in rows]
 
 
@@ -41,7 +45,7 @@ class ShardPictures:
     """The images of a shard's rows. Keeps a row group of each column; may be shared between threads."""
 
     def __init__(self, storage: Storage, manifest: Manifest, table: Table) -> None:
-        self._storage, self._manifest, self._table = storage, manifest, table
+        self._storage, self._manifest, self._table = home_of(storage, manifest), manifest, table
         self._lock = threading.Lock()
         self._cells = lru_cache(maxsize=len(table.images))(self._read_cells)  # a page asks for neighbours
 
@@ -55,8 +59,8 @@ class ShardPictures:
 
     @cached_property
     def _files(self) -> list[pq.ParquetFile]:
-        keys = [key for folder in IMAGE_FOLDERS.values() for key in _keys(self._manifest, folder)]
-        return [pq.ParquetFile(pa.PythonFile(self._storage.open(key), mode="r")) for key in keys]
+        files = files_of(self._manifest, *IMAGE_FOLDERS.values())
+        return [pq.ParquetFile(pa.PythonFile(self._storage.open(file.key), mode="r")) for file in files]
 
     @cached_property
     def _places(self) -> dict[str, tuple[int, int, int]]:
@@ -70,7 +74,3 @@ class ShardPictures:
 
     def _read_cells(self, file: int, group: int, column: str) -> pa.ChunkedArray:
         return self._files[file].read_row_group(group, [column])[column]
-
-
-def _keys(manifest: Manifest, folder: str) -> list[str]:
-    return [file.key for file in manifest.files if file.folder == folder]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import yaml
 
-from toffee_pipeline.rundir.description import DatasetRun
+from toffee_pipeline.rundir.description import DatasetRun, ViewRun
 from toffee_pipeline.rundir.layout import CARD, DATA, LEDGER, REJECTED
 from toffee_pipeline.schema import PAIRS
 from toffee_pipeline.storage import Storage
@@ -40,6 +40,13 @@ InstructPix2Pix is trained on the edit pairs by diffusers' own script:
         --original_image_column input_image --edited_image_column target_image --edit_prompt_column instruction
 """
 
+OF_A_VIEW = """# A view of a run of jobs/generate.py
+
+It says which pairs of `{source}` are accepted under other settings, and holds no pair itself. The jobs of
+toffee-pipeline read it as a run; `toffee_pipeline.rundir.dataset.load_pairs` opens it with `datasets`. With
+`jobs/refilter.py --materialize` a view has files of its own, which anything opens.
+"""
+
 
 def write_card(storage: Storage, run: DatasetRun) -> None:
     """Write or replace it."""
@@ -47,12 +54,14 @@ def write_card(storage: Storage, run: DatasetRun) -> None:
 
 
 def card(run: DatasetRun) -> str:
-    """The text: YAML between lines of dashes, then Markdown."""
+    """The text: YAML between lines of dashes, then Markdown; of a view without files Markdown alone."""
+    if isinstance(run, ViewRun) and not run.materialized:
+        return OF_A_VIEW.format(source=run.source)
     table = run.table
     patterns = {"default": f"{DATA}/*.parquet"}
     if len(table.files) > 1:
         patterns |= {name: f"{DATA}/{name}-*.parquet" for name in table.files}
-    if run.config.output.keep_rejected:
+    if run.config.output.keep != "accepted":
         patterns["rejected"] = f"{REJECTED}/*.parquet"
     patterns["ledger"] = f"{LEDGER}/*.parquet"
     configs = [{"config_name": name, "data_files": pattern} for name, pattern in patterns.items()]

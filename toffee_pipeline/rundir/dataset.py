@@ -6,8 +6,13 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from toffee_pipeline.rundir.description import read_run
-from toffee_pipeline.rundir.manifests import data_files
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from toffee_pipeline.rundir.description import ViewRun, read_run
+from toffee_pipeline.rundir.manifests import data_files, read_manifests
+from toffee_pipeline.rundir.rows import read_accepted
+from toffee_pipeline.schema import Table
 from toffee_pipeline.storage import LocalStorage, Storage, open_storage
 
 if TYPE_CHECKING:
@@ -19,7 +24,7 @@ def load_pairs(uri: str, endpoint_url: str | None = None, cache_dir: str | None 
     subject bank its subjects, with the columns of `schema.SUBJECTS`; of an evaluation its scored pictures, with those
     of `schema.PICTURES`.
 
-    Takes the package `datasets`. Files on S3 are fetched to a temporary folder first.
+    Takes the package `datasets`. Files on S3, and the rows of a view, are fetched to a temporary folder first.
 
     Args:
         uri: run directory, a local path or s3://bucket/prefix.
@@ -33,13 +38,29 @@ def load_pairs(uri: str, endpoint_url: str | None = None, cache_dir: str | None 
     from datasets import Dataset, Features, load_dataset
 
     storage = open_storage(uri, endpoint_url)
-    data = read_run(storage).table.data  # of a mistyped place there would be no files either
-    if not (files := data_files(storage)):
-        return Dataset.from_dict({name: [] for name in data.names}, features=Features.from_arrow_schema(data))
+    run = read_run(storage)  # of a mistyped place there would be no files either
     with tempfile.TemporaryDirectory() as folder:
-        if not isinstance(storage, LocalStorage):
-            files = [_fetched(storage, file.removeprefix(f"{storage.uri}/"), Path(folder)) for file in files]
-        return load_dataset("parquet", data_files=files, split="train", cache_dir=cache_dir)
+        if isinstance(run, ViewRun) and not run.materialized:
+            files = _written(storage, run.table, Path(folder))
+        elif isinstance(storage, LocalStorage):
+            files = data_files(storage)
+        else:
+            keys = [file.removeprefix(f"{storage.uri}/") for file in data_files(storage)]
+            files = [_fetched(storage, key, Path(folder)) for key in keys]
+        if files:
+            return load_dataset("parquet", data_files=files, split="train", cache_dir=cache_dir)
+    data = run.table.data
+    return Dataset.from_dict({name: [] for name in data.names}, features=Features.from_arrow_schema(data))
+
+
+def _written(storage: Storage, table: Table, folder: Path) -> list[str]:
+    """The accepted rows of a view, in a file for each shard that has any."""
+    files = []
+    for manifest in read_manifests(storage):
+        if accepted := [rows for _, rows in read_accepted(storage, manifest, table)]:
+            files.append(str(folder / f"{manifest.shard:06d}.parquet"))
+            pq.write_table(pa.concat_tables(accepted), files[-1], row_group_size=table.row_group_size)
+    return files
 
 
 def _fetched(storage: Storage, key: str, folder: Path) -> str:

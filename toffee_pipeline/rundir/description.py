@@ -14,6 +14,7 @@ from toffee_pipeline.config.dataset import DatasetConfig, SubjectDatasetConfig
 from toffee_pipeline.config.evaluate import EvaluationConfig
 from toffee_pipeline.config.generate import RunConfig
 from toffee_pipeline.config.generate_subjects import SubjectBankConfig
+from toffee_pipeline.config.refilter import RefilterConfig
 from toffee_pipeline.config.train import TrainingConfig
 from toffee_pipeline.errors import MissingKey, NoRun, OtherVersion, RunMismatch
 from toffee_pipeline.plan.shards import ShardPlan
@@ -88,6 +89,40 @@ class GenerationRun(SubjectDatasetRun):
     config: RunConfig
 
 
+class ViewRun(GenerationRun):
+    """Of jobs/refilter.py: a run of pairs under other verdicts.
+
+    config: the run's, with the view's thresholds. view: its settings. source: URI of the run. endpoint_url: of the
+    run's storage. materialized: with files of its own; else its shards' files lie in the run.
+    """
+
+    view: RefilterConfig
+    source: str
+    endpoint_url: str | None
+    materialized: bool
+
+    @classmethod
+    def of_run(cls, run: GenerationRun, uri: str, endpoint_url: str | None, view: RefilterConfig, whole: bool) -> Self:
+        """whole: `materialized`."""
+        judge = view.judge_of(run.config)
+        config = run.config.model_copy(update={"stages": run.config.stages.model_copy(update={"judge": judge})})
+        if whole:
+            config = config.model_copy(update={"output": config.output.model_copy(update={"keep": "accepted"})})
+        return cls.now(
+            RefilterConfig.job,
+            config=config,
+            view=view.model_copy(update={"filter": judge}),
+            source=uri,
+            endpoint_url=endpoint_url,
+            materialized=whole,
+            **run.model_dump(include={"plan_hash", "num_rows", "num_shards", "roles"}),
+        )
+
+    def differences(self, known: Self) -> list[str]:
+        places = [name for name in ("source", "materialized") if getattr(known, name) != getattr(self, name)]
+        return [*differing_content(known.view, self.view), *super().differences(known), *places]
+
+
 class SubjectBankRun(SubjectDatasetRun):
     """Of jobs/generate_subjects.py."""
 
@@ -110,6 +145,7 @@ DATASET_RUNS: dict[str, type[DatasetRun]] = {
     RunConfig.job: GenerationRun,
     SubjectBankConfig.job: SubjectBankRun,
     EvaluationConfig.job: EvaluationRun,
+    RefilterConfig.job: ViewRun,
 }
 """What run.json says, by job."""
 

@@ -29,6 +29,9 @@ SHARD_FILE = re.compile(r"(data|_rejected|_ledger)/([a-z]+)-(\d{6,})-[0-9a-f]+\.
 TRIES = "_tries/"
 MANIFESTS = "_manifests/"
 MANIFEST = re.compile(MANIFESTS + r"shard-(\d{6,})\.json")
+PACK_SHARDS = 256
+PACK = re.compile(MANIFESTS + r"pack-(\d{6,})-(\d+)\.jsonl")
+"""The manifests of a view, `PACK_SHARDS` to a file, a line each: its number, and how many shards it has."""
 
 CHECKPOINTS = "checkpoints/"
 CHECKPOINT = re.compile(CHECKPOINTS + r"step-(\d{8,})\.json")
@@ -42,6 +45,11 @@ def manifest_key(shard: int) -> str:
     if not isinstance(shard, int) or isinstance(shard, bool) or shard < 0:
         raise StorageError(f"shard {shard!r}: allowed is an integer of at least 0")
     return f"{MANIFESTS}shard-{shard:06d}.json"
+
+
+def pack_key(number: int, num_shards: int) -> str:
+    """The key of the manifests of the shards from `number * PACK_SHARDS` on."""
+    return f"{MANIFESTS}pack-{number:06d}-{num_shards}.jsonl"
 
 
 def shard_key(folder: str, rows: str, shard: int, attempt: str) -> str:

@@ -4,14 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
 from typing import Annotated, Self, TypeVar
 
 from pydantic import AwareDatetime, Field, model_validator
 
-from toffee_pipeline.errors import DamagedFile, StorageError
+from toffee_pipeline.errors import DamagedFile, MissingKey, StorageError
 from toffee_pipeline.rundir.counts import ShardCounts
-from toffee_pipeline.rundir.layout import DATA, FOLDERS, MANIFEST, MANIFESTS, SHARD_FILE, manifest_key
-from toffee_pipeline.rundir.run_file import Number, Part, RunFile, read
+from toffee_pipeline.rundir.layout import (
+    DATA,
+    FOLDERS,
+    MANIFEST,
+    MANIFESTS,
+    PACK,
+    PACK_SHARDS,
+    SHARD_FILE,
+    manifest_key,
+)
+from toffee_pipeline.rundir.run_file import Number, Part, RunFile, decode, read
 from toffee_pipeline.storage import Storage
 
 READERS = 16
@@ -34,6 +44,16 @@ class DataFile(Part):
         return self
 
 
+class ViewOf(Part):
+    """What a shard of a view is a view of. It has no files of its own."""
+
+    run: str
+    """URI of the run directory in which its files lie."""
+    endpoint_url: str | None = None
+    verdicts: dict[str, str | None]
+    """By id the rows that are judged otherwise than their files say: the reason, or None where they are accepted."""
+
+
 class Manifest(RunFile):
     """What commits a shard: the files of the one attempt that counts."""
 
@@ -43,6 +63,7 @@ class Manifest(RunFile):
     """By the writer's clock."""
     files: tuple[DataFile, ...]
     counts: ShardCounts
+    view: ViewOf | None = None
 
     @model_validator(mode="after")
     def _describes_its_shard(self) -> Self:
@@ -81,8 +102,14 @@ def shard_of(key: str) -> int | None:
 
 def committed_shards(storage: Storage) -> set[int]:
     """Numbers of all committed shards, by listing only."""
-    names = (MANIFEST.fullmatch(key) for key, _ in storage.list(MANIFESTS))
-    return {int(name[1]) for name in names if name}
+    shards: set[int] = set()
+    for key, _ in storage.list(MANIFESTS):
+        if name := MANIFEST.fullmatch(key):
+            shards.add(int(name[1]))
+        elif pack := PACK.fullmatch(key):
+            first = int(pack[1]) * PACK_SHARDS
+            shards.update(range(first, first + int(pack[2])))
+    return shards
 
 
 M = TypeVar("M", bound=Manifest)
@@ -100,10 +127,25 @@ def read_bank_manifest(storage: Storage, shard: int) -> BankManifest:
 
 def _read(storage: Storage, shard: int, kind: type[M]) -> M:
     key = manifest_key(shard)
-    manifest = read(storage, key, kind)
+    try:
+        manifest = read(storage, key, kind)
+    except MissingKey:
+        number, line = divmod(shard, PACK_SHARDS)
+        key, lines = _pack(storage, number)
+        if line >= len(lines):
+            raise
+        manifest = decode(kind, lines[line], f"{storage.path_for(key)}, line {line + 1}")
     if manifest.shard != shard:
         raise DamagedFile(f"{storage.path_for(key)}: damaged: it is of shard {manifest.shard}")
     return manifest
+
+
+@lru_cache(maxsize=4)
+def _pack(storage: Storage, number: int) -> tuple[str, list[bytes]]:
+    """The pack of this number, by its key; no lines where there is none. Never written again under one `Storage`."""
+    for key, _ in storage.list(f"{MANIFESTS}pack-{number:06d}-"):
+        return key, storage.get(key).splitlines()
+    return "", []
 
 
 def read_manifests(storage: Storage) -> Iterator[Manifest]:

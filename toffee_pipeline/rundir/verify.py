@@ -7,11 +7,11 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
-from toffee_pipeline.errors import DamagedFile, MissingKey, NoRun
+from toffee_pipeline.errors import DamagedFile, MissingKey, NoRun, RunError
 from toffee_pipeline.plan.shards import ShardPlan
 from toffee_pipeline.rundir.commit import delete_orphans, settle_all, shard_files
 from toffee_pipeline.rundir.counts import Summary
-from toffee_pipeline.rundir.description import DatasetRun, read_run
+from toffee_pipeline.rundir.description import DatasetRun, ViewRun, read_run
 from toffee_pipeline.rundir.inputs import stored_plan
 from toffee_pipeline.rundir.layout import RUN, SUMMARY, manifest_key
 from toffee_pipeline.rundir.lease import Lease, current_holder
@@ -93,9 +93,11 @@ def repair(storage: Storage, say: Callable[[str], None] = print) -> Report:
     """`verify`, then delete orphans and un-commit every damaged shard: its manifest first, then its files.
 
     Starting the run again computes just those shards. Raises `LeaseHeld` while a driver works here, and what `verify`
-    raises; then nothing is deleted.
+    raises; then nothing is deleted. Raises RunError for a view without files of its own.
     """
     run = read_run(storage)
+    if isinstance(run, ViewRun) and not run.materialized:
+        raise RunError(f"{storage.uri}: a view has no files to repair: repair {run.source}, and make the view again")
     with Lease(storage, say=say) as lease:
         settle_all(storage)
         report = _verify(storage, run, holder=None)

@@ -14,12 +14,20 @@ import pyarrow.parquet as pq
 
 from toffee_pipeline.config.dataset import SubjectDatasetConfig
 from toffee_pipeline.errors import DamagedFile, ImageError, MissingKey
-from toffee_pipeline.filters import REASONS
+from toffee_pipeline.filters import REASONS, keeps_images
 from toffee_pipeline.images import decode, decode_depth, decode_mask
 from toffee_pipeline.rundir.counts import ShardCounts
 from toffee_pipeline.rundir.description import DatasetRun
 from toffee_pipeline.rundir.layout import DATA, LEDGER, REJECTED, manifest_key, name_of
-from toffee_pipeline.rundir.manifests import BankedSubject, BankManifest, DataFile, read_bank_manifest, read_manifest
+from toffee_pipeline.rundir.manifests import (
+    BankedSubject,
+    BankManifest,
+    DataFile,
+    Manifest,
+    read_bank_manifest,
+    read_manifest,
+)
+from toffee_pipeline.rundir.rows import as_judged, home_of
 from toffee_pipeline.schema import SUBJECTS
 from toffee_pipeline.storage import Storage
 
@@ -85,6 +93,7 @@ class ShardCheck:
             yield "manifest", manifest_at, str(error).removeprefix(f"{self.storage.path_for(manifest_at)}: ")
             return
         self.tally.named.update(file.key for file in manifest.files)
+        home = home_of(self.storage, manifest)
         entries = {name_of(file.key): file for file in manifest.files}
         expected = [(LEDGER, self.table.row), *((DATA, name) for name in self.table.files), (REJECTED, self.table.row)]
         if len(entries) < len(manifest.files) or expected[0] not in entries or not entries.keys() <= set(expected):
@@ -101,13 +110,13 @@ class ShardCheck:
                     yield "rows", key, f"the ledger has {lacks}, but {folder} has no file of them"
                 continue
             try:
-                file = self._open(entry, self.table.ledger if folder == LEDGER else self.table.data)
+                file = self._open(home, entry, self.table.ledger if folder == LEDGER else self.table.data)
                 if folder == LEDGER:
                     rows = [row for group in _groups(file) for row in group]
                     ledger = {row[self.table.id]: row for row in rows}
                     if isinstance(manifest, BankManifest) and not _names_accepted(manifest, ledger):
                         yield "manifest", manifest_at, "the subjects that it names are not the ledger's accepted ones"
-                    yield from _lines("rows", key, self._ledger_problems(rows, planned, manifest.counts))
+                    yield from _lines("rows", key, self._ledger_problems(rows, planned, manifest))
                 elif ledger is not None:
                     wrong, broken = self._data_problems(file, wanted, folder)
                     yield from _lines("rows", key, wrong)
@@ -117,15 +126,17 @@ class ShardCheck:
 
     def _wanted(self, ledger: Rows | None, folder: str, name: str) -> Rows:
         """The ledger's rows that must lie in the file `name` of `folder`."""
-        if ledger is None or folder == LEDGER or (folder == REJECTED and not self.config.output.keep_rejected):
+        if ledger is None or folder == LEDGER:
             return {}
         rows = {row_id: row for row_id, row in ledger.items() if row["status"] == STATUS[folder]}
-        return {id: row for id, row in rows.items() if folder == REJECTED or self.table.file_of(row) == name}
+        if folder == REJECTED:
+            return {id: row for id, row in rows.items() if keeps_images(self.config.output.keep, row["reason"])}
+        return {id: row for id, row in rows.items() if self.table.file_of(row) == name}
 
-    def _open(self, entry: DataFile, schema: pa.Schema) -> pq.ParquetFile:
+    def _open(self, home: Storage, entry: DataFile, schema: pa.Schema) -> pq.ParquetFile:
         self.tally.checked["file"] += 1
         try:
-            data = self.storage.get(entry.key)
+            data = home.get(entry.key)
         except MissingKey as error:
             raise _Damaged("file", "the manifest names it, but it is not there") from error
         self.tally.num_bytes += len(data)
@@ -143,9 +154,14 @@ class ShardCheck:
             raise _Damaged("rows", f"{file.metadata.num_rows} rows, the manifest says {entry.num_rows}")
         return file
 
-    def _ledger_problems(self, rows: list[dict[str, Any]], planned: Rows, counts: ShardCounts) -> Iterator[str]:
-        """The ledger against the plan and the manifest's counts."""
+    def _ledger_problems(self, rows: list[dict[str, Any]], planned: Rows, manifest: Manifest) -> Iterator[str]:
+        """The ledger, as the manifest judges it, against the plan and the manifest's counts."""
         self.tally.checked["rows"] += len(rows)
+        if manifest.view:
+            if unknown := sorted(manifest.view.verdicts.keys() - {row[self.table.id] for row in rows}):
+                yield f"the view judges {self.table.row}s that are not there: {_few(unknown)}"
+            table = pa.Table.from_pylist(rows, self.table.ledger)
+            rows = as_judged(table, manifest, self.table.id).to_pylist()
         yield from self._id_problems(Counter(row[self.table.id] for row in rows), planned)
         found = Counter({"planned": len(rows)})
         for row in rows:
@@ -158,7 +174,7 @@ class ShardCheck:
                 yield f"{row[self.table.id]}: status {status!r} with reason {reason!r} and error {row['error']!r}"
             found[f"rejected: {reason}" if status == "rejected" else status] += 1
         self.tally.outcomes.update(found)
-        if (said := outcomes(counts)) != found:
+        if (said := outcomes(manifest.counts)) != found:
             yield f"the manifest counts {dict(said)}, the ledger {dict(found)}"
 
     def _data_problems(self, file: pq.ParquetFile, wanted: Rows, folder: str) -> tuple[list[str], list[str]]:

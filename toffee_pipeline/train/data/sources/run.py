@@ -11,6 +11,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from toffee_pipeline.config.train import RunSource
@@ -18,9 +19,10 @@ from toffee_pipeline.errors import BrokenFile, DataError, ImageError
 from toffee_pipeline.images import black_out, decode, decode_depth, decode_mask
 from toffee_pipeline.rundir.description import read_run
 from toffee_pipeline.rundir.layout import DATA, RUN, SHARD_FILE
-from toffee_pipeline.rundir.manifests import read_manifests
+from toffee_pipeline.rundir.manifests import Manifest, read_manifest, read_manifests
+from toffee_pipeline.rundir.rows import as_judged, files_of, files_of_accepted, home_of
 from toffee_pipeline.schema import PAIRS, SUBJECTS, Table
-from toffee_pipeline.storage import open_storage
+from toffee_pipeline.storage import Storage, open_storage
 from toffee_pipeline.train.data.records import Record
 
 IMAGES = ("input_image", "target_image", "mask", "depth", "subject_image")
@@ -33,11 +35,13 @@ COLUMNS = {
 PARQUET = re.compile(r"(data/)?[^/._][^/]*\.parquet")
 """Parquet files of a folder, or of `data/` in it; names with a dot or an underscore in front are no data."""
 
+OF_VIEW = re.compile(r"shard (\d+) of view ([0-9a-f]+)")
+
 
 class Run:
     """The pairs, or a bank's subjects, in the folder `data` of a run directory, committed shards only; a run under way
-    may be read. Where there is no run.json: of all Parquet files in `data`, or else in the folder, or of the one file
-    that the path names; of these the accepted rows."""
+    may be read, and a view of a run. Where there is no run.json: of all Parquet files in `data`, or else in the folder,
+    or of the one file that the path names; of these the accepted rows."""
 
     def __init__(self, config: RunSource) -> None:
         folder, _, name = config.path.rpartition("/")
@@ -45,7 +49,8 @@ class Run:
         self._storage = open_storage(folder if self._single else config.path, config.endpoint_url)
 
     def files(self) -> list[str]:
-        """The keys of each shard's Parquet files, a line each: by shard number, or by name.
+        """The keys of each shard's Parquet files, a line each: by shard number, or by name. Of a view names of its
+        shards, which change with their verdicts.
 
         Raises as `read_run` and `read_manifests`.
         """
@@ -53,14 +58,13 @@ class Run:
             return self._without_manifests()
         if read_run(self._storage).table.row not in COLUMNS:
             raise DataError(f"{self._storage.uri}: allowed are runs of jobs/generate.py and jobs/generate_subjects.py")
-        files = [file for manifest in read_manifests(self._storage) for file in manifest.files]
-        keys = [file.key for file in files if file.folder == DATA]
-        if not keys:
+        shards = [shard for manifest in read_manifests(self._storage) if (shard := _name(manifest))]
+        if not shards:
             raise DataError(
                 f"{self._storage.uri}: no committed shard with accepted rows; "
                 "format=run is the output of jobs/generate.py or jobs/generate_subjects.py"
             )
-        return _by_shard(keys)
+        return shards
 
     def _without_manifests(self) -> list[str]:
         if self._single:
@@ -89,11 +93,29 @@ class Run:
         Raises DataError where columns are missing.
         """
         seen: set[str] = set()
-        for key in file.splitlines():
-            for row in _accepted(self._storage.get(key), self._storage.path_for(key)):
+        for storage, key, manifest in self._parts(file):
+            for row in _accepted(storage.get(key), storage.path_for(key), manifest):
                 sample = f"{key}: {row[PAIRS.id] if PAIRS.id in row else row[SUBJECTS.id]}"
                 yield _pair(row, sample, row["subject_id"] not in seen) if PAIRS.id in row else _subject(row, sample)
                 seen.add(row["subject_id"])
+
+    def _parts(self, file: str) -> Iterator[tuple[Storage, str, Manifest | None]]:
+        """The Parquet files behind a name, where they lie, and of a view the manifest, whose verdicts count."""
+        if (shard := OF_VIEW.fullmatch(file)) is None:
+            yield from ((self._storage, key, None) for key in file.splitlines())
+            return
+        manifest = read_manifest(self._storage, int(shard[1]))
+        if manifest.attempt != shard[2]:
+            raise DataError(f"{self._storage.uri}: shard {manifest.shard} has changed since the training began")
+        home = home_of(self._storage, manifest)
+        yield from ((home, each.key, manifest) for each in files_of_accepted(manifest))
+
+
+def _name(manifest: Manifest) -> str:
+    """As `Run.files` names the shard; "" where it has no accepted row."""
+    if manifest.view is None:
+        return "\n".join(file.key for file in files_of(manifest, DATA))
+    return f"shard {manifest.shard} of view {manifest.attempt}" if manifest.counts.accepted else ""
 
 
 def _by_shard(keys: Sequence[str]) -> list[str]:
@@ -104,13 +126,14 @@ def _by_shard(keys: Sequence[str]) -> list[str]:
     return ["\n".join(files) for files in shards.values()]
 
 
-def _accepted(data: bytes, name: str) -> Iterator[dict[str, Any]]:
-    """The accepted rows of a Parquet file, one row group in memory at a time."""
+def _accepted(data: bytes, name: str, manifest: Manifest | None) -> Iterator[dict[str, Any]]:
+    """The accepted rows of a Parquet file, one row group in memory at a time. manifest: whose verdicts count."""
     parquet, columns = _open(pa.BufferReader(data), name)
     try:
         for number in range(parquet.num_row_groups):
-            rows = parquet.read_row_group(number, columns=columns, use_threads=False).to_pylist()
-            yield from (row for row in rows if row["status"] == "accepted")
+            rows = parquet.read_row_group(number, columns=columns, use_threads=False)
+            judged = as_judged(rows, manifest, PAIRS.id) if manifest else rows
+            yield from judged.filter(pc.equal(judged["status"], "accepted")).to_pylist()
     except DAMAGED as error:
         raise _broken(name, error) from error
 

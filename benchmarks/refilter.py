@@ -1,0 +1,140 @@
+"""How long jobs/refilter.py takes over the ledger of a large run, and what memory that needs.
+
+The run is one of manifests and ledgers alone, in shards as the profile sdxl makes them: nothing else is read. CPU
+seconds are the firm figure on a shared machine.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+import pyarrow as pa
+
+from benchmarks.fresh import MIB, in_fresh_process, peak_rss_bytes
+from toffee_pipeline.config.base import CATEGORIES
+from toffee_pipeline.config.load import load_config
+from toffee_pipeline.config.refilter import RefilterConfig
+from toffee_pipeline.plan.catalog import load_catalog
+from toffee_pipeline.rundir.counts import ShardCounts
+from toffee_pipeline.rundir.description import GenerationRun
+from toffee_pipeline.rundir.layout import LEDGER, RUN, manifest_key, shard_key
+from toffee_pipeline.rundir.manifests import DataFile, Manifest
+from toffee_pipeline.rundir.parquet import LEDGER_ROW_GROUP, to_parquet
+from toffee_pipeline.rundir.refilter import refilter
+from toffee_pipeline.schema import PAIRS
+from toffee_pipeline.storage import open_storage
+
+PER_SUBJECT, PER_SHARD = 4, 64
+"""Pairs of a subject and of a shard, as in the profile sdxl."""
+ATTEMPT = "0123456789ab"
+SETTINGS = ("filter.min_clip=0.28", "max_per_subject=2", "max_per_class=fewest", "max_per_category=200000")
+
+
+def write_run(folder: Path, num_pairs: int) -> None:
+    """A run that has scored every pair, and rejected about half."""
+    num_shards = num_pairs // PER_SHARD
+    config = load_config("sdxl", ("output.keep=scored", f"pairs.count={num_shards * PER_SHARD}"))
+    run = GenerationRun.now(
+        "generate",
+        config=config,
+        plan_hash="0" * 16,
+        num_rows=num_shards * PER_SHARD,
+        num_shards=num_shards,
+        roles={},
+    )
+    for name in (LEDGER, "_manifests"):
+        (folder / name).mkdir(parents=True)
+    (folder / RUN).write_bytes(run.encode())
+    classes = np.array([each.name for each in load_catalog("toffee").classes], object)
+    rng = np.random.default_rng(0)
+    for shard in range(num_shards):
+        rows = ledger_of(shard, classes, rng)
+        data = to_parquet(rows, LEDGER_ROW_GROUP)
+        file = DataFile(
+            folder=LEDGER,
+            key=shard_key(LEDGER, PAIRS.row, shard, ATTEMPT),
+            size_bytes=len(data),
+            num_rows=PER_SHARD,
+            sha256=hashlib.sha256(data).hexdigest(),
+        )
+        manifest = Manifest(
+            shard=shard, attempt=ATTEMPT, committed=datetime.now(UTC), files=(file,), counts=counts_of(rows)
+        )
+        (folder / file.key).write_bytes(data)
+        (folder / manifest_key(shard)).write_bytes(manifest.encode())
+
+
+def ledger_of(shard: int, classes: np.ndarray, rng: np.random.Generator) -> pa.Table:
+    """The rows of a shard, with scores about the paper's thresholds."""
+    pairs = np.arange(shard * PER_SHARD, (shard + 1) * PER_SHARD)
+    subjects = pairs // PER_SUBJECT
+    dino, clip = rng.normal(0.65, 0.1, PER_SHARD), rng.normal(0.31, 0.03, PER_SHARD)
+    reason = np.full(PER_SHARD, None)
+    reason[clip < 0.3] = "low_clip"
+    reason[dino < 0.6] = "low_dino"
+    columns: dict[str, Any] = {
+        "pair_id": [f"p{number:09d}" for number in pairs],
+        "subject_id": [f"s{number:08d}" for number in subjects],
+        "kind": np.where(rng.random(PER_SHARD) < 0.33, "edit", "generation"),
+        "category": np.array(CATEGORIES, object)[rng.integers(0, len(CATEGORIES), PER_SHARD)],
+        "class_name": classes[subjects % len(classes)],
+        "status": np.where(reason == None, "accepted", "rejected"),  # noqa: E711 (of each element)
+        "reason": reason,
+        "dino_score": dino,
+        "clip_score": clip,
+    }
+    for field in PAIRS.ledger:
+        if field.name not in columns and not field.nullable:
+            text = pa.types.is_string(field.type)
+            columns[field.name] = [f"{field.name} of pair {pair}" for pair in pairs] if text else pairs
+    return pa.table([pa.array(columns.get(f.name, [None] * PER_SHARD), f.type) for f in PAIRS.ledger], PAIRS.ledger)
+
+
+def counts_of(rows: pa.Table) -> ShardCounts:
+    def by(column: str) -> dict[str, dict[str, int]]:
+        return {name: {"planned": number} for name, number in count(column).items()}
+
+    def count(column: str) -> dict[str, int]:
+        return {each["values"]: each["counts"] for each in rows[column].drop_null().value_counts().to_pylist()}
+
+    return ShardCounts(
+        planned=len(rows),
+        accepted=count("status").get("accepted", 0),
+        rejected=count("reason"),
+        by_kind=by("kind"),
+        by_category=by("category"),
+        by_class=by("class_name"),
+    )
+
+
+def measure(run: str, output: str) -> dict[str, float]:
+    settings = load_config((), SETTINGS, RefilterConfig)
+    before, began, used = peak_rss_bytes(), time.perf_counter(), time.process_time()
+    refilter(open_storage(run), open_storage(output), settings, None, False, print)
+    return {
+        "s": time.perf_counter() - began,
+        "CPU s": time.process_time() - used,
+        "peak MiB": peak_rss_bytes() / MIB,
+        "added MiB": (peak_rss_bytes() - before) / MIB,
+    }
+
+
+@click.command(help=__doc__)
+@click.option("--pairs", default=1_000_000, show_default=True, help="Rows of the ledger.")
+def main(pairs: int) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        write_run(Path(folder) / "run", pairs)
+        figures = in_fresh_process(measure, f"{folder}/run", f"{folder}/view")
+    click.echo("".join(f"{name:>12}" for name in figures))
+    click.echo("".join(f"{value:>12.1f}" for value in figures.values()))
+
+
+if __name__ == "__main__":
+    main()

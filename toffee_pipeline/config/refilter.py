@@ -1,0 +1,34 @@
+"""Every setting of `jobs/refilter.py`, which decides anew what of a finished run is accepted."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from toffee_pipeline.config.base import Model, Positive, Seed
+from toffee_pipeline.config.generate import RunConfig
+from toffee_pipeline.config.stages import JudgeConfig
+from toffee_pipeline.errors import ConfigError
+
+
+class RefilterConfig(Model):
+    """A view of a run. First the thresholds judge, then each cap in turn takes what is too much, by chance."""
+
+    job: ClassVar[str] = "refilter"
+    filter: JudgeConfig = JudgeConfig()
+    """Thresholds; one that is not set is the run's own."""
+    max_per_subject: Positive | None = None
+    """Accepted pairs of a subject."""
+    max_per_class: Positive | Literal["fewest"] | None = None
+    """Accepted pairs of a class; fewest: as many as the class has that has the fewest."""
+    max_per_category: Positive | Literal["fewest"] | None = None
+    """As `max_per_class`, of a category of changes."""
+    seed: Seed = 0
+    """Of the chance."""
+
+    def judge_of(self, run: RunConfig) -> JudgeConfig:
+        """The thresholds: the run's, but for those that are set. Raises ConfigError where the run has no such score."""
+        changes = {name: getattr(self.filter, name) for name in self.filter.model_fields_set}
+        judge = run.stages.judge.model_copy(update=changes)
+        if judge.min_aesthetic is not None and run.models.aesthetic is None:
+            raise ConfigError("filter.min_aesthetic: the run has no aesthetic scores")
+        return judge

@@ -1,0 +1,82 @@
+"""Decides anew what is accepted, from the ledger's columns alone: other thresholds, and caps."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from toffee_pipeline.config.generate import RunConfig
+from toffee_pipeline.config.refilter import RefilterConfig
+from toffee_pipeline.filters import JUDGED, SCORES, decide_all, keeps_images
+
+CAPS = {
+    "subject_full": ("subject_id", "max_per_subject"),
+    "class_full": ("class_name", "max_per_class"),
+    "category_full": ("category", "max_per_category"),
+}
+"""Reason -> the column that is capped, and the setting; in the order in which they act."""
+COLUMNS = (
+    *("pair_id", "subject_id", "kind", "category", "class_name", "reversed_from", "status", "reason"),
+    *(score.column for score in SCORES),
+)
+"""What is read of a ledger."""
+
+
+def recut(rows: pa.Table, run: RunConfig, view: RefilterConfig) -> pa.Table:
+    """The rows with the view's `status` and `reason`.
+
+    A pair that failed, or was rejected before it was scored, stays what it is. A removal goes with the addition that it
+    turns round where thresholds reject that one; a cap takes each on its own.
+
+    Args:
+        rows: of the ledger, with `COLUMNS`: all pairs of a subject, in any order.
+        run: the settings of the run that made them.
+    """
+    status, before = (rows[name].to_numpy() for name in ("status", "reason"))
+    accepted_before = status == "accepted"
+    judged = accepted_before | np.isin(before, list(JUDGED))
+    scores = {score.name: _floats(rows[score.column]) for score in SCORES}
+    reasons = np.where(judged, decide_all(scores, view.judge_of(run), rows["kind"].to_numpy()), before)
+    reasons[judged & _turns_rejected(rows, reasons)] = "not_added"
+    kept = accepted_before | np.isin(before, [name for name in JUDGED if keeps_images(run.output.keep, name)])
+    reasons[judged & ~kept & (reasons == None)] = "not_kept"  # noqa: E711 (of each element)
+    chance = np.random.default_rng(view.seed).permutation(len(rows))
+    for reason, (column, setting) in CAPS.items():
+        if (most := getattr(view, setting)) is not None:
+            left = judged & (reasons == None)  # noqa: E711
+            groups = rows[column].combine_chunks().dictionary_encode().indices.to_numpy()
+            reasons[_too_many(groups, chance[left[chance]], most)] = reason
+    rejected = reasons != None  # noqa: E711
+    changed = {
+        "status": np.where(judged, np.where(rejected, "rejected", "accepted"), status),
+        "reason": reasons,
+    }
+    for name, values in changed.items():
+        rows = rows.set_column(rows.schema.get_field_index(name), name, pa.array(values, pa.string()))
+    return rows
+
+
+def _floats(column: pa.ChunkedArray) -> np.ndarray:
+    """float64, as a single pair is judged; NaN where there is none."""
+    values: np.ndarray = pc.fill_null(column.cast(pa.float64()), float("nan")).to_numpy()
+    return values
+
+
+def _turns_rejected(rows: pa.Table, reasons: np.ndarray) -> np.ndarray:
+    """Whether a pair turns one round that is rejected."""
+    turned = rows["reversed_from"].combine_chunks()
+    place = pc.index_in(turned, value_set=rows["pair_id"].combine_chunks(), skip_nulls=True)
+    found = np.flatnonzero(place.is_valid().to_numpy(zero_copy_only=False))
+    rejected = np.zeros(len(rows), bool)
+    rejected[found] = [reasons[index] is not None for index in place.drop_null().to_numpy()]
+    return rejected
+
+
+def _too_many(groups: np.ndarray, rows: np.ndarray, most: int | str) -> np.ndarray:
+    """Those of `rows` that come after the first `most` of their group. groups: int (n,), of every row."""
+    counts = np.bincount(groups[rows])
+    allowed = min(counts[counts > 0], default=0) if most == "fewest" else most
+    order = rows[np.argsort(groups[rows], kind="stable")]
+    starts = np.concatenate([[0], np.cumsum(counts)[:-1]])
+    return order[np.arange(len(order)) - starts[groups[order]] >= allowed]

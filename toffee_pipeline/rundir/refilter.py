@@ -1,0 +1,128 @@
+"""Writes a view of a run: manifests alone, or files of its own."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from toffee_pipeline.config.refilter import RefilterConfig
+from toffee_pipeline.rundir.at_work import at_work
+from toffee_pipeline.rundir.card import write_card
+from toffee_pipeline.rundir.commit import ShardFile, commit_shard, delete_orphans, settle_all
+from toffee_pipeline.rundir.counts import ShardCounts, Summary
+from toffee_pipeline.rundir.description import ViewRun, claim, read_generation
+from toffee_pipeline.rundir.inputs import list_key
+from toffee_pipeline.rundir.layout import DATA, LEDGER, PACK_SHARDS, SUMMARY, pack_key
+from toffee_pipeline.rundir.manifests import Manifest, committed_shards, read_manifest
+from toffee_pipeline.rundir.parquet import LEDGER_ROW_GROUP, to_parquet
+from toffee_pipeline.rundir.recut import recut
+from toffee_pipeline.rundir.rows import read_accepted, read_ledger
+from toffee_pipeline.rundir.run_file import write
+from toffee_pipeline.rundir.totals import Totals
+from toffee_pipeline.rundir.view import finished_shards, read_whole_ledger, shards_of_view
+from toffee_pipeline.schema import Table
+from toffee_pipeline.storage import Storage
+
+NUM_NAMED = 3
+
+
+def refilter(
+    source: Storage,
+    target: Storage,
+    settings: RefilterConfig,
+    endpoint_url: str | None,
+    materialize: bool,
+    say: Callable[[str], None],
+) -> None:
+    """The whole job. Where the view was begun before, it writes what is missing.
+
+    Args:
+        source: of the run. Its ledger alone is read, and images where the view is materialized.
+        endpoint_url: of `source`.
+        materialize: give the view files of its own.
+        say: gets what came out, and which pairs lack their images.
+
+    Raises:
+        ConfigError: a threshold of a score that the run does not have.
+        RunError: the run goes on.
+        RunMismatch: the target holds another view; NoRun and others as `read_run`.
+    """
+    run = read_generation(source)
+    finished_shards(source, run)
+    known = claim(target, ViewRun.of_run(run, source.uri, endpoint_url, settings, materialize))
+    if target.exists(SUMMARY):
+        say(f"nothing to do: {target.uri} holds this view")
+        return
+    with at_work(target, say, lambda: "what is written stays"):
+        began = time.monotonic()
+        if key := list_key(run.config):
+            target.put(key, source.get(key))
+        write_card(target, known)
+        ledger = read_whole_ledger(source, run)
+        cut = recut(ledger.rows, run.config, settings)
+        shards = shards_of_view(ledger, cut, source.uri, endpoint_url)
+        totals = Totals()
+        for counts in _with_files(target, shards, run.table) if materialize else _packed(target, shards):
+            totals.add(counts)
+        delete_orphans(target, known)
+        elapsed_s = time.monotonic() - began
+        counted = totals.counts()
+        summary = Summary(**counted.model_dump(), elapsed_s=elapsed_s, pairs_per_s=counted.planned / elapsed_s)
+        write(target, SUMMARY, summary)
+    before = pc.sum(pc.equal(ledger.rows["status"], "accepted")).as_py()
+    say(
+        f"{summary.planned} planned = {summary.accepted} accepted ({before} before) + "
+        f"{sum(summary.rejected.values())} rejected + {summary.failed} failed"
+    )
+    if lost := cut.filter(pc.equal(cut["reason"], "not_kept"))["pair_id"].to_pylist():
+        more = f" and {len(lost) - NUM_NAMED} more" if len(lost) > NUM_NAMED else ""
+        say(
+            f"{len(lost)} pairs would be accepted too, but the run did not keep their images "
+            f"(output.keep={run.config.output.keep}): {', '.join(lost[:NUM_NAMED])}{more}"
+        )
+
+
+def _packed(target: Storage, shards: Iterable[Manifest]) -> Iterator[ShardCounts]:
+    """Write the manifests, many to a file: a million pairs have some ten thousand, and a file each takes its time."""
+    pack: list[Manifest] = []
+
+    def put() -> None:
+        key = pack_key(pack[0].shard // PACK_SHARDS, len(pack))
+        target.put(key, "\n".join(manifest.model_dump_json() for manifest in pack).encode())
+
+    for manifest in shards:
+        pack.append(manifest)
+        yield manifest.counts
+        if len(pack) == PACK_SHARDS:
+            put()
+            pack = []
+    if pack:
+        put()
+
+
+def _with_files(target: Storage, shards: Iterable[Manifest], table: Table) -> Iterator[ShardCounts]:
+    """Commit each shard with its accepted rows and its ledger, one in memory at a time."""
+    settle_all(target)
+    done = committed_shards(target)
+    for manifest in shards:
+        if manifest.shard in done:
+            yield read_manifest(target, manifest.shard).counts
+            continue
+        files = list(_files(target, manifest, table))
+        counts = manifest.counts.model_copy(update={"num_bytes": sum(len(file.data) for file in files)})
+        commit_shard(target, manifest.shard, files, counts)
+        yield counts
+
+
+def _files(target: Storage, manifest: Manifest, table: Table) -> Iterator[ShardFile]:
+    accepted = [rows for _, rows in read_accepted(target, manifest, table)]
+    rows = pa.concat_tables([table.data.empty_table(), *accepted])
+    for name in table.files:
+        chosen = rows.filter(pc.equal(rows["kind"], name))
+        if chosen.num_rows:
+            yield ShardFile(DATA, name, to_parquet(chosen, table.row_group_size), chosen.num_rows)
+    ledger = read_ledger(target, manifest, table)
+    yield ShardFile(LEDGER, table.row, to_parquet(ledger, LEDGER_ROW_GROUP), ledger.num_rows)

@@ -1,0 +1,86 @@
+"""The rows of a committed shard as they count, of a run and of a view of one.
+
+A view has manifests alone. Its files lie in the run that it is a view of, and its manifests say which of their rows are
+judged otherwise. Whoever reads rows of either reads them by this.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import cache
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from toffee_pipeline.rundir.layout import DATA, LEDGER, REJECTED
+from toffee_pipeline.rundir.manifests import DataFile, Manifest
+from toffee_pipeline.schema import Table
+from toffee_pipeline.storage import Storage, open_storage
+
+_open_storage = cache(open_storage)
+"""A client for each run of which views are read, and not for each shard."""
+
+
+def home_of(storage: Storage, manifest: Manifest) -> Storage:
+    """Where the files of a shard lie. storage: of the manifest."""
+    return storage if manifest.view is None else _open_storage(manifest.view.run, manifest.view.endpoint_url)
+
+
+def files_of(manifest: Manifest, *folders: str) -> list[DataFile]:
+    """The shard's files in these folders, one folder's after the other's."""
+    return [file for folder in folders for file in manifest.files if file.folder == folder]
+
+
+def files_of_accepted(manifest: Manifest) -> list[DataFile]:
+    """The files that may hold accepted rows with their images."""
+    taken_back = manifest.view is not None and None in manifest.view.verdicts.values()
+    return files_of(manifest, DATA, REJECTED) if taken_back else files_of(manifest, DATA)
+
+
+def as_judged(rows: pa.Table, manifest: Manifest, id: str) -> pa.Table:
+    """Rows of a file of the shard, with the verdicts that count: the columns `status` and, if it is there, `reason`.
+
+    id: the column that names a row.
+    """
+    verdicts = manifest.view.verdicts if manifest.view else {}
+    for column in ("status", "reason") if verdicts else ():
+        if column in rows.column_names:
+            place = rows.schema.get_field_index(column)
+            judged = [
+                (verdicts[name] if column == "reason" else "rejected" if verdicts[name] else "accepted")
+                if name in verdicts
+                else old
+                for name, old in zip(rows[id].to_pylist(), rows[column].to_pylist(), strict=True)
+            ]
+            rows = rows.set_column(place, rows.schema.field(column), pa.array(judged, pa.string()))
+    return rows
+
+
+def read_ledger(storage: Storage, manifest: Manifest, table: Table, columns: Sequence[str] | None = None) -> pa.Table:
+    """Every planned row of the shard, in the plan's order. columns: all by default."""
+    home = home_of(storage, manifest)
+    read = [
+        pq.ParquetFile(pa.BufferReader(home.get(file.key))).read(columns, use_threads=False)
+        for file in files_of(manifest, LEDGER)
+    ]
+    return as_judged(pa.concat_tables(read), manifest, table.id)
+
+
+def read_accepted(
+    storage: Storage, manifest: Manifest, table: Table, columns: Sequence[str] | None = None
+) -> Iterator[tuple[DataFile, pa.Table]]:
+    """The accepted rows of the shard with their images, a row group at a time, and the file that each lies in.
+
+    Of a row group without such rows no image is read. columns: of the file, all by default.
+    """
+    home = home_of(storage, manifest)
+    for file in files_of_accepted(manifest):
+        with home.open(file.key) as opened:
+            parquet = pq.ParquetFile(opened, pre_buffer=True)
+            for number in range(parquet.num_row_groups):
+                verdicts = as_judged(parquet.read_row_group(number, [table.id, "status"]), manifest, table.id)
+                accepted = pc.equal(verdicts["status"], "accepted")
+                if pc.any(accepted).as_py():
+                    rows = parquet.read_row_group(number, columns, use_threads=False)
+                    yield file, as_judged(rows, manifest, table.id).filter(accepted)
