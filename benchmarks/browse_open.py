@@ -17,12 +17,14 @@ import time
 import urllib.request
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import click
 import numpy as np
 import psutil
+import pyarrow as pa
 
-from actors.shard_writer import image_struct, parquet
+from actors.shard_writer import image_struct
 from toffee_pipeline.config.load import load_config
 from toffee_pipeline.images import encode_mask, encode_png
 from toffee_pipeline.plan.plan import Plan
@@ -30,6 +32,7 @@ from toffee_pipeline.rundir.counts import ShardCounts, Summary
 from toffee_pipeline.rundir.description import GenerationRun
 from toffee_pipeline.rundir.layout import DATA, LEDGER, MANIFESTS, RUN, SUMMARY, manifest_key, shard_key
 from toffee_pipeline.rundir.manifests import DataFile, Manifest
+from toffee_pipeline.rundir.parquet import to_parquet
 from toffee_pipeline.schema import DATA as DATA_ROWS
 from toffee_pipeline.schema import LEDGER as LEDGER_ROWS
 from toffee_pipeline.schema import PAIRS
@@ -39,6 +42,10 @@ RARE = 5000
 """One shard of so many has failed pairs."""
 ATTEMPT = "0123456789ab"
 PNG, MASK = encode_png(np.full((16, 16, 3), 128, np.uint8)), encode_mask(np.ones((16, 16), np.bool_))
+
+
+def encoded(rows: list[dict[str, Any]], schema: pa.Schema) -> bytes:
+    return to_parquet(pa.Table.from_pylist(rows, schema), PER_SHARD)
 
 
 def write_run(folder: Path, num_pairs: int) -> None:
@@ -51,12 +58,9 @@ def write_run(folder: Path, num_pairs: int) -> None:
     images = dict.fromkeys(PAIRS.images, image_struct(PNG)) | {"mask": image_struct(MASK)}
     pictured = [{**images, **{name: row.get(name) for name in DATA_ROWS.names if name not in images}} for row in rows]
     failed = [{**row, "status": "failed"} for row in rows]
-    whole = {
-        (DATA, kind): parquet([row for row in pictured if row["kind"] == kind], DATA_ROWS, PER_SHARD)
-        for kind in PAIRS.files
-    }
-    contents = [whole | {(LEDGER, "pair"): parquet(rows, LEDGER_ROWS, PER_SHARD)}]
-    contents.append({(LEDGER, "pair"): parquet(failed, LEDGER_ROWS, PER_SHARD)})
+    whole = {(DATA, kind): encoded([row for row in pictured if row["kind"] == kind], DATA_ROWS) for kind in PAIRS.files}
+    contents = [whole | {(LEDGER, "pair"): encoded(rows, LEDGER_ROWS)}]
+    contents.append({(LEDGER, "pair"): encoded(failed, LEDGER_ROWS)})
     for name in (DATA, LEDGER, MANIFESTS):
         (folder / name).mkdir(parents=True)
     (folder / RUN).write_bytes(GenerationRun.of(config, plan, {}).encode())
