@@ -13,7 +13,6 @@ import pytest
 from PIL import Image
 from starlette.testclient import TestClient
 
-from actors.shard_writer import parquet
 from tests.report.test_report import HOSTILE, commit, fake_pair, run_of, summary_of, write
 from toffee_pipeline.config.evaluate import EvaluationConfig
 from toffee_pipeline.config.generate_subjects import SubjectBankConfig
@@ -25,6 +24,7 @@ from toffee_pipeline.rundir.commit import ShardFile, commit_shard
 from toffee_pipeline.rundir.counts import ShardCounts
 from toffee_pipeline.rundir.description import EvaluationRun, SubjectBankRun, claim
 from toffee_pipeline.rundir.layout import RUN, SUMMARY
+from toffee_pipeline.rundir.parquet import to_parquet
 from toffee_pipeline.schema import Table
 from toffee_pipeline.storage import LocalStorage, open_storage
 
@@ -253,8 +253,8 @@ def test_subject_banks_and_evaluations_are_shown_too(tmp_path, run_class, config
     claim(storage, run_class.now(config_class.job, config=load_config("nano", (), config_class), **content))
     row = any_row(table, **{table.id: "dog/real_0"}, **known)
     files = [
-        ShardFile("data", table.file_of(row), parquet([row], table.data, 1), 1),
-        ShardFile("_ledger", table.row, parquet([row], table.ledger, 1), 1),
+        ShardFile("data", table.file_of(row), to_parquet(pa.Table.from_pylist([row], table.data), 1), 1),
+        ShardFile("_ledger", table.row, to_parquet(pa.Table.from_pylist([row], table.ledger), 1), 1),
     ]
     assert commit_shard(storage, 0, files, ShardCounts(planned=1, accepted=1))
     client = TestClient(make_site(storage), base_url=HOST)
