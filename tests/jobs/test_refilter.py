@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 
-from jobs import refilter, status, verify
+from jobs import export, refilter, status, verify
 from tests.helpers.scored_run import write_run
 from toffee_pipeline.config.train import RunSource
 from toffee_pipeline.images import decode
@@ -112,6 +112,15 @@ def test_it_opens_as_a_dataset(looser, tmp_path):
     assert sorted(pairs["pair_id"]) == accepted(looser)
     assert set(pairs["status"]) == {"accepted"} and set(pairs["reason"]) == {None}
     assert pairs[0]["target_image"].size == (64, 64)
+
+
+def test_it_is_published(looser, tmp_path):
+    done = call(export, looser, "--format", "huggingface", "--output", tmp_path / "out")
+    assert done.exit_code == 0, done.output
+    rows = [row for path in (tmp_path / "out").rglob("*.parquet") for row in pq.read_table(path).to_pylist()]
+    assert sorted(row["pair_id"] for row in rows) == accepted(looser) and {row["status"] for row in rows} == {
+        "accepted"
+    }
 
 
 def test_it_is_sound_and_finished(looser):

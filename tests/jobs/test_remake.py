@@ -23,7 +23,7 @@ from toffee_pipeline.storage import open_storage
 
 PIXELS = (
     *QUICK,
-    "output.keep_rejected=true",
+    "output.keep=all",
     *(f"stages.judge.{bound}=null" for bound in ("min_dino", "max_dino", "min_clip", "min_clip_gain")),
 )
 
@@ -184,7 +184,7 @@ def test_pictures_that_are_not_kept(tmp_path):
         tmp_path / "run",
         "pairs.count=1",
         "stages.judge.min_clip=0.95",
-        "output.keep_rejected=false",
+        "output.keep=accepted",
         stages=STUB_STAGES,
     )
     said = refusal(tmp_path / "run", "p000000000")

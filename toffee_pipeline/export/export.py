@@ -20,6 +20,7 @@ from toffee_pipeline.export.parts import (
     ExportedFile,
     ExportedPart,
     ExportHeader,
+    Source,
     claim,
     digest,
     is_done,
@@ -31,7 +32,7 @@ from toffee_pipeline.export.rows import Published, rows_of
 from toffee_pipeline.export.sign import Signer
 from toffee_pipeline.export.splits import split_of, subject_key
 from toffee_pipeline.rundir.description import GenerationRun, read_run
-from toffee_pipeline.rundir.manifests import READERS, DataFile
+from toffee_pipeline.rundir.manifests import READERS
 from toffee_pipeline.rundir.run_file import write
 from toffee_pipeline.storage import Storage
 
@@ -97,7 +98,7 @@ class _Exporter:
         self._published = Published(run, settings.license)
         self._source = run.config.subjects.source
 
-    def export_part(self, number: int, files: Sequence[DataFile]) -> ExportedPart:
+    def export_part(self, number: int, files: Sequence[Source]) -> ExportedPart:
         """Writes a part's files in a temporary folder, puts them, and last its record."""
         rows: dict[str, Counter[str]] = {}
         categories: Counter[str] = Counter()
@@ -107,8 +108,10 @@ class _Exporter:
         with tempfile.TemporaryDirectory() as temporary:
             folder = Path(temporary) / "part"
             folder.mkdir()
-            for file in files:
-                for row in rows_of(self._run_storage, file):
+            for manifest, file in files:
+                for row in rows_of(self._run_storage, manifest, file):
+                    if row["kind"] not in self._form.kinds:
+                        continue
                     split, kind = split_of(subject_key(row, self._source), self._settings.splits), row["kind"]
                     if (split, kind) not in writers:
                         writers[split, kind] = self._form.open(folder, split, kind, number)

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
 
 from toffee_pipeline.errors import MissingKey, RunMismatch
 from toffee_pipeline.rundir.layout import DATA, name_of
-from toffee_pipeline.rundir.manifests import DataFile, read_manifests
+from toffee_pipeline.rundir.manifests import DataFile, Manifest, read_manifests
+from toffee_pipeline.rundir.rows import files_of_accepted
 from toffee_pipeline.rundir.run_file import Number, Part, RunFile, read
 from toffee_pipeline.storage import Storage
 
@@ -57,27 +59,36 @@ class ExportHeader(RunFile):
     files_sha256: str
 
 
-def plan_parts(run: Storage, kinds: Sequence[str], part_bytes: int) -> list[list[DataFile]]:
+class Source(NamedTuple):
+    """A file of a run or view with accepted pairs. manifest: of its shard, whose verdicts count."""
+
+    manifest: Manifest
+    file: DataFile
+
+
+def plan_parts(run: Storage, kinds: Sequence[str], part_bytes: int) -> list[list[Source]]:
     """The run's files of accepted pairs of these kinds, by shard, in parts of at least `part_bytes` but for the last.
+    Those of pairs that a view takes back have every kind.
 
     Raises as `read_manifests`.
     """
-    parts: list[list[DataFile]] = []
+    parts: list[list[Source]] = []
     size_bytes = part_bytes
     for manifest in read_manifests(run):
-        for file in manifest.files:
-            if file.folder == DATA and name_of(file.key)[1] in kinds:
+        for file in files_of_accepted(manifest):
+            if file.folder != DATA or name_of(file.key)[1] in kinds:
                 if size_bytes >= part_bytes:
                     parts.append([])
                     size_bytes = 0
-                parts[-1].append(file)
+                parts[-1].append(Source(manifest, file))
                 size_bytes += file.size_bytes
     return parts
 
 
-def digest(parts: Sequence[Sequence[DataFile]]) -> str:
-    """Of what the files hold, in their order."""
-    return hashlib.sha256("".join(file.sha256 for part in parts for file in part).encode()).hexdigest()
+def digest(parts: Sequence[Sequence[Source]]) -> str:
+    """Of what the files hold and a view makes of it, in their order."""
+    names = [file.sha256 + (manifest.attempt if manifest.view else "") for part in parts for manifest, file in part]
+    return hashlib.sha256("".join(names).encode()).hexdigest()
 
 
 def claim(target: Storage, header: ExportHeader) -> None:

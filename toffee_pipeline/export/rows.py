@@ -8,13 +8,15 @@ from importlib.metadata import version
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from toffee_pipeline.errors import DamagedFile, MissingKey, NoRun
 from toffee_pipeline.export.mark import SourceType, mark
 from toffee_pipeline.rundir.description import GenerationRun, read_bank
-from toffee_pipeline.rundir.manifests import DataFile
-from toffee_pipeline.schema import DATA, IMAGE_COLUMNS, with_image_features
+from toffee_pipeline.rundir.manifests import DataFile, Manifest
+from toffee_pipeline.rundir.rows import as_judged, home_of
+from toffee_pipeline.schema import DATA, IMAGE_COLUMNS, PAIRS, with_image_features
 from toffee_pipeline.storage import Storage, open_storage
 
 ROWS_AT_ONCE = 16
@@ -71,12 +73,17 @@ def source_type_of(row: Mapping[str, Any], column: str, photographs: bool) -> So
     return None if column in ("subject_image", untouched) else "compositeWithTrainedAlgorithmicMedia"
 
 
-def rows_of(storage: Storage, file: DataFile) -> Iterator[Row]:
-    """The rows of a run's file, a row group in memory at a time. Raises DamagedFile where it is no sound Parquet."""
+def rows_of(storage: Storage, manifest: Manifest, file: DataFile) -> Iterator[Row]:
+    """The accepted rows of a shard's file, a row group in memory at a time. storage: of the manifest.
+
+    Raises DamagedFile where it is no sound Parquet.
+    """
+    storage = home_of(storage, manifest)
     with storage.open(file.key) as stream:
         try:
             for batch in pq.ParquetFile(stream).iter_batches(ROWS_AT_ONCE, columns=DATA.names, use_threads=False):
-                yield from batch.to_pylist()
+                rows = as_judged(pa.Table.from_batches([batch]), manifest, PAIRS.id)
+                yield from rows.filter(pc.equal(rows["status"], "accepted")).to_pylist()
         except pa.ArrowInvalid as error:
             raise DamagedFile(f"{storage.path_for(file.key)}: damaged: {' '.join(str(error).split())}") from error
 
