@@ -1,8 +1,9 @@
 """A run of pairs as planned, with noise for pictures: no network draws them, and all are accepted but a few."""
 
 import numpy as np
+import pyarrow as pa
 
-from actors.shard_writer import image_struct, parquet
+from actors.shard_writer import image_struct
 from toffee_pipeline.config.load import load_config
 from toffee_pipeline.images import encode, encode_depth, encode_mask
 from toffee_pipeline.models.roles import describe_roles
@@ -11,8 +12,13 @@ from toffee_pipeline.rundir.commit import ShardFile, commit_shard
 from toffee_pipeline.rundir.counts import ShardCounts, StageFigures
 from toffee_pipeline.rundir.description import GenerationRun, claim
 from toffee_pipeline.rundir.layout import DATA, LEDGER
+from toffee_pipeline.rundir.parquet import to_parquet
 from toffee_pipeline.schema import PAIRS
 from toffee_pipeline.storage import Storage
+
+
+def encoded(rows: list[dict], schema: pa.Schema, row_group_size: int) -> bytes:
+    return to_parquet(pa.Table.from_pylist(rows, schema), row_group_size)
 
 
 def write_planned_run(storage: Storage, num_pairs: int = 48, size_px: int = 64, rejects: bool = True, *settings: str):
@@ -35,11 +41,11 @@ def write_planned_run(storage: Storage, num_pairs: int = 48, size_px: int = 64, 
         kept = [{**images(row, size_px), **row} for row in rows if row["status"] == "accepted"]
         accepted |= {row["pair_id"]: row for row in kept}
         files = [
-            ShardFile(DATA, kind, parquet([row for row in kept if row["kind"] == kind], PAIRS.data, 100), num_rows)
+            ShardFile(DATA, kind, encoded([row for row in kept if row["kind"] == kind], PAIRS.data, 100), num_rows)
             for kind in PAIRS.files
             if (num_rows := sum(row["kind"] == kind for row in kept))
         ]
-        files.append(ShardFile(LEDGER, "pair", parquet(rows, PAIRS.ledger, 64), len(rows)))
+        files.append(ShardFile(LEDGER, "pair", encoded(rows, PAIRS.ledger, 64), len(rows)))
         rejected = len(rows) - len(kept)
         counts = ShardCounts(
             planned=len(rows),
