@@ -106,6 +106,9 @@ def _counts(rows: pa.Table, known: list[ShardCounts]) -> list[ShardCounts]:
             counts = changes[shard][name].setdefault(value, {"planned": 0})
             counts["planned"] += count
             counts[status] = count
+    for shard, name, reason, count in _grouped(rows, "class_name", "reason"):
+        if reason is not None:
+            changes[shard]["by_class"][name][reason] = count
     return [counts.model_copy(update=changed) for counts, changed in zip(known, changes, strict=True)]
 
 
