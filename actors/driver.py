@@ -26,8 +26,9 @@ from toffee_pipeline.report.page import REPORT, write_report
 from toffee_pipeline.rundir.card import write_card
 from toffee_pipeline.rundir.commit import delete_orphans, settle_all
 from toffee_pipeline.rundir.counts import RunCounts, Summary
-from toffee_pipeline.rundir.description import DATASET_RUNS, DatasetRun, EvaluationRun, SubjectDatasetRun
+from toffee_pipeline.rundir.description import DATASET_RUNS, DatasetRun, EvaluationRun, GenerationRun, SubjectDatasetRun
 from toffee_pipeline.rundir.failures import FailureLimit
+from toffee_pipeline.rundir.index import write_index
 from toffee_pipeline.rundir.layout import SUMMARY
 from toffee_pipeline.rundir.lease import Lease
 from toffee_pipeline.rundir.manifests import committed_shards
@@ -138,6 +139,8 @@ def _finish(storage: Storage, known: DatasetRun, elapsed_s: float, pairs_per_s: 
     delete_orphans(storage, known)  # every shard is committed, so that nothing unreferenced can become data any more
     if isinstance(known, SubjectDatasetRun):
         write_report(storage, known, summary)
+        if isinstance(known, GenerationRun):
+            write_index(storage, known)
     elif isinstance(known, EvaluationRun):
         conclude(storage, known)
     write(storage, SUMMARY, summary)

