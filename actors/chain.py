@@ -8,6 +8,7 @@ from typing import Any
 
 from actors.guard import Guard
 from actors.stage import Progress, Stage, StageTable
+from actors.stages.check import CheckDraft, CheckRefined, CheckSubject
 from actors.stages.depth import Depth
 from actors.stages.draft import Draft
 from actors.stages.draw import Draw
@@ -30,7 +31,21 @@ from toffee_pipeline.metrics import MetricSink, no_metrics
 from toffee_pipeline.models.roles import has_weights
 
 STAGE_CLASSES: StageTable = {
-    stage.name: stage for stage in (Synthesize, Segment, Depth, Draft, Refine, Edit, View, Score, Judge)
+    stage.name: stage
+    for stage in (
+        Synthesize,
+        Segment,
+        Depth,
+        CheckSubject,
+        Draft,
+        CheckDraft,
+        Refine,
+        CheckRefined,
+        Edit,
+        View,
+        Score,
+        Judge,
+    )
 }
 """The class of each of `config.stages.STAGES`: what makes pairs."""
 BANK_STAGE_CLASSES: StageTable = {
@@ -44,15 +59,16 @@ EVALUATION_STAGE_CLASSES: StageTable = {stage.name: stage for stage in (Draw, Se
 
 
 def stages_of(config: DatasetConfig) -> StageTable:
-    """The stages of a run: pairs of banked subjects need neither their images nor their depth made, and an evaluation
-    has no stage whose models its config does not name."""
+    """The stages of a run: pairs of banked subjects need neither their images nor their depth made, a gate without a
+    bound is left out, and an evaluation has no stage whose models its config does not name."""
     if isinstance(config, EvaluationConfig):
         classes = EVALUATION_STAGE_CLASSES.items()
         return {name: stage for name, stage in classes if all(has_weights(role, config) for role in stage.roles)}
     if not isinstance(config, RunConfig):
         return BANK_STAGE_CLASSES
     banked = ("synthesize", "depth") if config.subjects.source == "bank" else ()
-    return {name: stage for name, stage in STAGE_CLASSES.items() if name not in banked}
+    chosen = {*config.model_stages, "judge"} - {*banked}
+    return {name: stage for name, stage in STAGE_CLASSES.items() if name in chosen}
 
 
 class StageChain:

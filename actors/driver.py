@@ -34,6 +34,7 @@ from toffee_pipeline.rundir.lease import Lease
 from toffee_pipeline.rundir.manifests import committed_shards
 from toffee_pipeline.rundir.publish import RunMetrics
 from toffee_pipeline.rundir.run_file import write
+from toffee_pipeline.rundir.savings import savings_of
 from toffee_pipeline.rundir.shortfall import shortfalls
 from toffee_pipeline.rundir.totals import Totals, total
 from toffee_pipeline.storage import Storage
@@ -135,7 +136,8 @@ def _finish(storage: Storage, known: DatasetRun, elapsed_s: float, pairs_per_s: 
     """Checks that every planned row ended exactly once, and writes the report and, last of all, summary.json."""
     counts = total(storage).counts()
     check_counts(counts, known)
-    summary = Summary(**counts.model_dump(), elapsed_s=elapsed_s, pairs_per_s=pairs_per_s)
+    savings = savings_of(known.config, counts) if isinstance(known, GenerationRun) else {}
+    summary = Summary(**counts.model_dump(), elapsed_s=elapsed_s, pairs_per_s=pairs_per_s, savings=savings)
     delete_orphans(storage, known)  # every shard is committed, so that nothing unreferenced can become data any more
     if isinstance(known, SubjectDatasetRun):
         write_report(storage, known, summary)
@@ -163,6 +165,9 @@ def _say(summary: Summary, storage: Storage, known: DatasetRun) -> None:
         f"{summary.planned} planned = {summary.accepted} accepted + {rejected} rejected + "
         f"{summary.failed} failed, in {clock(summary.elapsed_s)}"
     )
+    for gate, saving in summary.savings.items():
+        gpu = f", {saving.gpu_seconds:,.0f} GPU seconds" if saving.gpu_seconds else ""
+        click.echo(f"  {gate} stopped {saving.stopped} pairs early and saved about {saving.seconds:,.0f} s{gpu}")
     for message, number in summary.errors.items():
         click.echo(f"  {number} failed: {message}", err=True)
     if unreadable := summary.unreadable:

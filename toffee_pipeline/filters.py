@@ -62,7 +62,7 @@ class Score:
     name: str
     label: str
     role: str
-    of: tuple[Literal["input", "target", "mask", "image", "prompt"], ...]
+    of: tuple[Literal["input", "target", "mask", "image", "draft", "prompt"], ...]
     bounds: tuple[Rejection, ...]
     method: str = "score"
     only: Kind | None = None
@@ -157,6 +157,54 @@ SCORES: tuple[Score, ...] = (
 cosines, -1..1. Between them stand the guards of `pixels`, ours: pairs that are one picture twice. The CLIP gain, a
 difference of two cosines, is ours too: an edit's prompt names its class, which the input shows as well, so that CLIP
 alone passes targets without their change. The aesthetic score is its head's, without bounds."""
+GATES: dict[str, Score] = {
+    "check_subject": Score(
+        "subject_clip",
+        "CLIP of the subject",
+        "clip_scorer",
+        ("image", "prompt"),
+        (
+            Rejection(
+                "subject_gate",
+                "the subject's image does not show its prompt: CLIP before the draft, below",
+                "check_subject",
+                "min_clip",
+            ),
+        ),
+    ),
+    "check_draft": Score(
+        "draft_clip",
+        "CLIP of the draft",
+        "clip_scorer",
+        ("draft", "prompt"),
+        (
+            Rejection(
+                "draft_gate",
+                "the draft does not follow the pair's prompt: CLIP before refining, below",
+                "check_draft",
+                "min_clip",
+            ),
+        ),
+    ),
+    "check_refined": Score(
+        "refined_dino",
+        "DINO of the refined image",
+        "dino_scorer",
+        ("target", "image"),
+        (
+            Rejection(
+                "refined_gate",
+                "the refined image shows another subject: DINO before the other view is drawn, below",
+                "check_refined",
+                "min_dino",
+                only="generation",
+            ),
+        ),
+        only="generation",
+    ),
+}
+"""By stage: the scores that reject before expensive work, as SuTI and others do after it. Ours; off where they have no
+bound."""
 SUBJECT_SCORES: tuple[Score, ...] = (
     Score(
         "clip",
@@ -216,7 +264,7 @@ REASONS: dict[Reason, Rejection] = {
         Rejection("subject_full", "the view takes no more pairs of its subject"),
         Rejection("class_full", "the view takes no more pairs of its class"),
         Rejection("category_full", "the view takes no more pairs of its category"),
-        *(bound for score in (*SCORES, *SUBJECT_SCORES) for bound in score.bounds),
+        *(bound for score in (*GATES.values(), *SCORES, *SUBJECT_SCORES) for bound in score.bounds),
     )
 }
 JUDGED: frozenset[Reason] = frozenset(

@@ -12,7 +12,7 @@ import pyarrow as pa
 from toffee_pipeline.config.base import Category, Kind
 from toffee_pipeline.config.evaluate import EVALUATION_STAGES
 from toffee_pipeline.config.stages import BANK_STAGES, MODEL_STAGES
-from toffee_pipeline.filters import PICTURE_SCORES, SCORES, SUBJECT_SCORES, Score
+from toffee_pipeline.filters import GATES, PICTURE_SCORES, SCORES, SUBJECT_SCORES, Score
 
 SCHEMA_VERSION = 5
 ROW_GROUP_BYTES = 256 * 2**20
@@ -105,7 +105,8 @@ def planned_from(row: Mapping[str, Any]) -> tuple[Pair, Subject]:
     return pair, subject
 
 
-_SCORES = [pa.field(score.column, pa.float32()) for score in SCORES]
+_ALL_SCORES = (*GATES.values(), *SCORES)
+_SCORES = [pa.field(score.column, pa.float32()) for score in _ALL_SCORES]
 _SUBJECT_PHASH = pa.field("subject_phash", pa.string())
 """The perceptual hash of the subject's image in 16 hex digits, which `imagehash.hex_to_hash` reads: who looks for alike
 subjects needs no images. Null where there is none."""
@@ -214,7 +215,7 @@ PAIRS = Table(
         "generation": frozenset({"input_image", "target_image"}),
         "edit": frozenset({"input_image", "target_image", "mask"}),
     },
-    SCORES,
+    _ALL_SCORES,
     MODEL_STAGES,
     row_group_size=100,
 )

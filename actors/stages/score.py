@@ -57,7 +57,7 @@ class ScoreStage(Stage, Generic[S]):
             return [values if all(map(math.isfinite, values.values())) else error for values in found]
 
         def store(state: S, scores: dict[str, float]) -> None:
-            state.scores = scores
+            state.scores = {**state.scores, **scores}
 
         self.run(states, compute, store)
 

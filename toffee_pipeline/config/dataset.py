@@ -134,8 +134,8 @@ class DatasetConfig(Model):
 
     @property
     def model_stages(self) -> tuple[str, ...]:
-        """The stages that compute with models."""
-        return tuple(settings_of(type(self.stages)))
+        """The stages that compute with models, but for those that are off."""
+        return tuple(name for name in settings_of(type(self.stages)) if self.stage(name).on)
 
     def stage(self, name: str) -> StageConfig:
         """Settings of the model stage of this name."""

@@ -45,6 +45,11 @@ class StageConfig(Model):
     seconds_per_pair: Annotated[Seconds, NOT_CONTENT] = 1.0
     """Over all planned pairs: what the planner of placement pools goes by until the run has figures of its own."""
 
+    @property
+    def on(self) -> bool:
+        """Whether a run has this stage."""
+        return True
+
 
 class SynthesizeConfig(StageConfig):
     """Subject images by text to image; of a folder or the renderer, sampling does not count."""
@@ -88,6 +93,35 @@ class DraftConfig(StageConfig):
         """The ControlNet's conditioning scale; edited: as in `strength_of`."""
         own = self.controlnet_conditioning_scale
         return self.edit_controlnet_conditioning_scale.get(edited, own) if edited else own
+
+
+class GateConfig(StageConfig):
+    """A cheap check before expensive work: what fails it is rejected there, and costs nothing more. null: off. A gate
+    with a bound below the filter's own loses no pair that only its final image would have saved."""
+
+    seconds_per_pair: Annotated[Seconds, NOT_CONTENT] = 0.02
+
+    @property
+    def on(self) -> bool:
+        return any(getattr(self, name) is not None for name in type(self).model_fields if name.startswith("min_"))
+
+
+class CheckSubjectConfig(GateConfig):
+    """CLIP of the subject's image and its own prompt, before any draft."""
+
+    min_clip: Cosine | None = None
+
+
+class CheckDraftConfig(GateConfig):
+    """CLIP of the draft and the pair's prompt, before it is refined."""
+
+    min_clip: Cosine | None = None
+
+
+class CheckRefinedConfig(GateConfig):
+    """DINO of a generation pair's refined image and the subject's, before its other view is drawn."""
+
+    min_dino: Cosine | None = None
 
 
 class RefineConfig(StageConfig):
@@ -180,8 +214,11 @@ class BankStagesConfig(SubjectStagesConfig):
 class StagesConfig(SubjectStagesConfig):
     """The table for pairs: a field per stage."""
 
+    check_subject: CheckSubjectConfig = CheckSubjectConfig()
     draft: DraftConfig = DraftConfig()
+    check_draft: CheckDraftConfig = CheckDraftConfig()
     refine: RefineConfig = RefineConfig()
+    check_refined: CheckRefinedConfig = CheckRefinedConfig()
     edit: EditConfig = EditConfig()
     view: ViewConfig = ViewConfig()
     score: ScoreConfig = ScoreConfig()

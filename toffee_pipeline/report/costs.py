@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from toffee_pipeline.rundir.counts import RunCounts
-from toffee_pipeline.rundir.description import SubjectDatasetRun
+from toffee_pipeline.rundir.counts import RunCounts, Saving
+from toffee_pipeline.rundir.description import GenerationRun, SubjectDatasetRun
+from toffee_pipeline.rundir.savings import savings_of
 
 
 @dataclass(frozen=True)
@@ -28,11 +30,12 @@ class StageCost:
 
 @dataclass(frozen=True)
 class Costs:
-    """price_per_gpu_hour: 0 where the config has none."""
+    """price_per_gpu_hour: 0 where the config has none. savings: of gates."""
 
     stages: tuple[StageCost, ...]
     total: StageCost
     price_per_gpu_hour: float
+    savings: Mapping[str, Saving]
 
     @property
     def longest(self) -> float:
@@ -63,4 +66,5 @@ def costs_of(run: SubjectDatasetRun, counts: RunCounts) -> Costs | None:
         predicted=sum(stage.predicted for stage in stages),
         measured=sum(stage.measured for stage in stages),
     )
-    return Costs(stages, total, run.config.price_per_gpu_hour)
+    savings = savings_of(run.config, counts) if isinstance(run, GenerationRun) else {}
+    return Costs(stages, total, run.config.price_per_gpu_hour, savings)

@@ -52,8 +52,19 @@ class RunCounts(ShardCounts):
     shards: Number = 0
 
 
+class Saving(Part):
+    """Of a gate. stopped: pairs. seconds, gpu_seconds: of later stages, had these pairs taken what those that passed
+    took."""
+
+    stopped: Number
+    seconds: Seconds
+    gpu_seconds: Seconds
+
+
 class Summary(RunFile, RunCounts):
     """summary.json of a generation, written when all else is. elapsed_s, pairs_per_s: of its last start."""
 
     elapsed_s: Seconds
     pairs_per_s: Seconds
+    savings: dict[str, Saving] = {}
+    """By gate (`filters.GATES`)."""

@@ -1,0 +1,90 @@
+"""Gates: cheap scores that reject a pair before expensive work; each is off where its settings hold no bound."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar
+
+from actors.shard import PairState, RowState, Shard, SubjectState, present
+from actors.stages.score import ScoreStage
+from toffee_pipeline.config.base import Kind
+from toffee_pipeline.filters import GATES, Rejection
+from toffee_pipeline.images import decode
+
+S = TypeVar("S", bound=RowState)
+
+
+class Gate(ScoreStage[S]):
+    """One score of `filters.GATES`."""
+
+    @property
+    def bound(self) -> Rejection:
+        (bound,) = self.table[0].bounds
+        return bound
+
+    def stops(self, state: RowState) -> bool:
+        """Whether the state's score is refused; it has none where its sample failed."""
+        value = state.scores.get(self.table[0].name)
+        return value is not None and self.bound.rejects(value, self.config.stage(self.name))
+
+    def reject(self, shard: Shard, states: Sequence[PairState]) -> None:
+        """Rejects them, and what would turn them round."""
+        ids = {state.id for state in states}
+        for state in states:
+            state.reject(self.bound.reason)
+        for state in shard.open_pairs():
+            if state.pair.reversed_from in ids:
+                state.reject("not_added")
+
+
+class CheckSubject(Gate[SubjectState]):
+    name = "check_subject"
+    table = (GATES["check_subject"],)
+    roles = (table[0].role,)
+
+    def process(self, shard: Shard) -> None:
+        subjects = shard.open_subjects()
+        self.score(subjects)
+        pairs = shard.open_pairs()
+        for pair in pairs:
+            pair.scores |= shard.subject_of(pair).scores
+        stopped = {state.id for state in subjects if self.stops(state)}
+        self.reject(shard, [pair for pair in pairs if pair.pair.subject_id in stopped])
+
+    def material(self, batch: list[SubjectState]) -> Mapping[str, Sequence[Any]]:
+        return {"image": [state.rgb() for state in batch], "prompt": [state.subject.prompt for state in batch]}
+
+
+class CheckDraft(Gate[PairState]):
+    name = "check_draft"
+    table = (GATES["check_draft"],)
+    roles = (table[0].role,)
+
+    def process(self, shard: Shard) -> None:
+        pairs = shard.pairs_to_paint()
+        self.score(pairs)
+        self.reject(shard, [state for state in pairs if state.status == "ok" and self.stops(state)])
+
+    def material(self, batch: list[PairState]) -> Mapping[str, Sequence[Any]]:
+        return {"draft": [state.draft_rgb() for state in batch], "prompt": [state.pair.prompt for state in batch]}
+
+
+class CheckRefined(Gate[PairState]):
+    name = "check_refined"
+    table = (GATES["check_refined"],)
+    roles = (table[0].role,)
+
+    def process(self, shard: Shard) -> None:
+        self._shard = shard
+        pairs = shard.open_pairs("generation")
+        self.score(pairs)
+        self.reject(shard, [state for state in pairs if state.status == "ok" and self.stops(state)])
+
+    def kind(self, state: PairState) -> Kind:
+        return state.pair.kind
+
+    def material(self, batch: list[PairState]) -> Mapping[str, Sequence[Any]]:
+        return {
+            "target": [decode(present(state.target)) for state in batch],
+            "image": [self._shard.subject_of(state).rgb() for state in batch],
+        }
