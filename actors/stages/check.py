@@ -25,7 +25,7 @@ class Gate(ScoreStage[S]):
     def stops(self, state: RowState) -> bool:
         """Whether the state's score is refused; it has none where its sample failed."""
         value = state.scores.get(self.table[0].name)
-        return value is not None and self.bound.rejects(value, self.config.stage(self.name))
+        return value is not None and bool(self.bound.rejects(value, self.config.stage(self.name)))
 
     def reject(self, shard: Shard, states: Sequence[PairState]) -> None:
         """Rejects them, and what would turn them round."""
