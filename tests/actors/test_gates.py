@@ -55,15 +55,16 @@ def test_what_gates_accept_an_ungated_run_accepts_too(measured, tmp_path):
         low_draft = score is not None and score < bounds["check_draft.min_clip"]
         assert (reasons[id] == "draft_gate") == low_draft
         if low_draft:
-            # of refining, its share of the subject's tokens alone
             assert row["stage_s"]["view"] == row["stage_s"]["edit"] == row["stage_s"]["score"] == 0
-            assert row["stage_s"]["refine"] < row["stage_s"]["draft"] / 10
         if reasons[id] == "refined_gate":
             assert row["kind"] == "generation" and row["stage_s"]["view"] == 0 < row["stage_s"]["refine"]
         if row["reversed_from"] is not None and reasons[row["reversed_from"]] == "draft_gate":
             assert reasons[id] == "not_added"
-    summary = json.loads((tmp_path / "gated/summary.json").read_text())
-    assert summary["savings"]["check_draft"]["stopped"] == [*reasons.values()].count("draft_gate")
+    summary, before = (json.loads((tmp_path / name / "summary.json").read_text()) for name in ("gated", "plain"))
+    stopped = [*reasons.values()].count("draft_gate")
+    drawn = [row for id, row in gated.items() if reasons[id] == "draft_gate" and row["kind"] == "generation"]
+    assert before["stages"]["refine"]["rows"] - summary["stages"]["refine"]["rows"] >= len(drawn)
+    assert summary["savings"]["check_draft"]["stopped"] == stopped
     assert summary["savings"]["check_draft"]["seconds"] > 0
 
 
