@@ -131,6 +131,12 @@ _IMAGE = pa.struct([pa.field("bytes", pa.binary()), pa.field("path", pa.string()
 IMAGE_COLUMNS = ("input_image", "target_image", "mask", "depth", "subject_image", "draft_image")
 """input and target are the training pair; mask is the editing mask of edit pairs and the subject's of generation
 pairs; depth is the subject's inverse depth (16 bit); subject_image and draft_image show how the target came about."""
+FILE_NAME_COLUMNS = {
+    name: "file_name" if name == "target_image" else f"{name.removesuffix('_image')}_file_name"
+    for name in IMAGE_COLUMNS
+}
+"""Of a pair in an imagefolder: the columns that name the files of its images. Readers call them image (the target),
+input, mask, depth, subject and draft."""
 
 LEDGER = pa.schema(
     [

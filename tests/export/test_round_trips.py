@@ -162,7 +162,8 @@ def test_imagefolder(run, exported, tmp_path):
     assert sorted(found) == sorted(rows)
     for name, row in found.items():
         assert row["text"] == rows[name]["prompt"]
-        for column, original in {"image": "target_image", "input": "input_image", "mask": "mask"}.items():
+        for column in ("input", "mask", "depth", "subject", "draft", "image"):
+            original = {"image": "target_image", "mask": "mask", "depth": "depth"}.get(column, f"{column}_image")
             assert np.array_equal(pixels(row[column]), pixels(rows[name][original]["bytes"]))
 
 

@@ -59,6 +59,13 @@ class RunSource(StoredSource):
     format: Literal["run"]
 
 
+class ExportSource(StoredSource):
+    """What `jobs/export.py` wrote, in any of its formats but `subjects200k`."""
+
+    format: Literal["export"]
+    split: str = "train"
+
+
 class MVImgNetSource(StoredSource):
     """Objects from many sides: `category/object/images/*.jpg` (or png, webp)."""
 
@@ -78,7 +85,7 @@ class WorldSource(Model):
 
 
 SourceConfig = Annotated[
-    FolderSource | ImageFolderSource | WebDatasetSource | RunSource | MVImgNetSource | WorldSource,
+    FolderSource | ImageFolderSource | WebDatasetSource | RunSource | ExportSource | MVImgNetSource | WorldSource,
     Field(discriminator="format"),
 ]
 """One source of training images; `format` says of which kind, and with it which other keys there are."""
@@ -260,6 +267,8 @@ class ToffeeNetTraining(TrainingConfig):
     def _variant_is_possible(self) -> Self:
         if self.dino_input == "segmented" and None in (self.models.detector, self.models.segmenter):
             raise ValueError("dino_input=segmented needs models.detector and models.segmenter")
-        if any(source.format != "run" for source in self.data.sources):
-            raise ValueError("data.sources: ToffeeNet learns from format=run, the pairs of jobs/generate.py")
+        if any(source.format not in ("run", "export") for source in self.data.sources):
+            raise ValueError(
+                "data.sources: ToffeeNet learns from format=run, the pairs of jobs/generate.py, or format=export"
+            )
         return self

@@ -10,17 +10,17 @@ import pyarrow as pa
 from toffee_pipeline.export.formats.base import Format, Writer, images_of, texts_of
 from toffee_pipeline.export.formats.parquet import ParquetWriter
 from toffee_pipeline.export.rows import SCHEMA, Row
-from toffee_pipeline.schema import IMAGE_COLUMNS
+from toffee_pipeline.schema import FILE_NAME_COLUMNS, IMAGE_COLUMNS
 
-KEYS = {"target_image": "file_name", "input_image": "input_file_name", "mask": "mask_file_name"}
-"""The images that are written, and the column that names each: `load_dataset` calls them image, input and mask."""
+_OTHERS = set(FILE_NAME_COLUMNS.values()) - {"file_name"}
 METADATA = pa.schema(
     [
-        *(pa.field(name, pa.string()) for name in (*KEYS.values(), "text")),
+        *(pa.field(name, pa.string()) for name in ("file_name", *sorted(_OTHERS), "text")),
         *(field for field in SCHEMA if field.name not in IMAGE_COLUMNS),
     ]
 )
-"""text: the target's caption, as trainers of single images look for it."""
+"""`file_name` comes first, since `datasets` gives it to the first image that it meets. text: the target's caption, as
+trainers of single images look for it."""
 
 
 class FolderWriter(Writer):
@@ -32,9 +32,8 @@ class FolderWriter(Writer):
         self._metadata = ParquetWriter(folder / "metadata.parquet", METADATA, _line)
 
     def write(self, row: Row) -> None:
-        for column, name, data in _files(row):
-            if column in KEYS:
-                (self._folder / name).write_bytes(data)
+        for _, name, data in _files(row):
+            (self._folder / name).write_bytes(data)
         self._metadata.write(row)
 
     def close(self) -> list[str]:
@@ -42,7 +41,7 @@ class FolderWriter(Writer):
 
 
 class ImageFolder(Format):
-    """Input, target and mask of each pair; a folder for each part, split and kind."""
+    """A folder for each part, split and kind."""
 
     tail = "/*"
 
@@ -51,7 +50,7 @@ class ImageFolder(Format):
 
 
 def _line(row: Row) -> Row:
-    named = {KEYS[column]: name for column, name, _ in _files(row) if column in KEYS}
+    named = {FILE_NAME_COLUMNS[column]: name for column, name, _ in _files(row)}
     return {**texts_of(row), **named, "text": row["prompt"]}
 
 

@@ -45,7 +45,9 @@ class LanceWriter(Writer):
         self._flush()
         self._stream.close()
         with pa.memory_map(str(self._arrow)) as file:
-            fragments = _fragment().write_fragments(pa.ipc.open_stream(file), str(self._dataset), schema=LANCE)
+            fragments = _fragment().write_fragments(
+                pa.ipc.open_stream(file), str(self._dataset), schema=LANCE, mode="create"
+            )
         self._arrow.unlink()
         return [self._renamed(number, fragment.to_json()) for number, fragment in enumerate(fragments)]
 

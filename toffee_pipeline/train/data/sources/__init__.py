@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from toffee_pipeline.config.train import (
+    ExportSource,
     FolderSource,
     ImageFolderSource,
     MVImgNetSource,
@@ -15,6 +16,7 @@ from toffee_pipeline.config.train import (
     WorldSource,
 )
 from toffee_pipeline.train.data.records import Source
+from toffee_pipeline.train.data.sources.exported import Exported
 from toffee_pipeline.train.data.sources.folder import Folder, ImageFolder
 from toffee_pipeline.train.data.sources.mvimgnet import MVImgNet
 from toffee_pipeline.train.data.sources.run import Run
@@ -26,6 +28,7 @@ SOURCES: dict[type[SourceConfig], Callable[[Any], Source]] = {
     ImageFolderSource: ImageFolder,
     WebDatasetSource: WebDataset,
     RunSource: Run,
+    ExportSource: Exported,
     MVImgNetSource: MVImgNet,
     WorldSource: World,
 }

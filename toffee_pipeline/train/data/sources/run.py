@@ -94,9 +94,13 @@ class Run:
         """
         seen: set[str] = set()
         for storage, key, manifest in self._parts(file):
-            for row in _accepted(storage.get(key), storage.path_for(key), manifest):
+            for row in accepted_rows(storage.get(key), storage.path_for(key), manifest):
                 sample = f"{key}: {row[PAIRS.id] if PAIRS.id in row else row[SUBJECTS.id]}"
-                yield _pair(row, sample, row["subject_id"] not in seen) if PAIRS.id in row else _subject(row, sample)
+                yield (
+                    pair_record(row, sample, row["subject_id"] not in seen)
+                    if PAIRS.id in row
+                    else _subject(row, sample)
+                )
                 seen.add(row["subject_id"])
 
     def _parts(self, file: str) -> Iterator[tuple[Storage, str, Manifest | None]]:
@@ -126,7 +130,7 @@ def _by_shard(keys: Sequence[str]) -> list[str]:
     return ["\n".join(files) for files in shards.values()]
 
 
-def _accepted(data: bytes, name: str, manifest: Manifest | None) -> Iterator[dict[str, Any]]:
+def accepted_rows(data: bytes, name: str, manifest: Manifest | None = None) -> Iterator[dict[str, Any]]:
     """The accepted rows of a Parquet file, one row group in memory at a time. manifest: whose verdicts count."""
     parquet, columns = _open(pa.BufferReader(data), name)
     try:
@@ -174,8 +178,8 @@ def _subject(row: dict[str, Any], sample: str) -> Record:
     )
 
 
-def _pair(row: dict[str, Any], sample: str, first: bool) -> Record:
-    """sample: what errors call it. first: of its subject."""
+def pair_record(row: dict[str, Any], sample: str, first: bool) -> Record:
+    """A pair with its images, which are decoded when called. sample: what errors call it. first: of its subject."""
     data = {column: (row[column] or {}).get("bytes") for column in IMAGES}
     edited = row["kind"] == "edit"
     images = {

@@ -50,7 +50,7 @@ class WebDataset:
 
     def read(self, file: str) -> Iterator[Record]:
         """The samples in the order of the tar; images: "image". A sample that a broken tar cuts off is not given."""
-        samples, problem = _samples(self._storage.get(file))
+        samples, problem = samples_of(self._storage.get(file))
         for name, members in samples.items():
             record = _record(name if name.isprintable() else ascii(name), members, file)
             if record is not None:
@@ -59,7 +59,7 @@ class WebDataset:
             raise BrokenFile(f"{self._storage.path_for(file)}: {problem}")
 
 
-def _samples(data: bytes) -> tuple[dict[str, Members], str | None]:
+def samples_of(data: bytes) -> tuple[dict[str, Members], str | None]:
     """The samples of a tar, and what is wrong behind the last of them (None: nothing)."""
     samples: dict[str, Members] = {}
     last, position, view = "", 0, memoryview(data)

@@ -1,0 +1,114 @@
+"""The pairs of an export of `jobs/export.py`, whichever of its formats it is in."""
+
+from __future__ import annotations
+
+import io
+import json
+import posixpath
+import re
+import tempfile
+from collections.abc import Callable, Iterator
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from toffee_pipeline.config.train import ExportSource
+from toffee_pipeline.errors import BrokenFile, DataError
+from toffee_pipeline.schema import FILE_NAME_COLUMNS, IMAGE_COLUMNS
+from toffee_pipeline.storage import Storage, open_storage
+from toffee_pipeline.train.data.records import Record
+from toffee_pipeline.train.data.sources.run import IMAGES, accepted_rows, pair_record
+from toffee_pipeline.train.data.sources.webdataset import samples_of
+
+TEXTS = ("pair_id", "subject_id", "kind", "class_name", "prompt")
+Row = dict[str, Any]
+
+
+class Exported:
+    """The pairs of one split."""
+
+    def __init__(self, config: ExportSource) -> None:
+        self._storage, self._split = open_storage(config.path, config.endpoint_url), config.split
+
+    def files(self) -> list[str]:
+        """Keys of the files that hold or name the pairs, sorted. Raises DataError where there is none."""
+        keys = [key for key, _ in self._storage.list(self._split) if self._rows_of(key)]
+        if not keys:
+            raise DataError(
+                f"{self._storage.uri}: no pairs of split {self._split!r} there; format=export is the output of "
+                "jobs/export.py in another format than subjects200k"
+            )
+        return keys
+
+    def read(self, file: str) -> Iterator[Record]:
+        """The pairs of a file, as a run's (see `Run.read`); a subject's own image comes once in each file.
+
+        Raises BrokenFile, StorageError, DataError.
+        """
+        rows_of = self._rows_of(file)
+        assert rows_of is not None  # it is of `files`
+        seen: set[str] = set()
+        for row in rows_of(self._storage, file):
+            yield pair_record(row, f"{file}: {row['pair_id']}", row["subject_id"] not in seen)
+            seen.add(row["subject_id"])
+
+    def _rows_of(self, key: str) -> Callable[[Storage, str], Iterator[Row]] | None:
+        """How a file is read; None of those that hold no pairs of the split."""
+        split = re.escape(self._split)
+        return next((rows for form, rows in ROWS.items() if re.fullmatch(form.replace("SPLIT", split), key)), None)
+
+
+def _parquet(storage: Storage, key: str) -> Iterator[Row]:
+    return accepted_rows(storage.get(key), storage.path_for(key))
+
+
+def _tar(storage: Storage, key: str) -> Iterator[Row]:
+    samples, problem = samples_of(storage.get(key))
+    for members in samples.values():
+        row: Row = json.loads(bytes(members["json"]))
+        for name, data in members.items():
+            if (column := name.partition(".")[0]) in IMAGE_COLUMNS:
+                row[column] = {"bytes": bytes(data)}
+        yield row
+    if problem is not None:
+        raise BrokenFile(f"{storage.path_for(key)}: {problem}")
+
+
+def _lance(storage: Storage, key: str) -> Iterator[Row]:
+    try:
+        lance_file = import_module("lance.file")
+    except ImportError as error:
+        raise DataError("an export in Lance needs a package: pip install 'toffee-pipeline[export]'") from error
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / posixpath.basename(key)
+        storage.get_file(key, path)
+        try:
+            table = lance_file.LanceFileReader(str(path), columns=[*IMAGES, *TEXTS]).read_all().to_table()
+        except (OSError, ValueError) as error:
+            raise BrokenFile(f"{storage.path_for(key)}: {' '.join(str(error).split())}") from error
+    for row in (row for batch in table.to_batches() for row in batch.to_pylist()):
+        yield {**row, **{column: None if row[column] is None else {"bytes": row[column]} for column in IMAGES}}
+
+
+def _imagefolder(storage: Storage, key: str) -> Iterator[Row]:
+    names = {column: FILE_NAME_COLUMNS[column] for column in IMAGES}
+    try:
+        rows = pq.read_table(io.BytesIO(storage.get(key)), columns=[*names.values(), *TEXTS]).to_pylist()
+    except pa.ArrowException as error:
+        raise BrokenFile(f"{storage.path_for(key)}: {' '.join(str(error).split())}") from error
+    for row in rows:
+        folder = posixpath.dirname(key)
+        files = {column: row[name] and storage.get(f"{folder}/{row[name]}") for column, name in names.items()}
+        yield {**row, **{column: data and {"bytes": data} for column, data in files.items()}}
+
+
+ROWS: dict[str, Callable[[Storage, str], Iterator[Row]]] = {
+    r"SPLIT/[^/]+\.parquet": _parquet,
+    r"SPLIT/[^/]+\.tar": _tar,
+    r"SPLIT\.lance/data/[^/]+\.lance": _lance,
+    r"SPLIT/[^/]+/metadata\.parquet": _imagefolder,
+}
+"""Keys that hold or name pairs, and how their rows are read: as a run's, with images as `{"bytes": ...}`."""
