@@ -45,7 +45,8 @@ class Signer:
             raise ConfigError(f"--c2pa-certificate {certificate} --c2pa-key {key}: {_line(error)}") from error
 
     def sign(self, path: Path, media_type: str, source_type: SourceType) -> Path:
-        """Writes the manifest of the file at `path` beside it, and returns where. Raises ConfigError."""
+        """Writes the manifest of the file at `path` beside it, and returns where. Takes three times the file's size of
+        memory. Raises ConfigError."""
         created = {"action": "c2pa.created", "digitalSourceType": f"{VOCABULARY}{source_type}"}
         manifest = {
             "claim_generator_info": [{"name": "toffee-pipeline", "version": version("toffee-pipeline")}],
