@@ -1,6 +1,7 @@
 """jobs/refilter.py: a view accepts what a run with its settings would have accepted, and every reader reads it."""
 
 import json
+import shutil
 
 import datasets
 import numpy as np
@@ -12,11 +13,12 @@ from jobs import export, refilter, status, verify
 from tests.helpers.scored_run import write_run
 from toffee_pipeline.config.train import RunSource
 from toffee_pipeline.images import decode
-from toffee_pipeline.report.page import write_report
+from toffee_pipeline.report.curves import curves_of, heat_map
 from toffee_pipeline.report.shard_rows import ShardPictures, read_ledger
 from toffee_pipeline.rundir.counts import Summary
 from toffee_pipeline.rundir.dataset import load_pairs
-from toffee_pipeline.rundir.description import read_run
+from toffee_pipeline.rundir.description import read_generation, read_run
+from toffee_pipeline.rundir.index import read_whole_ledger
 from toffee_pipeline.rundir.layout import SUMMARY
 from toffee_pipeline.rundir.manifests import data_files, read_manifests
 from toffee_pipeline.rundir.run_file import read
@@ -130,15 +132,56 @@ def test_it_is_sound_and_finished(looser):
     assert shown["state"] == "finished" and shown["totals"]["accepted"] == len(accepted(looser))
 
 
-def test_a_report_shows_the_views_verdicts_and_pictures(looser, run, tmp_path):
+def test_a_report_shows_the_views_verdicts_and_pictures_and_what_other_thresholds_would_give(looser, run):
+    drawn = call(refilter, run, "--output", looser, *(word for item in LOOSER for word in ("--set", item)), "--curve")
+    assert drawn.exit_code == 0 and "nothing to do" in drawn.output and "report/index.html" in drawn.output
     storage = open_storage(looser)
-    write_report(storage, read_run(storage), read(storage, SUMMARY, Summary))
-    page = (storage.get("report/index.html")).decode()
-    assert "at least 0.2" in page
+    page = storage.get("report/index.html").decode()
+    assert "Near the threshold: DINO at least 0.2" in page and "DINO and CLIP together" in page
     taken_back = sorted(set(accepted(looser)) - set(accepted(run)))[0]
     (manifest,) = (each for each in read_manifests(storage) if taken_back in each.view.verdicts)
     pictures = ShardPictures(storage, manifest, PAIRS).of(taken_back, ["target_image"])
     assert decode(pictures["target_image"]).shape == (64, 64, 3)
+
+
+def test_a_curve_says_what_a_view_with_that_threshold_accepts(run, looser, tmp_path):
+    storage = open_storage(run)
+    ledger = read_whole_ledger(storage, read_generation(storage)).rows
+    for uri in (run, looser, view(run, tmp_path / "view", *TIGHTER)):
+        for curve in curves_of(ledger, read_run(open_storage(uri))):
+            assert curve.accepted == len(accepted(uri)), curve.bound
+            heights = [height for _, height in curve.points]
+            assert heights == sorted(heights, reverse=not curve.bound.rejection.above)
+            without = view(
+                run,
+                tmp_path / f"{curve.most}-{uri[-3:]}-{curve.bound.rejection.key}",
+                *(
+                    f"filter.{name}={value}".replace("None", "null")
+                    for name, value in read_run(open_storage(uri)).config.stages.judge
+                    if name != "min_aesthetic"
+                ),
+                f"filter.{curve.bound.rejection.key}=null",
+            )
+            assert curve.most == len(accepted(without))
+
+
+def test_a_heat_map_counts_every_scored_pair(run):
+    storage = open_storage(run)
+    heat = heat_map(read_whole_ledger(storage, read_generation(storage)).rows, read_run(storage))
+    assert sum(int(cell.title.rpartition(" ")[2]) for cell in heat.cells) == 48
+    assert heat.x_thresholds == (0.5, 0.985) and heat.y_thresholds == (0.3,)
+
+
+def test_without_its_index_a_run_gives_the_same_and_a_wrong_one_is_found(run, tmp_path):
+    copy = tmp_path / "run"
+    shutil.copytree(run, copy)
+    index, manifests = copy / "_index/ledger.parquet", copy / "_index/manifests.jsonl"
+    manifests.write_bytes(b"\n".join(manifests.read_bytes().splitlines()[:-1]))
+    found = call(verify, copy)
+    assert found.exit_code == 1 and "_index/ledger.parquet: differs from the shards" in found.output
+    index.unlink()
+    assert call(verify, copy).exit_code == 0
+    assert verdicts(view(copy, tmp_path / "view", *LOOSER)) == verdicts(view(run, tmp_path / "other", *LOOSER))
 
 
 def test_damage_in_the_run_is_seen_in_the_view_and_mended_there(run, tmp_path):

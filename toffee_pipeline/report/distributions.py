@@ -48,7 +48,7 @@ def distribution(rows: Iterable[Row], score: Score, bounds: Iterable[Bound]) -> 
         return None
     values, accepted = values[np.isfinite(values)], accepted[np.isfinite(values)]
     own = [bound for bound in bounds if bound.score is score]
-    low, high, step = _axis([*values, *(bound.threshold for bound in own)])
+    low, high, step = axis_of([*values, *(bound.threshold for bound in own)])
     edges = np.linspace(low, high, NUM_BINS + 1)
     kept, refused = (np.histogram(values[mask], edges)[0] for mask in (accepted, ~accepted))
     top = max(1, int((kept + refused).max()))
@@ -72,11 +72,11 @@ def distribution(rows: Iterable[Row], score: Score, bounds: Iterable[Bound]) -> 
             if kept[index] + refused[index]
         ),
         thresholds=tuple((place(bound.threshold), bound) for bound in own),
-        ticks=tuple((place(tick), f"{tick:g}") for tick in _ticks(low, high, step)),
+        ticks=tuple((place(tick), f"{tick:g}") for tick in ticks_of(low, high, step)),
     )
 
 
-def _axis(values: list[float]) -> tuple[float, float, float]:
+def axis_of(values: list[float]) -> tuple[float, float, float]:
     """Ends that hold all values, on whole steps of about a quarter of their span, and the step."""
     low, high = min(values), max(values)
     rough = max(high - low, 1e-3) / 4
@@ -86,5 +86,6 @@ def _axis(values: list[float]) -> tuple[float, float, float]:
     return first * step, max(last, first + 1) * step, step
 
 
-def _ticks(low: float, high: float, step: float) -> list[float]:
+def ticks_of(low: float, high: float, step: float) -> list[float]:
+    """The whole steps on an axis."""
     return [round(low + index * step, 10) for index in range(round((high - low) / step) + 1)]

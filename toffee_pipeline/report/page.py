@@ -7,9 +7,12 @@ import hashlib
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
+import pyarrow as pa
+
 from toffee_pipeline.report.bounds import bounds_of
 from toffee_pipeline.report.cards import collect_failed
 from toffee_pipeline.report.costs import costs_of
+from toffee_pipeline.report.curves import curves_of, heat_map
 from toffee_pipeline.report.distributions import distribution
 from toffee_pipeline.report.overview import facts_of, figures_of, funnel_of, groups_of, is_marked, left
 from toffee_pipeline.report.sample import sample_shards
@@ -17,7 +20,7 @@ from toffee_pipeline.report.shard_rows import Row
 from toffee_pipeline.report.sheets import Sheet, make_sheets
 from toffee_pipeline.report.words import TEMPLATES, load
 from toffee_pipeline.rundir.counts import RunCounts
-from toffee_pipeline.rundir.description import SubjectDatasetRun
+from toffee_pipeline.rundir.description import GenerationRun, SubjectDatasetRun
 from toffee_pipeline.rundir.shortfall import shortfalls
 from toffee_pipeline.storage import Storage
 
@@ -33,6 +36,7 @@ def write_report(
     counts: RunCounts,
     max_pairs: int = 48,
     max_failed: int = MAX_FAILED,
+    ledger: pa.Table | None = None,
 ) -> str:
     """Write the page of a run into its directory, and return its key.
 
@@ -44,12 +48,14 @@ def write_report(
         counts: of all committed shards; a `Summary` also tells how fast the run was.
         max_pairs: most accepted pairs on the page, in halves of both kinds where there are enough; or subjects.
         max_failed: most failed ones; to find these few, the manifests of all shards may have to be read.
+        ledger: `index.COLUMNS` of all pairs; then the page shows what other thresholds would accept.
     """
     as_of = datetime.now(UTC)
     shards = sample_shards(storage, run.table)
     sheets = make_sheets(storage, run, counts, shards, max_pairs)
     failed = collect_failed(storage, run.table, min(max_failed, counts.failed))
-    page = render_page(run, counts, as_of, [row for shard in shards for row in shard.rows], sheets, failed)
+    rows = [row for shard in shards for row in shard.rows]
+    page = render_page(run, counts, as_of, rows, sheets, failed, ledger)
     storage.put(REPORT, page.encode())
     return REPORT
 
@@ -67,12 +73,14 @@ def render_page(
     rows: Sequence[Row],
     sheets: Sequence[Sheet],
     failed: Sequence[Row],
+    ledger: pa.Table | None = None,
 ) -> str:
     """The page as HTML; every text from a run is escaped.
 
     Args:
         as_of: when `counts` were taken, with a time zone.
         rows: of the ledger, whose scores are drawn.
+        ledger: as `write_report`.
     """
     bounds = bounds_of(run)
     script_text, script_source = script()
@@ -93,6 +101,8 @@ def render_page(
         costs=costs_of(run, counts),
         num_drawn=len(rows),
         distributions=[each for each in drawn if each],
+        curves=curves_of(ledger, run) if ledger is not None and isinstance(run, GenerationRun) else [],
+        heat=heat_map(ledger, run) if ledger is not None and isinstance(run, GenerationRun) else None,
         sheets=sheets,
         num_rejected=sum(counts.rejected.values()),
         rejected_kept=any(card.row["status"] == "rejected" for sheet in sheets for card in sheet.cards),

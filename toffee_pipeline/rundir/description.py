@@ -219,6 +219,11 @@ def read_generation(storage: Storage) -> GenerationRun:
     return _read(storage, {RunConfig.job: GenerationRun})
 
 
+def read_view(storage: Storage) -> ViewRun:
+    """run.json of a view. Raises as `read_run`."""
+    return _read(storage, {RefilterConfig.job: ViewRun})
+
+
 def read_evaluation(storage: Storage) -> EvaluationRun:
     """run.json of an evaluation. Raises as `read_run`."""
     return _read(storage, {EvaluationConfig.job: EvaluationRun})

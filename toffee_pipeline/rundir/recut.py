@@ -30,12 +30,12 @@ def recut(rows: pa.Table, run: RunConfig, view: RefilterConfig) -> pa.Table:
     """
     status, before = (rows[name].to_numpy() for name in ("status", "reason"))
     accepted_before = status == "accepted"
-    judged = accepted_before | np.isin(before, list(JUDGED))
-    scores = {score.name: _floats(rows[score.column]) for score in SCORES}
-    reasons = np.where(judged, decide_all(scores, view.judge_of(run), rows["kind"].to_numpy()), before)
-    reasons[judged & _turns_rejected(rows, reasons)] = "not_added"
+    judged = is_judged(rows)
+    reasons = np.where(judged, decide_all(scores_of(rows), view.judge_of(run), rows["kind"].to_numpy()), before)
+    additions = additions_of(rows)
+    reasons[judged & (additions >= 0) & (reasons[additions] != None)] = "not_added"  # noqa: E711 (of each element)
     kept = accepted_before | np.isin(before, [name for name in JUDGED if keeps_images(run.output.keep, name)])
-    reasons[judged & ~kept & (reasons == None)] = "not_kept"  # noqa: E711 (of each element)
+    reasons[judged & ~kept & (reasons == None)] = "not_kept"  # noqa: E711
     chance = np.random.default_rng(view.seed).permutation(len(rows))
     for reason, (column, setting) in CAPS.items():
         if (most := getattr(view, setting)) is not None:
@@ -52,20 +52,23 @@ def recut(rows: pa.Table, run: RunConfig, view: RefilterConfig) -> pa.Table:
     return rows
 
 
-def _floats(column: pa.ChunkedArray) -> np.ndarray:
-    """float64, as a single pair is judged; NaN where there is none."""
-    values: np.ndarray = pc.fill_null(column.cast(pa.float64()), float("nan")).to_numpy()
-    return values
+def is_judged(rows: pa.Table) -> np.ndarray:
+    """bool (n,): which pairs have finished scores, by the run's verdict on them."""
+    status, reason = (rows[name].to_numpy() for name in ("status", "reason"))
+    return (status == "accepted") | np.isin(reason, list(JUDGED))
 
 
-def _turns_rejected(rows: pa.Table, reasons: np.ndarray) -> np.ndarray:
-    """Whether a pair turns one round that is rejected."""
-    turned = rows["reversed_from"].combine_chunks()
-    place = pc.index_in(turned, value_set=rows["pair_id"].combine_chunks(), skip_nulls=True)
-    found = np.flatnonzero(place.is_valid().to_numpy(zero_copy_only=False))
-    rejected = np.zeros(len(rows), bool)
-    rejected[found] = [reasons[index] is not None for index in place.drop_null().to_numpy()]
-    return rejected
+def scores_of(rows: pa.Table) -> dict[str, np.ndarray]:
+    """By name float64 (n,), as a single pair is judged; NaN where a pair has none."""
+    columns = {score.name: rows[score.column].cast(pa.float64()) for score in SCORES}
+    return {name: pc.fill_null(column, float("nan")).to_numpy() for name, column in columns.items()}
+
+
+def additions_of(rows: pa.Table) -> np.ndarray:
+    """int (n,): the row of the addition that each removal turns round; -1 of all other pairs."""
+    turned, ids = (rows[name].combine_chunks() for name in ("reversed_from", "pair_id"))
+    places = pc.index_in(turned, value_set=ids, skip_nulls=True)
+    return np.asarray(pc.fill_null(places, -1).to_numpy(), np.int64)
 
 
 def _too_many(groups: np.ndarray, rows: np.ndarray, most: int | str) -> np.ndarray:
