@@ -37,7 +37,13 @@ from toffee_pipeline.storage import open_storage
 PER_SUBJECT, PER_SHARD = 4, 64
 """Pairs of a subject and of a shard, as in the profile sdxl."""
 ATTEMPT = "0123456789ab"
-SETTINGS = ("filter.min_clip=0.28", "max_per_subject=2", "max_per_class=fewest", "max_per_category=200000")
+SETTINGS = (
+    "filter.min_clip=0.28",
+    "min_subject_hash_distance=4",
+    "max_per_subject=2",
+    "max_per_class=fewest",
+    "max_per_category=200000",
+)
 
 
 def write_run(folder: Path, num_pairs: int) -> None:
@@ -93,6 +99,9 @@ def ledger_of(shard: int, classes: np.ndarray, rng: np.random.Generator) -> pa.T
         "class_name": classes[subjects % len(classes)],
         "status": np.where(reason == None, "accepted", "rejected"),  # noqa: E711 (of each element)
         "reason": reason,
+        "subject_phash": [
+            f"{value:016x}" for value in np.repeat(rng.integers(2**63, size=PER_SHARD // PER_SUBJECT), PER_SUBJECT)
+        ],
         "dino_score": dino,
         "clip_score": clip,
     }

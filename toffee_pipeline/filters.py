@@ -261,6 +261,7 @@ REASONS: dict[Reason, Rejection] = {
         *MASK_BOUNDS,
         Rejection("not_added", "the addition that it turns round was rejected"),
         Rejection("not_kept", "the view's thresholds accept it, but the run did not keep its images (output.keep)"),
+        Rejection("near_duplicate", "the subject looks like an earlier one of its class that the view has"),
         Rejection("subject_full", "the view takes no more pairs of its subject"),
         Rejection("class_full", "the view takes no more pairs of its class"),
         Rejection("category_full", "the view takes no more pairs of its category"),

@@ -230,6 +230,20 @@ def test_caps_hold_and_take_nothing_else(run, tmp_path):
     assert dropped == {"subject_full", "category_full"}
 
 
+def test_of_subjects_that_look_alike_the_earliest_of_its_class_stays(run, tmp_path):
+    assert verdicts(view(run, tmp_path / "other", "min_subject_hash_distance=1")) == verdicts(
+        run
+    )  # noise is never alike
+    cut = ledger(view(run, tmp_path / "view", "min_subject_hash_distance=64"))
+    subjects = {}
+    for name, row in ledger(run).items():
+        if row["status"] == "accepted":
+            first = subjects.setdefault(row["class_name"], row["subject_id"])
+            expected = ("accepted", None) if row["subject_id"] == first else ("rejected", "near_duplicate")
+            assert (cut[name]["status"], cut[name]["reason"]) == expected
+    assert "near_duplicate" in {row["reason"] for row in cut.values()}
+
+
 def test_what_cannot_be_is_one_line(run, looser, tmp_path):
     for words, line in (
         ((run, "--output", looser), "it differs in: filter.max_dino, filter.min_clip, filter.min_dino"),

@@ -6,16 +6,19 @@ from typing import ClassVar, Literal
 
 from toffee_pipeline.config.base import Model, Positive, Seed
 from toffee_pipeline.config.generate import RunConfig
-from toffee_pipeline.config.stages import JudgeConfig
+from toffee_pipeline.config.stages import HashDistance, JudgeConfig
 from toffee_pipeline.errors import ConfigError
 
 
 class RefilterConfig(Model):
-    """A view of a run. First the thresholds judge, then each cap in turn takes what is too much, by chance."""
+    """A view of a run. First the thresholds judge, then near-duplicates go, then each cap takes what is too much, by chance."""
 
     job: ClassVar[str] = "refilter"
     filter: JudgeConfig = JudgeConfig()
     """Thresholds; one that is not set is the run's own."""
+    min_subject_hash_distance: HashDistance | None = None
+    """Bits of 64 in which the perceptual hashes of two subjects of a class must differ; of the later one no pair is
+    accepted. null: all may look alike."""
     max_per_subject: Positive | None = None
     """Accepted pairs of a subject."""
     max_per_class: Positive | Literal["fewest"] | None = None

@@ -27,6 +27,7 @@ READERS = 4
 """More of them wait for each other: most of the work on a small file is Python's."""
 COLUMNS = (
     *("pair_id", "subject_id", "kind", "category", "class_name", "reversed_from", "status", "reason"),
+    "subject_phash",
     *(score.column for score in SCORES),
 )
 SCHEMA = pa.schema([PAIRS.ledger.field(name) for name in COLUMNS])

@@ -36,11 +36,14 @@ def recut(rows: pa.Table, run: RunConfig, view: RefilterConfig) -> pa.Table:
     reasons[judged & (additions >= 0) & (reasons[additions] != None)] = "not_added"  # noqa: E711 (of each element)
     kept = accepted_before | np.isin(before, [name for name in JUDGED if keeps_images(run.output.keep, name)])
     reasons[judged & ~kept & (reasons == None)] = "not_kept"  # noqa: E711
+    if view.min_subject_hash_distance is not None:
+        left = np.flatnonzero(judged & (reasons == None))  # noqa: E711
+        reasons[left[_near_duplicates(rows.take(left), view.min_subject_hash_distance)]] = "near_duplicate"
     chance = np.random.default_rng(view.seed).permutation(len(rows))
     for reason, (column, setting) in CAPS.items():
         if (most := getattr(view, setting)) is not None:
             left = judged & (reasons == None)  # noqa: E711
-            groups = rows[column].combine_chunks().dictionary_encode().indices.to_numpy()
+            groups = _codes(rows[column])
             reasons[_too_many(groups, chance[left[chance]], most)] = reason
     rejected = reasons != None  # noqa: E711
     changed = {
@@ -69,6 +72,33 @@ def additions_of(rows: pa.Table) -> np.ndarray:
     turned, ids = (rows[name].combine_chunks() for name in ("reversed_from", "pair_id"))
     places = pc.index_in(turned, value_set=ids, skip_nulls=True)
     return np.asarray(pc.fill_null(places, -1).to_numpy(), np.int64)
+
+
+def _codes(column: pa.ChunkedArray) -> np.ndarray:
+    """int (n,): equal where the values are."""
+    codes: np.ndarray = column.combine_chunks().dictionary_encode().indices.to_numpy()
+    return codes
+
+
+def _near_duplicates(rows: pa.Table, bits: int) -> np.ndarray:
+    """bool (n,): the pairs of subjects whose hash differs in less than `bits` from that of an earlier one of the class,
+    which is none itself."""
+    _, first, subject = np.unique(_codes(rows["subject_id"]), return_index=True, return_inverse=True)
+    classes, hashes = _codes(rows["class_name"])[first], rows["subject_phash"].take(first).to_pylist()
+    kept = {
+        each: np.empty(count, np.uint64) for each, count in zip(*np.unique(classes, return_counts=True), strict=True)
+    }
+    num_kept = dict.fromkeys(kept, 0)
+    alike = np.zeros(len(first), bool)
+    for number in np.argsort(first):
+        if (text := hashes[number]) is not None:
+            name, value = classes[number], np.uint64(int(text, 16))
+            alike[number] = (np.bitwise_count(kept[name][: num_kept[name]] ^ value) < bits).any()
+            if not alike[number]:
+                kept[name][num_kept[name]] = value
+                num_kept[name] += 1
+    found: np.ndarray = alike[subject]
+    return found
 
 
 def _too_many(groups: np.ndarray, rows: np.ndarray, most: int | str) -> np.ndarray:
