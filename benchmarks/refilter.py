@@ -2,6 +2,9 @@
 
 The run is one of manifests and ledgers alone, in shards as the profile sdxl makes them: nothing else is read. CPU
 seconds are the firm figure on a shared machine.
+
+Thresholds and caps over 1,000,000 rows in 15,625 shards, on two cores with four other busy processes: 11.2 CPU seconds in
+24 s, peak 667 MiB. Without near-duplicates, whose search was not measured.
 """
 
 from __future__ import annotations
@@ -87,6 +90,7 @@ def ledger_of(shard: int, classes: np.ndarray, rng: np.random.Generator) -> pa.T
     """The rows of a shard, with scores about the paper's thresholds."""
     pairs = np.arange(shard * PER_SHARD, (shard + 1) * PER_SHARD)
     subjects = pairs // PER_SUBJECT
+    hashes = rng.integers(2**63, size=PER_SHARD // PER_SUBJECT)
     dino, clip = rng.normal(0.65, 0.1, PER_SHARD), rng.normal(0.31, 0.03, PER_SHARD)
     reason = np.full(PER_SHARD, None)
     reason[clip < 0.3] = "low_clip"
@@ -99,9 +103,7 @@ def ledger_of(shard: int, classes: np.ndarray, rng: np.random.Generator) -> pa.T
         "class_name": classes[subjects % len(classes)],
         "status": np.where(reason == None, "accepted", "rejected"),  # noqa: E711 (of each element)
         "reason": reason,
-        "subject_phash": [
-            f"{value:016x}" for value in np.repeat(rng.integers(2**63, size=PER_SHARD // PER_SUBJECT), PER_SUBJECT)
-        ],
+        "subject_phash": [f"{hashes[subject]:016x}" for subject in subjects - subjects[0]],
         "dino_score": dino,
         "clip_score": clip,
     }
