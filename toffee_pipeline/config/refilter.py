@@ -11,7 +11,8 @@ from toffee_pipeline.errors import ConfigError
 
 
 class RefilterConfig(Model):
-    """A view of a run. First the thresholds judge, then near-duplicates go, then each cap takes what is too much, by chance."""
+    """A view of a run. Thresholds judge first, then near-duplicates go, and then each cap takes what is too much, by
+    chance."""
 
     job: ClassVar[str] = "refilter"
     filter: JudgeConfig = JudgeConfig()
