@@ -231,9 +231,8 @@ def test_caps_hold_and_take_nothing_else(run, tmp_path):
 
 
 def test_of_subjects_that_look_alike_the_earliest_of_its_class_stays(run, tmp_path):
-    assert verdicts(view(run, tmp_path / "other", "min_subject_hash_distance=1")) == verdicts(
-        run
-    )  # noise is never alike
+    same = view(run, tmp_path / "other", "min_subject_hash_distance=1")
+    assert verdicts(same) == verdicts(run)  # noise is never alike
     cut = ledger(view(run, tmp_path / "view", "min_subject_hash_distance=64"))
     subjects = {}
     for name, row in ledger(run).items():
