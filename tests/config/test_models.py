@@ -20,6 +20,7 @@ WORDS = {
     "project",
     "endpoint_url",  # checked where the storage is opened
     "caption_column",
+    "split",
     "class_weights",  # names of classes
     "class_quotas",
     "cache_endpoint_url",
