@@ -165,7 +165,7 @@ def test_free_stages_do_not_make_the_planner_add_for_ever():
 def test_a_stage_without_resources_goes_with_the_one_before_it():
     config, pools = pools_of(P4D, P4D)
     assert pools[-1].stages == ("score", "judge") and pools[-1].label == "Score"
-    assert [pool.stages[0] for pool in pools] == list(MODEL_STAGES)
+    assert [pool.stages[0] for pool in pools] == list(config.model_stages)
     check(config, pools, Cluster((P4D, P4D)))
     _, (fused,) = pools_of(P4DE, placement="fused")
     assert fused.stages == STAGES
