@@ -108,7 +108,7 @@ def render_page(
         rejected_kept=any(card.row["status"] == "rejected" for sheet in sheets for card in sheet.cards),
         failed=failed,
         unreadable=list(counts.unreadable.items())[:MAX_UNREADABLE],
-        scores=run.table.scores,
+        scores=[each for each in run.table.scores if any(row[each.column] is not None for row in rows)],
         row=run.table.row,
         script=script_text,
         script_source=script_source,
