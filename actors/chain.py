@@ -27,6 +27,7 @@ from actors.stages.view import View
 from toffee_pipeline.config.dataset import DatasetConfig
 from toffee_pipeline.config.evaluate import EvaluationConfig
 from toffee_pipeline.config.generate import RunConfig
+from toffee_pipeline.config.stages import MODEL_STAGES
 from toffee_pipeline.metrics import MetricSink, no_metrics
 from toffee_pipeline.models.roles import has_weights
 
@@ -67,8 +68,8 @@ def stages_of(config: DatasetConfig) -> StageTable:
     if not isinstance(config, RunConfig):
         return BANK_STAGE_CLASSES
     banked = ("synthesize", "depth") if config.subjects.source == "bank" else ()
-    chosen = {*config.model_stages, "judge"} - {*banked}
-    return {name: stage for name, stage in STAGE_CLASSES.items() if name in chosen}
+    off = {*MODEL_STAGES} - {*config.model_stages}
+    return {name: stage for name, stage in STAGE_CLASSES.items() if name not in off.union(banked)}
 
 
 class StageChain:

@@ -39,52 +39,55 @@ class Gate(ScoreStage[S]):
 
 class CheckSubject(Gate[SubjectState]):
     name = "check_subject"
-    table = (GATES["check_subject"],)
+    table = (GATES[name],)
     roles = (table[0].role,)
 
     def process(self, shard: Shard) -> None:
         subjects = shard.open_subjects()
-        self.score(subjects)
+        self.score(shard, subjects)
         pairs = shard.open_pairs()
         for pair in pairs:
             pair.scores |= shard.subject_of(pair).scores
         stopped = {state.id for state in subjects if self.stops(state)}
         self.reject(shard, [pair for pair in pairs if pair.pair.subject_id in stopped])
 
-    def material(self, batch: list[SubjectState]) -> Mapping[str, Sequence[Any]]:
+    def material(self, shard: Shard, batch: list[SubjectState]) -> Mapping[str, Sequence[Any]]:
         return {"image": [state.rgb() for state in batch], "prompt": [state.subject.prompt for state in batch]}
 
 
-class CheckDraft(Gate[PairState]):
-    name = "check_draft"
-    table = (GATES["check_draft"],)
-    roles = (table[0].role,)
+class PairGate(Gate[PairState]):
+    """One whose score is each pair's own."""
 
-    def process(self, shard: Shard) -> None:
-        pairs = shard.pairs_to_paint()
-        self.score(pairs)
-        self.reject(shard, [state for state in pairs if state.status == "ok" and self.stops(state)])
-
-    def material(self, batch: list[PairState]) -> Mapping[str, Sequence[Any]]:
-        return {"draft": [state.draft_rgb() for state in batch], "prompt": [state.pair.prompt for state in batch]}
-
-
-class CheckRefined(Gate[PairState]):
-    name = "check_refined"
-    table = (GATES["check_refined"],)
-    roles = (table[0].role,)
-
-    def process(self, shard: Shard) -> None:
-        self._shard = shard
-        pairs = shard.open_pairs("generation")
-        self.score(pairs)
+    def check(self, shard: Shard, pairs: list[PairState]) -> None:
+        self.score(shard, pairs)
         self.reject(shard, [state for state in pairs if state.status == "ok" and self.stops(state)])
 
     def kind(self, state: PairState) -> Kind:
         return state.pair.kind
 
-    def material(self, batch: list[PairState]) -> Mapping[str, Sequence[Any]]:
+
+class CheckDraft(PairGate):
+    name = "check_draft"
+    table = (GATES[name],)
+    roles = (table[0].role,)
+
+    def process(self, shard: Shard) -> None:
+        self.check(shard, shard.pairs_to_paint())
+
+    def material(self, shard: Shard, batch: list[PairState]) -> Mapping[str, Sequence[Any]]:
+        return {"draft": [state.draft_rgb() for state in batch], "prompt": [state.pair.prompt for state in batch]}
+
+
+class CheckRefined(PairGate):
+    name = "check_refined"
+    table = (GATES[name],)
+    roles = (table[0].role,)
+
+    def process(self, shard: Shard) -> None:
+        self.check(shard, shard.open_pairs("generation"))
+
+    def material(self, shard: Shard, batch: list[PairState]) -> Mapping[str, Sequence[Any]]:
         return {
             "target": [decode(present(state.target)) for state in batch],
-            "image": [self._shard.subject_of(state).rgb() for state in batch],
+            "image": [shard.subject_of(state).rgb() for state in batch],
         }

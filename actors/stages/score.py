@@ -36,16 +36,16 @@ class ScoreStage(Stage, Generic[S]):
             getattr(self.models, score.role)
 
     @abstractmethod
-    def material(self, batch: list[S]) -> Mapping[str, Sequence[Any]]:
+    def material(self, shard: Shard, batch: list[S]) -> Mapping[str, Sequence[Any]]:
         """What is compared, by the names in `Score.of`."""
 
     def kind(self, state: S) -> Kind | None:
         """Of a pair."""
         return None
 
-    def score(self, states: list[S]) -> None:
+    def score(self, shard: Shard, states: list[S]) -> None:
         def compute(batch: list[S]) -> list[dict[str, float] | SampleError]:
-            material = self.material(batch)
+            material = self.material(shard, batch)
             found: list[dict[str, float]] = [{} for _ in batch]
             for score in self.scores:
                 measure = getattr(getattr(self.models, score.role), score.method)
@@ -67,12 +67,12 @@ class Score(ScoreStage[PairState]):
     roles = tuple(score.role for score in SCORES)
 
     def process(self, shard: Shard) -> None:
-        self.score(shard.open_pairs())
+        self.score(shard, shard.open_pairs())
 
     def kind(self, state: PairState) -> Kind:
         return state.pair.kind
 
-    def material(self, batch: list[PairState]) -> Mapping[str, Sequence[Any]]:
+    def material(self, shard: Shard, batch: list[PairState]) -> Mapping[str, Sequence[Any]]:
         return {
             "input": [decode(present(state.input)) for state in batch],
             "target": [decode(present(state.target)) for state in batch],

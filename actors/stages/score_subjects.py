@@ -15,7 +15,7 @@ class ScoreSubjects(ScoreStage[SubjectState]):
     roles = tuple(score.role for score in SUBJECT_SCORES)
 
     def process(self, shard: Shard) -> None:
-        self.score(shard.open_subjects())
+        self.score(shard, shard.open_subjects())
 
-    def material(self, batch: list[SubjectState]) -> Mapping[str, Sequence[Any]]:
+    def material(self, shard: Shard, batch: list[SubjectState]) -> Mapping[str, Sequence[Any]]:
         return {"image": [state.rgb() for state in batch], "prompt": [state.subject.prompt for state in batch]}
