@@ -28,19 +28,17 @@ from toffee_pipeline.errors import (
     PlanError,
     RunMismatch,
     SampleError,
-    StorageError,
 )
 from toffee_pipeline.images import decode, decode_depth, decode_mask
 from toffee_pipeline.rundir.description import read_bank
 from toffee_pipeline.rundir.layout import DATA
 from toffee_pipeline.rundir.manifests import BankManifest, Manifest, read_bank_manifest, read_manifests
+from toffee_pipeline.rundir.parquet import DAMAGED, is_of_store, unsound
 from toffee_pipeline.schema import SUBJECTS, Subject
 from toffee_pipeline.storage import Storage, open_storage
 
 MANIFESTS_KEPT = 16
 DECODE = {"image": decode, "mask": decode_mask, "depth": decode_depth}
-UNREADABLE = (pa.ArrowException, OSError, UnicodeDecodeError)
-"""What pyarrow raises for damaged bytes."""
 
 
 class BankShard(NamedTuple):
@@ -141,13 +139,13 @@ class Bank:
                 return [self._row(parquet, row, f"{name}: {manifest.subjects[row].subject_id}") for row in rows]
         except MissingKey:
             return [SampleError(f"{name}: not there any more") for _ in rows]
-        except UNREADABLE as error:
+        except DAMAGED as error:
             return [_unsound(error, name) for _ in rows]
 
     def _row(self, parquet: pq.ParquetFile, row: int, name: str) -> BankedImages | SampleError:
         try:
             (found,) = parquet.read_row_group(row, list(DECODE), use_threads=False).to_pylist()
-        except UNREADABLE as error:
+        except DAMAGED as error:
             return _unsound(error, name)
         return self._checked(found, name)
 
@@ -202,9 +200,9 @@ def shards_from(data: bytes, name: str) -> list[BankShard]:
 
 def _unsound(error: Exception, name: str) -> SampleError:
     """Raises the error again where it is the store's."""
-    if isinstance(error, StorageError) or (isinstance(error, OSError) and error.errno is not None):
+    if is_of_store(error):
         raise error
-    return SampleError(f"{name}: not a sound Parquet file: {' '.join(str(error).split())}")
+    return SampleError(f"{name}: {unsound(error)}")
 
 
 def _storage_of(config: RunConfig) -> Storage:

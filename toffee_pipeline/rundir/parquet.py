@@ -1,4 +1,4 @@
-"""How the tables of a shard become files."""
+"""How the tables of a shard become files, and what damaged files are known by."""
 
 from __future__ import annotations
 
@@ -7,9 +7,22 @@ import io
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from toffee_pipeline.errors import StorageError
 from toffee_pipeline.schema import ROW_GROUP_BYTES
 
 LEDGER_ROW_GROUP = 64
+DAMAGED = (pa.ArrowException, OSError, UnicodeDecodeError)
+"""What pyarrow raises for damaged bytes; of a file that a store opened, see `is_of_store`."""
+
+
+def is_of_store(error: Exception) -> bool:
+    """Whether one of `DAMAGED` says that the store failed, and nothing of the bytes."""
+    return isinstance(error, StorageError) or (isinstance(error, OSError) and error.errno is not None)
+
+
+def unsound(error: Exception) -> str:
+    """One line about damaged bytes."""
+    return f"not a sound Parquet file: {' '.join(str(error).split())}"
 
 
 def to_parquet(table: pa.Table, row_group_size: int) -> bytes:

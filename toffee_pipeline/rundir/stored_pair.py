@@ -7,20 +7,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from toffee_pipeline.errors import DamagedFile, MissingKey, RunError, StorageError
+from toffee_pipeline.errors import DamagedFile, MissingKey, RunError
 from toffee_pipeline.plan.plan import shard_of_pair
 from toffee_pipeline.rundir.description import GenerationRun
 from toffee_pipeline.rundir.layout import LEDGER
 from toffee_pipeline.rundir.manifests import DataFile, read_manifest
+from toffee_pipeline.rundir.parquet import DAMAGED, is_of_store, unsound
 from toffee_pipeline.schema import IMAGE_COLUMNS
 from toffee_pipeline.storage import Storage
-
-UNREADABLE = (pa.ArrowException, OSError, UnicodeDecodeError)
-"""What pyarrow raises for damaged bytes."""
 
 
 @dataclass(frozen=True)
@@ -80,8 +77,7 @@ def _opened(storage: Storage, file: DataFile) -> Iterator[pq.ParquetFile]:
     try:
         with storage.open(file.key) as opened:
             yield pq.ParquetFile(opened, pre_buffer=True)
-    except UNREADABLE as error:
-        if isinstance(error, StorageError) or (isinstance(error, OSError) and error.errno is not None):
-            raise  # the store's
-        message = f"{storage.path_for(file.key)}: not a sound Parquet file: {' '.join(str(error).split())}"
-        raise DamagedFile(message) from error
+    except DAMAGED as error:
+        if is_of_store(error):
+            raise
+        raise DamagedFile(f"{storage.path_for(file.key)}: {unsound(error)}") from error

@@ -27,6 +27,7 @@ from toffee_pipeline.rundir.manifests import (
     read_bank_manifest,
     read_manifest,
 )
+from toffee_pipeline.rundir.parquet import DAMAGED, unsound
 from toffee_pipeline.rundir.rows import as_judged, home_of
 from toffee_pipeline.schema import SUBJECTS
 from toffee_pipeline.storage import Storage
@@ -35,8 +36,6 @@ Rows = dict[str, dict[str, Any]]
 """Rows by id."""
 STATUS = {DATA: "accepted", REJECTED: "rejected"}
 DECODE = {"mask": decode_mask, "depth": decode_depth}
-UNREADABLE = (pa.ArrowException, OSError, UnicodeDecodeError)
-"""What pyarrow raises for damaged bytes in memory."""
 
 
 class Problem(NamedTuple):
@@ -146,8 +145,8 @@ class ShardCheck:
             raise _Damaged("file", "its bytes have changed: the SHA-256 is not the manifest's")
         try:
             file = pq.ParquetFile(pa.BufferReader(data))
-        except UNREADABLE as error:
-            raise _Damaged("rows", f"not a sound Parquet file: {' '.join(str(error).split())}") from error
+        except DAMAGED as error:
+            raise _Damaged("rows", unsound(error)) from error
         if not file.schema_arrow.equals(schema):
             raise _Damaged("rows", "columns or their types are not those of the schema")
         if file.metadata.num_rows != entry.num_rows:
@@ -228,8 +227,8 @@ def _groups(file: pq.ParquetFile) -> Iterator[list[dict[str, Any]]]:
     for number in range(file.num_row_groups):
         try:
             rows: list[dict[str, Any]] = file.read_row_group(number, use_threads=False).to_pylist()
-        except UNREADABLE as error:
-            raise _Damaged("rows", f"not a sound Parquet file: {' '.join(str(error).split())}") from error
+        except DAMAGED as error:
+            raise _Damaged("rows", unsound(error)) from error
         yield rows
 
 

@@ -20,14 +20,13 @@ from toffee_pipeline.images import black_out, decode, decode_depth, decode_mask
 from toffee_pipeline.rundir.description import read_run
 from toffee_pipeline.rundir.layout import DATA, RUN, SHARD_FILE
 from toffee_pipeline.rundir.manifests import Manifest, read_manifest, read_manifests
+from toffee_pipeline.rundir.parquet import DAMAGED, unsound
 from toffee_pipeline.rundir.rows import as_judged, files_of, files_of_accepted, home_of
 from toffee_pipeline.schema import PAIRS, SUBJECTS, Table
 from toffee_pipeline.storage import Storage, open_storage
 from toffee_pipeline.train.data.records import Record
 
 IMAGES = ("input_image", "target_image", "mask", "depth", "subject_image")
-DAMAGED = (pa.ArrowException, OSError, UnicodeDecodeError)
-"""What pyarrow raises for damaged bytes."""
 COLUMNS = {
     PAIRS.row: (*IMAGES, "pair_id", "subject_id", "kind", "class_name", "prompt", "status"),
     SUBJECTS.row: (*SUBJECTS.images, "subject_id", "class_name", "prompt", "status"),
@@ -155,7 +154,7 @@ def _open(file: BinaryIO | pa.NativeFile, name: str) -> tuple[pq.ParquetFile, li
 
 
 def _broken(name: str, error: Exception) -> BrokenFile:
-    return BrokenFile(f"{name}: not a sound Parquet file: {' '.join(str(error).split())}")
+    return BrokenFile(f"{name}: {unsound(error)}")
 
 
 def _check_columns(schema: pa.Schema, table: Table, name: str) -> None:
