@@ -12,7 +12,8 @@ from actors.shard import RowShard, RowState, present
 from toffee_pipeline.filters import Reason
 from toffee_pipeline.images import central_square, decode, decode_mask
 from toffee_pipeline.plan.evaluation import EvaluationPlan
-from toffee_pipeline.schema import Picture, Subject
+from toffee_pipeline.schema.pictures import Picture
+from toffee_pipeline.schema.subjects import Subject
 
 
 @dataclass

@@ -23,7 +23,7 @@ from toffee_pipeline.rundir.description import GenerationRun, read_generation
 from toffee_pipeline.rundir.image_difference import ImageDifference, compare_images
 from toffee_pipeline.rundir.layout import BANK
 from toffee_pipeline.rundir.stored_pair import StoredPair, read_pair
-from toffee_pipeline.schema import planned_from
+from toffee_pipeline.schema.pairs import planned_from
 from toffee_pipeline.storage import Storage
 
 SUBJECT_STAGES = ("synthesize", "segment", "depth", "draft")

@@ -15,7 +15,9 @@ from toffee_pipeline.filters import Reason
 from toffee_pipeline.images import decode, decode_depth, decode_mask
 from toffee_pipeline.pixels import perceptual_hash
 from toffee_pipeline.plan.subjects import SubjectPlan
-from toffee_pipeline.schema import Pair, Status, Subject
+from toffee_pipeline.schema.pairs import Pair
+from toffee_pipeline.schema.subjects import Subject
+from toffee_pipeline.schema.table import Status
 
 T = TypeVar("T")
 

@@ -11,7 +11,9 @@ import pyarrow as pa
 
 from actors.pictures import PictureShard, PictureState
 from actors.shard import PairState, Shard, SubjectState
-from toffee_pipeline.schema import Pair, Picture, Subject
+from toffee_pipeline.schema.pairs import Pair
+from toffee_pipeline.schema.pictures import Picture
+from toffee_pipeline.schema.subjects import Subject
 
 
 def _planned(kind: type[Any]) -> list[pa.Field]:

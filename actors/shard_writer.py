@@ -17,7 +17,7 @@ from toffee_pipeline.rundir.counts import ShardCounts, StageFigures
 from toffee_pipeline.rundir.layout import DATA, LEDGER, REJECTED
 from toffee_pipeline.rundir.manifests import BankedSubject
 from toffee_pipeline.rundir.parquet import LEDGER_ROW_GROUP, to_parquet
-from toffee_pipeline.schema import Table
+from toffee_pipeline.schema.table import Table
 from toffee_pipeline.storage import open_storage
 
 storage_of = functools.cache(open_storage)

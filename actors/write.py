@@ -15,7 +15,8 @@ from toffee_pipeline.pixels import changed_outside
 from toffee_pipeline.plan.readable import reason
 from toffee_pipeline.rundir.counts import ShardCounts
 from toffee_pipeline.rundir.manifests import BankedSubject
-from toffee_pipeline.schema import PAIRS, SUBJECTS, planned_row, subject_row
+from toffee_pipeline.schema.pairs import PAIRS, planned_row
+from toffee_pipeline.schema.subjects import SUBJECTS, subject_row
 
 
 class Write(ShardWriter[Shard]):

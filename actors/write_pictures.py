@@ -10,7 +10,7 @@ from actors.shard import RowState
 from actors.shard_writer import ShardWriter, image_struct, stage_figures
 from toffee_pipeline.config.evaluate import EvaluationConfig
 from toffee_pipeline.rundir.counts import ShardCounts
-from toffee_pipeline.schema import PICTURES, picture_row
+from toffee_pipeline.schema.pictures import PICTURES, picture_row
 
 
 class WritePictures(ShardWriter[PictureShard]):

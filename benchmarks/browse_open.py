@@ -33,9 +33,7 @@ from toffee_pipeline.rundir.description import GenerationRun
 from toffee_pipeline.rundir.layout import DATA, LEDGER, MANIFESTS, RUN, SUMMARY, manifest_key, shard_key
 from toffee_pipeline.rundir.manifests import DataFile, Manifest
 from toffee_pipeline.rundir.parquet import to_parquet
-from toffee_pipeline.schema import DATA as DATA_ROWS
-from toffee_pipeline.schema import LEDGER as LEDGER_ROWS
-from toffee_pipeline.schema import PAIRS
+from toffee_pipeline.schema.pairs import PAIRS
 
 PER_SHARD = 64
 RARE = 5000
@@ -54,13 +52,15 @@ def write_run(folder: Path, num_pairs: int) -> None:
     plan = Plan(config)
     verdict = {"status": "accepted", **dict.fromkeys(score.column for score in PAIRS.scores), "dino_score": 0.9}
     rows = [{**row, **verdict, "stage_s": dict.fromkeys(PAIRS.stages, 0.1)} for row in plan.rows(0)]
-    rows = [{name: row.get(name) for name in LEDGER_ROWS.names} for row in rows]
+    rows = [{name: row.get(name) for name in PAIRS.ledger.names} for row in rows]
     images = dict.fromkeys(PAIRS.images, image_struct(PNG)) | {"mask": image_struct(MASK)}
-    pictured = [{**images, **{name: row.get(name) for name in DATA_ROWS.names if name not in images}} for row in rows]
+    pictured = [{**images, **{name: row.get(name) for name in PAIRS.data.names if name not in images}} for row in rows]
     failed = [{**row, "status": "failed"} for row in rows]
-    whole = {(DATA, kind): encoded([row for row in pictured if row["kind"] == kind], DATA_ROWS) for kind in PAIRS.files}
-    contents = [whole | {(LEDGER, "pair"): encoded(rows, LEDGER_ROWS)}]
-    contents.append({(LEDGER, "pair"): encoded(failed, LEDGER_ROWS)})
+    whole = {
+        (DATA, kind): encoded([row for row in pictured if row["kind"] == kind], PAIRS.data) for kind in PAIRS.files
+    }
+    contents = [whole | {(LEDGER, "pair"): encoded(rows, PAIRS.ledger)}]
+    contents.append({(LEDGER, "pair"): encoded(failed, PAIRS.ledger)})
     for name in (DATA, LEDGER, MANIFESTS):
         (folder / name).mkdir(parents=True)
     (folder / RUN).write_bytes(GenerationRun.of(config, plan, {}).encode())

@@ -43,7 +43,7 @@ from benchmarks.chaos_log import Try, read_tries, work
 from toffee_pipeline.on_ray.session import num_cores
 from toffee_pipeline.rundir.layout import DATA, REJECTED, manifest_key
 from toffee_pipeline.rundir.manifests import committed_shards, data_files
-from toffee_pipeline.schema import IMAGE_COLUMNS
+from toffee_pipeline.schema.pairs import IMAGE_COLUMNS
 from toffee_pipeline.storage import open_storage
 
 BAR = 1.05

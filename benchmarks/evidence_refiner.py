@@ -27,7 +27,8 @@ from toffee_pipeline.images import decode
 from toffee_pipeline.models.model_set import ModelSet
 from toffee_pipeline.nano.renderer import changed
 from toffee_pipeline.plan.plan import Plan
-from toffee_pipeline.schema import Pair, Subject
+from toffee_pipeline.schema.pairs import Pair
+from toffee_pipeline.schema.subjects import Subject
 
 FORCED = (
     "subjects.source=renderer",

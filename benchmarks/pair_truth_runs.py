@@ -19,7 +19,7 @@ from toffee_pipeline.nano.renderer import Scene, changes, scene, with_change
 from toffee_pipeline.recipe.line_up import Witness, identify
 from toffee_pipeline.rundir.layout import DATA, LEDGER, REJECTED
 from toffee_pipeline.rundir.manifests import data_files
-from toffee_pipeline.schema import Subject
+from toffee_pipeline.schema.subjects import Subject
 from toffee_pipeline.storage import Storage, open_storage
 
 SIZE_PX = 64

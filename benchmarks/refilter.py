@@ -34,7 +34,7 @@ from toffee_pipeline.rundir.parquet import LEDGER_ROW_GROUP, to_parquet
 from toffee_pipeline.rundir.refilter import refilter
 from toffee_pipeline.rundir.run_file import write
 from toffee_pipeline.rundir.totals import total
-from toffee_pipeline.schema import PAIRS
+from toffee_pipeline.schema.pairs import PAIRS
 from toffee_pipeline.storage import open_storage
 
 PER_SUBJECT, PER_SHARD = 4, 64

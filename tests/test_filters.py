@@ -5,7 +5,7 @@ import pytest
 from toffee_pipeline.config.stages import JudgeConfig, SegmentConfig, StagesConfig
 from toffee_pipeline.filters import MASK_BOUNDS, REASONS, SCORES, decide, decide_mask
 from toffee_pipeline.models.roles import ROLES
-from toffee_pipeline.schema import DATA, LEDGER
+from toffee_pipeline.schema.pairs import PAIRS
 
 STRICT = JudgeConfig(min_dino=0.5, max_dino=0.9, min_hash_distance=10, min_change=8, min_clip=0.3, min_clip_gain=0.05)
 
@@ -54,7 +54,7 @@ def test_the_tables_agree_with_settings_roles_and_columns():
     assert judged == set(JudgeConfig.model_fields)  # no threshold without a score
     assert {score.role for score in SCORES} <= ROLES.keys()
     for score in SCORES:
-        assert score.column in LEDGER.names and score.column in DATA.names
+        assert score.column in PAIRS.ledger.names and score.column in PAIRS.data.names
     assert all(row.sentence for row in REASONS.values())
 
 

@@ -22,7 +22,8 @@ from toffee_pipeline.plan.plan import Plan
 from toffee_pipeline.recipe.line_up import Witness
 from toffee_pipeline.recipe.line_up_data import NUM_OTHER_CHANGES, NUM_OTHER_TOYS, draw_line_up
 from toffee_pipeline.rundir.manifests import data_files
-from toffee_pipeline.schema import Pair, Subject, planned_row
+from toffee_pipeline.schema.pairs import Pair, planned_row
+from toffee_pipeline.schema.subjects import Subject
 from toffee_pipeline.storage import open_storage
 
 

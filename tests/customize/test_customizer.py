@@ -10,7 +10,7 @@ from toffee_pipeline.customize.request import AUTO, Request
 from toffee_pipeline.errors import ConfigError, RequestError
 from toffee_pipeline.nano.renderer import RendererSubject
 from toffee_pipeline.rundir.trained import find_toffeenet
-from toffee_pipeline.schema import Subject
+from toffee_pipeline.schema.subjects import Subject
 
 PROMPT = "a red mug on a beach"
 

@@ -19,7 +19,7 @@ from toffee_pipeline.customize.page import LOOPBACK
 from toffee_pipeline.customize.png import read_settings
 from toffee_pipeline.images import decode, encode_mask, encode_png
 from toffee_pipeline.nano.renderer import RendererSubject
-from toffee_pipeline.schema import Subject
+from toffee_pipeline.schema.subjects import Subject
 
 ROOT = Path(__file__).parents[2]
 CHROMIUM = shutil.which("chromium")

@@ -19,7 +19,7 @@ from PIL import Image
 
 from jobs.export import main
 from tests.helpers.planned_run import write_planned_run
-from toffee_pipeline.schema import IMAGE_COLUMNS
+from toffee_pipeline.schema.pairs import IMAGE_COLUMNS
 from toffee_pipeline.storage import LocalStorage
 
 SPLITS = ("--split", "train=0.6", "--split", "test=0.4")

@@ -13,7 +13,7 @@ from toffee_pipeline.rundir.counts import ShardCounts, StageFigures
 from toffee_pipeline.rundir.description import GenerationRun, claim
 from toffee_pipeline.rundir.layout import DATA, LEDGER
 from toffee_pipeline.rundir.parquet import to_parquet
-from toffee_pipeline.schema import PAIRS
+from toffee_pipeline.schema.pairs import PAIRS
 from toffee_pipeline.storage import Storage
 
 

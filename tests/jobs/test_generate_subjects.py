@@ -18,7 +18,7 @@ from toffee_pipeline.rundir.bank import open_bank
 from toffee_pipeline.rundir.dataset import load_pairs
 from toffee_pipeline.rundir.layout import LAYOUT_VERSION
 from toffee_pipeline.rundir.manifests import data_files, read_bank_manifest
-from toffee_pipeline.schema import SUBJECTS
+from toffee_pipeline.schema.subjects import SUBJECTS
 from toffee_pipeline.storage import open_storage
 
 

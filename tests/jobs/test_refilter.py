@@ -22,7 +22,7 @@ from toffee_pipeline.rundir.index import read_whole_ledger
 from toffee_pipeline.rundir.layout import SUMMARY
 from toffee_pipeline.rundir.manifests import data_files, read_manifests
 from toffee_pipeline.rundir.run_file import read
-from toffee_pipeline.schema import PAIRS
+from toffee_pipeline.schema.pairs import PAIRS
 from toffee_pipeline.storage import open_storage
 from toffee_pipeline.train.data.sources.run import Run
 

@@ -18,7 +18,7 @@ from toffee_pipeline.config.load import load_config
 from toffee_pipeline.images import decode, encode_png, read_file
 from toffee_pipeline.rundir.layout import RUN
 from toffee_pipeline.rundir.manifests import data_files
-from toffee_pipeline.schema import IMAGE_COLUMNS
+from toffee_pipeline.schema.pairs import IMAGE_COLUMNS
 from toffee_pipeline.storage import open_storage
 
 PIXELS = (

@@ -11,7 +11,7 @@ from jobs import generate, verify
 from tests.conftest import QUICK
 from toffee_pipeline.rundir.lease import Lease
 from toffee_pipeline.rundir.manifests import read_manifest
-from toffee_pipeline.schema import IMAGE_COLUMNS
+from toffee_pipeline.schema.pairs import IMAGE_COLUMNS
 from toffee_pipeline.storage import Storage, open_storage
 
 pytestmark = pytest.mark.slow

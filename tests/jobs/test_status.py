@@ -31,7 +31,7 @@ from toffee_pipeline.rundir.manifests import data_files
 from toffee_pipeline.rundir.run_file import read
 from toffee_pipeline.rundir.status import WINDOW, Follower, end_after, pace
 from toffee_pipeline.rundir.totals import Totals
-from toffee_pipeline.schema import SCHEMA_VERSION
+from toffee_pipeline.schema.table import SCHEMA_VERSION
 from toffee_pipeline.storage import LocalStorage, Storage, open_storage
 
 SETTINGS = (

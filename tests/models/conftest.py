@@ -12,7 +12,8 @@ import torch
 from toffee_pipeline.config.base import ModelSpec, SamplingConfig
 from toffee_pipeline.config.dataset import SubjectsConfig
 from toffee_pipeline.config.generate import ModelsConfig, RunConfig
-from toffee_pipeline.schema import Pair, Subject
+from toffee_pipeline.schema.pairs import Pair
+from toffee_pipeline.schema.subjects import Subject
 
 CLASS_NAMES = ("mug", "toy car", "cat")
 

@@ -19,7 +19,8 @@ from toffee_pipeline.models.roles import load_role
 from toffee_pipeline.models.sampling import generators, make_scheduler
 from toffee_pipeline.models.subject import FolderSubject
 from toffee_pipeline.models.tensors import to_images
-from toffee_pipeline.schema import Pair, Subject
+from toffee_pipeline.schema.pairs import Pair
+from toffee_pipeline.schema.subjects import Subject
 
 
 @pytest.mark.parametrize("scheduler", ["ddim", "dpm++"])

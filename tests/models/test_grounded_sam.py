@@ -18,7 +18,7 @@ from toffee_pipeline.config.generate import RunConfig
 from toffee_pipeline.config.load import load_config
 from toffee_pipeline.errors import ConfigError
 from toffee_pipeline.models.grounded_sam import GroundedSam, detect_boxes, load_sam
-from toffee_pipeline.schema import Subject
+from toffee_pipeline.schema.subjects import Subject
 
 
 def make_model(config: RunConfig, device: torch.device, **thresholds: float) -> GroundedSam:

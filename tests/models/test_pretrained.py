@@ -15,7 +15,8 @@ from toffee_pipeline.models.depth import DepthEstimator
 from toffee_pipeline.models.roles import load_role
 from toffee_pipeline.models.scores import DinoScorer
 from toffee_pipeline.models.tiny import untrained
-from toffee_pipeline.schema import Pair, Subject
+from toffee_pipeline.schema.pairs import Pair
+from toffee_pipeline.schema.subjects import Subject
 
 MakeConfig = Callable[..., RunConfig]
 

@@ -4,7 +4,8 @@ import pytest
 from toffee_pipeline.config.base import Category
 from toffee_pipeline.nano import world
 from toffee_pipeline.nano.renderer import Scene, changed, drafted, scene, turned
-from toffee_pipeline.schema import Pair, Subject
+from toffee_pipeline.schema.pairs import Pair
+from toffee_pipeline.schema.subjects import Subject
 
 CLASSES = ("mug", "toy car", "chair", "cat")
 

@@ -9,7 +9,7 @@ from toffee_pipeline.config.load import load_config
 from toffee_pipeline.plan.plan import Plan, make_plan, shard_of_pair
 from toffee_pipeline.plan.seeds import seed_for
 from toffee_pipeline.plan.subjects import subject_number
-from toffee_pipeline.schema import planned_from, planned_row
+from toffee_pipeline.schema.pairs import planned_from, planned_row
 
 
 def plan(*overrides: str, profile: str = "nano") -> Plan:

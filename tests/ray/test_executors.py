@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from jobs import generate
 from tests.helpers.watched_job import NUM_PAIRS, SETTINGS
 from toffee_pipeline.rundir.manifests import committed_shards, data_files
-from toffee_pipeline.schema import IMAGE_COLUMNS
+from toffee_pipeline.schema.pairs import IMAGE_COLUMNS
 from toffee_pipeline.storage import open_storage
 
 NUM_IN_POOLS = 8

@@ -15,7 +15,8 @@ from toffee_pipeline.rundir.counts import ShardCounts
 from toffee_pipeline.rundir.description import claim
 from toffee_pipeline.rundir.layout import manifest_key
 from toffee_pipeline.rundir.manifests import Manifest
-from toffee_pipeline.schema import PAIRS, SUBJECTS
+from toffee_pipeline.schema.pairs import PAIRS
+from toffee_pipeline.schema.subjects import SUBJECTS
 
 ANY = Wanted({})
 COUNTS = ShardCounts(

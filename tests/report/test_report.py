@@ -29,7 +29,7 @@ from toffee_pipeline.report.tiles import MAX_THUMBNAIL_BYTES, PARTS, THUMBNAIL_P
 from toffee_pipeline.rundir.commit import ShardFile, commit_shard
 from toffee_pipeline.rundir.counts import RunCounts, ShardCounts, StageFigures, Summary
 from toffee_pipeline.rundir.description import GenerationRun
-from toffee_pipeline.schema import DATA, IMAGE_COLUMNS, LEDGER, PAIRS
+from toffee_pipeline.schema.pairs import IMAGE_COLUMNS, PAIRS
 from toffee_pipeline.storage import LocalStorage, Storage
 
 HOSTILE = '<script>alert("x")</script>\'"><img src=x onerror=alert(1)>'
@@ -63,7 +63,7 @@ def picture(
 
 
 def fake_pair(number: int, kind: str, status: str = "accepted", size_px: int = 64, **changes: Any) -> dict[str, Any]:
-    """One row with the columns of DATA and LEDGER, and pictures of the small world."""
+    """One row with the columns of data and ledger, and pictures of the small world."""
     catalog = load_catalog("nano")
     class_name = world.CLASS_NAMES[number % len(world.CLASS_NAMES)]
     category = CATEGORIES[number % 6] if kind == "edit" else CATEGORIES[number % 2]
@@ -132,9 +132,9 @@ def commit(
 
     accepted = [row for row in rows if row["status"] == "accepted"]
     files = [
-        *(file("data", kind, [row for row in accepted if row["kind"] == kind], DATA) for kind in PAIRS.files),
-        file("_rejected", "pair", [row for row in rows if row["status"] == "rejected" and keep_rejected], DATA),
-        file("_ledger", "pair", rows, LEDGER),
+        *(file("data", kind, [row for row in accepted if row["kind"] == kind], PAIRS.data) for kind in PAIRS.files),
+        file("_rejected", "pair", [row for row in rows if row["status"] == "rejected" and keep_rejected], PAIRS.data),
+        file("_ledger", "pair", rows, PAIRS.ledger),
     ]
     counts = counts or ShardCounts.model_validate(summary_of(rows).model_dump())
     assert commit_shard(storage, shard, files, counts)
@@ -454,4 +454,4 @@ def test_a_run_that_goes_on_tells_what_is_computed_and_what_is_to_come(tmp_path:
 
 
 def test_fake_rows_have_every_column() -> None:
-    assert set(fake_pair(0, "edit")) == {*IMAGE_COLUMNS, *DATA.names, *LEDGER.names}
+    assert set(fake_pair(0, "edit")) == {*IMAGE_COLUMNS, *PAIRS.data.names, *PAIRS.ledger.names}

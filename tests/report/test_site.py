@@ -25,7 +25,7 @@ from toffee_pipeline.rundir.counts import ShardCounts
 from toffee_pipeline.rundir.description import EvaluationRun, SubjectBankRun, claim
 from toffee_pipeline.rundir.layout import RUN, SUMMARY
 from toffee_pipeline.rundir.parquet import to_parquet
-from toffee_pipeline.schema import Table
+from toffee_pipeline.schema.table import Table
 from toffee_pipeline.storage import LocalStorage, open_storage
 
 HOST = "http://127.0.0.1:7861"

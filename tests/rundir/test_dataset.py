@@ -12,7 +12,7 @@ from toffee_pipeline.images import encode_depth, encode_mask, encode_png
 from toffee_pipeline.plan.plan import Plan
 from toffee_pipeline.rundir.dataset import load_pairs
 from toffee_pipeline.rundir.description import GenerationRun, claim
-from toffee_pipeline.schema import DATA, IMAGE_COLUMNS
+from toffee_pipeline.schema.pairs import IMAGE_COLUMNS, PAIRS
 from toffee_pipeline.storage import open_storage
 
 datasets = pytest.importorskip("datasets")
@@ -59,7 +59,7 @@ def test_a_run_on_s3_is_opened_alike(tmp_path, monkeypatch):
 def test_a_run_without_accepted_pairs_opens_with_the_columns_of_any_other(tmp_path):
     none = load_pairs(run(str(tmp_path / "none"), 0), cache_dir=str(tmp_path / "cache"))
     some = load_pairs(run(str(tmp_path / "some"), 1), cache_dir=str(tmp_path / "cache"))
-    assert len(none) == 0 and none.column_names == DATA.names
+    assert len(none) == 0 and none.column_names == PAIRS.data.names
     assert none.features == some.features
     assert all(isinstance(none.features[column], datasets.Image) for column in IMAGE_COLUMNS)
     assert len(datasets.concatenate_datasets([none, some])) == 1

@@ -26,7 +26,7 @@ from toffee_pipeline.rundir.lease import Lease
 from toffee_pipeline.rundir.manifests import committed_shards, read_manifest
 from toffee_pipeline.rundir.run_file import write
 from toffee_pipeline.rundir.totals import total
-from toffee_pipeline.schema import SCHEMA_VERSION
+from toffee_pipeline.schema.table import SCHEMA_VERSION
 from toffee_pipeline.storage import Storage, open_storage
 
 PNG = encode_png(np.zeros((64, 64, 3), np.uint8))

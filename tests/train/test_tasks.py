@@ -135,7 +135,7 @@ def test_dino_sees_the_segmented_subject_where_configured():
 
 
 def _subjects(rows):
-    from toffee_pipeline.schema import Subject
+    from toffee_pipeline.schema.subjects import Subject
 
     return (Subject("", name, "", 0) for name in rows["class_name"])
 

@@ -17,7 +17,7 @@ from toffee_pipeline.rundir.description import EvaluationRun
 from toffee_pipeline.rundir.layout import FIGURES, LEDGER
 from toffee_pipeline.rundir.manifests import read_manifests
 from toffee_pipeline.rundir.run_file import write
-from toffee_pipeline.schema import PICTURES
+from toffee_pipeline.schema.pictures import PICTURES
 from toffee_pipeline.storage import Storage
 
 COLUMNS = tuple(score.column for score in PICTURES.scores)

@@ -20,7 +20,7 @@ from toffee_pipeline.rundir.description import read_run
 from toffee_pipeline.rundir.manifests import read_manifests
 from toffee_pipeline.rundir.rows import read_accepted
 from toffee_pipeline.rundir.run_file import Number, Part, RunFile
-from toffee_pipeline.schema import PAIRS
+from toffee_pipeline.schema.pairs import PAIRS
 from toffee_pipeline.storage import Storage, open_storage
 
 BATCH = 32

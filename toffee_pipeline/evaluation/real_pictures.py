@@ -11,7 +11,7 @@ from toffee_pipeline.nano.world_samples import SIZE_PX
 from toffee_pipeline.plan.benchmark import BenchmarkSubject
 from toffee_pipeline.plan.benchmarks import folder_of
 from toffee_pipeline.plan.seeds import seed_for
-from toffee_pipeline.schema import Subject
+from toffee_pipeline.schema.subjects import Subject
 
 
 def real_picture(config: BenchmarkConfig, subject: BenchmarkSubject, number: int) -> bytes:

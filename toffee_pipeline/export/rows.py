@@ -16,14 +16,15 @@ from toffee_pipeline.export.mark import SourceType, mark
 from toffee_pipeline.rundir.description import GenerationRun, read_bank
 from toffee_pipeline.rundir.manifests import DataFile, Manifest
 from toffee_pipeline.rundir.rows import as_judged, home_of
-from toffee_pipeline.schema import DATA, IMAGE_COLUMNS, PAIRS, with_image_features
+from toffee_pipeline.schema.pairs import IMAGE_COLUMNS, PAIRS
+from toffee_pipeline.schema.table import with_image_features
 from toffee_pipeline.storage import Storage, open_storage
 
 ROWS_AT_ONCE = 16
 PROVENANCE = ("license", "made_by", "plan_hash", "models")
 """license: of the dataset. made_by: the code's version. plan_hash: of the run, which with pair_id and the seeds names
 the pair for good. models: who played each role, JSON."""
-SCHEMA = with_image_features([*DATA, *(pa.field(name, pa.string(), nullable=False) for name in PROVENANCE)])
+SCHEMA = with_image_features([*PAIRS.data, *(pa.field(name, pa.string(), nullable=False) for name in PROVENANCE)])
 
 Row = dict[str, Any]
 
@@ -81,7 +82,7 @@ def rows_of(storage: Storage, manifest: Manifest, file: DataFile) -> Iterator[Ro
     storage = home_of(storage, manifest)
     with storage.open(file.key) as stream:
         try:
-            for batch in pq.ParquetFile(stream).iter_batches(ROWS_AT_ONCE, columns=DATA.names, use_threads=False):
+            for batch in pq.ParquetFile(stream).iter_batches(ROWS_AT_ONCE, columns=PAIRS.data.names, use_threads=False):
                 rows = as_judged(pa.Table.from_batches([batch]), manifest, PAIRS.id)
                 yield from rows.filter(pc.equal(rows["status"], "accepted")).to_pylist()
         except pa.ArrowInvalid as error:

@@ -14,7 +14,7 @@ from toffee_pipeline.config.base import ModelSpec
 from toffee_pipeline.errors import SampleError
 from toffee_pipeline.models.loading import build_untrained, hub_options, load_model
 from toffee_pipeline.models.weights import resolve
-from toffee_pipeline.schema import Subject
+from toffee_pipeline.schema.subjects import Subject
 
 
 class DepthEstimator:

@@ -18,7 +18,8 @@ from toffee_pipeline.models.prompts import count_tokens, too_long
 from toffee_pipeline.models.sampling import Blend, Predict, denoise, initial_noise, make_scheduler
 from toffee_pipeline.models.sdxl import load_sdxl
 from toffee_pipeline.models.tensors import to_images
-from toffee_pipeline.schema import Pair, Subject
+from toffee_pipeline.schema.pairs import Pair
+from toffee_pipeline.schema.subjects import Subject
 
 
 class ControlNetDraft:

@@ -25,7 +25,7 @@ from toffee_pipeline.config.base import GroundingConfig, ModelSpec, SegmenterSpe
 from toffee_pipeline.images import black_out
 from toffee_pipeline.models.loading import build_untrained, hub_options, load_model
 from toffee_pipeline.models.weights import resolve
-from toffee_pipeline.schema import Subject
+from toffee_pipeline.schema.subjects import Subject
 
 
 class GroundedSam:

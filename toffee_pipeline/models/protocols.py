@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from toffee_pipeline.errors import SampleError
-from toffee_pipeline.schema import Pair, Subject
+from toffee_pipeline.schema.pairs import Pair
+from toffee_pipeline.schema.subjects import Subject
 
 if TYPE_CHECKING:  # stand-ins need no torch
     from torch import Tensor

@@ -17,7 +17,7 @@ from toffee_pipeline.models.sampling import generators, make_scheduler
 from toffee_pipeline.models.sdxl import load_sdxl
 from toffee_pipeline.models.tensors import to_images
 from toffee_pipeline.pixels import is_flat
-from toffee_pipeline.schema import Subject
+from toffee_pipeline.schema.subjects import Subject
 
 
 class SDXLSubject:

@@ -24,7 +24,7 @@ from toffee_pipeline.models.networks.toffeenet import ToffeeNetNetwork
 from toffee_pipeline.models.text_encoder import load_text_encoder
 from toffee_pipeline.models.toffeenet import ToffeeNet
 from toffee_pipeline.models.weights import resolve
-from toffee_pipeline.schema import Subject
+from toffee_pipeline.schema.subjects import Subject
 
 
 class TrainedToffeeNet:

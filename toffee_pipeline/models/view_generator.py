@@ -18,7 +18,7 @@ from toffee_pipeline.models.networks.view_generator import ViewGeneratorNetwork
 from toffee_pipeline.models.sampling import denoise, guided, initial_noise, make_scheduler
 from toffee_pipeline.models.tensors import resize, to_images
 from toffee_pipeline.models.weights import resolve
-from toffee_pipeline.schema import Subject
+from toffee_pipeline.schema.subjects import Subject
 
 
 class ViewGenerator:

@@ -16,7 +16,8 @@ import numpy as np
 from toffee_pipeline.config.base import Category
 from toffee_pipeline.nano import world
 from toffee_pipeline.nano.world.palette import MAIN, jittered
-from toffee_pipeline.schema import Pair, Subject
+from toffee_pipeline.schema.pairs import Pair
+from toffee_pipeline.schema.subjects import Subject
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -36,7 +36,7 @@ class BenchmarkSubject:
 
     group: of tables, such as "live". images: its real pictures; the first is the input image. prompts: in the
     benchmark's order; a prompt's number counts from 0.
-    description, seed: of a rendered subject, what `schema.Subject` calls prompt and seed.
+    description, seed: of a rendered subject, what `Subject` calls prompt and seed.
     """
 
     subject_id: str

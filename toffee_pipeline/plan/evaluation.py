@@ -10,7 +10,7 @@ from toffee_pipeline.plan.benchmark import Benchmark, BenchmarkSubject
 from toffee_pipeline.plan.benchmarks import load_benchmark
 from toffee_pipeline.plan.seeds import seed_for
 from toffee_pipeline.plan.shards import PLAN_VERSION, ShardPlan
-from toffee_pipeline.schema import Picture, picture_row
+from toffee_pipeline.schema.pictures import Picture, picture_row
 
 
 class EvaluationPlan(ShardPlan):

@@ -17,7 +17,8 @@ from toffee_pipeline.plan.removals import Change, turn_round
 from toffee_pipeline.plan.seeds import seed_for
 from toffee_pipeline.plan.shards import subjects_per_shard
 from toffee_pipeline.plan.subjects import SubjectPlan, SubjectSource
-from toffee_pipeline.schema import Pair, Subject, planned_row
+from toffee_pipeline.schema.pairs import Pair, planned_row
+from toffee_pipeline.schema.subjects import Subject
 
 Changes = dict[Category, tuple[str, ...]]
 """The changes of each category, of which none is empty."""

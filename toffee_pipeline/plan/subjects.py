@@ -16,7 +16,8 @@ from toffee_pipeline.plan.folder import FolderImage, first_difference, from_byte
 from toffee_pipeline.plan.seeds import seed_for
 from toffee_pipeline.plan.shards import PLAN_VERSION, ShardPlan
 from toffee_pipeline.plan.worded import MEDIUM, PLAIN, fill
-from toffee_pipeline.schema import Pair, Subject, subject_row
+from toffee_pipeline.schema.pairs import Pair
+from toffee_pipeline.schema.subjects import Subject, subject_row
 
 
 class SubjectSource(Protocol):

@@ -31,7 +31,8 @@ from toffee_pipeline.plan.catalog import load_catalog
 from toffee_pipeline.recipe.data import load_data
 from toffee_pipeline.recipe.pose import angle_between, azimuths
 from toffee_pipeline.recipe.probe import HEADS, Probe, judge, train_probe
-from toffee_pipeline.schema import Pair, Subject
+from toffee_pipeline.schema.pairs import Pair
+from toffee_pipeline.schema.subjects import Subject
 
 CPU = torch.device("cpu")
 BATCH = 16

@@ -17,7 +17,8 @@ from toffee_pipeline.nano import world
 from toffee_pipeline.nano.renderer import Scene, changed, scene, turned
 from toffee_pipeline.nano.world_samples import MIN_VISIBLE_PX
 from toffee_pipeline.plan.catalog import Catalog, load_catalog
-from toffee_pipeline.schema import Pair, Subject
+from toffee_pipeline.schema.pairs import Pair
+from toffee_pipeline.schema.subjects import Subject
 
 FIRST_SEED = 20_000_000
 FIRST_UNSEEN = 30_000_000

@@ -11,7 +11,7 @@ from toffee_pipeline.report.story import Story, tell
 from toffee_pipeline.report.tiles import Tile, columns_for, inline_tile, parts_of
 from toffee_pipeline.rundir.description import DatasetRun
 from toffee_pipeline.rundir.manifests import read_manifests
-from toffee_pipeline.schema import Table
+from toffee_pipeline.schema.table import Table
 from toffee_pipeline.storage import Storage
 
 

@@ -19,7 +19,7 @@ from toffee_pipeline.rundir.description import read_run
 from toffee_pipeline.rundir.layout import SUMMARY
 from toffee_pipeline.rundir.manifests import READERS, Manifest, committed_shards, read_manifest
 from toffee_pipeline.rundir.run_file import read
-from toffee_pipeline.schema import Table
+from toffee_pipeline.schema.table import Table
 from toffee_pipeline.storage import Storage
 
 Place = tuple[int, int]

@@ -12,7 +12,7 @@ from typing import TypeVar
 from toffee_pipeline.report.bounds import Bound
 from toffee_pipeline.report.shard_rows import Row, read_ledger
 from toffee_pipeline.rundir.manifests import READERS, Manifest, committed_shards, read_manifest
-from toffee_pipeline.schema import Table
+from toffee_pipeline.schema.table import Table
 from toffee_pipeline.storage import Storage
 
 MAX_SHARDS = 64

@@ -14,7 +14,7 @@ from toffee_pipeline.rundir.layout import DATA, REJECTED
 from toffee_pipeline.rundir.manifests import Manifest
 from toffee_pipeline.rundir.rows import files_of, home_of
 from toffee_pipeline.rundir.rows import read_ledger as read_ledger_table
-from toffee_pipeline.schema import Table
+from toffee_pipeline.schema.table import Table
 from toffee_pipeline.storage import Storage
 
 Row = dict[str, Any]

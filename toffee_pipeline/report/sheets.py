@@ -12,7 +12,8 @@ from toffee_pipeline.report.overview import KINDS
 from toffee_pipeline.report.sample import Shard, choose, choose_near
 from toffee_pipeline.rundir.counts import RunCounts
 from toffee_pipeline.rundir.description import SubjectDatasetRun
-from toffee_pipeline.schema import PAIRS, Table
+from toffee_pipeline.schema.pairs import PAIRS
+from toffee_pipeline.schema.table import Table
 from toffee_pipeline.storage import Storage
 
 MAX_NEAR = 6

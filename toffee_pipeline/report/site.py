@@ -29,7 +29,7 @@ from toffee_pipeline.report.tiles import PIXELATED_PX, Tile, columns_for, parts_
 from toffee_pipeline.report.wanted import COLUMNS, Wanted
 from toffee_pipeline.report.words import load, words
 from toffee_pipeline.rundir.description import SubjectDatasetRun
-from toffee_pipeline.schema import PAIRS
+from toffee_pipeline.schema.pairs import PAIRS
 from toffee_pipeline.storage import Storage
 
 PER_PAGE = 24

@@ -11,7 +11,7 @@ from PIL import Image
 
 from toffee_pipeline.errors import ImageError
 from toffee_pipeline.images import decode, decode_depth, decode_mask, encode, encode_png
-from toffee_pipeline.schema import Table
+from toffee_pipeline.schema.table import Table
 
 THUMBNAIL_PX = 256
 PIXELATED_PX = 128

@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 from toffee_pipeline.errors import RequestError
 from toffee_pipeline.report.shard_rows import Row
 from toffee_pipeline.rundir.counts import ShardCounts
-from toffee_pipeline.schema import Table
+from toffee_pipeline.schema.table import Table
 
 COLUMNS = {"status": "status", "reason": "reason", "kind": "kind", "category": "category", "class": "class_name"}
 """Key of the query -> column, where a table has it."""

@@ -9,7 +9,7 @@ import yaml
 
 from toffee_pipeline.rundir.description import DatasetRun, ViewRun
 from toffee_pipeline.rundir.layout import CARD, DATA, LEDGER, REJECTED
-from toffee_pipeline.schema import PAIRS
+from toffee_pipeline.schema.pairs import PAIRS
 from toffee_pipeline.storage import Storage
 
 TEXT = """# A run of jobs/{job}.py

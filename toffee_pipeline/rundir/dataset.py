@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from toffee_pipeline.rundir.description import ViewRun, read_run
 from toffee_pipeline.rundir.manifests import data_files, read_manifests
 from toffee_pipeline.rundir.rows import read_accepted
-from toffee_pipeline.schema import Table
+from toffee_pipeline.schema.table import Table
 from toffee_pipeline.storage import LocalStorage, Storage, open_storage
 
 if TYPE_CHECKING:
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 
 def load_pairs(uri: str, endpoint_url: str | None = None, cache_dir: str | None = None) -> Dataset:
-    """The pairs that are committed so far, with the columns of `schema.DATA`; no rows where none was accepted. Of a
-    subject bank its subjects, with the columns of `schema.SUBJECTS`; of an evaluation its scored pictures, with those
-    of `schema.PICTURES`.
+    """The pairs that are committed so far, with the columns of `PAIRS.data`; no rows where none was accepted. Of a
+    subject bank its subjects, with the columns of `SUBJECTS.data`; of an evaluation its scored pictures, with those
+    of `PICTURES.data`.
 
     Takes the package `datasets`. Files on S3, and the rows of a view, are fetched to a temporary folder first.
 

@@ -20,7 +20,10 @@ from toffee_pipeline.errors import MissingKey, NoRun, OtherVersion, RunMismatch
 from toffee_pipeline.plan.shards import ShardPlan
 from toffee_pipeline.rundir.layout import FOLDERS, RUN, SHARD_FILE
 from toffee_pipeline.rundir.run_file import Number, Part, RunFile, decode
-from toffee_pipeline.schema import PAIRS, PICTURES, SCHEMA_VERSION, SUBJECTS, Table
+from toffee_pipeline.schema.pairs import PAIRS
+from toffee_pipeline.schema.pictures import PICTURES
+from toffee_pipeline.schema.subjects import SUBJECTS
+from toffee_pipeline.schema.table import SCHEMA_VERSION, Table
 from toffee_pipeline.storage import Storage
 
 

@@ -20,7 +20,7 @@ from toffee_pipeline.rundir.layout import INDEX, INDEX_MANIFESTS, PACK_SHARDS, S
 from toffee_pipeline.rundir.manifests import Manifest, committed_shards, read_manifest
 from toffee_pipeline.rundir.rows import read_ledger
 from toffee_pipeline.rundir.run_file import decode
-from toffee_pipeline.schema import PAIRS
+from toffee_pipeline.schema.pairs import PAIRS
 from toffee_pipeline.storage import Storage
 
 READERS = 4

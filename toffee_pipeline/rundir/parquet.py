@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from toffee_pipeline.errors import StorageError
-from toffee_pipeline.schema import ROW_GROUP_BYTES
+from toffee_pipeline.schema.table import ROW_GROUP_BYTES
 
 LEDGER_ROW_GROUP = 64
 DAMAGED = (pa.ArrowException, OSError, UnicodeDecodeError)

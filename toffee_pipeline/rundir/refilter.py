@@ -24,7 +24,7 @@ from toffee_pipeline.rundir.rows import read_accepted, read_ledger
 from toffee_pipeline.rundir.run_file import write
 from toffee_pipeline.rundir.totals import Totals
 from toffee_pipeline.rundir.view import shards_of_view
-from toffee_pipeline.schema import Table
+from toffee_pipeline.schema.table import Table
 from toffee_pipeline.storage import Storage
 
 NUM_NAMED = 3

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from toffee_pipeline.rundir.layout import DATA, LEDGER, REJECTED
 from toffee_pipeline.rundir.manifests import DataFile, Manifest
-from toffee_pipeline.schema import Table
+from toffee_pipeline.schema.table import Table
 from toffee_pipeline.storage import Storage, open_storage
 
 _open_storage = cache(open_storage)

@@ -16,7 +16,7 @@ from toffee_pipeline.rundir.description import GenerationRun
 from toffee_pipeline.rundir.layout import LEDGER
 from toffee_pipeline.rundir.manifests import DataFile, read_manifest
 from toffee_pipeline.rundir.parquet import DAMAGED, is_of_store, unsound
-from toffee_pipeline.schema import IMAGE_COLUMNS
+from toffee_pipeline.schema.pairs import IMAGE_COLUMNS
 from toffee_pipeline.storage import Storage
 
 

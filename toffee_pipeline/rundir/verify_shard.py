@@ -29,7 +29,7 @@ from toffee_pipeline.rundir.manifests import (
 )
 from toffee_pipeline.rundir.parquet import DAMAGED, unsound
 from toffee_pipeline.rundir.rows import as_judged, home_of
-from toffee_pipeline.schema import SUBJECTS
+from toffee_pipeline.schema.subjects import SUBJECTS
 from toffee_pipeline.storage import Storage
 
 Rows = dict[str, dict[str, Any]]

@@ -11,7 +11,7 @@ from toffee_pipeline.models.tiny import untrained
 from toffee_pipeline.nano import world
 from toffee_pipeline.nano.world_samples import SIZE_PX, ViewSample, draw_photo
 from toffee_pipeline.recipe.detector import boxes_of
-from toffee_pipeline.schema import Subject
+from toffee_pipeline.schema.subjects import Subject
 
 FIRST_UNSEEN = 900_000
 NUM_PHOTOS = 36

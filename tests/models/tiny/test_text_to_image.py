@@ -9,7 +9,8 @@ from toffee_pipeline.config.load import load_config
 from toffee_pipeline.models.roles import load_role
 from toffee_pipeline.models.scores import ClipScorer
 from toffee_pipeline.nano import world
-from toffee_pipeline.schema import Pair, Subject
+from toffee_pipeline.schema.pairs import Pair
+from toffee_pipeline.schema.subjects import Subject
 
 CPU = torch.device("cpu")
 

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from toffee_pipeline.export.parts import ExportedPart
 from toffee_pipeline.export.rows import Row
-from toffee_pipeline.schema import IMAGE_COLUMNS
+from toffee_pipeline.schema.pairs import IMAGE_COLUMNS
 from toffee_pipeline.storage import Storage
 
 SUFFIXES = {b"\x89PNG": "png", b"\xff\xd8\xff": "jpg", b"RIFF": "webp"}

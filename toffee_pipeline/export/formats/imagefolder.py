@@ -10,7 +10,7 @@ import pyarrow as pa
 from toffee_pipeline.export.formats.base import Format, Writer, images_of, texts_of
 from toffee_pipeline.export.formats.parquet import ParquetWriter
 from toffee_pipeline.export.rows import SCHEMA, Row
-from toffee_pipeline.schema import FILE_NAME_COLUMNS, IMAGE_COLUMNS
+from toffee_pipeline.schema.pairs import FILE_NAME_COLUMNS, IMAGE_COLUMNS
 
 _OTHERS = set(FILE_NAME_COLUMNS.values()) - {"file_name"}
 METADATA = pa.schema(

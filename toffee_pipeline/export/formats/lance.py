@@ -19,7 +19,7 @@ from toffee_pipeline.errors import ConfigError
 from toffee_pipeline.export.formats.base import Format, Writer, images_of, texts_of
 from toffee_pipeline.export.parts import ExportedPart
 from toffee_pipeline.export.rows import SCHEMA, Row
-from toffee_pipeline.schema import IMAGE_COLUMNS
+from toffee_pipeline.schema.pairs import IMAGE_COLUMNS
 from toffee_pipeline.storage import Storage
 
 LANCE = pa.schema([pa.field(field.name, pa.binary()) if field.name in IMAGE_COLUMNS else field for field in SCHEMA])

@@ -14,7 +14,8 @@ from toffee_pipeline.export.formats.base import Format, Writer, images_of
 from toffee_pipeline.export.mark import mark
 from toffee_pipeline.export.rows import SCHEMA, Row
 from toffee_pipeline.images import decode, encode
-from toffee_pipeline.schema import PAIRS, ROW_GROUP_BYTES, with_image_features
+from toffee_pipeline.schema.pairs import PAIRS
+from toffee_pipeline.schema.table import ROW_GROUP_BYTES, with_image_features
 
 QUALITY = 95
 """Of a Subjects200K image whose parts are lossy."""

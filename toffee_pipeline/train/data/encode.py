@@ -15,7 +15,7 @@ from toffee_pipeline.models.autoencoder import load_training_autoencoder
 from toffee_pipeline.models.depth import DepthEstimator
 from toffee_pipeline.models.dino import DinoEncoder
 from toffee_pipeline.models.grounded_sam import GroundedSam, subject_alone
-from toffee_pipeline.schema import Subject
+from toffee_pipeline.schema.subjects import Subject
 
 Images = Sequence[np.ndarray] | np.ndarray
 """uint8 (s, s, 3) each, or (b, s, s, 3)."""

@@ -22,7 +22,9 @@ from toffee_pipeline.rundir.layout import DATA, RUN, SHARD_FILE
 from toffee_pipeline.rundir.manifests import Manifest, read_manifest, read_manifests
 from toffee_pipeline.rundir.parquet import DAMAGED, unsound
 from toffee_pipeline.rundir.rows import as_judged, files_of, files_of_accepted, home_of
-from toffee_pipeline.schema import PAIRS, SUBJECTS, Table
+from toffee_pipeline.schema.pairs import PAIRS
+from toffee_pipeline.schema.subjects import SUBJECTS
+from toffee_pipeline.schema.table import Table
 from toffee_pipeline.storage import Storage, open_storage
 from toffee_pipeline.train.data.records import Record
 
