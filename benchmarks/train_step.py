@@ -1,12 +1,14 @@
 """Training speed: images per second and model FLOP utilisation of each network, and the job over the bare step.
 
 Step: `Trainer.update` on one fixed batch of encoded inputs, so forward, backward, clipping, AdamW and the moving
-average, as the jobs run it. Nano size on one CPU thread; with a GPU also the published sizes with random weights,
-gradient checkpointing and bfloat16.
+average, as the jobs run it. Nano size on one CPU thread; with a GPU also the published sizes with random weights in
+bfloat16, the largest halving of the batch that the card holds.
 
 Model FLOP utilisation: three times the FLOPs of the forward pass (the backward pass counts twice; what gradient
-checkpointing computes again does not count), per second, over the peak: of the card's data sheet (dense bfloat16), or
-on a CPU of a large matrix product on as many threads, in bfloat16 where the CPU computes in it.
+checkpointing computes again does not count), per second, over the rate of a large matrix product measured there: on a
+GPU in bfloat16, on a CPU on as many threads, in bfloat16 where the CPU computes in it.
+
+    python -m benchmarks.train_step --published-only --json train_step.json
 
 Job: `jobs/train_refiner.py` on Ray with its cache filled, everything included: reading, shuffling, moving, logging.
 Its steps are timed by the curve in its own run directory, from the tenth to the last.
@@ -20,8 +22,7 @@ from __future__ import annotations
 
 import statistics
 import tempfile
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.fresh import in_fresh_process
+from benchmarks.real_size import Results, matrix_rate, now
 from toffee_pipeline.config.load import load_config
 from toffee_pipeline.config.train import RefinerTraining, ToffeeNetTraining, TrainingConfig, ViewGeneratorTraining
 from toffee_pipeline.models.loading import computes_bfloat16
@@ -50,8 +52,10 @@ JOBS: dict[str, type[TrainingConfig]] = {
     "view_generator": ViewGeneratorTraining,
     "toffeenet": ToffeeNetTraining,
 }
-PEAKS = {"H200": 989e12, "H100": 989e12, "A100": 312e12, "L40S": 362e12, "A10G": 70e12}
-"""Dense bfloat16 FLOP/s by the data sheets, by what the card's name holds."""
+BATCHES = {"refiner": 8, "view_generator": 16, "toffeenet": 16}
+"""Micro-batches of the published sizes, as the profiles have them."""
+CHECKPOINTED = ("refiner",)
+"""Published sizes whose activations do not fit beside the weights."""
 WARM_UP_STEPS = 3
 SKIPPED_STEPS = 10
 
@@ -117,29 +121,16 @@ def real_network(job: str) -> nn.Module:
 
 
 def peak_flops(device: torch.device) -> float:
-    """FLOP/s of the card by its data sheet, else of a large matrix product here."""
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else ""
-    known = next((peak for card, peak in PEAKS.items() if card in name), None)
-    if known is not None:
-        return known
-    size = 2048
-    dtype = torch.bfloat16 if computes_bfloat16(device) else torch.float32
-    a, b = (torch.randn(size, size, dtype=dtype, device=device) for _ in range(2))
-    times = []
-    for _ in range(8):
-        began = time.perf_counter()
-        (a @ b).sum().item()
-        times.append(time.perf_counter() - began)
-    return 2 * size**3 / min(times)
+    """FLOP/s of a large matrix product here."""
+    return matrix_rate(device, torch.bfloat16 if computes_bfloat16(device) else torch.float32)
 
 
-def measure(job: str, device_name: str, batch_size: int, steps: int) -> dict[str, float]:
-    """step_s, images_per_s, tflop_per_s and utilisation (0..1) of one network."""
+def measure(job: str, device_name: str, batch_size: int, steps: int, compile: bool = False) -> dict[str, float]:
+    """batch, step_s, images_per_s, tflop_per_s, utilisation (0..1) and peak_memory_gib of one network."""
     torch.set_num_threads(1)
     device, real = torch.device(device_name), device_name == "cuda"
     overrides = [f"train.batch_size={batch_size}", f"train.micro_batch_size={batch_size}", f"device={device_name}"]
-    if real:
-        overrides.append("train.gradient_checkpointing=true")
+    overrides += [f"train.gradient_checkpointing={real and job in CHECKPOINTED}", f"train.compile={compile}"]
     config = load_config("nano", tuple(overrides), JOBS[job])
     build = (lambda: real_network(job)) if real else make_task(config).build
     with device:
@@ -148,16 +139,29 @@ def measure(job: str, device_name: str, batch_size: int, steps: int) -> dict[str
     flops = 3 * task.forward_flops(trainer.network)
     times = []
     for _ in range(steps + WARM_UP_STEPS):
-        began = time.perf_counter()
+        began = now(device)
         trainer.update([{}])
-        times.append(time.perf_counter() - began)
+        times.append(now(device) - began)
     step_s = statistics.median(times[WARM_UP_STEPS:])
     return {
+        "batch": batch_size,
         "step_s": step_s,
         "images_per_s": batch_size / step_s,
         "tflop_per_s": flops / step_s / 1e12,
         "utilisation": flops / step_s / peak_flops(device),
+        "peak_memory_gib": torch.cuda.max_memory_allocated() / 2**30 if real else 0.0,
     }
+
+
+def measure_fitting(job: str, batch_size: int, steps: int, compile: bool) -> dict[str, float]:
+    """`measure` on the GPU, with half the batch as often as memory does not hold it."""
+    while True:
+        try:
+            return in_fresh_process(measure, job, "cuda", batch_size, steps, compile)
+        except torch.OutOfMemoryError:
+            if batch_size == 1:
+                raise
+            batch_size //= 2
 
 
 def job_images_per_s(steps: int, cache: str) -> float:
@@ -184,25 +188,38 @@ def job_images_per_s(steps: int, cache: str) -> float:
     return config.train.batch_size / statistics.median(gaps)
 
 
-def line(job: str, device: str, batch_size: int, figures: dict[str, float]) -> str:
+def line(job: str, device: str, figures: dict[str, float]) -> str:
     return (
-        f"{job:15} {device:5} batch {batch_size:3}  {figures['step_s']:7.3f} s/step  "
+        f"{job:15} {device:5} batch {figures['batch']:3}  {figures['step_s']:7.3f} s/step  "
         f"{figures['images_per_s']:7.2f} images/s  {figures['tflop_per_s']:8.3f} TFLOP/s  "
-        f"utilisation {figures['utilisation']:.2f}"
+        f"utilisation {figures['utilisation']:.3f}"
     )
+
+
+def measure_published(jobs: Sequence[str], steps: int, compile: bool, path: Path | None) -> None:
+    """The published sizes on the GPU: a line each, and the file anew after each."""
+    results = Results("train_step", torch.device("cuda"), path)
+    for job in jobs:
+        figures = measure_fitting(job, BATCHES[job], steps, compile)
+        click.echo(line(job, "cuda", figures))
+        results.add(**{f"{job}_{name}": value for name, value in figures.items()})
 
 
 @click.command(help=__doc__)
 @click.option("--steps", default=30, show_default=True, help="Timed steps of each measurement.")
-@click.option("--gpu-batch", default=8, show_default=True, help="Batch of the published sizes.")
-def main(steps: int, gpu_batch: int) -> None:
-    for job in JOBS:
-        click.echo(line(job, "cpu", 32, in_fresh_process(measure, job, "cpu", 32, steps)))
+@click.option("--published-only", is_flag=True, help="Only the published sizes, on a GPU: no nano and no Ray.")
+@click.option("--network", "networks", type=click.Choice(list(JOBS)), multiple=True, help="Only these published sizes.")
+@click.option("--compile", is_flag=True, help="Published sizes with train.compile.")
+@click.option("--json", "path", type=click.Path(path_type=Path), help="Also write the published sizes to this file.")
+def main(steps: int, published_only: bool, networks: tuple[str, ...], compile: bool, path: Path | None) -> None:
     if torch.cuda.is_available():
-        for job in JOBS:
-            click.echo(line(job, "cuda", gpu_batch, in_fresh_process(measure, job, "cuda", gpu_batch, steps)))
+        measure_published(networks or tuple(JOBS), steps, compile, path)
     else:
-        click.echo("no GPU here: the published sizes are left out")
+        click.echo("no GPU here: the published sizes are not measured")
+    if published_only:
+        return
+    for job in JOBS:
+        click.echo(line(job, "cpu", in_fresh_process(measure, job, "cpu", 32, steps)))
     with tempfile.TemporaryDirectory() as cache:
         before = in_fresh_process(measure, "refiner", "cpu", 32, steps)["images_per_s"]
         job_speed = in_fresh_process(job_images_per_s, steps, cache)

@@ -132,7 +132,7 @@ class OptimizationConfig(Model):
     """bf16: autocast over float32 weights. auto: bf16 where the device computes in it, else fp32."""
     gradient_checkpointing: bool = False
     compile: bool = False
-    """torch.compile: minutes at the start (and a C++ compiler on the CPU) for faster steps."""
+    """torch.compile of the transformer blocks: a minute at the start (and a C++ compiler on the CPU), faster steps."""
     dino_dropout: Fraction = 0.1
     """Probability that a sample's DINO tokens are zeros, for classifier-free guidance."""
     checkpoint_every_steps: Annotated[Positive, NOT_CONTENT] = 1000

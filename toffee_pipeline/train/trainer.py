@@ -103,12 +103,13 @@ class Trainer:
                 self.network, device_ids=[device.index] if device.type == "cuda" else None
             )
         if train.compile:
-            self.network.compile()
+            compile_blocks(self.network)
         self.optimizer = torch.optim.AdamW(
             self.network.parameters(),
             lr=train.learning_rate,
             betas=(0.9, train.adam_beta2),
             weight_decay=train.weight_decay,
+            fused=device.type == "cuda",  # no copies of all gradients on the way
         )
         self.ema = EMAModel(self.network.parameters(), decay=train.ema_decay)
         self.step = 0
@@ -208,6 +209,14 @@ def use_unfused_attention(network: nn.Module) -> None:
     for module in network.modules():
         if isinstance(module, Attention) and type(module.processor) is AttnProcessor2_0:
             module.set_processor(AttnProcessor())
+
+
+def compile_blocks(network: nn.Module) -> None:
+    """Compiles the transformer blocks alone, where most of the work is: those of one width share a graph, so that it
+    takes seconds where the whole network takes minutes. Fixed shapes: a width is no reason for a dynamic graph."""
+    for module in network.modules():
+        if isinstance(module, BasicTransformerBlock):
+            module.compile(dynamic=False)
 
 
 def _shard(network: nn.Module, bfloat16: bool) -> None:
