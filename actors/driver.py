@@ -24,14 +24,14 @@ from toffee_pipeline.plan.subjects import SubjectPlan
 from toffee_pipeline.report.live import LiveReport
 from toffee_pipeline.report.page import REPORT, write_report
 from toffee_pipeline.rundir.card import write_card
-from toffee_pipeline.rundir.commit import delete_orphans, settle_all
+from toffee_pipeline.rundir.commit import Orphans, settle_all
 from toffee_pipeline.rundir.counts import RunCounts, Summary
 from toffee_pipeline.rundir.description import DATASET_RUNS, DatasetRun, EvaluationRun, GenerationRun, SubjectDatasetRun
 from toffee_pipeline.rundir.failures import FailureLimit
 from toffee_pipeline.rundir.index import write_index
 from toffee_pipeline.rundir.layout import SUMMARY
 from toffee_pipeline.rundir.lease import Lease
-from toffee_pipeline.rundir.manifests import committed_shards
+from toffee_pipeline.rundir.manifests import committed_shards, read_manifests
 from toffee_pipeline.rundir.publish import RunMetrics
 from toffee_pipeline.rundir.run_file import write
 from toffee_pipeline.rundir.savings import savings_of
@@ -134,15 +134,18 @@ def _live_report(storage: Storage, known: DatasetRun, every_s: float) -> LiveRep
 
 def _finish(storage: Storage, known: DatasetRun, elapsed_s: float, pairs_per_s: float) -> Summary:
     """Checks that every planned row ended exactly once, and writes the report and, last of all, summary.json."""
-    counts = total(storage).counts()
+    orphans, totals = Orphans(storage, known), Totals()
+    # a large run's manifests take minutes on S3: they are read once
+    for manifest in write_index(storage, known) if isinstance(known, GenerationRun) else read_manifests(storage):
+        totals.add(manifest.counts)
+        orphans.keep(manifest)
+    counts = totals.counts()
     check_counts(counts, known)
     savings = savings_of(known.config, counts) if isinstance(known, GenerationRun) else {}
     summary = Summary(**counts.model_dump(), elapsed_s=elapsed_s, pairs_per_s=pairs_per_s, savings=savings)
-    delete_orphans(storage, known)  # every shard is committed, so that nothing unreferenced can become data any more
+    orphans.delete()  # every shard is committed, so that nothing unreferenced can become data any more
     if isinstance(known, SubjectDatasetRun):
         write_report(storage, known, summary)
-        if isinstance(known, GenerationRun):
-            write_index(storage, known)
     elif isinstance(known, EvaluationRun):
         conclude(storage, known)
     write(storage, SUMMARY, summary)

@@ -33,7 +33,7 @@ from toffee_pipeline.rundir.manifests import DataFile, Manifest
 from toffee_pipeline.rundir.parquet import LEDGER_ROW_GROUP, to_parquet
 from toffee_pipeline.rundir.refilter import refilter
 from toffee_pipeline.rundir.run_file import write
-from toffee_pipeline.rundir.totals import total
+from toffee_pipeline.rundir.totals import Totals
 from toffee_pipeline.schema.pairs import PAIRS
 from toffee_pipeline.storage import open_storage
 
@@ -82,8 +82,10 @@ def write_run(folder: Path, num_pairs: int) -> None:
         (folder / file.key).write_bytes(data)
         (folder / manifest_key(shard)).write_bytes(manifest.encode())
     storage = open_storage(str(folder))
-    write_index(storage, run)
-    write(storage, SUMMARY, Summary(**total(storage).counts().model_dump(), elapsed_s=1, pairs_per_s=1))
+    totals = Totals()
+    for manifest in write_index(storage, run):
+        totals.add(manifest.counts)
+    write(storage, SUMMARY, Summary(**totals.counts().model_dump(), elapsed_s=1, pairs_per_s=1))
 
 
 def ledger_of(shard: int, classes: np.ndarray, rng: np.random.Generator) -> pa.Table:

@@ -14,13 +14,14 @@ from tests.helpers.scored_run import write_run
 from toffee_pipeline.config.train import RunSource
 from toffee_pipeline.images import decode
 from toffee_pipeline.report.curves import curves_of, heat_map
-from toffee_pipeline.report.shard_rows import ShardPictures, read_ledger
+from toffee_pipeline.report.shard_rows import read_ledger
 from toffee_pipeline.rundir.counts import Summary
 from toffee_pipeline.rundir.dataset import load_pairs
 from toffee_pipeline.rundir.description import read_generation, read_run
 from toffee_pipeline.rundir.index import read_whole_ledger
 from toffee_pipeline.rundir.layout import SUMMARY
 from toffee_pipeline.rundir.manifests import data_files, read_manifests
+from toffee_pipeline.rundir.pictures import ShardPictures
 from toffee_pipeline.rundir.run_file import read
 from toffee_pipeline.schema.pairs import PAIRS
 from toffee_pipeline.storage import open_storage

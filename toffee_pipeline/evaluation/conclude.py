@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from importlib.metadata import version
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from toffee_pipeline.config.evaluate import EvaluationConfig
 from toffee_pipeline.evaluation.figures import Group, Row, SelfTest, group, groups_by, self_test
 from toffee_pipeline.evaluation.page import write_page
@@ -14,8 +11,9 @@ from toffee_pipeline.evaluation.published import REAL
 from toffee_pipeline.evaluation.result import Evaluation
 from toffee_pipeline.evaluation.stored import stored_real
 from toffee_pipeline.rundir.description import EvaluationRun
-from toffee_pipeline.rundir.layout import FIGURES, LEDGER
+from toffee_pipeline.rundir.layout import FIGURES
 from toffee_pipeline.rundir.manifests import read_manifests
+from toffee_pipeline.rundir.rows import read_ledger
 from toffee_pipeline.rundir.run_file import write
 from toffee_pipeline.schema.pictures import PICTURES
 from toffee_pipeline.storage import Storage
@@ -50,8 +48,8 @@ def conclude(storage: Storage, run: EvaluationRun) -> Evaluation:
 
 def ledger(storage: Storage) -> list[Row]:
     """The rows of all committed shards, by shard number."""
-    files = [file for manifest in read_manifests(storage) for file in manifest.files if file.folder == LEDGER]
-    return [row for file in files for row in pq.read_table(pa.BufferReader(storage.get(file.key))).to_pylist()]
+    tables = [read_ledger(storage, manifest, PICTURES) for manifest in read_manifests(storage)]
+    return [row for table in tables for row in table.to_pylist()]
 
 
 def _by_prompt(drawn: list[Row]) -> list[Group]:

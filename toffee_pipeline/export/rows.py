@@ -11,10 +11,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from toffee_pipeline.errors import DamagedFile, MissingKey, NoRun
+from toffee_pipeline.errors import MissingKey, NoRun
 from toffee_pipeline.export.mark import SourceType, mark
 from toffee_pipeline.rundir.description import GenerationRun, read_bank
 from toffee_pipeline.rundir.manifests import DataFile, Manifest
+from toffee_pipeline.rundir.parquet import sound
 from toffee_pipeline.rundir.rows import as_judged, home_of
 from toffee_pipeline.schema.pairs import IMAGE_COLUMNS, PAIRS
 from toffee_pipeline.schema.table import with_image_features
@@ -80,13 +81,10 @@ def rows_of(storage: Storage, manifest: Manifest, file: DataFile) -> Iterator[Ro
     Raises DamagedFile where it is no sound Parquet.
     """
     storage = home_of(storage, manifest)
-    with storage.open(file.key) as stream:
-        try:
-            for batch in pq.ParquetFile(stream).iter_batches(ROWS_AT_ONCE, columns=PAIRS.data.names, use_threads=False):
-                rows = as_judged(pa.Table.from_batches([batch]), manifest, PAIRS.id)
-                yield from rows.filter(pc.equal(rows["status"], "accepted")).to_pylist()
-        except pa.ArrowInvalid as error:
-            raise DamagedFile(f"{storage.path_for(file.key)}: damaged: {' '.join(str(error).split())}") from error
+    with sound(storage.path_for(file.key)), storage.open(file.key) as stream:
+        for batch in pq.ParquetFile(stream).iter_batches(ROWS_AT_ONCE, columns=PAIRS.data.names, use_threads=False):
+            rows = as_judged(pa.Table.from_batches([batch]), manifest, PAIRS.id)
+            yield from rows.filter(pc.equal(rows["status"], "accepted")).to_pylist()
 
 
 def made_by() -> str:

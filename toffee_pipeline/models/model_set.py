@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from huggingface_hub.utils import disable_progress_bars
+from transformers.utils.logging import disable_progress_bar
 
 from toffee_pipeline.config.dataset import DatasetConfig
 from toffee_pipeline.models.loading import pick_device
@@ -33,7 +33,7 @@ class ModelSet:
     def __init__(self, config: DatasetConfig) -> None:
         self.config = config
         self.device = pick_device(config.device)
-        disable_progress_bars()  # transformers goes by it: a bar per model's tensors would drown the job's own progress
+        disable_progress_bar()  # a bar per model's tensors would drown the job's own progress
 
     def __getattr__(self, role: str) -> Any:
         """Loads a role's model; Python asks only for attributes that are not there yet."""

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from toffee_pipeline.report.sample import Chosen
-from toffee_pipeline.report.shard_rows import Row, ShardPictures, read_ledger
+from toffee_pipeline.report.shard_rows import Row, read_ledger
 from toffee_pipeline.report.story import Story, tell
 from toffee_pipeline.report.tiles import Tile, columns_for, inline_tile, parts_of
 from toffee_pipeline.rundir.description import DatasetRun
 from toffee_pipeline.rundir.manifests import read_manifests
+from toffee_pipeline.rundir.pictures import ShardPictures
 from toffee_pipeline.schema.table import Table
 from toffee_pipeline.storage import Storage
 

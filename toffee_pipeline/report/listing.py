@@ -12,12 +12,13 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from toffee_pipeline.errors import MissingKey
-from toffee_pipeline.report.shard_rows import Row, ShardPictures, read_ledger
+from toffee_pipeline.report.shard_rows import Row, read_ledger
 from toffee_pipeline.report.wanted import Wanted
 from toffee_pipeline.rundir.counts import Summary
 from toffee_pipeline.rundir.description import read_run
 from toffee_pipeline.rundir.layout import SUMMARY
 from toffee_pipeline.rundir.manifests import READERS, Manifest, committed_shards, read_manifest
+from toffee_pipeline.rundir.pictures import ShardPictures
 from toffee_pipeline.rundir.run_file import read
 from toffee_pipeline.schema.table import Table
 from toffee_pipeline.storage import Storage

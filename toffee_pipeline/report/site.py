@@ -6,7 +6,6 @@ import re
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
-import pyarrow as pa
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
@@ -23,12 +22,12 @@ from toffee_pipeline.report.cards import Card
 from toffee_pipeline.report.listing import MAX_SHARDS, Found, Listing, OpenShard, Place
 from toffee_pipeline.report.overview import KINDS, figures_of
 from toffee_pipeline.report.page import REPORT, script
-from toffee_pipeline.report.shard_rows import keeps_images
 from toffee_pipeline.report.story import tell
 from toffee_pipeline.report.tiles import PIXELATED_PX, Tile, columns_for, parts_of, pixels, thumbnail
 from toffee_pipeline.report.wanted import COLUMNS, Wanted
 from toffee_pipeline.report.words import load, words
 from toffee_pipeline.rundir.description import SubjectDatasetRun
+from toffee_pipeline.rundir.pictures import may_have_pictures
 from toffee_pipeline.schema.pairs import PAIRS
 from toffee_pipeline.storage import Storage
 
@@ -68,7 +67,7 @@ def make_site(storage: Storage) -> Starlette:
             Middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost"]),
             Middleware(BaseHTTPMiddleware, dispatch=_with_headers),
         ],
-        exception_handlers=dict.fromkeys((ToffeeError, OSError, pa.ArrowException, HTTPException), site.refuse),
+        exception_handlers=dict.fromkeys((ToffeeError, OSError, HTTPException), site.refuse),
     )
 
 
@@ -204,7 +203,7 @@ class Site:
 
     def _tiles(self, found: Found, size: str, columns: Iterable[str]) -> tuple[Tile, ...]:
         """By URL; none where the row's images are not kept."""
-        if not keeps_images(found.manifest, found.row):
+        if not may_have_pictures(found.manifest, found.row["status"]):
             return ()
         labels = {column: label for label, column in parts_of(found.row["kind"], self._run.table).items()}
         base = f"/{size}/{found.manifest.attempt}/{found.place[0]}/{found.place[1]}"

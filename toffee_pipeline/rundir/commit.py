@@ -141,21 +141,36 @@ def shard_files(storage: Storage) -> list[str]:
     ]
 
 
-def delete_orphans(storage: Storage, run: RunHeader) -> list[str]:
-    """Finish what was decided, delete the files of all other tries, and return their keys, sorted.
+class Orphans:
+    """The files of tries that did not commit. First what was decided is finished.
 
-    Only while no run writes here: files of an attempt that has yet to commit look the same.
+    Made before all manifests are read, so that what commits in between is known as committed, and only while no run
+    writes here: files of an attempt that has yet to commit look the same.
 
     Args:
         run: the directory's description, as it was read: only of a layout that this code knows it also knows where the
             manifests lie.
     """
-    settle_all(storage)
-    # Files before manifests: what commits in between is then known as committed.
-    found = shard_files(storage)
-    named = {file.key for manifest in read_manifests(storage) for file in manifest.files}
-    orphans = sorted(set(found) - named)
-    for key in orphans:
-        storage.delete(key)
-    storage.delete_temporary()
-    return orphans
+
+    def __init__(self, storage: Storage, run: RunHeader) -> None:
+        settle_all(storage)
+        self._storage, self._left = storage, set(shard_files(storage))
+
+    def keep(self, manifest: Manifest) -> None:
+        """To be called with each manifest: its files are none."""
+        self._left.difference_update(file.key for file in manifest.files)
+
+    def delete(self) -> list[str]:
+        """Their keys, sorted."""
+        for key in self._left:
+            self._storage.delete(key)
+        self._storage.delete_temporary()
+        return sorted(self._left)
+
+
+def delete_orphans(storage: Storage, run: RunHeader) -> list[str]:
+    """As `Orphans`, for who reads no manifests of its own."""
+    orphans = Orphans(storage, run)
+    for manifest in read_manifests(storage):
+        orphans.keep(manifest)
+    return orphans.delete()

@@ -13,11 +13,12 @@ from typing import NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from toffee_pipeline.errors import DamagedFile, RunError
+from toffee_pipeline.errors import RunError
 from toffee_pipeline.filters import SCORES
 from toffee_pipeline.rundir.description import GenerationRun
 from toffee_pipeline.rundir.layout import INDEX, INDEX_MANIFESTS, PACK_SHARDS, SUMMARY
 from toffee_pipeline.rundir.manifests import Manifest, committed_shards, read_manifest
+from toffee_pipeline.rundir.parquet import sound
 from toffee_pipeline.rundir.rows import read_ledger
 from toffee_pipeline.rundir.run_file import decode
 from toffee_pipeline.schema.pairs import PAIRS
@@ -49,8 +50,9 @@ def finished_shards(storage: Storage, run: GenerationRun) -> list[int]:
     return shards
 
 
-def write_index(storage: Storage, run: GenerationRun) -> None:
-    """Once every shard is committed, and before summary.json, with which it becomes valid. A few shards in memory."""
+def write_index(storage: Storage, run: GenerationRun) -> Iterator[Manifest]:
+    """Yields every manifest on the way; with the last one the index is there. Once every shard is committed, and before
+    summary.json, with which it becomes valid. A few shards in memory."""
     with tempfile.TemporaryDirectory() as folder:
         ledger, manifests = Path(folder, "ledger"), Path(folder, "manifests")
         with pq.ParquetWriter(ledger, SCHEMA, compression="zstd") as writer, manifests.open("w") as lines:
@@ -58,6 +60,7 @@ def write_index(storage: Storage, run: GenerationRun) -> None:
             while block := list(islice(shards, PACK_SHARDS)):
                 writer.write_table(pa.concat_tables(rows for _, rows in block))
                 lines.writelines(f"{manifest.model_dump_json()}\n" for manifest, _ in block)
+                yield from (manifest for manifest, _ in block)
         storage.put_file(INDEX, ledger)
         storage.put_file(INDEX_MANIFESTS, manifests)
 
@@ -77,10 +80,8 @@ def read_index(storage: Storage) -> WholeLedger:
     """Raises MissingKey, DamagedFile; of a manifest when it is read."""
     name = storage.path_for(INDEX_MANIFESTS)
     lines = enumerate(storage.get(INDEX_MANIFESTS).splitlines(), 1)
-    try:
+    with sound(storage.path_for(INDEX)):
         rows = pq.read_table(pa.BufferReader(storage.get(INDEX)), schema=SCHEMA)
-    except pa.ArrowException as error:
-        raise DamagedFile(f"{storage.path_for(INDEX)}: damaged: {' '.join(str(error).split())}") from error
     return WholeLedger((decode(Manifest, line, f"{name}, line {n}") for n, line in lines), rows.combine_chunks())
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from toffee_pipeline.errors import StorageError
+from toffee_pipeline.errors import DamagedFile, StorageError
 from toffee_pipeline.schema.table import ROW_GROUP_BYTES
 
 LEDGER_ROW_GROUP = 64
@@ -23,6 +25,17 @@ def is_of_store(error: Exception) -> bool:
 def unsound(error: Exception) -> str:
     """One line about damaged bytes."""
     return f"not a sound Parquet file: {' '.join(str(error).split())}"
+
+
+@contextmanager
+def sound(name: str) -> Iterator[None]:
+    """Raises DamagedFile where what is read of a file inside is no sound Parquet. name: of the file."""
+    try:
+        yield
+    except DAMAGED as error:
+        if is_of_store(error):
+            raise
+        raise DamagedFile(f"{name}: {unsound(error)}") from error
 
 
 def to_parquet(table: pa.Table, row_group_size: int) -> bytes:

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 
 from toffee_pipeline.rundir.layout import DATA, LEDGER, REJECTED
 from toffee_pipeline.rundir.manifests import DataFile, Manifest
+from toffee_pipeline.rundir.parquet import sound
 from toffee_pipeline.schema.table import Table
 from toffee_pipeline.storage import Storage, open_storage
 
@@ -58,13 +59,11 @@ def as_judged(rows: pa.Table, manifest: Manifest, id: str) -> pa.Table:
 
 
 def read_ledger(storage: Storage, manifest: Manifest, table: Table, columns: Sequence[str] | None = None) -> pa.Table:
-    """Every planned row of the shard, in the plan's order. columns: all by default."""
-    home = home_of(storage, manifest)
-    read = [
-        pq.ParquetFile(pa.BufferReader(home.get(file.key))).read(columns, use_threads=False)
-        for file in files_of(manifest, LEDGER)
-    ]
-    return as_judged(pa.concat_tables(read), manifest, table.id)
+    """Every planned row of the shard, in the plan's order. columns: all by default. Raises DamagedFile."""
+    home, (file,) = home_of(storage, manifest), files_of(manifest, LEDGER)
+    with sound(home.path_for(file.key)):
+        rows = pq.ParquetFile(pa.BufferReader(home.get(file.key))).read(columns, use_threads=False)
+    return as_judged(rows, manifest, table.id)
 
 
 def read_accepted(
@@ -72,11 +71,11 @@ def read_accepted(
 ) -> Iterator[tuple[DataFile, pa.Table]]:
     """The accepted rows of the shard with their images, a row group at a time, and the file that each lies in.
 
-    Of a row group without such rows no image is read. columns: of the file, all by default.
+    Of a row group without such rows no image is read. columns: of the file, all by default. Raises DamagedFile.
     """
     home = home_of(storage, manifest)
     for file in files_of_accepted(manifest):
-        with home.open(file.key) as opened:
+        with sound(home.path_for(file.key)), home.open(file.key) as opened:
             parquet = pq.ParquetFile(opened, pre_buffer=True)
             for number in range(parquet.num_row_groups):
                 verdicts = as_judged(parquet.read_row_group(number, [table.id, "status"]), manifest, table.id)
