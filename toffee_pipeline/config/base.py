@@ -77,9 +77,10 @@ def _differing(old: Any, new: Any, prefix: str = "") -> Iterator[str]:
 class ModelSpec(Model):
     """One set of weights. The first that is set wins: `path`, then `id`."""
 
-    weights: Literal["pretrained", "nano", "untrained"] = "pretrained"
+    weights: Literal["pretrained", "nano", "untrained", "random"] = "pretrained"
     """pretrained: a hub id or local path; nano: trained on the small world, in the package;
-    untrained: the same tiny architecture with seeded random weights."""
+    untrained: the same tiny architecture with seeded random weights; random: the published architecture with such, for
+    the cost of a run (jobs/measure.py)."""
     id: str | None = None
     revision: str | None = None
     path: AbsolutePath | None = None
@@ -92,6 +93,16 @@ class ModelSpec(Model):
         if self.weights == "pretrained" and self.id is None and self.path is None:
             raise ValueError("pretrained weights need an id or a path")
         return self
+
+    @property
+    def has_files(self) -> bool:
+        """Whether the weights are read; else they are made."""
+        return self.weights in ("pretrained", "nano")
+
+    @property
+    def is_published(self) -> bool:
+        """Whether the network has its published architecture, and not a tiny one."""
+        return self.weights in ("pretrained", "random")
 
 
 class SegmenterSpec(ModelSpec):

@@ -209,6 +209,13 @@ class TrainingConfig(Model):
     device: Annotated[Literal["auto", "cpu", "cuda"], NOT_CONTENT] = "auto"
 
     @model_validator(mode="after")
+    def _weights_mean_something(self) -> Self:
+        for name, spec in self.models:
+            if isinstance(spec, ModelSpec) and spec.weights == "random":
+                raise ValueError(f"models.{name}.weights=random: allowed are pretrained, nano and untrained")
+        return self
+
+    @model_validator(mode="after")
     def _batch_divides(self) -> Self:
         size, workers = self.train.batch_size, self.workers.num_workers
         if size % workers:

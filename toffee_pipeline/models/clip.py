@@ -41,6 +41,8 @@ def load_clip(spec: ClipSpec) -> Clip:
         FileNotFoundError: the weights are missing.
         ConfigError: they cannot be used with the architecture that is given, or ask for code of their own.
     """
+    if spec.weights == "random":
+        return _load_random(spec)
     if spec.weights != "pretrained":
         return _load_untrained() if spec.weights == "untrained" else load_nano_clip(Path(resolve(spec, "filter_clip")))
     name, weights, preprocessing = _find(spec, resolve(spec, "filter_clip"))
@@ -82,6 +84,12 @@ def preprocessing_of(name: str, repository: str | None) -> dict[str, Any]:
     entries = [entry for entry in entries if entry.get("hf_hub", "").strip("/") == repository] or entries[:1]
     keys = ("mean", "std", "interpolation", "resize_mode")
     return {f"image_{key}": entry[key] for entry in entries[:1] for key in keys if key in entry}
+
+
+def _load_random(spec: ClipSpec) -> Clip:
+    name = spec.architecture
+    model, _, preprocess = open_clip.create_model_and_transforms(name, **preprocessing_of(name, None))
+    return Clip(model.to(dtype_of(spec)).eval(), preprocess, open_clip.get_tokenizer(name))
 
 
 def _load_untrained() -> Clip:

@@ -12,7 +12,7 @@ from transformers import AutoImageProcessor, AutoModelForDepthEstimation
 
 from toffee_pipeline.config.base import ModelSpec
 from toffee_pipeline.errors import SampleError
-from toffee_pipeline.models.loading import build_untrained, hub_options, load_model
+from toffee_pipeline.models.loading import build_random, build_untrained, dtype_of, hub_options, load_model
 from toffee_pipeline.models.weights import resolve
 from toffee_pipeline.schema.subjects import Subject
 
@@ -25,6 +25,8 @@ class DepthEstimator:
         if spec.weights == "untrained":
             model, self.processor = build_untrained("depth")
             self.model = model.to(device)
+        elif spec.weights == "random":
+            self.model, self.processor = build_random("depth", device, dtype_of(spec))
         else:
             self.model = load_model(AutoModelForDepthEstimation, spec, "depth", device)
             self.processor = AutoImageProcessor.from_pretrained(resolve(spec, "depth"), **hub_options(spec))

@@ -64,7 +64,7 @@ class DinoEncoder:
 
 def pixel_statistics(spec: ModelSpec) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
     """Mean and standard deviation by which a DINO's pixels are normalized."""
-    return (IMAGENET_MEAN, IMAGENET_STD) if spec.weights == "pretrained" else (HALF, HALF)
+    return (IMAGENET_MEAN, IMAGENET_STD) if spec.is_published else (HALF, HALF)
 
 
 def token_dim(spec: ModelSpec) -> int:

@@ -23,7 +23,7 @@ from transformers import (
 
 from toffee_pipeline.config.base import GroundingConfig, ModelSpec, SegmenterSpec
 from toffee_pipeline.images import black_out
-from toffee_pipeline.models.loading import build_untrained, hub_options, load_model
+from toffee_pipeline.models.loading import build_random, build_untrained, dtype_of, hub_options, load_model
 from toffee_pipeline.models.weights import resolve
 from toffee_pipeline.schema.subjects import Subject
 
@@ -38,6 +38,8 @@ class GroundedSam:
         if detector.weights == "untrained":
             model, self.processor = build_untrained("detector")
             self.detector = model.to(device)
+        elif detector.weights == "random":
+            self.detector, self.processor = build_random("detector", device, dtype_of(detector))
         else:
             self.detector = load_model(AutoModelForZeroShotObjectDetection, detector, "detector", device)
             self.processor = AutoProcessor.from_pretrained(resolve(detector, "detector"), **hub_options(detector))
@@ -141,6 +143,8 @@ def load_sam(spec: SegmenterSpec) -> Sam:
     """
     if spec.weights == "untrained":
         return build_untrained("segmenter")
+    if spec.weights == "random":
+        return sam_model_registry[spec.type](checkpoint=None).eval()
     source = resolve(spec, "segmenter")
     if spec.weights == "nano":
         from toffee_pipeline.models.tiny.perception import load_segmenter

@@ -70,12 +70,14 @@ def load_model(
     """A diffusers or transformers model on its device, in eval mode.
 
     Args:
-        network: its name among the nano weights and the untrained builders.
+        network: its name among the nano weights and the builders.
         subfolder: of a pipeline folder, for pretrained weights only.
         dtype: instead of the one in `spec`.
     """
     if spec.weights == "untrained":
         return build_untrained(network).to(device)
+    if spec.weights == "random":
+        return build_random(network, device, dtype or dtype_of(spec))
     options = hub_options(spec) | ({"subfolder": subfolder} if subfolder and spec.weights == "pretrained" else {})
     model = model_class.from_pretrained(resolve(spec, network), dtype=dtype or dtype_of(spec), **options)
     return model.eval().to(device)
@@ -89,3 +91,10 @@ def build_untrained(network: str) -> Any:
     from toffee_pipeline.models.tiny import untrained
 
     return untrained.build(network)
+
+
+def build_random(network: str, device: torch.device, dtype: torch.dtype) -> Any:
+    """The published network of this name (or its tuple with a processor, or its pipeline); random weights, seeded."""
+    from toffee_pipeline.models import random_weights
+
+    return random_weights.build(network, device, dtype)

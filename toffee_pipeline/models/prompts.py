@@ -21,7 +21,7 @@ def load_tokenizer(spec: ModelSpec) -> CLIPTokenizer:
 
     Raises OSError where it is neither in the cache nor can be fetched.
     """
-    if spec.weights == "untrained":
+    if not spec.has_files:
         return clip_tokenizer()
     if spec.weights == "nano":
         return build_tokenizer()

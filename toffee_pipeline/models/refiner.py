@@ -13,7 +13,7 @@ from toffee_pipeline.config.stages import RefineConfig
 from toffee_pipeline.errors import SampleError
 from toffee_pipeline.models.autoencoder import load_autoencoder
 from toffee_pipeline.models.blended import composite, latent_mask
-from toffee_pipeline.models.loading import build_untrained, dtype_of, local_folder
+from toffee_pipeline.models.loading import build_random, build_untrained, dtype_of, local_folder
 from toffee_pipeline.models.networks.refiner import RefinerNetwork
 from toffee_pipeline.models.sampling import Blend, denoise, guided, initial_noise, make_scheduler
 from toffee_pipeline.models.tensors import to_images
@@ -34,6 +34,8 @@ class Refiner:
         network: RefinerNetwork
         if refiner.weights == "untrained":
             network = build_untrained("refiner")
+        elif refiner.weights == "random":
+            network = build_random("refiner", device, dtype_of(refiner))
         else:
             folder = local_folder(refiner, "refiner")
             network = RefinerNetwork.load(folder, self.autoencoder.scale_factor, dtype_of(refiner), refiner.variant)

@@ -162,7 +162,7 @@ def require_weights(config: DatasetConfig) -> None:
     missing: list[str] = []
     for name in ROLES:
         for _, spec, network in _networks(name, config):
-            if spec.weights != "untrained":
+            if spec.has_files:
                 try:
                     resolve(spec, network)
                 except FileNotFoundError as error:

@@ -81,8 +81,9 @@ class DinoScorer:
     """Cosine of DINO's CLS tokens. The paper's thresholds hold for DINO ViT-S/16."""
 
     def __init__(self, spec: ModelSpec, device: torch.device) -> None:
-        self.device, self.pretrained = device, spec.weights == "pretrained"
-        self.model = load_model(AutoModel if self.pretrained else Dinov2Model, spec, "dino", device)
+        self.device, self.is_published = device, spec.is_published
+        network = "filter_dino" if spec.weights == "random" else "dino"
+        self.model = load_model(AutoModel if self.is_published else Dinov2Model, spec, network, device)
 
     @torch.inference_mode()
     def score(self, images_a: Sequence[np.ndarray], images_b: Sequence[np.ndarray]) -> list[float]:
@@ -93,7 +94,7 @@ class DinoScorer:
     def encode(self, images: Sequence[np.ndarray]) -> Tensor:
         """uint8 (H, W, 3) each to CLS tokens float32 (b, c), not normalised."""
         pixels = to_tensor(images, self.device)
-        if self.pretrained:
+        if self.is_published:
             pixels = normalize(center_crop(resize(pixels, 256), 224), IMAGENET_MEAN, IMAGENET_STD)
         else:
             pixels = normalize(resize(pixels, self.model.config.image_size), HALF, HALF)

@@ -10,7 +10,7 @@ from diffusers import StableDiffusionXLPipeline
 
 from toffee_pipeline.config.base import ModelSpec
 from toffee_pipeline.models.autoencoder import Autoencoder
-from toffee_pipeline.models.loading import build_untrained, dtype_of, hub_options
+from toffee_pipeline.models.loading import build_random, build_untrained, dtype_of, hub_options
 from toffee_pipeline.models.weights import resolve
 
 
@@ -19,6 +19,8 @@ def load_sdxl(spec: ModelSpec, device: torch.device) -> tuple[dict[str, Any], Au
     """The stock pipeline's components on the device, and its VAE, which decodes in float32."""
     if spec.weights == "untrained":
         pipeline = build_untrained("sdxl")
+    elif spec.weights == "random":
+        pipeline = build_random("sdxl", device, dtype_of(spec))
     elif spec.weights == "nano":
         from toffee_pipeline.models.tiny.sdxl import load_sdxl as load_nano_sdxl
 

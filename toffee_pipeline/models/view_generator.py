@@ -56,7 +56,7 @@ class ViewGenerator:
 
 
 def _load_scheduler(spec: ModelSpec) -> DDIMScheduler:
-    if spec.weights == "untrained":
+    if not spec.has_files:
         from toffee_pipeline.models.tiny.untrained import velocity_scheduler
 
         return velocity_scheduler()

@@ -18,10 +18,10 @@ def resolve(spec: ModelSpec, network: str) -> Path | str:
 
     Raises:
         FileNotFoundError: the path, or the nano network, does not exist.
-        ValueError: untrained weights, which no file holds.
+        ValueError: untrained or random weights, which no file holds.
     """
-    if spec.weights == "untrained":
-        raise ValueError(f"{network}: untrained weights are built, not read")
+    if not spec.has_files:
+        raise ValueError(f"{network}: {spec.weights} weights are built, not read")
     if spec.weights == "nano":
         folder = NANO_WEIGHTS / network
         if not folder.is_dir():
@@ -37,11 +37,12 @@ def resolve(spec: ModelSpec, network: str) -> Path | str:
 
 
 def weights_hash(spec: ModelSpec, network: str) -> str | None:
-    """First 16 hex digits of the SHA-256 over the files of a local or nano network; None for a hub id or untrained.
+    """First 16 hex digits of the SHA-256 over the files of a local or nano network; None for a hub id and for
+    weights that are made.
 
     A folder's `*.safetensors` count, or without any its pickles, with their relative paths, in the order of these.
     """
-    if spec.weights == "untrained" or (spec.weights == "pretrained" and spec.path is None):
+    if not spec.has_files or (spec.weights == "pretrained" and spec.path is None):
         return None
     source = Path(resolve(spec, network))
     digest = hashlib.sha256()
@@ -61,6 +62,8 @@ def describe_weights(spec: ModelSpec, network: str) -> str:
     """One set of weights in words, with what identifies it."""
     if spec.weights == "untrained":
         return "untrained (random weights)"
+    if spec.weights == "random":
+        return "untrained (random weights of the published architecture)"
     if spec.weights == "nano":
         return f"nano weights {weights_hash(spec, network)}"
     if spec.path is not None:

@@ -29,6 +29,12 @@ def parameters(module: nn.Module) -> int:
     "build, millions, decimals",
     [
         (published.sdxl_unet, 2567.5, 1),
+        (published.sdxl_controlnet, 1251.0, 1),
+        (published.sdxl_text_encoder, 123.1, 1),
+        (published.sdxl_text_encoder_2, 694.7, 1),
+        (published.dino_vits16, 21.7, 1),
+        (published.depth_anything_large, 335.3, 1),
+        (published.grounding_dino_base, 232.3, 1),
         (published.sd2_unet, 865.9, 1),
         (published.sd2_controlnet, 364.2, 1),
         (published.stable_diffusion_vae, 83.7, 1),

@@ -5,10 +5,25 @@ Each function builds on torch's default device; under `with torch.device("meta")
 
 from __future__ import annotations
 
+import torch
 from diffusers import AutoencoderKL, ControlNetModel, UNet2DConditionModel
-from transformers import Dinov2Config, Dinov2Model
+from transformers import (
+    CLIPTextConfig,
+    CLIPTextModel,
+    CLIPTextModelWithProjection,
+    DepthAnythingConfig,
+    DepthAnythingForDepthEstimation,
+    Dinov2Config,
+    Dinov2Model,
+    GroundingDinoConfig,
+    GroundingDinoForObjectDetection,
+    SwinConfig,
+    ViTConfig,
+    ViTModel,
+)
 
 DINOV2_GIANT_DIM = 1536
+SDXL_SCALING_FACTOR = 0.13025
 
 
 def sdxl_unet() -> UNet2DConditionModel:
@@ -25,6 +40,37 @@ def sdxl_unet() -> UNet2DConditionModel:
         addition_embed_type="text_time",
         addition_time_embed_dim=256,
         projection_class_embeddings_input_dim=6 * 256 + 1280,
+    )
+
+
+def sdxl_controlnet() -> ControlNetModel:
+    """The full-size ControlNet of `sdxl_unet`, 1,251.0 M parameters: conditions (b, 3, 1024, 1024)."""
+    with torch.device("meta"):
+        unet = sdxl_unet()
+    return ControlNetModel.from_unet(unet, load_weights_from_unet=False)
+
+
+def sdxl_text_encoder() -> CLIPTextModel:
+    """SDXL's first text encoder, that of CLIP ViT-L/14, 123.1 M parameters."""
+    return CLIPTextModel(_text_config(768, 12, "quick_gelu"))
+
+
+def sdxl_text_encoder_2() -> CLIPTextModelWithProjection:
+    """SDXL's second text encoder, that of OpenCLIP ViT-bigG/14, 694.7 M parameters."""
+    return CLIPTextModelWithProjection(_text_config(1280, 32, "gelu"))
+
+
+def _text_config(width: int, layers: int, activation: str) -> CLIPTextConfig:
+    return CLIPTextConfig(
+        hidden_size=width,
+        intermediate_size=4 * width,
+        num_hidden_layers=layers,
+        num_attention_heads=width // 64,
+        hidden_act=activation,
+        projection_dim=width,
+        bos_token_id=49406,
+        eos_token_id=49407,
+        pad_token_id=49407,
     )
 
 
@@ -58,6 +104,11 @@ def stable_diffusion_vae(scaling_factor: float = 0.18215) -> AutoencoderKL:
     )
 
 
+def sdxl_vae() -> AutoencoderKL:
+    """SDXL's VAE."""
+    return stable_diffusion_vae(SDXL_SCALING_FACTOR)
+
+
 def dinov2_giant() -> Dinov2Model:
     """DINOv2-Giant, 1,136 M parameters: pixels (b, 3, 224, 224) to tokens (b, 257, 1536), CLS first."""
     return Dinov2Model(
@@ -70,3 +121,43 @@ def dinov2_giant() -> Dinov2Model:
             patch_size=14,
         )
     )
+
+
+def dino_vits16() -> ViTModel:
+    """DINO ViT-S/16, 21.7 M parameters: pixels (b, 3, 224, 224) to tokens (b, 197, 384), CLS first."""
+    config = ViTConfig(hidden_size=384, num_hidden_layers=12, num_attention_heads=6, intermediate_size=1536)
+    return ViTModel(config, add_pooling_layer=False)
+
+
+def depth_anything_large() -> DepthAnythingForDepthEstimation:
+    """Depth Anything V2 Large, 335.3 M parameters: pixels (b, 3, 518, 518) to relative inverse depth (b, 518, 518)."""
+    backbone = Dinov2Config(
+        hidden_size=1024,
+        num_hidden_layers=24,
+        num_attention_heads=16,
+        image_size=518,
+        patch_size=14,
+        out_indices=[5, 12, 18, 24],
+        reshape_hidden_states=False,
+    )
+    return DepthAnythingForDepthEstimation(
+        DepthAnythingConfig(
+            backbone_config=backbone,
+            reassemble_hidden_size=1024,
+            neck_hidden_sizes=[256, 512, 1024, 1024],
+            fusion_hidden_size=256,
+        )
+    )
+
+
+def grounding_dino_base() -> GroundingDinoForObjectDetection:
+    """Grounding DINO on Swin-B, 232.3 M parameters: pixels (b, 3, 800, 800) and BERT's tokens to 900 boxes."""
+    backbone = SwinConfig(
+        image_size=384,
+        embed_dim=128,
+        depths=[2, 2, 18, 2],
+        num_heads=[4, 8, 16, 32],
+        window_size=12,
+        out_indices=[2, 3, 4],
+    )
+    return GroundingDinoForObjectDetection(GroundingDinoConfig(backbone_config=backbone))
