@@ -11,9 +11,10 @@ from tests.helpers.dreambench import photo, write_dreambench
 from tests.helpers.toffeenet_run import write_run
 from toffee_pipeline.config.evaluate import EvaluationConfig
 from toffee_pipeline.config.load import load_config
-from toffee_pipeline.evaluation.contamination import check_contamination, normalized
+from toffee_pipeline.evaluation.contamination import check_contamination
 from toffee_pipeline.evaluation.training_data import datasets_of
 from toffee_pipeline.images import decode, encode, encode_png
+from toffee_pipeline.plan.benchmark_prompts import normalized
 from toffee_pipeline.rundir.manifests import data_files
 from toffee_pipeline.storage import open_storage
 

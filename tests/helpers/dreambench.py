@@ -8,55 +8,17 @@ from pathlib import Path
 import numpy as np
 
 from toffee_pipeline.images import encode
-
-_SHARED = (
-    "in the jungle",
-    "in the snow",
-    "on the beach",
-    "on a cobblestone street",
-    "on top of pink fabric",
-    "on top of a wooden floor",
-    "with a city in the background",
-    "with a mountain in the background",
-    "with a blue house in the background",
-    "on top of a purple rug in a forest",
-)
-_OBJECT = (
-    "with a wheat field in the background",
-    "with a tree and autumn leaves in the background",
-    "with the Eiffel Tower in the background",
-    "floating on top of water",
-    "floating in an ocean of milk",
-    "on top of green grass with sunflowers around it",
-    "on top of a mirror",
-    "on top of the sidewalk in a crowded street",
-    "on top of a dirt road",
-    "on top of a white rug",
-)
-_LIVE = (
-    "wearing a red hat",
-    "wearing a santa hat",
-    "wearing a rainbow scarf",
-    "wearing a black top hat and a monocle",
-    "in a chef outfit",
-    "in a firefighter outfit",
-    "in a police outfit",
-    "wearing pink glasses",
-    "wearing a yellow shirt",
-    "in a purple wizard outfit",
-)
-_PROPERTIES = ("red", "purple", "shiny", "wet", "cube shaped")
-CHANGES = (*_SHARED, *_OBJECT, *_LIVE, *_PROPERTIES)
-"""What DreamBench's prompts ask for."""
+from toffee_pipeline.plan.benchmarks.dreambench_prompts import ACCESSORIES, OBJECT_PLACES, PROPERTIES, SHARED_PLACES
 
 
 def _lines(places: tuple[str, ...]) -> str:
-    prompts = [f"a {{0}} {{1}} {place}" for place in places] + [f"a {word} {{0}} {{1}}" for word in _PROPERTIES]
+    prompts = [f"a {{0}} {{1}} {place}" for place in places] + [f"a {word} {{0}} {{1}}" for word in PROPERTIES]
     return "prompt_list = [\n" + ",\n".join(f"'{text}'.format(unique_token, class_token)" for text in prompts) + "\n]\n"
 
 
 PROMPTS = (
-    f"Prompts\n\nObject Prompts\n\n{_lines((*_SHARED, *_OBJECT))}\nLive Subject Prompts\n\n{_lines((*_SHARED, *_LIVE))}"
+    f"Prompts\n\nObject Prompts\n\n{_lines((*SHARED_PLACES, *OBJECT_PLACES))}"
+    f"\nLive Subject Prompts\n\n{_lines((*SHARED_PLACES, *ACCESSORIES))}"
 )
 """As DreamBench's file has them."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +14,7 @@ from toffee_pipeline.evaluation.similarity import cosines
 from toffee_pipeline.evaluation.training_data import datasets_of
 from toffee_pipeline.images import central_square, decode, fit_square
 from toffee_pipeline.models.model_set import ModelSet
+from toffee_pipeline.plan.benchmark_prompts import normalized
 from toffee_pipeline.plan.evaluation import EvaluationPlan
 from toffee_pipeline.rundir.description import read_run
 from toffee_pipeline.rundir.manifests import read_manifests
@@ -26,7 +26,6 @@ from toffee_pipeline.storage import Storage, open_storage
 BATCH = 32
 SEEN = {PAIRS.row: ("input_image", "target_image"), "subject": ("image",)}
 """What a training sees of a row."""
-LEADS = re.compile(r"^(photo|picture|image|painting) of ")
 
 
 class Duplicate(Part):
@@ -169,12 +168,6 @@ class _Finder:
             return
         better = max(known, each, key=lambda one: (one.exact, one.cosine or 0.0))
         self.found[key] = better.model_copy(update={"rows": known.rows + 1})
-
-
-def normalized(prompt: str) -> str:
-    """The words that tell prompts apart: "A photo of a red mug, on a beach." -> "red mug on beach"."""
-    words = re.sub(r"[^\w\s]", " ", prompt.lower()).split()
-    return LEADS.sub("", " ".join(word for word in words if word not in ("a", "an", "the")))
 
 
 def _embed(encoder: Any, images: list[np.ndarray]) -> np.ndarray:

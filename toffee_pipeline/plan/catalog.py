@@ -12,7 +12,8 @@ import numpy as np
 
 from toffee_pipeline.config.base import CATEGORIES, Category
 from toffee_pipeline.errors import CatalogError
-from toffee_pipeline.plan.catalog_file import SPOKEN, parse_catalog, slots
+from toffee_pipeline.plan.catalog_file import parse_catalog
+from toffee_pipeline.plan.templates import SPOKEN, slots
 from toffee_pipeline.plan.worded import MEDIUM, PLAIN, definite, fill, rewrite, take_apart
 
 __all__ = ["PACKAGED", "Catalog", "CatalogError", "SubjectClass", "load_catalog"]

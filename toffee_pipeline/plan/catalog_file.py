@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from functools import lru_cache
-from string import Formatter
+from collections.abc import Callable
 from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
@@ -13,63 +11,20 @@ from pydantic_core import ErrorDetails
 from toffee_pipeline.config.base import CATEGORIES, Category, Model
 from toffee_pipeline.config.yaml_file import line_of, read_yaml
 from toffee_pipeline.errors import CatalogError, ConfigError
-
-SPOKEN = {"medium", "class"}
-"""Slots that every subject prompt has: what kind of picture it is ("a photo"), and the class."""
-
-
-@lru_cache(maxsize=1024)
-def slots(template: str) -> tuple[str, ...]:
-    """Names in braces, in their order."""
-    return tuple(name for _, name, _, _ in Formatter().parse(template) if name is not None)
-
-
-def changed_slots(rewriting: Mapping[str, str]) -> set[str]:
-    """The slots of an entry of `draft_prompts` that say the change."""
-    return {slot for slot, words in rewriting.items() if "change" in slots(words)}
-
-
-class _WrongBelow(ValueError):
-    """at: where below the place that pydantic names, for `line_of`."""
-
-    def __init__(self, message: str, *at: str) -> None:
-        super().__init__(message)
-        self.at = at
-
-
-def _check_quoted(value: object) -> object:
-    """YAML 1.1 reads a bare `no` as false: a class of that name would be lost."""
-    if isinstance(value, bool):
-        bare, quoted = ("yes, on or true", '"yes"') if value else ("no, off or false", '"no"')
-        raise ValueError(f"a bare {bare} is no word in YAML: quote it, as {quoted}")
-    return value
-
-
-def _check_phrase(phrase: str) -> str:
-    if not phrase or phrase != " ".join(phrase.split()) or not phrase.isprintable() or set(phrase) & set("{}"):
-        raise ValueError(f"{phrase!r}: allowed is a phrase without braces and without spare spaces")
-    return phrase
-
-
-def _check_template(template: str, required: set[str], allowed: set[str], *at: str) -> None:
-    """Plain slots only: str.format would also follow attributes and formats."""
-    try:
-        parts = [part for part in Formatter().parse(template) if part[1] is not None]
-    except ValueError as error:
-        raise _WrongBelow(f"template {template!r}: {error}", *at) from error
-    names = [name for _, name, spec, conversion in parts if not spec and not conversion]
-    if len(parts) != len(set(names)) or not required <= set(names) <= allowed:
-        slots_text = ", ".join(f"{{{name}}}" for name in sorted(allowed))
-        needed = " and ".join(f"{{{name}}}" for name in sorted(required))
-        needs = f"; needs {needed}" if needed else ""
-        raise _WrongBelow(f"template {template!r}: allowed are the slots {slots_text}, each at most once{needs}", *at)
-
-
-def _check_unique(phrases: tuple[str, ...]) -> tuple[str, ...]:
-    for phrase in phrases:
-        if phrases.count(phrase) > 1:
-            raise _WrongBelow(f"{phrase!r} is there twice", phrase)
-    return phrases
+from toffee_pipeline.plan.templates import (
+    SPOKEN,
+    Name,
+    Phrase,
+    Phrases,
+    Rewriting,
+    WrongBelow,
+    check_instruction,
+    check_prompt,
+    check_rewritings,
+    check_template,
+    check_unique,
+    slots,
+)
 
 
 def _named(default: Callable[[Any], Any]) -> BeforeValidator:
@@ -86,15 +41,12 @@ def _named(default: Callable[[Any], Any]) -> BeforeValidator:
                 pairs.extend(item.items())
             else:
                 raise ValueError(f"{item!r}: allowed is a name in words, or one name and its value")
-        _check_unique(tuple(name for name, _ in pairs))
+        check_unique(tuple(name for name, _ in pairs))
         return dict(pairs)
 
     return BeforeValidator(to_dict)
 
 
-Name = Annotated[str, BeforeValidator(_check_quoted)]
-Phrase = Annotated[Name, AfterValidator(_check_phrase)]
-Phrases = Annotated[tuple[Phrase, ...], AfterValidator(_check_unique)]
 Words = Annotated[Phrases, Field(min_length=1)]
 Wordings = Annotated[dict[Phrase, Phrase], _named(lambda name: name), Field(min_length=1)]
 Classes = Annotated[dict[Phrase, Phrases], _named(lambda name: ()), Field(min_length=1)]
@@ -104,17 +56,17 @@ class Group(Model):
     """Classes that share their descriptions: subject prompts and the words of each slot."""
 
     live: bool = False
-    prompts: Annotated[tuple[str, ...], AfterValidator(_check_unique), Field(min_length=1)]
+    prompts: Annotated[tuple[str, ...], AfterValidator(check_unique), Field(min_length=1)]
     descriptions: dict[Name, Words] = {}
     classes: Classes
 
     @model_validator(mode="after")
     def _slots_have_words(self) -> Self:
         for template in self.prompts:
-            _check_template(template, SPOKEN, {*SPOKEN, *self.descriptions}, "prompts", template)
+            check_template(template, SPOKEN, {*SPOKEN, *self.descriptions}, "prompts", template)
         used = [slots(template) for template in self.prompts]
         if unused := [slot for slot in self.descriptions if not any(slot in names for names in used)]:
-            raise _WrongBelow(
+            raise WrongBelow(
                 f"descriptions.{unused[0]}: no prompt of the group has this slot", "descriptions", unused[0]
             )
         return self
@@ -136,11 +88,8 @@ class Changes(Model):
         for nature in ("all", "live", "object"):
             if "removal" in getattr(self, nature):
                 problem = "removal: what can be removed belongs to each class, as `- teapot: [a handle]`"
-                raise _WrongBelow(problem, nature, "removal")
+                raise WrongBelow(problem, nature, "removal")
         return self
-
-
-Rewriting = Annotated[dict[Name, str], Field(min_length=1)]
 
 
 class CatalogFile(Model):
@@ -164,27 +113,18 @@ class CatalogFile(Model):
     def _complete(self) -> Self:
         for key in ("prompts", "instructions", "draft_prompts"):
             if missing := [category for category in CATEGORIES if not getattr(self, key).get(category)]:
-                raise _WrongBelow(f"{key}.{missing[0]}: missing", key, missing[0])
+                raise WrongBelow(f"{key}.{missing[0]}: missing", key, missing[0])
         for category, template in self.prompts.items():
-            _check_template(template, {"class", "change"}, {"class", "change"}, "prompts", category)
+            check_prompt(template, "prompts", category)
         for category, template in self.instructions.items():
-            _check_template(template, {"change"}, {"class", "change"}, "instructions", category)
+            check_instruction(template, "instructions", category)
         for category, rewritings in self.draft_prompts.items():
-            for rewriting in rewritings:
-                for slot, words in rewriting.items():
-                    _check_template(words, set(), {"change", slot}, "draft_prompts", category, slot)
-            if changed_slots(rewritings[-1]) - SPOKEN or not changed_slots(rewritings[-1]):
-                raise _WrongBelow(
-                    f"draft_prompts.{category}: the last entry holds for every prompt: "
-                    "allowed is {change} in the words of class or medium",
-                    "draft_prompts",
-                    category,
-                )
+            check_rewritings(rewritings, "draft_prompts", category)
         owner: dict[str, str] = {}
         for group_name, group in self.groups.items():
             for name in group.classes:
                 if name in owner:
-                    raise _WrongBelow(
+                    raise WrongBelow(
                         f"{name!r} is there twice: in {owner[name]} and {group_name}",
                         "groups",
                         group_name,
@@ -223,7 +163,7 @@ def _problem(error: ErrorDetails, data: bytes) -> str:
     """One complaint of pydantic's, with its line."""
     place = list(error["loc"])
     wrong = error.get("ctx", {}).get("error")
-    at = wrong.at if isinstance(wrong, _WrongBelow) else ()
+    at = wrong.at if isinstance(wrong, WrongBelow) else ()
     found: list[Any] = place
     if place[-1:] == ["[key]"]:  # a bare `no` or `yes`, which pydantic shows as 0 or 1
         found = [*place[:-2], bool(place[-2]) if isinstance(place[-2], int) else place[-2]]

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 
 from toffee_pipeline.plan.catalog import Catalog, SubjectClass
-from toffee_pipeline.plan.catalog_file import slots
+from toffee_pipeline.plan.templates import slots
 from toffee_pipeline.plan.worded import MEDIUM
 
 

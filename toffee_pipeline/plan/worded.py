@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
-from toffee_pipeline.plan.catalog_file import changed_slots
+from toffee_pipeline.plan.templates import changed_slots
 
 MEDIUM = "a photo"
 """What subject prompts call their picture."""

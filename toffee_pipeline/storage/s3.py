@@ -252,6 +252,12 @@ class _Ranges(io.RawIOBase):
         self._position += len(data)
         return data
 
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        """What `io.BufferedReader` reads by."""
+        data = self.read(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
 
 def _code(error: ClientError) -> str:
     code: str = error.response.get("Error", {}).get("Code", "")
