@@ -179,12 +179,12 @@ class RandomView(ViewGenerator):
 
 
 def run_config(tiny: bool, device: str, pairs: int, overrides: tuple[str, ...] = ()) -> RunConfig:
-    """The sdxl profile for generation pairs of synthetic subjects; tiny: its stages at the miniatures' 64 px."""
+    """The sdxl profile for one shard of generation pairs; tiny: its stages at the miniatures' 64 px."""
     small: tuple[str, ...] = ()
     if tiny:
         names = ("sdxl", "controlnet", "dino", "refiner", "view_generator")
         small = ("size_px=64", *(f"models.{name}.dtype=float32" for name in names))
-    counts = (f"pairs.count={pairs}", "pairs.edit_fraction=0", f"device={device}")
+    counts = (f"pairs.count={pairs}", f"subjects_per_shard={pairs}", "pairs.edit_fraction=0", f"device={device}")
     return load_config("sdxl", (*counts, *small, *overrides))
 
 
@@ -196,6 +196,11 @@ def random_models(config: RunConfig, tiny: bool) -> ModelSet:
     models.dino = RandomDino(networks)
     models.refiner = RandomRefiner(networks, config.stages.refine)
     return models
+
+
+def add_view(models: ModelSet, config: RunConfig, tiny: bool) -> None:
+    """The View Generator too."""
+    models.view = RandomView(Networks(config, models.device, tiny), config.stages.view, config.size_px)
 
 
 def random_image(size_px: int, seed: int) -> np.ndarray:

@@ -1,0 +1,98 @@
+"""Share of the wall time in which the GPU computes, over whole shards at real size with all coding and writing.
+
+    python -m benchmarks.busy --json busy.json
+
+Draft, refine and view of the sdxl profile (random weights) over shards of synthetic subjects, one after the other in
+this process as the inline executor runs them, and each shard encoded and written. Fewer denoising steps than the
+profile's make the share smaller, not larger: coding stays as it is.
+
+    ratio = time in which at least one kernel or copy runs on the GPU / wall time
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+
+import click
+import torch
+from torch.profiler import ProfilerActivity, profile
+
+from actors.guard import NoGuard
+from actors.shard import Shard
+from actors.stages.draft import Draft
+from actors.stages.judge import Judge
+from actors.stages.refine import Refine
+from actors.stages.view import View
+from actors.write import Write
+from benchmarks.real_size import (
+    Results,
+    add_view,
+    common_options,
+    filled_shard,
+    now,
+    random_models,
+    run_config,
+    run_stage,
+    set_up,
+)
+from toffee_pipeline.config.generate import RunConfig
+from toffee_pipeline.models.model_set import ModelSet
+
+STAGES = (Draft, Refine, View)
+
+
+def accept(shard: Shard, config: RunConfig) -> None:
+    """A verdict for every open pair: all are good."""
+    for state in shard.open_pairs():
+        state.scores = {"dino": 0.9, "clip": 0.9}
+    Judge(config, None, lambda *figures: None, NoGuard())(shard)
+
+
+def run_shard(config: RunConfig, models: ModelSet, shard: Shard, write: Write) -> None:
+    for stage in STAGES:
+        run_stage(stage, models, shard)
+    accept(shard, config)
+    write(shard)
+
+
+def merged(intervals: Iterable[tuple[int, int]]) -> int:
+    """Length of the union of (start, end)."""
+    total, reached = 0, -1
+    for start, end in sorted(intervals):
+        total += max(0, end - max(start, reached))
+        reached = max(reached, end)
+    return total
+
+
+@click.command(help=__doc__)
+@common_options
+@click.option("--pairs", default=16, show_default=True, help="Pairs of the shard.")
+@click.option("--steps", default=8, show_default=True, help="Denoising steps of every stage.")
+def main(device: str, tiny: bool, path: Path | None, pairs: int, steps: int) -> None:
+    on = set_up(device)
+    overrides = tuple(f"stages.{stage.name}.sampling.num_inference_steps={steps}" for stage in STAGES)
+    config = run_config(tiny, device, pairs, overrides)
+    results = Results("busy", on, path)
+    models = random_models(config, tiny)
+    add_view(models, config, tiny)
+    with tempfile.TemporaryDirectory() as folder:
+        write = Write(config, folder)
+        small = config.model_copy(update={"pairs": config.pairs.model_copy(update={"count": 1})})
+        run_shard(small, models, filled_shard(small), Write(small, f"{folder}/small"))
+        shard = filled_shard(config)
+        results.add(size_px=config.size_px, steps=steps, pairs=len(shard.pairs))
+        with profile(activities=[ProfilerActivity.CUDA if on.type == "cuda" else ProfilerActivity.CPU]) as profiler:
+            began = now(on)
+            run_shard(config, models, shard, write)
+            wall_s = now(on) - began
+    results.add(wall_s=wall_s, s_per_pair=wall_s / len(shard.pairs))
+    events = profiler.profiler.kineto_results.events()
+    on_device = [event for event in events if event.device_type() == torch.autograd.DeviceType.CUDA]
+    busy_s = merged((event.start_ns(), event.start_ns() + event.duration_ns()) for event in on_device) / 1e9
+    results.add(kernels=len(on_device), busy_s=busy_s, ratio=busy_s / wall_s)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,90 @@
+"""Seconds per accepted pair of a run at real size over the closed form for its measured stage costs and pass rates.
+
+    python -m benchmarks.optimum --json optimum.json
+
+Draft, refine and view of the sdxl profile (random weights) over shards of synthetic subjects, each written. After
+draft, refine and view a share of the pairs is rejected by its id. Costs c_i are those of a row of a shard that loses
+none, in full micro-batches; the pass rates p_i are those of the run.
+
+    ratio = seconds of the run per accepted pair / sum_i c_i / prod_{j >= i} p_j
+"""
+
+from __future__ import annotations
+
+import tempfile
+from math import prod
+from pathlib import Path
+
+import click
+
+from actors.guard import NoGuard
+from actors.stages.draft import Draft
+from actors.stages.refine import Refine
+from actors.stages.view import View
+from actors.write import Write
+from benchmarks.busy import STAGES, accept
+from benchmarks.real_size import (
+    Results,
+    add_view,
+    common_options,
+    filled_shard,
+    now,
+    random_models,
+    run_config,
+    run_stage,
+    set_up,
+)
+
+EVERY = {Draft.name: 4, Refine.name: 5, View.name: 3}
+"""After these stages every such pair of those that are left is rejected."""
+
+
+def closed_form(costs: list[float], passed: list[float]) -> float:
+    """Seconds per accepted pair: what comes before a rejection was in vain."""
+    return sum(cost / prod(passed[index:]) for index, cost in enumerate(costs))
+
+
+@click.command(help=__doc__)
+@common_options
+@click.option("--pairs", default=64, show_default=True, help="Pairs of the run, one shard.")
+@click.option("--steps", default=4, show_default=True, help="Denoising steps of every stage.")
+def main(device: str, tiny: bool, path: Path | None, pairs: int, steps: int) -> None:
+    on = set_up(device)
+    overrides = tuple(f"stages.{stage.name}.sampling.num_inference_steps={steps}" for stage in STAGES)
+    config = run_config(tiny, device, pairs, overrides)
+    results = Results("optimum", on, path)
+    models = random_models(config, tiny)
+    add_view(models, config, tiny)
+    size = max(config.stage(stage.name).batch_size for stage in STAGES)
+    two = config.model_copy(update={"pairs": config.pairs.model_copy(update={"count": 2 * size})})
+    costs = []
+    for shard in (filled_shard(two), filled_shard(two)):  # the first pays for what is done once
+        costs = [run_stage(stage, models, shard) / len(shard.pairs) for stage in STAGES]
+    results.add(steps=steps, **{f"{stage.name}_s": cost for stage, cost in zip(STAGES, costs, strict=True)})
+    shard, passed = filled_shard(config), []
+    with tempfile.TemporaryDirectory() as folder:
+        write = Write(config, folder)
+        began = now(on)
+        for stage in STAGES:
+            rows = shard.open_pairs()
+            stage(config, models, lambda *figures: None, NoGuard())(shard)
+            for state in rows[:: EVERY[stage.name]]:
+                state.reject("low_clip")
+            passed.append(len(shard.open_pairs()) / len(rows))
+        accept(shard, config)
+        write(shard)
+        run_s = now(on) - began
+    accepted = sum(state.status == "accepted" for state in shard.pairs)
+    expected = closed_form(costs, passed)
+    results.add(
+        pairs=len(shard.pairs),
+        accepted=accepted,
+        passed=[round(rate, 3) for rate in passed],
+        s_per_accepted=run_s / accepted,
+        closed_form_s=expected,
+        ratio=run_s / accepted / expected,
+    )
+
+
+if __name__ == "__main__":
+    main()
