@@ -8,6 +8,7 @@ ToffeeError                 what the user can mend: one line, exit code 2
 ├── DataError               training data that cannot be used as it is
 ├── TrackerError            a service that shows a training
 ├── RequestError            a picture, mask or prompt that a trained network cannot draw from
+├── NoAnswer                a language model that answers nothing
 ├── RunError                a run directory
 │   ├── NoRun               there is none that this code could read
 │   ├── OtherVersion        it has another layout than this code's
@@ -68,6 +69,10 @@ class TrackerError(ToffeeError, ValueError):
 
 class RequestError(ToffeeError, ValueError):
     """What is asked of a trained network cannot be drawn: names the picture, the mask or the prompt."""
+
+
+class NoAnswer(ToffeeError):
+    """A language model, or its server, answers none of its questions; with what the last one met."""
 
 
 class RunError(ToffeeError):

@@ -10,6 +10,7 @@ from typing import Any, TypeVar, overload
 from pydantic import BaseModel, ValidationError
 
 from toffee_pipeline.config.evaluate import EvaluationConfig
+from toffee_pipeline.config.expand import ExpansionConfig
 from toffee_pipeline.config.explain import explain
 from toffee_pipeline.config.generate import RunConfig
 from toffee_pipeline.config.generate_subjects import SubjectBankConfig
@@ -28,6 +29,7 @@ CONFIGS = (
     ToffeeNetTraining,
     EvaluationConfig,
     RefilterConfig,
+    ExpansionConfig,
 )
 C = TypeVar("C", bound=BaseModel)
 

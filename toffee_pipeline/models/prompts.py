@@ -12,7 +12,7 @@ from toffee_pipeline.errors import CatalogError
 from toffee_pipeline.models.loading import config_options
 from toffee_pipeline.models.tiny.text_encoder import build_tokenizer
 from toffee_pipeline.models.weights import resolve
-from toffee_pipeline.plan.catalog import Catalog
+from toffee_pipeline.plan.catalog import Catalog, SubjectClass
 from toffee_pipeline.plan.worded import MEDIUM, fill
 
 
@@ -70,6 +70,14 @@ def longest_prompt(catalog: Catalog, tokenizer: CLIPTokenizer) -> tuple[str, int
     return prompts[longest], counts[longest]
 
 
+def room_for_a_change(catalog: Catalog, tokenizer: CLIPTokenizer) -> int:
+    """Tokens that the catalogue's longest subject prompt leaves for a change which is added to it."""
+    longest = max(
+        count_tokens(tokenizer, [prompt for entry in catalog.classes for prompt in _longest_of(entry, tokenizer)])
+    )
+    return int(tokenizer.model_max_length) - longest
+
+
 def check_prompts(catalog: Catalog, spec: ModelSpec) -> tuple[str, ...]:
     """Raises CatalogError where a prompt does not fit the text encoder of the SDXL that `spec` names.
 
@@ -95,18 +103,23 @@ def _subject_prompts(catalog: Catalog, tokenizer: CLIPTokenizer) -> Iterator[str
     the longest words of each slot give it."""
     changes: dict[tuple[bool, Category], str | None] = {}
     for entry in catalog.classes:
-        longest = {slot: _longest(tokenizer, words) for slot, words in entry.descriptions.items()}
         for category in CATEGORIES:
             if (entry.live, category) not in changes and category != "removal":
                 words = catalog.wordings(entry.name, category)
                 changes[entry.live, category] = _longest(tokenizer, words) if words else None
-        for template in entry.subject_prompts:
-            prompt = fill(template, {"medium": MEDIUM, "class": entry.name, **longest})
+        for prompt in _longest_of(entry, tokenizer):
             yield prompt
             removable = (*entry.removable, changes[entry.live, "addition"])
             for category in CATEGORIES:
                 told = removable if category == "removal" else (changes[entry.live, category],)
                 yield from (catalog.draft_prompt(entry.name, prompt, category, change) for change in told if change)
+
+
+def _longest_of(entry: SubjectClass, tokenizer: CLIPTokenizer) -> Iterator[str]:
+    """The longest subject prompt of each of the class's templates."""
+    longest = {slot: _longest(tokenizer, words) for slot, words in entry.descriptions.items()}
+    for template in entry.subject_prompts:
+        yield fill(template, {"medium": MEDIUM, "class": entry.name, **longest})
 
 
 def _pair_prompts(catalog: Catalog, tokenizer: CLIPTokenizer) -> Iterator[str]:
