@@ -24,6 +24,9 @@ WORDS = {
     "class_weights",  # names of classes
     "class_quotas",
     "cache_endpoint_url",
+    "url",
+    "license",
+    "api_key_variable",
 }
 """Texts that are no path."""
 
@@ -100,6 +103,7 @@ def test_every_path_is_made_absolute():
     assert relative == {
         "generate.subjects.catalog",
         "generate_subjects.subjects.catalog",
+        "expand_prompts.catalog",
     }  # a name, or a path: tested below
 
 

@@ -10,6 +10,7 @@ from toffee_pipeline.expansion.language import why_not_english
 from toffee_pipeline.expansion.phrase import openings_of, why_no_phrase
 from toffee_pipeline.expansion.sieve import Filter
 from toffee_pipeline.plan.benchmark_prompts import is_benchmark_prompt
+from toffee_pipeline.safety.text_filter import TextFilter
 
 CountTokens = Callable[[str], int]
 
@@ -40,9 +41,16 @@ def filters_of(
     def benchmark(cell: Cell, change: str) -> str | None:
         return "DreamBench asks for it" if is_benchmark_prompt(change) else None
 
+    safe = TextFilter()
+
+    def unsafe(cell: Cell, change: str) -> str | None:
+        found = safe.find(change)
+        return str(found) if found else None
+
     return {
         "other_language": lambda cell, change: why_not_english(change),
         "no_phrase": no_phrase,
         "too_long": too_long,
         "benchmark": benchmark,
+        "unsafe": unsafe,
     }

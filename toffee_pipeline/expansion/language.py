@@ -12,7 +12,7 @@ FOREIGN = set(
     auf aus dem der einem einen einer ist mit und unter vom von zur
     bajo cerca del dentro el en entre junto los las sobre una unas unos
     alla allo degli gli il della delle nel nella sotto sul sulla uno
-    ao com da das dos em na nas nos num numa pela sob uma
+    ao da das dos em na nas nos num numa pela sob uma
     een het met naar onder op van voor
     """.split()  # noqa: SIM905
 )
