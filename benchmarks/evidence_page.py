@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.evidence_charts import Chart, Series
 from benchmarks.evidence_refiner import Example
 from benchmarks.evidence_tables import LABELS, REFINING, SYMBOLS, Evidence, bars, tables
 from benchmarks.evidence_yield import bounds
+from toffee_pipeline.charts.chart import Chart, Series
 from toffee_pipeline.evaluation.estimate import Estimate
 from toffee_pipeline.evaluation.judge import METRICS, PICTURES
 from toffee_pipeline.images import encode_png

@@ -8,6 +8,7 @@ import numpy as np
 
 from actors.shard import PairState, Shard, present
 from actors.stages.refine import MixingStage
+from toffee_pipeline.config.base import AROUND
 from toffee_pipeline.errors import SampleError
 from toffee_pipeline.images import encode_png
 
@@ -19,7 +20,7 @@ class Edit(MixingStage):
     name = "edit"
 
     def process(self, shard: Shard) -> None:
-        from toffee_pipeline.models.blended import AROUND, composite
+        from toffee_pipeline.models.blended import composite
 
         def store(state: PairState, image: np.ndarray) -> None:
             state.target = encode_png(image)

@@ -12,6 +12,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 Category = Literal["style", "background", "color", "texture", "addition", "removal"]
 """The taxonomy of changes of the paper (Fig. 6)."""
 CATEGORIES: tuple[Category, ...] = ("style", "background", "color", "texture", "addition", "removal")
+AROUND: tuple[Category, ...] = ("background", "addition")
+"""Changes of what surrounds the subject: there is nothing of it to refine."""
 Kind = Literal["generation", "edit"]
 """Of a pair."""
 

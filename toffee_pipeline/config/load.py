@@ -9,6 +9,7 @@ from typing import Any, TypeVar, overload
 
 from pydantic import BaseModel, ValidationError
 
+from toffee_pipeline.config.calibrate import CalibrationConfig
 from toffee_pipeline.config.evaluate import EvaluationConfig
 from toffee_pipeline.config.expand import ExpansionConfig
 from toffee_pipeline.config.explain import explain
@@ -30,6 +31,7 @@ CONFIGS = (
     EvaluationConfig,
     RefilterConfig,
     ExpansionConfig,
+    CalibrationConfig,
 )
 C = TypeVar("C", bound=BaseModel)
 

@@ -13,8 +13,6 @@ from toffee_pipeline.config.base import Category
 from toffee_pipeline.config.stages import EditConfig
 
 FEATHER_FRACTION = 1 / 256
-AROUND: tuple[Category, ...] = ("background", "addition")
-"""Changes of what surrounds the subject: there is nothing of it to refine."""
 
 
 def dilate(mask: np.ndarray, fraction: float) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 
 import numpy as np
@@ -34,6 +35,12 @@ class ControlNetDraft:
         self.pipeline = StableDiffusionXLPipeline(**components, add_watermarker=False)
         self.unet, self.scheduler_config = self.pipeline.unet, self.pipeline.scheduler.config
         self.controlnet = load_model(ControlNetModel, controlnet, "controlnet", device)
+
+    def with_settings(self, settings: DraftConfig) -> ControlNetDraft:
+        """The same networks, sampled in another way."""
+        other = copy.copy(self)
+        other.settings = settings
+        return other
 
     @torch.inference_mode()
     def draft(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import copy
+from typing import TYPE_CHECKING, Any, Self
 
 from transformers.utils.logging import disable_progress_bar
 
@@ -42,3 +43,14 @@ class ModelSet:
         model = load_role(role, self.config, self.device)
         setattr(self, role, model)
         return model
+
+    def under(self, config: DatasetConfig) -> Self:
+        """The same models for stages of other settings: drafts and the Refiner's pictures follow them, and nothing is
+        loaded again. config: differs in `stages.draft` and `stages.refine` alone."""
+        other = copy.copy(self)
+        other.config = config
+        for role in ("draft", "refiner"):
+            if config.player(role) == "networks":  # the renderer's drafts have no settings
+                settings = config.stage(ROLES[role].stage or role)
+                setattr(other, role, getattr(self, role).with_settings(settings))
+        return other

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 
 import numpy as np
@@ -40,6 +41,12 @@ class Refiner:
             folder = local_folder(refiner, "refiner")
             network = RefinerNetwork.load(folder, self.autoencoder.scale_factor, dtype_of(refiner), refiner.variant)
         self.network = network.to(device)
+
+    def with_settings(self, settings: RefineConfig) -> Refiner:
+        """The same network, sampled in another way."""
+        other = copy.copy(self)
+        other.strength, other.sampling = settings.strength, settings.sampling
+        return other
 
     @torch.inference_mode()
     def refine(

@@ -1,11 +1,15 @@
-"""Line charts as coordinates, which the page's template draws as SVG: no plotting library is a dependency."""
+"""Line charts as SVG for the project's pages, which style them: no plotting library is a dependency."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
+from toffee_pipeline.templates import load_template
+
+TEMPLATE = Path(__file__).parent / "templates" / "chart.html"
 WIDTH, HEIGHT = 300, 200
 LEFT, RIGHT, TOP, BOTTOM = 48, 8, 10, 40
 """Margins around the plot in units of the drawing, for the ticks' labels."""
@@ -13,12 +17,16 @@ LEFT, RIGHT, TOP, BOTTOM = 48, 8, 10, 40
 
 @dataclass(frozen=True)
 class Series:
-    """Points (x, y, error of y) of one colour; `style` is a CSS class. band: the error as an area, not as bars."""
+    """Points (x, y, error of y) of one colour; `style` is a CSS class. band: the error as an area, not as bars.
+
+    names: of the points, written beside them; none, or one each.
+    """
 
     label: str
     style: str
     points: Sequence[tuple[float, float, float | None]]
     band: bool = False
+    names: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -37,6 +45,10 @@ class Chart:
     y_range: tuple[float, float] | None = None
     as_percent: bool = False
     inset: float = 0.05
+
+    def svg(self) -> str:
+        """A `figure` element."""
+        return load_template(TEMPLATE).render(chart=self)
 
     @property
     def size(self) -> tuple[int, int]:
@@ -83,15 +95,26 @@ class Chart:
         return [(self.y(value), f"{value:.{digits}f}") for value in values]
 
     def drawn(self, series: Series) -> dict[str, object]:
-        """path: "x,y x,y" of the line; band: of the area; dots: (x, y, upper end, lower end) of each point."""
+        """path: "x,y x,y" of the line; band: of the area; dots: (x, y, upper end, lower end, name) of each point."""
         points = [(x, y, error or 0.0) for x, y, error in series.points]
         upper = [f"{self.x(x)},{self.y(y + error)}" for x, y, error in points]
         lower = [f"{self.x(x)},{self.y(y - error)}" for x, y, error in points]
         return {
             "path": " ".join(f"{self.x(x)},{self.y(y)}" for x, y, _ in points),
             "band": " ".join([*upper, *reversed(lower)]),
-            "dots": [(self.x(x), self.y(y), self.y(y + error), self.y(y - error)) for x, y, error in points],
+            "dots": [
+                (self.x(x), self.y(y), self.y(y + error), self.y(y - error), name)
+                for (x, y, error), name in zip(points, series.names or [""] * len(points), strict=True)
+            ],
         }
+
+
+def round_ticks(values: Sequence[float]) -> list[tuple[float, str]]:
+    """Places and labels on whole steps that reach from below the least value to above the greatest: ticks for x."""
+    low, high = min(values), max(values)
+    step = _round_step(max(high - low, 1e-3) / 4)
+    first, last = math.floor(low / step), max(math.ceil(high / step), math.floor(low / step) + 1)
+    return [(count * step, f"{count * step:g}") for count in range(first, last + 1)]
 
 
 def _round_step(step: float) -> float:

@@ -1,0 +1,139 @@
+"""A whole calibration with the real nano networks: what is shared is computed once, and a killed one goes on."""
+
+import json
+from collections import Counter
+
+import pyarrow.parquet as pq
+import pytest
+import yaml
+from click.testing import CliRunner
+
+from actors.calibration.calibrate import calibrate, plan_of
+from jobs import calibrate as job
+from jobs import generate
+from tests.conftest import QUICK
+from toffee_pipeline.calibration.record import CalibrationRun
+from toffee_pipeline.calibration.results import read_results
+from toffee_pipeline.config.calibrate import CalibrationConfig
+from toffee_pipeline.config.load import load_config
+from toffee_pipeline.models.roles import describe_roles
+from toffee_pipeline.rundir.description import claim
+from toffee_pipeline.rundir.manifests import data_files
+from toffee_pipeline.storage import open_storage
+
+pytestmark = pytest.mark.slow
+COMMON = ("placement=inline", "subjects.source=renderer", "pairs.count=8", "seed=5", *QUICK)
+SWEPT = {"edit_strength": [1.0], "g": [0.0, 0.9], "strength": [0.5]}
+LEFT = ["draft_guidance_scale", "controlnet_conditioning_scale", "edit_controlnet_conditioning_scale", "a"]
+LEFT += ["matching_radius", "guidance_scale"]
+SETS = (
+    *COMMON,
+    "calibration.num_pairs=8",
+    *(f"calibration.sweeps.{name}={values}" for name, values in SWEPT.items()),
+    *(f"calibration.sweeps.{name}=[]" for name in LEFT),
+)
+
+
+class Stopped(Exception):
+    pass
+
+
+def run(output, stop_after=None):
+    """Rows that each stage computed. stop_after: so many rows of `refine`."""
+    config = load_config("nano", SETS, CalibrationConfig)
+    storage, plan, rows = open_storage(str(output)), plan_of(config), Counter()
+
+    def count(stage, number, seconds):
+        rows[stage] += number
+        if stop_after is not None and rows["refine"] > stop_after:
+            raise Stopped
+
+    known = claim(storage, CalibrationRun.of(config, plan, describe_roles(config)))
+    try:
+        found = calibrate(known, plan, storage, lambda line: None, count)
+    except Stopped:
+        found = None
+    return rows, found
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    output = tmp_path_factory.mktemp("calibration")
+    return output, *run(output)
+
+
+def kinds(pairs):
+    return [[pair for pair in pairs if pair.kind == kind] for kind in ("generation", "edit")]
+
+
+def test_only_what_a_setting_changes_is_computed(whole):
+    _, rows, found = whole
+    generation, edits = kinds(found.pairs)
+    drawn = [pair for pair in edits if pair.reversed_from is None]
+    again = [pair for pair in drawn if found.run.config.stages.draft.strength_of(pair.category) < 1]
+    assert generation and again and len(again) < len(drawn)
+    num_subjects = len(found.subjects)
+    assert rows["synthesize"] == rows["segment"] == rows["depth"] == num_subjects
+    assert rows["view"] == len(generation)  # no setting of these changes it
+    assert rows["draft"] == len(generation) + len(drawn) + len(again)  # the Refiner's settings share them
+    assert rows["refine"] == num_subjects + 4 * len(generation)  # tokens once; own, two of g, one of t0
+
+
+def test_the_own_setting_scores_as_the_run_does(whole, tmp_path):
+    """So that what is chosen holds there."""
+    _, _, found = whole
+    words = [word for item in COMMON for word in ("--set", item)]
+    assert CliRunner().invoke(generate.main, ["--output", str(tmp_path / "run"), *words]).exit_code == 0
+    files = data_files(open_storage(str(tmp_path / "run")), "_ledger")
+    ledger = {row["pair_id"]: row for file in files for row in pq.read_table(file).to_pylist()}
+    assert {*found.before} == {*ledger}
+    for pair_id, result in found.before.items():
+        for name in ("dino", "clip"):
+            assert result.scores[name] == ledger[pair_id][f"{name}_score"]
+    before, _, _ = found.compared()
+    accepted = [row["status"] == "accepted" for row in ledger.values()]
+    assert before.accepted.value == sum(accepted) / len(accepted)
+
+
+def test_a_run_takes_the_overlay(whole):
+    output, _, found = whole
+    config = load_config(("nano", str(output / "overlay.yaml")))
+    refine = yaml.safe_load((output / "overlay.yaml").read_text())["stages"]["refine"]
+    assert {*refine} == {"g", "strength"}
+    assert (config.stages.refine.g, config.stages.refine.strength) == (refine["g"], refine["strength"])
+    chosen = {sweep.knob.name: sweep.choices["all"].value for sweep in found.sweeps if "all" in sweep.choices}
+    assert chosen == {"g": refine["g"], "strength": refine["strength"]}
+
+
+def test_a_killed_one_goes_on_with_the_setting_that_is_missing(whole, tmp_path):
+    output, rows, found = whole
+    num_generation = len(kinds(found.pairs)[0])
+    first, ended = run(tmp_path, stop_after=len(found.subjects) + 2 * num_generation)
+    assert ended is None
+    second, resumed = run(tmp_path)
+    assert second["synthesize"] == second["view"] == 0
+    kept = rows["refine"] - len(found.subjects) - second["refine"]
+    assert kept > 0 and kept % num_generation == 0  # whole settings
+    assert (tmp_path / "figures.json").read_bytes() == (output / "figures.json").read_bytes()
+    assert (tmp_path / "overlay.yaml").read_bytes() == (output / "overlay.yaml").read_bytes()
+    keys = [(each.pair_id, each.key) for each in read_results(open_storage(str(tmp_path)))]
+    assert len(keys) == len({*keys})
+    third, _ = run(tmp_path)
+    assert not third
+
+
+def test_the_page_has_a_contact_sheet_per_setting(whole):
+    page = (whole[0] / "report/index.html").read_text()
+    for name in ("g = 0,", "g = 0.9", "t0 = 0.5", "t0 = 0.8"):
+        assert f"<h3>{name}" in page or f"<h3>{name.rstrip(',')}</h3>" in page
+    assert page.count("<svg") >= 3 * 3 and 'src="http' not in page
+    figures = json.loads((whole[0] / "figures.json").read_text())
+    assert {*figures["settings"]} == {*SWEPT}
+
+
+def test_the_command_says_what_it_would_do_and_refuses_another_calibrations_directory(whole, tmp_path):
+    words = [word for item in SETS for word in ("--set", item)]
+    done = CliRunner().invoke(job.main, ["--output", str(tmp_path), "--dry-run", *words])
+    assert done.exit_code == 0 and "t0: 0.5" in done.output and not any(tmp_path.iterdir())
+    other = CliRunner().invoke(job.main, ["--output", str(whole[0]), *words, "--set", "calibration.keep=0.7"])
+    assert other.exit_code == 2 and "calibration.keep" in other.output

@@ -1,0 +1,97 @@
+"""From the results of a sweep to a value: what it costs in one score and gives in another, and which pairs it saves."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from toffee_pipeline.calibration.results import SIMILARITY
+from toffee_pipeline.evaluation.estimate import Estimate, ratio
+
+MEASURES = {SIMILARITY: "similarity", "dino": "DINO", "clip": "CLIP"}
+"""Scores that are shown, with their labels."""
+AXES = (SIMILARITY, "clip")
+"""What a front is of: the subject kept, and the prompt followed. DINO has no say, since it sees what the Refiner paints
+from."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A pair under one value. scores: empty where it failed."""
+
+    pair_id: str
+    subject_id: str
+    scores: Mapping[str, float]
+    accepted: bool
+
+
+@dataclass(frozen=True)
+class Figures:
+    """means: of each of MEASURES, over the pairs that have scores under every value. accepted: share of all pairs.
+
+    Errors are over subjects.
+    """
+
+    means: dict[str, Estimate]
+    accepted: Estimate
+
+
+@dataclass(frozen=True)
+class Choice:
+    """gain: what the value accepts more than the own one, as a share of the pairs. front: values that no other beats in
+    one of AXES without losing in the other, in their order."""
+
+    own: float
+    value: float
+    gain: Estimate
+    front: tuple[float, ...]
+    figures: dict[float, Figures]
+    num_pairs: int
+
+
+def choose(outcomes: Mapping[float, Sequence[Outcome]], own: float) -> Choice:
+    """The value of the front that accepts most, where it accepts more than the own one by more than a standard error;
+    else the own one. outcomes: by value, of the same pairs in the same order."""
+    scored = set.intersection(*({each.pair_id for each in rows if each.scores} for rows in outcomes.values()))
+    figures = {value: figures_of(outcomes[value], scored) for value in sorted(outcomes)}
+    front = tuple(
+        value
+        for value, own_figures in figures.items()
+        if not any(_beats(each, own_figures) for each in figures.values())
+    )
+    best = max(front, key=lambda value: (figures[value].accepted.value, value == own, -abs(value - own)))
+    gain = gain_of(outcomes[own], outcomes[best])
+    if gain.error is None or gain.value <= gain.error:
+        best, gain = own, gain_of(outcomes[own], outcomes[own])
+    return Choice(own, best, gain, front, figures, len(outcomes[own]))
+
+
+def figures_of(outcomes: Sequence[Outcome], scored: set[str]) -> Figures:
+    """scored: ids of the pairs whose scores count."""
+    compared = [each for each in outcomes if each.pair_id in scored]
+    return Figures(
+        {name: _over_subjects([(each.subject_id, each.scores[name]) for each in compared]) for name in MEASURES},
+        _over_subjects([(each.subject_id, float(each.accepted)) for each in outcomes]),
+    )
+
+
+def gain_of(before: Sequence[Outcome], after: Sequence[Outcome]) -> Estimate:
+    """The share of pairs that are accepted after less that before; its error is that of the paired difference."""
+    pairs = zip(before, after, strict=True)
+    return _over_subjects([(old.subject_id, float(new.accepted) - float(old.accepted)) for old, new in pairs])
+
+
+def _beats(one: Figures, other: Figures) -> bool:
+    """Whether it is as good in all of AXES and better in one."""
+    pairs = [(one.means[name].value, other.means[name].value) for name in AXES]
+    return all(mine >= its for mine, its in pairs) and any(mine > its for mine, its in pairs)
+
+
+def _over_subjects(values: Sequence[tuple[str, float]]) -> Estimate:
+    """The mean of (subject id, value)."""
+    sums: dict[str, float] = {}
+    counts: dict[str, int] = {}
+    for subject_id, value in values:
+        sums[subject_id] = sums.get(subject_id, 0.0) + value
+        counts[subject_id] = counts.get(subject_id, 0) + 1
+    return ratio(list(sums.values()), list(counts.values()))
