@@ -134,6 +134,18 @@ def test_the_controlnets_scale_is_the_categorys(
         assert np.array_equal(first, second) is equal
 
 
+def test_drafts_under_other_settings_are_those_of_a_freshly_loaded_model(
+    config: RunConfig, device: torch.device, pairs: list[Pair], images: list[np.ndarray]
+) -> None:
+    loose = config.with_stage("draft", controlnet_conditioning_scale=0.0)
+    model = load_role("draft", config, device)
+    own, other, fresh, again = (
+        drafts_of(each, pairs, images)
+        for each in (model, model.with_settings(loose.stages.draft), load_role("draft", loose, device), model)
+    )
+    assert np.array_equal(other, fresh) and np.array_equal(own, again) and not np.array_equal(own, other)
+
+
 def test_a_prompt_too_long_for_the_text_encoder_fails_alone(
     config: RunConfig, device: torch.device, pairs: list[Pair], images: list[np.ndarray]
 ) -> None:

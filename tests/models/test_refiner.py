@@ -9,6 +9,7 @@ from diffusers import DDIMScheduler, UNet2DConditionModel
 from toffee_pipeline.config.base import ModelSpec, SamplingConfig
 from toffee_pipeline.config.generate import RunConfig
 from toffee_pipeline.errors import SampleError
+from toffee_pipeline.models.model_set import ModelSet
 from toffee_pipeline.models.networks.refiner import TOKEN_MAP_FILE, RefinerNetwork
 from toffee_pipeline.models.roles import load_role
 from toffee_pipeline.models.tiny import untrained
@@ -32,6 +33,18 @@ def test_refined_samples_are_independent(
 ) -> None:
     refiner = load_role("refiner", config, device)
     assert_independent(lambda rows: refiner.refine([images[i] for i in rows], tokens[rows], [SEEDS[i] for i in rows]))
+
+
+def test_models_under_other_settings_draw_what_freshly_loaded_ones_do(
+    config: RunConfig, device: torch.device, images: list[np.ndarray], tokens: torch.Tensor
+) -> None:
+    models, weaker = ModelSet(config), config.with_stage("refine", strength=0.3)
+    own, other, fresh = (
+        refiner.refine(images, tokens, SEEDS)
+        for refiner in (models.refiner, models.under(weaker).refiner, load_role("refiner", weaker, device))
+    )
+    assert np.array_equal(other, fresh) and not np.array_equal(own, other)
+    assert np.array_equal(models.refiner.refine(images, tokens, SEEDS), own)
 
 
 @pytest.mark.parametrize("scheduler", ["ddim", "dpm++"])
