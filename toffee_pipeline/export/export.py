@@ -109,7 +109,7 @@ class _Exporter:
             folder = Path(temporary) / "part"
             folder.mkdir()
             for manifest, file in files:
-                for row in rows_of(self._run_storage, manifest, file):
+                for row in rows_of(self._run_storage, manifest, file, self._form.images):
                     if row["kind"] not in self._form.kinds:
                         continue
                     split, kind = split_of(subject_key(row, self._source), self._settings.splits), row["kind"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import version
 from typing import Any
 
@@ -46,7 +46,8 @@ class Published:
         }
 
     def __call__(self, row: Row) -> Row:
-        return {**row, **{name: self._marked(row, name) for name in IMAGE_COLUMNS}, **self._provenance}
+        marked = {name: self._marked(row, name) for name in IMAGE_COLUMNS if name in row}
+        return {**row, **marked, **self._provenance}
 
     def _marked(self, row: Row, column: str) -> dict[str, Any] | None:
         image: dict[str, Any] | None = row[column]
@@ -75,14 +76,16 @@ def source_type_of(row: Mapping[str, Any], column: str, photographs: bool) -> So
     return None if column in ("subject_image", untouched) else "compositeWithTrainedAlgorithmicMedia"
 
 
-def rows_of(storage: Storage, manifest: Manifest, file: DataFile) -> Iterator[Row]:
-    """The accepted rows of a shard's file, a row group in memory at a time. storage: of the manifest.
+def rows_of(storage: Storage, manifest: Manifest, file: DataFile, images: Sequence[str]) -> Iterator[Row]:
+    """The accepted rows of a shard's file, a row group in memory at a time. storage: of the manifest. images: the
+    columns that they have of `IMAGE_COLUMNS`.
 
     Raises DamagedFile where it is no sound Parquet.
     """
+    columns = [name for name in PAIRS.data.names if name in images or name not in IMAGE_COLUMNS]
     storage = home_of(storage, manifest)
     with sound(storage.path_for(file.key)), storage.open(file.key) as stream:
-        for batch in pq.ParquetFile(stream).iter_batches(ROWS_AT_ONCE, columns=PAIRS.data.names, use_threads=False):
+        for batch in pq.ParquetFile(stream).iter_batches(ROWS_AT_ONCE, columns=columns, use_threads=False):
             rows = as_judged(pa.Table.from_batches([batch]), manifest, PAIRS.id)
             yield from rows.filter(pc.equal(rows["status"], "accepted")).to_pylist()
 

@@ -40,11 +40,12 @@ class Writer(ABC):
 class Format(ABC):
     """One way to write rows. Has no state.
 
-    kinds: of pairs that it takes. schema: of the Parquet files that it writes; None: it writes others. tail: what
-    follows a part's stem in a pattern for its files.
+    kinds: of pairs that it takes. images: the columns of images that it takes. schema: of the Parquet files that it
+    writes; None: it writes others. tail: what follows a part's stem in a pattern for its files.
     """
 
     kinds: tuple[str, ...] = ("generation", "edit")
+    images: tuple[str, ...] = IMAGE_COLUMNS
     schema: pa.Schema | None = None
     tail: str
 
@@ -80,7 +81,7 @@ def media_type(name: str) -> str:
 def images_of(row: Row) -> Iterator[tuple[str, str, bytes]]:
     """Column, file suffix and bytes of each image that a row has."""
     for column in IMAGE_COLUMNS:
-        if row[column] is not None:
+        if row.get(column) is not None:
             data = row[column]["bytes"]
             yield column, next(suffix for start, suffix in SUFFIXES.items() if data.startswith(start)), data
 

@@ -19,6 +19,7 @@ from toffee_pipeline.schema.table import ROW_GROUP_BYTES, with_image_features
 
 QUALITY = 95
 """Of a Subjects200K image whose parts are lossy."""
+HALVES = ("input_image", "target_image")
 _SCORES = ("compositeStructure", "objectConsistency", "imageQuality")
 _IMAGE = SCHEMA.field("input_image").type
 SUBJECTS200K = with_image_features(
@@ -47,15 +48,15 @@ class ParquetWriter(Writer):
         path.parent.mkdir(parents=True, exist_ok=True)
         self._schema, self._row_of = schema, row_of
         self._file = pq.ParquetWriter(path, schema, compression="zstd", write_page_index=True)
-        self._rows: list[Row] = []
+        self._rows: list[pa.RecordBatch] = []
         self._num_bytes = 0
 
     def write(self, row: Row) -> None:
-        num_bytes = sum(len(data) for _, _, data in images_of(row))
-        if len(self._rows) == PAIRS.row_group_size or self._num_bytes + num_bytes > ROW_GROUP_BYTES:
+        made = pa.RecordBatch.from_pylist([self._row_of(row)], schema=self._schema)
+        if len(self._rows) == PAIRS.row_group_size or self._num_bytes + made.nbytes > ROW_GROUP_BYTES:
             self._flush()
-        self._rows.append(self._row_of(row))
-        self._num_bytes += num_bytes
+        self._rows.append(made)
+        self._num_bytes += made.nbytes
 
     def close(self) -> list[str]:
         self._flush()
@@ -64,7 +65,7 @@ class ParquetWriter(Writer):
 
     def _flush(self) -> None:
         if self._rows:
-            self._file.write_table(pa.Table.from_pylist(self._rows, schema=self._schema))
+            self._file.write_table(pa.Table.from_batches(self._rows))
         self._rows, self._num_bytes = [], 0
 
 
@@ -82,6 +83,7 @@ class Subjects200K(Format):
     """Generation pairs as OminiControl's training reads them (`Subject200KDataset` with `padding=0`)."""
 
     kinds = ("generation",)
+    images = HALVES
     schema = SUBJECTS200K
     tail = ".parquet"
 
@@ -95,7 +97,7 @@ def side_by_side(row: Row) -> Row:
     Its quality scores are those that OminiControl's filter lets pass: the pair has passed this run's own.
     """
     known = {column: (suffix, data) for column, suffix, data in images_of(row)}
-    halves = [decode(known[column][1], f"{row['pair_id']} {column}") for column in ("input_image", "target_image")]
+    halves = [decode(known[column][1], f"{row['pair_id']} {column}") for column in HALVES]
     image = np.concatenate(halves, axis=1)
     lossless = known["target_image"][0] == "png"
     data = encode(image, "png") if lossless else encode(image, "jpeg", QUALITY)
