@@ -9,6 +9,8 @@ from typing import Any
 from actors.guard import Guard
 from actors.stage import Progress, Stage, StageTable
 from actors.stages.check import CheckDraft, CheckRefined, CheckSubject
+from actors.stages.check_images import CheckImages
+from actors.stages.check_prompts import CheckPrompts
 from actors.stages.depth import Depth
 from actors.stages.draft import Draft
 from actors.stages.draw import Draw
@@ -19,21 +21,24 @@ from actors.stages.refine import Refine
 from actors.stages.score import Score
 from actors.stages.score_pictures import ScorePictures
 from actors.stages.score_subjects import ScoreSubjects
+from actors.stages.screen import Screen
 from actors.stages.segment import Segment
 from actors.stages.segment_pictures import SegmentPictures
 from actors.stages.segment_subjects import SegmentSubjects
 from actors.stages.synthesize import Synthesize
 from actors.stages.view import View
-from toffee_pipeline.config.dataset import DatasetConfig
+from toffee_pipeline.config.dataset import DatasetConfig, SubjectDatasetConfig
 from toffee_pipeline.config.evaluate import EvaluationConfig
 from toffee_pipeline.config.generate import RunConfig
-from toffee_pipeline.config.stages import MODEL_STAGES
+from toffee_pipeline.config.stages import settings_of
 from toffee_pipeline.metrics import MetricSink, no_metrics
 from toffee_pipeline.models.roles import has_weights
 
 STAGE_CLASSES: StageTable = {
     stage.name: stage
     for stage in (
+        Screen,
+        CheckPrompts,
         Synthesize,
         Segment,
         Depth,
@@ -44,13 +49,24 @@ STAGE_CLASSES: StageTable = {
         CheckRefined,
         Edit,
         View,
+        CheckImages,
         Score,
         Judge,
     )
 }
 """The class of each of `config.stages.STAGES`: what makes pairs."""
 BANK_STAGE_CLASSES: StageTable = {
-    stage.name: stage for stage in (Synthesize, SegmentSubjects, Depth, ScoreSubjects, JudgeSubjects)
+    stage.name: stage
+    for stage in (
+        Screen,
+        CheckPrompts,
+        Synthesize,
+        SegmentSubjects,
+        Depth,
+        CheckImages,
+        ScoreSubjects,
+        JudgeSubjects,
+    )
 }
 """What makes a subject bank."""
 
@@ -65,11 +81,14 @@ def stages_of(config: DatasetConfig) -> StageTable:
     if isinstance(config, EvaluationConfig):
         classes = EVALUATION_STAGE_CLASSES.items()
         return {name: stage for name, stage in classes if all(has_weights(role, config) for role in stage.roles)}
-    if not isinstance(config, RunConfig):
-        return BANK_STAGE_CLASSES
-    banked = ("synthesize", "depth") if config.subjects.source == "bank" else ()
-    off = {*MODEL_STAGES} - {*config.model_stages}
-    return {name: stage for name, stage in STAGE_CLASSES.items() if name not in off.union(banked)}
+    assert isinstance(config, SubjectDatasetConfig)  # there is no other job with shards
+    off = {*settings_of(type(config.stages))} - {*config.model_stages}
+    if not config.stages.screen.enabled:
+        off.add("screen")
+    if config.subjects.source == "bank":
+        off |= {"synthesize", "depth"}
+    table = STAGE_CLASSES if isinstance(config, RunConfig) else BANK_STAGE_CLASSES
+    return {name: stage for name, stage in table.items() if name not in off}
 
 
 class StageChain:

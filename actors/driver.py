@@ -171,6 +171,8 @@ def _say(summary: Summary, storage: Storage, known: DatasetRun) -> None:
     for gate, saving in summary.savings.items():
         gpu = f", {saving.gpu_seconds:,.0f} GPU seconds" if saving.gpu_seconds else ""
         click.echo(f"  {gate} stopped {saving.stopped} pairs early and saved about {saving.seconds:,.0f} s{gpu}")
+    for why, number in summary.unsafe.items():
+        click.echo(f"  {number} rejected as unsafe by {why}", err=True)
     for message, number in summary.errors.items():
         click.echo(f"  {number} failed: {message}", err=True)
     if unreadable := summary.unreadable:

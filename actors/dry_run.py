@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import click
+
 from toffee_pipeline.console.plan import print_survey
+from toffee_pipeline.plan.names import one_line
 from toffee_pipeline.plan.shards import ShardPlan
 from toffee_pipeline.plan.subjects import SubjectPlan
 from toffee_pipeline.plan.survey import survey
+from toffee_pipeline.safety.text_filter import TextFilter
+
+MAX_NAMED = 5
+"""Most unsafe prompts that are named."""
 
 
 def show_plan(plan: ShardPlan) -> None:
@@ -15,3 +24,16 @@ def show_plan(plan: ShardPlan) -> None:
 
         found = survey(plan)
         print_survey(found, measure(found.texts, plan.config.models.sdxl))
+        _show_unsafe(plan, found.texts)
+
+
+def _show_unsafe(plan: SubjectPlan, texts: Sequence[str]) -> None:
+    """What the text filter will refuse of the different prompts of subjects and drafts."""
+    settings = plan.config.stages.screen
+    if not settings.enabled:
+        return
+    text_filter = TextFilter(settings.allow, settings.deny)
+    refused = [(text, finding) for text in texts if (finding := text_filter.find(text))]
+    click.echo(f"unsafe by the text filter: {len(refused):,} of these prompts, whose pairs are rejected")
+    for text, finding in refused[:MAX_NAMED]:
+        click.echo(f"  {finding}, in {one_line(text)!r}")

@@ -102,6 +102,11 @@ def _check_outside(state: PairState) -> None:
         raise RuntimeError(f"pair {state.id}: input and target differ in {number} pixels outside the editing mask")
 
 
+def _why_unsafe(error: str) -> str:
+    """The stage and the category of what the safety stages say: "screen: sexual"."""
+    return ": ".join(error.split(": ")[:2])
+
+
 def count(shard: Shard, config: DatasetConfig, num_bytes: int) -> ShardCounts:
     """Counts of one shard as they stand in its manifest. num_bytes: of its files."""
     by_kind: dict[str, Counter[str]] = {}
@@ -122,6 +127,7 @@ def count(shard: Shard, config: DatasetConfig, num_bytes: int) -> ShardCounts:
         rejected=Counter(state.reason for state in rows if state.reason and state.status == "rejected"),
         failed=sum(state.status == "failed" for state in rows),
         errors=Counter(state.error for state in rows if state.error and state.status == "failed"),
+        unsafe=Counter(_why_unsafe(present(state.error)) for state in rows if state.reason == "unsafe"),
         unreadable={
             state.subject.path: reason(present(state.error), state.subject.path)
             for state in shard.subjects.values()

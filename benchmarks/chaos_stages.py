@@ -9,11 +9,13 @@ import time
 from pathlib import Path
 from typing import Any
 
-from actors.chain import STAGE_CLASSES
+from actors.chain import stages_of
 from actors.shard import Shard
 from actors.stage import Stage, StageTable
+from toffee_pipeline.config.load import load_config
 
-FIRST, *_, LAST = STAGE_CLASSES
+STAGES = stages_of(load_config("nano"))
+FIRST, *_, LAST = STAGES
 
 
 class Log:
@@ -59,4 +61,4 @@ class Logged(Stage):
         return shard
 
 
-LOGGED_STAGES: StageTable = {name: type(stage.__name__, (Logged, stage), {}) for name, stage in STAGE_CLASSES.items()}
+LOGGED_STAGES: StageTable = {name: type(stage.__name__, (Logged, stage), {}) for name, stage in STAGES.items()}

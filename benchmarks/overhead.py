@@ -30,7 +30,7 @@ from pathlib import Path
 
 import click
 
-from actors.chain import STAGE_CLASSES, StageChain
+from actors.chain import StageChain, stages_of
 from actors.executors.on_ray import logical_cpus
 from actors.guard import NoGuard
 from actors.shard import Shard
@@ -58,7 +58,7 @@ def stage_s(counts: ShardCounts) -> float:
 def compute_s(config: RunConfig) -> list[float]:
     """Seconds of pure compute of each shard of the plan, in this process, warm, with one thread."""
     plan = Plan(config)
-    chain = StageChain(config, list(STAGE_CLASSES.values()), lambda *figures: None, NoGuard(), num_threads=1)
+    chain = StageChain(config, list(stages_of(config).values()), lambda *figures: None, NoGuard(), num_threads=1)
     chain(Shard.from_plan(plan, 0))
     return [stage_s(count(chain(Shard.from_plan(plan, index)), config, num_bytes=0)) for index in range(len(plan))]
 
@@ -66,7 +66,7 @@ def compute_s(config: RunConfig) -> list[float]:
 def run_jobs(short: RunConfig, full: RunConfig, folder: str) -> float:
     """Runs both jobs in one Ray session, into `folder`/short and `folder`/full; when it began (time.time())."""
     began = time.time()
-    with ray_session(logical_cpus(full, STAGE_CLASSES)):
+    with ray_session(logical_cpus(full, stages_of(full))):
         generate(short, f"{folder}/short")
         generate(full, f"{folder}/full")
     return began

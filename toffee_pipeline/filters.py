@@ -247,6 +247,7 @@ REASONS: dict[Reason, Rejection] = {
             "your file cannot be read, or shows nothing; the ledger's column `error` says why",
             explained=True,
         ),
+        Rejection("unsafe", "what it says or shows is unsafe; the ledger's column `error` says why", explained=True),
         Rejection("not_finite", "a network gave NaN or infinite values", explained=True, broken=True),
         Rejection("flat_image", "a network's image is one colour all over", explained=True, broken=True),
         Rejection(
@@ -276,7 +277,7 @@ JUDGED: frozenset[Reason] = frozenset(
 
 def keeps_images(keep: Literal["accepted", "scored", "all"], reason: Reason | None) -> bool:
     """Whether a run keeps the images of what it rejected for this reason. keep: its setting `output.keep`."""
-    return keep == "all" or (keep == "scored" and reason in JUDGED)
+    return (keep == "all" and reason != "unsafe") or (keep == "scored" and reason in JUDGED)
 
 
 def decide(

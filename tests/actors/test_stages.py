@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from actors.chain import STAGE_CLASSES, StageChain
+from actors.chain import STAGE_CLASSES, StageChain, stages_of
 from actors.guard import NoGuard
 from actors.shard import Shard
 from actors.stage import Stage
@@ -17,7 +17,6 @@ from actors.stages.segment import is_part
 from actors.write import count
 from tests.conftest import QUICK
 from toffee_pipeline.errors import ConfigError, SampleError
-from toffee_pipeline.filters import GATES
 from toffee_pipeline.images import decode, decode_mask, encode, encode_mask, encode_png
 from toffee_pipeline.models.scores import ClipScorer
 from toffee_pipeline.nano import world
@@ -27,8 +26,8 @@ from toffee_pipeline.plan.plan import Plan
 COUNT = 24
 
 
-def chain(config, names=tuple(name for name in STAGE_CLASSES if name not in GATES), progress=lambda *figures: None):
-    return StageChain(config, [STAGE_CLASSES[name] for name in names], progress, NoGuard())
+def chain(config, names=None, progress=lambda *figures: None):
+    return StageChain(config, [STAGE_CLASSES[name] for name in names or stages_of(config)], progress, NoGuard())
 
 
 @pytest.fixture(scope="module")

@@ -13,6 +13,9 @@ from toffee_pipeline.config.load import CONFIGS, load_config
 from toffee_pipeline.config.train import RefinerTraining
 
 WORDS = {
+    "allow",  # phrases
+    "deny",
+    "unsafe_labels",
     "revision",  # of a hub id
     "variant",
     "id",

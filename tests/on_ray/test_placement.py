@@ -41,7 +41,7 @@ def pools_of(*nodes, overrides=(), costs=COSTS, placement="pools"):
 
 
 def numbers(pools):
-    return {pool.stages[0]: pool.num_actors for pool in pools}
+    return {pool.label.lower(): pool.num_actors for pool in pools}
 
 
 def rate(counts, costs):
@@ -78,7 +78,7 @@ def test_no_other_numbers_make_the_slowest_stage_faster(num_nodes):
     planned = rate(numbers(pools), COSTS)
     assert first_that_does_not_fit(pools, nodes) is None
     # the fewest actors of each stage that would beat the plan do not fit
-    faster = [pool._replace(num_actors=int(planned * COSTS[pool.stages[0]]) + 1) for pool in pools]
+    faster = [pool._replace(num_actors=int(planned * COSTS[pool.label.lower()]) + 1) for pool in pools]
     assert rate(numbers(faster), COSTS) > planned
     assert first_that_does_not_fit(faster, nodes) is not None
 
@@ -162,10 +162,11 @@ def test_free_stages_do_not_make_the_planner_add_for_ever():
     assert first_that_does_not_fit([nothing], [Node(1)]) is None
 
 
-def test_a_stage_without_resources_goes_with_the_one_before_it():
+def test_a_stage_without_resources_goes_with_the_one_before_it_and_the_first_with_the_next():
     config, pools = pools_of(P4D, P4D)
+    assert pools[0].stages == ("screen", "check_prompts", "synthesize") and pools[0].label == "Synthesize"
     assert pools[-1].stages == ("score", "judge") and pools[-1].label == "Score"
-    assert [pool.stages[0] for pool in pools] == list(config.model_stages)
+    assert [pool.label.lower() for pool in pools] == list(config.model_stages)
     check(config, pools, Cluster((P4D, P4D)))
     _, (fused,) = pools_of(P4DE, placement="fused")
     assert fused.stages == STAGES

@@ -23,6 +23,7 @@ from toffee_pipeline.config.base import (
     make_absolute,
 )
 from toffee_pipeline.config.clip import ClipSpec
+from toffee_pipeline.config.safety import PromptGuardSpec, SafetensorsSpec
 from toffee_pipeline.config.stages import StageConfig, SubjectStagesConfig, settings_of
 
 Player = Literal["networks", "renderer", "folder", "bank"]
@@ -77,6 +78,10 @@ class SubjectModelsConfig(Model):
     detector: ModelSpec
     segmenter: SegmenterSpec
     clip: ClipSpec
+    prompt_guard: PromptGuardSpec | None = None
+    """A guard model for `stages.check_prompts`. null: off."""
+    image_safety: SafetensorsSpec | None = None
+    """An image classifier for `stages.check_images`, such as Falconsai/nsfw_image_detection. null: off."""
 
 
 class FusedConfig(Model):
@@ -135,7 +140,10 @@ class DatasetConfig(Model):
     @property
     def model_stages(self) -> tuple[str, ...]:
         """The stages that compute with models, but for those that are off."""
-        return tuple(name for name in settings_of(type(self.stages)) if self.stage(name).on)
+        return tuple(name for name in settings_of(type(self.stages)) if self._is_on(self.stage(name)))
+
+    def _is_on(self, stage: StageConfig) -> bool:
+        return stage.on and (stage.needs is None or getattr(self.models, stage.needs) is not None)
 
     def stage(self, name: str) -> StageConfig:
         """Settings of the model stage of this name."""

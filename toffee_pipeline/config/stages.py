@@ -22,6 +22,7 @@ from toffee_pipeline.config.base import (
     SamplingConfig,
     Seconds,
 )
+from toffee_pipeline.config.safety import TextFilterConfig
 
 HashDistance = Annotated[int, Field(ge=0, le=64)]
 """Bits in which two perceptual hashes differ (`pixels.perceptual_hash`)."""
@@ -31,6 +32,8 @@ class StageConfig(Model):
     """A stage that computes with models: its micro-batch and its resources."""
 
     makes_images: ClassVar[bool] = False
+    needs: ClassVar[str | None] = None
+    """The key of `models` without which a run does not have the stage."""
 
     batch_size: Positive = 8
     """Micro-batch inside a stage. It is part of the content: another size can change last bits."""
@@ -49,6 +52,25 @@ class StageConfig(Model):
     def on(self) -> bool:
         """Whether a run has this stage."""
         return True
+
+
+class CheckPromptsConfig(StageConfig):
+    """A guard model reads the prompts of subjects and drafts before anything is generated; off without
+    `models.prompt_guard`."""
+
+    needs: ClassVar[str | None] = "prompt_guard"
+    refuse: Literal["unsafe", "controversial"] = "unsafe"
+    """controversial: also what Qwen3Guard calls so; the other families know only safe and unsafe."""
+
+
+class CheckImagesConfig(StageConfig):
+    """A classifier looks at every image that would be written; off without `models.image_safety`."""
+
+    needs: ClassVar[str | None] = "image_safety"
+    unsafe_labels: Annotated[tuple[str, ...], Field(min_length=1)] = ("nsfw",)
+    """In the classifier's own words."""
+    max_unsafe: Fraction = 0.5
+    """Of the sum of their probabilities, in any image of a pair."""
 
 
 class SynthesizeConfig(StageConfig):
@@ -199,6 +221,8 @@ class SubjectJudgeConfig(Model):
 class SubjectStagesConfig(Model):
     """The stages that make a subject."""
 
+    screen: TextFilterConfig = TextFilterConfig()
+    check_prompts: CheckPromptsConfig = CheckPromptsConfig()
     synthesize: SynthesizeConfig = SynthesizeConfig()
     segment: SegmentConfig = SegmentConfig()
     depth: DepthConfig = DepthConfig()
@@ -207,6 +231,7 @@ class SubjectStagesConfig(Model):
 class BankStagesConfig(SubjectStagesConfig):
     """The table for a subject bank."""
 
+    check_images: CheckImagesConfig = CheckImagesConfig()
     score: ScoreConfig = ScoreConfig()
     judge: SubjectJudgeConfig = SubjectJudgeConfig()
 
@@ -221,6 +246,7 @@ class StagesConfig(SubjectStagesConfig):
     check_refined: CheckRefinedConfig = CheckRefinedConfig()
     edit: EditConfig = EditConfig()
     view: ViewConfig = ViewConfig()
+    check_images: CheckImagesConfig = CheckImagesConfig()
     score: ScoreConfig = ScoreConfig()
     judge: JudgeConfig = JudgeConfig()
 

@@ -47,6 +47,7 @@ def render(status: Status) -> RenderableType:
     """Headline, funnel, stages and errors."""
     parts: list[RenderableType] = [Text(line) for line in _headlines(status)]
     parts += [_funnel(status), _stages(status)]
+    parts += [Text(f"{number:,} rejected as unsafe by {why}") for why, number in status.totals.unsafe.items()]
     parts += [Text(f"{number:,} failed: {message}") for message, number in status.totals.errors.items()]
     return Group(*parts)
 

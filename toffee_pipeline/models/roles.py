@@ -96,6 +96,14 @@ ROLES = {
     ),
     "dino_scorer": Role(f"{MODELS}.scores:DinoScorer", (Weights("filter_dino", "filter_dino", "dino"),)),
     "pixel_scorer": Role(f"{MODELS}.pixel_scorer:PixelScorer", ()),
+    "prompt_guard": Role(
+        f"{MODELS}.prompt_guard:PromptGuard", (Weights("prompt_guard", "prompt_guard", "prompt_guard"),)
+    ),
+    "image_safety": Role(
+        f"{MODELS}.image_safety:ImageSafety",
+        (Weights("image_safety", "image_safety", "image_safety"),),
+        stage="check_images",
+    ),
     "toffeenet": Role(f"{MODELS}.trained_toffeenet:load_trained", (Weights("toffeenet", "toffeenet", "toffeenet"),)),
 }
 """In the order in which run.json names them."""

@@ -121,17 +121,21 @@ def gpu_memory_gib(nodes: Iterable[Node]) -> float | None:
 def least_pools(config: DatasetConfig, placement: str, stages: Sequence[str]) -> list[Pool]:
     """The pools with as many actors as configured, and with one where the planner finds the number.
 
-    A stage without resources of its own goes with the stage before it.
+    A stage without resources of its own goes with the stage before it; the first with the one behind it.
     """
     if placement != "pools":
         own, number = config.fused, config.fused.num_actors
         return [Pool("AllStages", tuple(stages), number or 1, own.num_cpus, own.num_gpus, number is not None)]
     pools: list[Pool] = []
+    first: tuple[str, ...] = ()
     for name in stages:
         if name in config.model_stages:
             stage = config.stage(name)
             fixed = stage.num_actors is not None
-            pools.append(Pool(name.title(), (name,), stage.num_actors or 1, stage.num_cpus, stage.num_gpus, fixed))
+            names, first = (*first, name), ()
+            pools.append(Pool(name.title(), names, stage.num_actors or 1, stage.num_cpus, stage.num_gpus, fixed))
+        elif not pools:
+            first = (*first, name)
         else:
             pools[-1] = pools[-1]._replace(stages=(*pools[-1].stages, name))
     return pools
@@ -212,7 +216,8 @@ def _check_memory(config: DatasetConfig, pools: Sequence[Pool], cluster: Cluster
     there = gpu_memory_gib(cluster.nodes)
     for pool in pools:
         fused = config.placement == "fused"
-        needed = config.fused.gpu_memory_gib if fused else config.stage(pool.stages[0]).gpu_memory_gib
+        of_stages = [config.stage(name).gpu_memory_gib for name in pool.stages if name in config.model_stages]
+        needed = config.fused.gpu_memory_gib if fused else of_stages[0]
         if there is not None and pool.num_gpus > 0 and needed > there * pool.num_gpus:
             others = "use placement=pools" if fused else "raise its num_gpus"
             have = there * pool.num_gpus

@@ -30,6 +30,8 @@ class ShardCounts(Part):
     failed: Number = 0
     errors: dict[str, Number] = {}
     """Message -> failed pairs."""
+    unsafe: dict[str, Number] = {}
+    """Which stage refused it, and what as -> rejected pairs."""
     unreadable: dict[str, str] = {}
     """The user's files that cannot be read, by path, and why."""
     by_kind: dict[str, dict[str, Number]] = {}

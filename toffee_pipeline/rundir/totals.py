@@ -21,6 +21,7 @@ class Totals:
         self.planned = self.accepted = self.failed = 0
         self.num_bytes = 0
         self.rejected: Counter[str] = Counter()
+        self.unsafe: Counter[str] = Counter()
         self.unreadable: dict[str, str] = {}
         self.stages: dict[str, StageFigures] = {}
         self._errors = FrequentErrors()
@@ -36,6 +37,7 @@ class Totals:
         self.num_bytes += counts.num_bytes
         self.rejected.update(counts.rejected)
         self._errors.add(counts.errors)
+        self.unsafe.update(counts.unsafe)
         self.unreadable |= counts.unreadable
         for known, groups in (
             (self._by_kind, counts.by_kind),
@@ -63,6 +65,7 @@ class Totals:
             rejected=dict(self.rejected.most_common()),
             failed=self.failed,
             errors=self._errors.most(MAX_ERRORS),
+            unsafe=dict(self.unsafe.most_common()),
             unreadable=dict(sorted(self.unreadable.items())),
             by_kind=dict(sorted(self._by_kind.items())),
             by_category=dict(sorted(self._by_category.items())),

@@ -1,0 +1,36 @@
+"""A guard model reads what is to be drawn, before anything is generated."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from actors.shard import PairState, Shard, SubjectState
+from actors.stage import Stage
+from toffee_pipeline.config.dataset import SubjectDatasetConfig
+from toffee_pipeline.safety.guards import Verdict
+
+
+class CheckPrompts(Stage):
+    name = "check_prompts"
+    roles = ("prompt_guard",)
+    config: SubjectDatasetConfig
+
+    def process(self, shard: Shard) -> None:
+        self.run(
+            shard.open_subjects(),
+            lambda batch: self.models.prompt_guard.judge([state.subject.prompt for state in batch]),
+            self._store,
+        )
+        shard.spread_failures()
+        self.run(
+            shard.open_pairs(),
+            lambda batch: self.models.prompt_guard.judge([state.pair.draft_prompt for state in batch]),
+            self._store,
+        )
+
+    def _store(self, state: SubjectState | PairState, verdict: Verdict) -> None:
+        refused: Sequence[str] = ("unsafe",)
+        if self.config.stages.check_prompts.refuse == "controversial":
+            refused = ("unsafe", "controversial")
+        if verdict.level in refused:
+            state.fail(f"{self.name}: {', '.join(verdict.categories) or verdict.level}", "unsafe")
