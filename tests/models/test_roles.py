@@ -7,20 +7,24 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from tests.helpers.guards import save_classifier, save_guard
 from toffee_pipeline.config.base import ModelSpec
 from toffee_pipeline.config.clip import ClipSpec
 from toffee_pipeline.config.dataset import SubjectsConfig
 from toffee_pipeline.config.evaluate import EvaluationConfig, EvaluationModels, TrainedModel
 from toffee_pipeline.config.generate import ModelsConfig, RunConfig
 from toffee_pipeline.config.load import load_config
+from toffee_pipeline.config.safety import PromptGuardSpec, SafetensorsSpec
 from toffee_pipeline.config.train import ToffeeNetTraining
 from toffee_pipeline.errors import ConfigError
 from toffee_pipeline.models.depth import DepthEstimator
 from toffee_pipeline.models.dino import DinoEncoder
 from toffee_pipeline.models.draft import ControlNetDraft
 from toffee_pipeline.models.grounded_sam import GroundedSam
+from toffee_pipeline.models.image_safety import ImageSafety
 from toffee_pipeline.models.model_set import ModelSet
 from toffee_pipeline.models.pixel_scorer import PixelScorer
+from toffee_pipeline.models.prompt_guard import PromptGuard
 from toffee_pipeline.models.refiner import Refiner
 from toffee_pipeline.models.roles import ROLES, describe_roles, has_weights, load_role, refiner_vae, require_weights
 from toffee_pipeline.models.scores import AestheticScorer, ClipScorer, DinoScorer
@@ -43,6 +47,8 @@ PLAYERS: dict[str, tuple[type, type | None]] = {
     "aesthetic_scorer": (AestheticScorer, None),
     "dino_scorer": (DinoScorer, None),
     "pixel_scorer": (PixelScorer, None),
+    "prompt_guard": (PromptGuard, None),
+    "image_safety": (ImageSafety, None),
     "toffeenet": (TrainedToffeeNet, None),
 }
 
@@ -62,13 +68,20 @@ def test_every_role_has_its_player_in_this_test() -> None:
 
 @pytest.mark.parametrize("role", PLAYERS)
 def test_the_config_says_who_plays(
-    role: str, make_config: MakeConfig, renderer_config: RunConfig, head: ModelSpec, device: torch.device
+    role: str,
+    make_config: MakeConfig,
+    renderer_config: RunConfig,
+    head: ModelSpec,
+    device: torch.device,
+    tmp_path: Path,
 ) -> None:
     training = load_config("nano", ("models.vae.weights=untrained", "models.dino.weights=untrained"), ToffeeNetTraining)
     evaluation = load_config("nano", (), EvaluationConfig)
     drawer = TrainedModel(weights="untrained", training=training)
     models = evaluation.models.model_copy(update={"toffeenet": drawer})
-    config = make_config({"aesthetic": head})
+    guard = PromptGuardSpec(path=save_guard(tmp_path / "guard", None))
+    images = SafetensorsSpec(path=save_classifier(tmp_path / "images"))
+    config = make_config({"aesthetic": head, "prompt_guard": guard, "image_safety": images})
     network, stand_in = PLAYERS[role]
     asked = evaluation.model_copy(update={"models": models}) if role == "toffeenet" else config
     assert type(load_role(role, asked, device)) is network
@@ -87,7 +100,7 @@ def test_the_renderer_plays_for_its_own_subjects_only(
 def test_the_table_covers_all_weights_and_names_those_of_the_package() -> None:
     weights = [each for role in ROLES.values() for each in role.weights]
     assert {each.key for each in weights} == {*ModelsConfig.model_fields, *EvaluationModels.model_fields}
-    without = {"aesthetic", "toffeenet"}  # there are no nano ones
+    without = {"aesthetic", "toffeenet", "prompt_guard", "image_safety"}  # there are no nano ones
     assert {each.network for each in weights} - without <= {path.name for path in NANO_WEIGHTS.iterdir()}
     assert len({each.label for each in weights}) == len(set(weights))
 
