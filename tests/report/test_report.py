@@ -266,7 +266,7 @@ def test_a_card_tells_the_whole_story(page: str, shards: list[list[dict[str, Any
     rejected = {**rejected, "pair_seed": "8"}
     text = text_of(page)
     told = text[text.index(f"{rejected['pair_id']}: its story") :]
-    told = told[: told.index("all 1.1 s")]
+    told = told[: told.index(f"all {len(MODEL_STAGES) * 0.1:.1f} s")]
     assert "rejected: input and target show different subjects: DINO below 0.55" in told
     assert "DINO 0.4100 at least 0.55" in told
     for name in ("prompt", "draft_prompt", "subject_prompt", "subject_seed", "pair_seed", "subject_id"):
