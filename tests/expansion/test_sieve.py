@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from toffee_pipeline.config.safety import TextFilterConfig
 from toffee_pipeline.expansion.answer import UnusableAnswer, json_schema, read_answer
 from toffee_pipeline.expansion.ask import Cell
 from toffee_pipeline.expansion.filters import filters_of
@@ -23,11 +24,18 @@ def catalog():
     return load_catalog("toffee")
 
 
+def make_sieve(catalog, **text_filter):
+    known, tokenizer = known_rows(QUOTAS, catalog, ()), clip_tokenizer()
+
+    def count(text):
+        return count_tokens(tokenizer, [text])[0] - 2
+
+    return Sieve(QUOTAS, known, 0.6, filters_of(known, 14, TextFilterConfig(**text_filter), count, 20))
+
+
 @pytest.fixture
 def sieve(catalog):
-    known, tokenizer = known_rows(QUOTAS, catalog, ()), clip_tokenizer()
-    filters = filters_of(known, 14, lambda text: count_tokens(tokenizer, [text])[0] - 2, 20)
-    return Sieve(QUOTAS, known, 0.6, filters)
+    return make_sieve(catalog)
 
 
 def reasons(sieve, cell, *proposals):
@@ -65,6 +73,11 @@ DROPPED = {
 def test_a_bad_proposal_is_dropped_for_its_reason(sieve, reason):
     found = {proposal: reasons(sieve, PLACE, proposal) for proposal in DROPPED[reason]}
     assert found == {proposal: [reason] for proposal in DROPPED[reason]}
+
+
+def test_what_is_unsafe_is_the_user_s_to_say(catalog):
+    assert reasons(make_sieve(catalog, deny=["casino"]), PLACE, "in a casino") == ["unsafe"]
+    assert reasons(make_sieve(catalog, enabled=False), PLACE, "in a p0rn studio") == [None]
 
 
 def test_what_passes_is_kept_until_the_quota_is_full(sieve):

@@ -23,6 +23,7 @@ from toffee_pipeline.config.base import (
     make_absolute,
 )
 from toffee_pipeline.config.dataset import PACKAGED_CATALOGS
+from toffee_pipeline.config.safety import TextFilterConfig
 
 
 class TextSamplingConfig(Model):
@@ -127,6 +128,8 @@ class ExpansionConfig(Model):
     max_similarity: Fraction = 0.6
     """Of two rows of a category: the share of their letter triples that they have in common. Above it the later one is
     dropped."""
+    text_filter: TextFilterConfig = TextFilterConfig()
+    """Of what is proposed, as in a run of pairs."""
     transformers: Annotated[TransformersConfig, NOT_CONTENT] = TransformersConfig()
     http: Annotated[HttpConfig, NOT_CONTENT] = HttpConfig()
     vllm: Annotated[VllmConfig, NOT_CONTENT] = VllmConfig()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 
 from toffee_pipeline.config.base import Category
+from toffee_pipeline.config.safety import TextFilterConfig
 from toffee_pipeline.expansion.ask import Cell
 from toffee_pipeline.expansion.language import why_not_english
 from toffee_pipeline.expansion.phrase import openings_of, why_no_phrase
@@ -16,13 +17,18 @@ CountTokens = Callable[[str], int]
 
 
 def filters_of(
-    known: Mapping[Cell, Iterable[str]], max_words: int, count_tokens: CountTokens, room: int
+    known: Mapping[Cell, Iterable[str]],
+    max_words: int,
+    text_filter: TextFilterConfig,
+    count_tokens: CountTokens,
+    room: int,
 ) -> dict[str, Filter]:
     """Reason -> filter.
 
     Args:
         known: the rows that are there, for each cell.
         max_words: of a change.
+        text_filter: the user's lists.
         count_tokens: of a text, without its start and end.
         room: tokens that the longest prompt leaves for a change.
     """
@@ -41,7 +47,7 @@ def filters_of(
     def benchmark(cell: Cell, change: str) -> str | None:
         return "DreamBench asks for it" if is_benchmark_prompt(change) else None
 
-    safe = TextFilter()
+    safe = TextFilter(text_filter.allow, text_filter.deny)
 
     def unsafe(cell: Cell, change: str) -> str | None:
         found = safe.find(change)
@@ -52,5 +58,5 @@ def filters_of(
         "no_phrase": no_phrase,
         "too_long": too_long,
         "benchmark": benchmark,
-        "unsafe": unsafe,
+        **({"unsafe": unsafe} if text_filter.enabled else {}),
     }
