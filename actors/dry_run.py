@@ -1,4 +1,4 @@
-"""What a dry run says of the data that a plan asks for. Needs no weights."""
+"""What a dry run says of the data that a plan asks for, and of its costs. Needs no weights."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ from collections.abc import Sequence
 
 import click
 
+from actors.cost_plan import plan_costs
+from toffee_pipeline.config.generate import RunConfig
+from toffee_pipeline.console.costs import print_costs
 from toffee_pipeline.console.plan import print_survey
 from toffee_pipeline.plan.names import one_line
 from toffee_pipeline.plan.shards import ShardPlan
@@ -18,13 +21,16 @@ MAX_NAMED = 5
 
 
 def show_plan(plan: ShardPlan) -> None:
-    """Prints what is planned; of an evaluation nothing, since its benchmark says it all."""
+    """Prints what is planned, with its costs where these are measured; of an evaluation nothing, since its benchmark
+    says it all."""
     if isinstance(plan, SubjectPlan):
         from toffee_pipeline.models.prompts import measure  # seconds, that no other start need wait
 
         found = survey(plan)
         print_survey(found, measure(found.texts, plan.config.models.sdxl))
         _show_unsafe(plan, found.texts)
+    if isinstance(plan.config, RunConfig) and plan.config.measurements is not None:
+        print_costs(plan_costs(plan.config, plan.num_rows, plan.num_subjects))
 
 
 def _show_unsafe(plan: SubjectPlan, texts: Sequence[str]) -> None:

@@ -16,7 +16,7 @@ from actors.stage import StageTable
 from toffee_pipeline.config.dataset import DatasetConfig
 from toffee_pipeline.config.generate import RunConfig
 from toffee_pipeline.console.options import Job, job_options
-from toffee_pipeline.models.roles import describe_roles, require_weights
+from toffee_pipeline.models.roles import describe_roles, require_weights, same_weights
 from toffee_pipeline.on_ray.session import refuse_relative_output
 from toffee_pipeline.plan.readable import require_readable
 from toffee_pipeline.rundir.at_work import at_work
@@ -24,6 +24,7 @@ from toffee_pipeline.rundir.counts import Summary
 from toffee_pipeline.rundir.description import DATASET_RUNS
 from toffee_pipeline.rundir.inputs import claim_dataset, new_plan
 from toffee_pipeline.rundir.layout import SUMMARY
+from toffee_pipeline.rundir.measurements import with_measurements
 from toffee_pipeline.rundir.run_file import read
 from toffee_pipeline.storage import open_storage
 
@@ -31,7 +32,7 @@ from toffee_pipeline.storage import open_storage
 @click.command(cls=Job, help=__doc__)
 @job_options(default_config="nano")
 def main(config: RunConfig, output: str, dry_run: bool) -> None:
-    generate(config, output, dry_run)
+    generate(with_measurements(config, same_weights()), output, dry_run)
 
 
 def generate(

@@ -24,7 +24,8 @@ class Rejection:
     """Why a pair, or a subject of a bank, is rejected.
 
     sentence: for the report; the threshold follows it where there is one.
-    stage, key: whose settings hold the threshold, and under which name; None there switches it off.
+    stage: that rejects for it; empty where several may. key: the threshold's name in that stage's settings, where None
+    switches it off; empty without a threshold.
     above: values above the threshold are rejected, and not those below.
     only: the kind of pair that it judges; None: both.
     explained: the ledger's `error` says more.
@@ -245,6 +246,7 @@ REASONS: dict[Reason, Rejection] = {
         Rejection(
             "unreadable",
             "your file cannot be read, or shows nothing; the ledger's column `error` says why",
+            "synthesize",
             explained=True,
         ),
         Rejection("unsafe", "what it says or shows is unsafe; the ledger's column `error` says why", explained=True),
@@ -257,10 +259,10 @@ REASONS: dict[Reason, Rejection] = {
             "min_hash_distance",
             explained=True,
         ),
-        Rejection("no_mask", "the subject was not found in its image"),
-        Rejection("no_part", "what is to be removed was not found on the subject"),
+        Rejection("no_mask", "the subject was not found in its image", "segment"),
+        Rejection("no_part", "what is to be removed was not found on the subject", "segment"),
         *MASK_BOUNDS,
-        Rejection("not_added", "the addition that it turns round was rejected"),
+        Rejection("not_added", "the addition that it turns round was rejected", "judge"),
         Rejection("not_kept", "the view's thresholds accept it, but the run did not keep its images (output.keep)"),
         Rejection("near_duplicate", "the subject looks like an earlier one of its class that the view has"),
         Rejection("subject_full", "the view takes no more pairs of its subject"),

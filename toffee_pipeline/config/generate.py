@@ -8,6 +8,9 @@ from pydantic import Field, model_validator
 
 from toffee_pipeline.config.base import (
     CATEGORIES,
+    NOT_CONTENT,
+    AbsolutePath,
+    AbsoluteUri,
     Category,
     Fraction,
     Model,
@@ -84,6 +87,12 @@ class RunConfig(SubjectDatasetConfig):
     renderer_plays: tuple[StandIn, ...] = ()
     """Roles that the small world's renderer stands in for while subjects.source is renderer; it knows only its own
     world, so with any other source the networks play every role."""
+    measurements: Annotated[AbsolutePath | None, NOT_CONTENT] = None
+    """What jobs/measure.py wrote: its seconds and memory take the place of `stages.*.seconds_per_pair`, of
+    `stages.*.gpu_memory_gib` and of `fused.gpu_memory_gib`, for the placement and for the costs of a dry run."""
+    pass_rates: Annotated[AbsoluteUri | None, NOT_CONTENT] = None
+    """A run of such pairs, a small trial say. It tells which share of pairs each stage lets through, and the bytes of a
+    pair: for the costs of a dry run. null: all pass."""
     models: ModelsConfig
     stages: StagesConfig = StagesConfig()
     output: PairsOutputConfig = PairsOutputConfig()

@@ -40,8 +40,8 @@ class Job(click.Command):
             stop_politely(str(error) or "interrupted")
 
 
-def job_options(default_config: str, config_class: type[Any] = RunConfig) -> Callable[[F], F]:
-    """--config, --output, --set and --dry-run; the command is called with `config, output, dry_run`."""
+def config_options(default_config: str, config_class: type[Any] = RunConfig) -> Callable[[F], F]:
+    """--config and --set; the command is called with `config`."""
 
     def decorate(command: F) -> F:
         @click.option(
@@ -53,16 +53,27 @@ def job_options(default_config: str, config_class: type[Any] = RunConfig) -> Cal
             metavar="NAME_OR_PATH",
             help="Profile, YAML file or a run.json; repeatable, each laid over those before.",
         )
-        @click.option("--output", required=True, help="Run directory: a local path or s3://bucket/prefix.")
         @click.option(
             "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a config key; repeatable."
         )
-        @click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
         @functools.wraps(command)
         def wrapped(sources: tuple[str, ...], overrides: tuple[str, ...], **options: Any) -> Any:
             return command(config=load_config(sources, overrides, config_class), **options)
 
         return wrapped  # type: ignore[return-value]
+
+    return decorate
+
+
+def job_options(default_config: str, config_class: type[Any] = RunConfig) -> Callable[[F], F]:
+    """--config, --set, --output and --dry-run; the command is called with `config, output, dry_run`."""
+
+    def decorate(command: F) -> F:
+        command = click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")(command)
+        command = click.option("--output", required=True, help="Run directory: a local path or s3://bucket/prefix.")(
+            command
+        )
+        return config_options(default_config, config_class)(command)
 
     return decorate
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 from pathlib import Path
 from typing import Any, Literal
 
@@ -25,6 +26,11 @@ def pick_device(name: Literal["auto", "cpu", "cuda"]) -> torch.device:
     if not torch.cuda.is_available():
         raise ConfigError("device=cuda, but torch sees no GPU here; allowed are cpu and auto")
     return torch.device("cuda", 0)
+
+
+def describe_device(device: torch.device) -> str:
+    """The name of a GPU, or of a CPU its architecture."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else f"CPU ({platform.machine()})"
 
 
 def computes_bfloat16(device: torch.device) -> bool:

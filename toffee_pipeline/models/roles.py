@@ -142,6 +142,11 @@ def refiner_vae(models: Model) -> tuple[ModelSpec, str]:
     return (models.sdxl if models.refiner.weights == "pretrained" else ModelSpec(weights=models.refiner.weights)), "vae"
 
 
+def same_weights() -> dict[str, frozenset[str]]:
+    """Of each role the sets of weights behind it, by their keys in `models`."""
+    return {name: frozenset(weights.key for weights in role.weights) for name, role in ROLES.items()}
+
+
 def has_weights(name: str, config: DatasetConfig) -> bool:
     """Whether the config names the weights that the role needs; else it is off, or none of a subject bank's."""
     return all(weights.key == "vae" or getattr(config.models, weights.key, None) for weights in ROLES[name].weights)

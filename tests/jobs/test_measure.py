@@ -1,0 +1,60 @@
+"""From a measurement to a plan of costs, as a user runs it."""
+
+import re
+
+import pytest
+from click.testing import CliRunner
+
+from jobs import generate, measure
+from tests.conftest import QUICK
+from toffee_pipeline.config.stages import MODEL_STAGES
+from toffee_pipeline.rundir.measurements import read_measurements
+
+pytestmark = pytest.mark.slow
+SETTINGS = ("pairs.count=40", "placement=inline", *QUICK)
+
+
+def run(main, *words, settings=SETTINGS):
+    sets = [word for item in settings for word in ("--set", item)]
+    return CliRunner().invoke(main, [*words, *sets], catch_exceptions=False)
+
+
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory):
+    path = tmp_path_factory.mktemp("measured") / "measurements.json"
+    result = run(measure.main, "--config", "nano", "--pairs", "4", "--max-batch-size", "4", "--output", str(path))
+    assert result.exit_code == 0, result.output
+    return path, result.output
+
+
+def test_every_stage_has_a_line_and_a_place_in_the_file(measured):
+    path, output = measured
+    found = read_measurements(path)
+    on = [name for name in MODEL_STAGES if not name.startswith("check_")]
+    assert list(found.stages) == on
+    assert [line.split()[0] for line in output.splitlines()[1:-1]] == on
+    assert found.num_pairs == 4 and not found.on_gpu
+    for name, stage in found.stages.items():
+        assert (stage.batch_size, stage.largest_batch_size) == (2, 4), name
+        assert stage.seconds > stage.outside_s > 0, name
+        assert 0.1 < stage.peak_memory_gib < 8, name
+
+
+def test_a_dry_run_plans_its_costs(measured, tmp_path):
+    path, _ = measured
+    output = str(tmp_path / "run")
+    result = run(generate.main, "--output", output, "--dry-run", settings=(*SETTINGS, f"measurements={path}"))
+    assert result.exit_code == 0, result.output
+    seconds = sum(read_measurements(path).seconds_per_pair().values())
+    assert re.search(rf"^all +100\.0% +{seconds:.3f} +0\.000$", result.output, re.M)
+    assert re.search(r"^pairs accepted +40 +1,000,000$", result.output, re.M)
+    assert "as if every pair passed" in result.output
+    assert "SuTI: about 0.8 TPU hours of tuning on each subject" in result.output
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_file_that_is_missing_is_one_line(tmp_path):
+    missing = f"measurements={tmp_path / 'nowhere.json'}"
+    result = run(generate.main, "--output", str(tmp_path / "run"), "--dry-run", settings=(*SETTINGS, missing))
+    assert result.exit_code == 2
+    assert "nowhere.json: no such file; jobs/measure.py writes it" in result.output
