@@ -28,17 +28,15 @@ from actors.stages.view import View
 from actors.write import Write
 from benchmarks.real_size import (
     Results,
-    add_view,
     common_options,
     filled_shard,
-    now,
-    random_models,
     run_config,
     run_stage,
     set_up,
 )
 from toffee_pipeline.config.generate import RunConfig
 from toffee_pipeline.models.model_set import ModelSet
+from toffee_pipeline.models.network_clock import now
 
 STAGES = (Draft, Refine, View)
 
@@ -75,8 +73,7 @@ def main(device: str, tiny: bool, path: Path | None, pairs: int, steps: int) -> 
     overrides = tuple(f"stages.{stage.name}.sampling.num_inference_steps={steps}" for stage in STAGES)
     config = run_config(tiny, device, pairs, overrides)
     results = Results("busy", on, path)
-    models = random_models(config, tiny)
-    add_view(models, config, tiny)
+    models = ModelSet(config)
     with tempfile.TemporaryDirectory() as folder:
         write = Write(config, folder)
         small = config.model_copy(update={"pairs": config.pairs.model_copy(update={"count": 1})})

@@ -12,7 +12,6 @@ none, in full micro-batches; the pass rates p_i are those of the run.
 from __future__ import annotations
 
 import tempfile
-from math import prod
 from pathlib import Path
 
 import click
@@ -25,23 +24,18 @@ from actors.write import Write
 from benchmarks.busy import STAGES, accept
 from benchmarks.real_size import (
     Results,
-    add_view,
     common_options,
     filled_shard,
-    now,
-    random_models,
     run_config,
     run_stage,
     set_up,
 )
+from toffee_pipeline.models.model_set import ModelSet
+from toffee_pipeline.models.network_clock import now
+from toffee_pipeline.plan.costs import per_accepted
 
 EVERY = {Draft.name: 4, Refine.name: 5, View.name: 3}
 """After these stages every such pair of those that are left is rejected."""
-
-
-def closed_form(costs: list[float], passed: list[float]) -> float:
-    """Seconds per accepted pair: what comes before a rejection was in vain."""
-    return sum(cost / prod(passed[index:]) for index, cost in enumerate(costs))
 
 
 @click.command(help=__doc__)
@@ -53,15 +47,14 @@ def main(device: str, tiny: bool, path: Path | None, pairs: int, steps: int) -> 
     overrides = tuple(f"stages.{stage.name}.sampling.num_inference_steps={steps}" for stage in STAGES)
     config = run_config(tiny, device, pairs, overrides)
     results = Results("optimum", on, path)
-    models = random_models(config, tiny)
-    add_view(models, config, tiny)
+    models = ModelSet(config)
     size = max(config.stage(stage.name).batch_size for stage in STAGES)
     two = config.model_copy(update={"pairs": config.pairs.model_copy(update={"count": 2 * size})})
-    costs = []
+    costs: dict[str, float] = {}
     for shard in (filled_shard(two), filled_shard(two)):  # the first pays for what is done once
-        costs = [run_stage(stage, models, shard) / len(shard.pairs) for stage in STAGES]
-    results.add(steps=steps, **{f"{stage.name}_s": cost for stage, cost in zip(STAGES, costs, strict=True)})
-    shard, passed = filled_shard(config), []
+        costs = {stage.name: run_stage(stage, models, shard) / len(shard.pairs) for stage in STAGES}
+    results.add(steps=steps, **{f"{name}_s": cost for name, cost in costs.items()})
+    shard, passed = filled_shard(config), dict.fromkeys(costs, 1.0)
     with tempfile.TemporaryDirectory() as folder:
         write = Write(config, folder)
         began = now(on)
@@ -70,16 +63,16 @@ def main(device: str, tiny: bool, path: Path | None, pairs: int, steps: int) -> 
             stage(config, models, lambda *figures: None, NoGuard())(shard)
             for state in rows[:: EVERY[stage.name]]:
                 state.reject("low_clip")
-            passed.append(len(shard.open_pairs()) / len(rows))
+            passed[stage.name] = len(shard.open_pairs()) / len(rows)
         accept(shard, config)
         write(shard)
         run_s = now(on) - began
     accepted = sum(state.status == "accepted" for state in shard.pairs)
-    expected = closed_form(costs, passed)
+    expected = sum(per_accepted(costs, passed, list(costs)).values())
     results.add(
         pairs=len(shard.pairs),
         accepted=accepted,
-        passed=[round(rate, 3) for rate in passed],
+        passed=[round(rate, 3) for rate in passed.values()],
         s_per_accepted=run_s / accepted,
         closed_form_s=expected,
         ratio=run_s / accepted / expected,

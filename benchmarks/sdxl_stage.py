@@ -20,6 +20,7 @@ import click
 import numpy as np
 import torch
 from diffusers import (
+    AutoencoderKL,
     DPMSolverMultistepScheduler,
     StableDiffusionXLControlNetPipeline,
     StableDiffusionXLImg2ImgPipeline,
@@ -31,35 +32,35 @@ from actors.stage import Stage
 from actors.stages.draft import Draft
 from actors.stages.refine import Refine
 from benchmarks.real_size import (
-    Networks,
-    RandomDraft,
     Results,
     common_options,
     filled_shard,
-    now,
-    random_models,
     run_config,
     run_stage,
     set_up,
 )
 from toffee_pipeline.config.generate import RunConfig
+from toffee_pipeline.models.draft import ControlNetDraft
+from toffee_pipeline.models.loading import load_model
 from toffee_pipeline.models.model_set import ModelSet
+from toffee_pipeline.models.network_clock import now
+from toffee_pipeline.models.networks.refiner import RefinerNetwork
+from toffee_pipeline.models.tiny import architectures
 
 
 class UsualLoop:
     """One image after the other through the stock pipelines, over the networks of `models`."""
 
-    def __init__(self, config: RunConfig, models: ModelSet, tiny: bool, folder: Path) -> None:
+    def __init__(self, config: RunConfig, models: ModelSet, folder: Path) -> None:
         self.config, self.models, self.folder = config, models, folder
         draft = models.draft
-        assert isinstance(draft, RandomDraft)
-        networks = Networks(config, models.device, tiny)
+        assert isinstance(draft, ControlNetDraft)
         scheduler = DPMSolverMultistepScheduler.from_config(draft.scheduler_config, use_karras_sigmas=True)
-        parts = {**draft.pipeline.components, "vae": networks.vae(draft.unet.dtype), "scheduler": scheduler}
+        parts = {**draft.pipeline.components, "vae": self._vae(draft.unet.dtype), "scheduler": scheduler}
         self.drafts = StableDiffusionXLControlNetPipeline(**parts, controlnet=draft.controlnet, add_watermarker=False)
         refiner = models.refiner.network
         self.targets = StableDiffusionXLImg2ImgPipeline(
-            vae=networks.vae(refiner.unet.dtype),
+            vae=self._vae(refiner.unet.dtype),
             text_encoder=None,
             text_encoder_2=None,
             tokenizer=None,
@@ -70,6 +71,10 @@ class UsualLoop:
         )
         for pipeline in (self.drafts, self.targets):
             pipeline.set_progress_bar_config(disable=True)
+
+    def _vae(self, dtype: torch.dtype) -> AutoencoderKL:
+        """One of its own, in the pipeline's dtype."""
+        return load_model(AutoencoderKL, self.config.models.sdxl, "vae", self.models.device, "vae", dtype)
 
     def draft(self, shard: Shard, steps: int) -> None:
         settings = self.config.stages.draft
@@ -110,6 +115,17 @@ class UsualLoop:
             ).images[0].save(self.folder / f"{state.id}_target.png")
 
 
+def load_models(config: RunConfig, tiny: bool) -> ModelSet:
+    """Draft, DINO and Refiner."""
+    models = ModelSet(config)
+    _ = models.draft, models.dino, models.refiner
+    if tiny:  # the stock pipeline knows no token map
+        unet = architectures.build_refiner_unet(token_map=False).to(models.device)
+        scheduler = models.refiner.network.scheduler
+        models.refiner.network = RefinerNetwork(unet, None, scheduler, architectures.PATCH_PX).eval()
+    return models
+
+
 def seconds(device: torch.device, work: Callable[[Shard, int], None], shard: Shard, steps: int) -> float:
     began = now(device)
     work(shard, steps)
@@ -127,7 +143,7 @@ def main(device: str, tiny: bool, path: Path | None, images: int, loop_images: i
     config = run_config(tiny, device, images, overrides)
     results = Results("sdxl_stage", on, path)
     began = now(on)
-    models = random_models(config, tiny)
+    models = load_models(config, tiny)
     results.add(
         build_s=now(on) - began,
         size_px=config.size_px,
@@ -147,7 +163,7 @@ def main(device: str, tiny: bool, path: Path | None, images: int, loop_images: i
         results.add(**{f"{name}_stage_s_per_image": ours[name]})
     usual = filled_shard(config.model_copy(update={"pairs": config.pairs.model_copy(update={"count": loop_images})}))
     with tempfile.TemporaryDirectory() as folder:
-        loop = UsualLoop(config, models, tiny, Path(folder))
+        loop = UsualLoop(config, models, Path(folder))
         works = {"draft": loop.draft, "refine": loop.refine}
         for name, work in works.items():
             seconds(on, work, first, max(2, steps // 5))
