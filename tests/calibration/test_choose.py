@@ -21,9 +21,9 @@ def test_the_value_that_accepts_most_of_the_front():
 
 
 def test_chance_moves_nothing():
-    """One pair of ten more is one standard error."""
-    assert choose({0.2: outcomes(0.9, 0.2, 4), 0.4: outcomes(0.8, 0.3, 5)}, own=0.2).value == 0.2
-    assert choose({0.2: outcomes(0.9, 0.2, 4), 0.4: outcomes(0.8, 0.3, 6)}, own=0.2).value == 0.4
+    """Of ten pairs three more are 0.3, and two standard errors 0.31; four more are 0.4 and 0.33."""
+    assert choose({0.2: outcomes(0.9, 0.2, 4), 0.4: outcomes(0.8, 0.3, 7)}, own=0.2).value == 0.2
+    assert choose({0.2: outcomes(0.9, 0.2, 4), 0.4: outcomes(0.8, 0.3, 8)}, own=0.2).value == 0.4
 
 
 def test_pairs_of_one_subject_are_no_independent_witnesses():

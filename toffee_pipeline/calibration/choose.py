@@ -13,6 +13,8 @@ MEASURES = {SIMILARITY: "similarity", "dino": "DINO", "clip": "CLIP"}
 AXES = (SIMILARITY, "clip")
 """What a front is of: the subject kept, and the prompt followed. DINO has no say, since it sees what the Refiner paints
 from."""
+MIN_ERRORS = 2.0
+"""Many values are tried on one sample: within one standard error chance alone would often choose."""
 
 
 @dataclass(frozen=True)
@@ -50,8 +52,8 @@ class Choice:
 
 
 def choose(outcomes: Mapping[float, Sequence[Outcome]], own: float) -> Choice:
-    """The value of the front that accepts most, where it accepts more than the own one by more than a standard error;
-    else the own one. outcomes: by value, of the same pairs in the same order."""
+    """The value of the front that accepts most, where it accepts more than the own one by more than MIN_ERRORS standard
+    errors; else the own one. outcomes: by value, of the same pairs in the same order."""
     scored = set.intersection(*({each.pair_id for each in rows if each.scores} for rows in outcomes.values()))
     figures = {value: figures_of(outcomes[value], scored) for value in sorted(outcomes)}
     front = tuple(
@@ -61,7 +63,7 @@ def choose(outcomes: Mapping[float, Sequence[Outcome]], own: float) -> Choice:
     )
     best = max(front, key=lambda value: (figures[value].accepted.value, value == own, -abs(value - own)))
     gain = gain_of(outcomes[own], outcomes[best])
-    if gain.error is None or gain.value <= gain.error:
+    if gain.error is None or gain.value <= MIN_ERRORS * gain.error:
         best, gain = own, gain_of(outcomes[own], outcomes[own])
     return Choice(own, best, gain, front, figures, len(outcomes[own]))
 
