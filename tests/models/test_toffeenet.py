@@ -122,7 +122,7 @@ def test_dino_scale_weighs_the_tokens(network: ToffeeNetNetwork, inputs: dict[st
     network.dino_scale = 0.0
     assert torch.equal(predict(network, inputs), predict(network, other))
     attention = network.unet.mid_block.attentions[0].transformer_blocks[0].attn2
-    hidden, text, dino = torch.randn(2, 16, 160), torch.randn(2, 24, 128), [torch.randn(2, 1, 257, 128)]
+    hidden, text, dino = torch.randn(2, 16, 96), torch.randn(2, 24, 128), [torch.randn(2, 1, 257, 128)]
     results = []
     for scale in (0.0, 0.5, 1.0):
         network.dino_scale = scale

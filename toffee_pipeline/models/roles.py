@@ -94,7 +94,7 @@ ROLES = {
         f"{MODELS}.scores:AestheticScorer",
         (Weights("clip", "clip", "filter_clip"), Weights("aesthetic", "aesthetic", "aesthetic")),
     ),
-    "dino_scorer": Role(f"{MODELS}.scores:DinoScorer", (Weights("filter_dino", "filter_dino", "dino"),)),
+    "dino_scorer": Role(f"{MODELS}.scores:DinoScorer", (Weights("filter_dino", "filter_dino", "filter_dino"),)),
     "pixel_scorer": Role(f"{MODELS}.pixel_scorer:PixelScorer", ()),
     "prompt_guard": Role(
         f"{MODELS}.prompt_guard:PromptGuard", (Weights("prompt_guard", "prompt_guard", "prompt_guard"),)

@@ -14,6 +14,10 @@ from toffee_pipeline.recipe.pairs import render_pairs
 WEIGHTS = Path(__file__).parent.parent / "nano" / "weights"
 
 
+DEVICE = click.option("--device", default="cpu", show_default=True, callback=lambda *given: torch.device(given[-1]))
+BATCH_SIZE = click.option("--batch-size", type=int, default=32, show_default=True)
+
+
 @click.group(help=__doc__)
 @click.option("--work-dir", type=click.Path(path_type=Path), default=Path(".nano"), show_default=True)
 @click.option("--threads", type=int, default=os.cpu_count(), show_default="CPU cores")
@@ -61,12 +65,24 @@ def dino(work_dir: Path, steps: int) -> None:
 
 @main.command()
 @click.option("--steps", type=int, default=600, show_default=True)
+@DEVICE
 @click.pass_obj
-def filter_clip(work_dir: Path, steps: int) -> None:
+def filter_clip(work_dir: Path, steps: int, device: torch.device) -> None:
     """Train the filter's CLIP (needs CLIP)."""
     from toffee_pipeline.recipe.filter_clip import train_filter_clip
 
-    train_filter_clip(work_dir, WEIGHTS, steps)
+    train_filter_clip(work_dir, WEIGHTS, steps, device)
+
+
+@main.command()
+@click.option("--steps", type=int, default=3_000, show_default=True)
+@DEVICE
+@click.pass_obj
+def filter_dino(work_dir: Path, steps: int, device: torch.device) -> None:
+    """Train the filter's DINO (needs DINO)."""
+    from toffee_pipeline.recipe.filter_dino import train_filter_dino
+
+    train_filter_dino(work_dir, WEIGHTS, steps, device)
 
 
 @main.command()
@@ -115,12 +131,14 @@ def segmenter(work_dir: Path, steps: int) -> None:
 @click.option(
     "--told-steps", type=int, default=2_000, show_default=True, help="Then on photos whose captions tell all."
 )
+@BATCH_SIZE
+@DEVICE
 @click.pass_obj
-def text_to_image(work_dir: Path, steps: int, told_steps: int) -> None:
+def text_to_image(work_dir: Path, steps: int, told_steps: int, batch_size: int, device: torch.device) -> None:
     """Train text to image (needs CLIP and the VAE)."""
     from toffee_pipeline.recipe.text_to_image import train_text_to_image
 
-    train_text_to_image(work_dir, WEIGHTS, steps, told_steps)
+    train_text_to_image(work_dir, WEIGHTS, steps, told_steps, batch_size, device)
 
 
 @main.command()
@@ -128,16 +146,18 @@ def text_to_image(work_dir: Path, steps: int, told_steps: int) -> None:
 @click.option(
     "--told-steps", type=int, default=1_500, show_default=True, help="Then on photos whose captions tell all."
 )
+@BATCH_SIZE
+@DEVICE
 @click.pass_obj
-def controlnet(work_dir: Path, steps: int, told_steps: int) -> None:
+def controlnet(work_dir: Path, steps: int, told_steps: int, batch_size: int, device: torch.device) -> None:
     """Train the depth ControlNet (needs text to image)."""
     from toffee_pipeline.recipe.controlnet import train_controlnet
 
-    train_controlnet(work_dir, WEIGHTS, steps, told_steps)
+    train_controlnet(work_dir, WEIGHTS, steps, told_steps, batch_size, device)
 
 
 @main.command()
-@click.argument("network", type=click.Choice(["refiner", "view_generator"]))
+@click.argument("network", type=click.Choice(["refiner", "view_generator", "toffeenet"]))
 @click.argument("run", type=click.Path(path_type=Path, exists=True))
 def adopt(network: str, run: Path) -> None:
     """Take the result of a training job's RUN into the package."""

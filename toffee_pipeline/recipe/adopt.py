@@ -12,7 +12,9 @@ from diffusers import DDIMScheduler, UNet2DConditionModel
 from toffee_pipeline.config.load import load_config
 from toffee_pipeline.config.train import RefinerTraining
 from toffee_pipeline.models.networks.refiner import RefinerNetwork
-from toffee_pipeline.models.tiny.architectures import PATCH_PX
+from toffee_pipeline.models.networks.toffeenet import ToffeeNetNetwork
+from toffee_pipeline.models.tiny.architectures import PATCH_PX, build_vae
+from toffee_pipeline.models.tiny.text_encoder import build_text_encoder
 from toffee_pipeline.nano.world_samples import draw_views
 from toffee_pipeline.rundir.layout import MODEL
 from toffee_pipeline.train.tasks import make_task
@@ -25,6 +27,8 @@ def adopt(network: str, run: Path, weights_dir: Path) -> None:
     source, target = run / MODEL, weights_dir / network
     if network == "refiner":
         RefinerNetwork.load(source, PATCH_PX).half().save(target)
+    elif network == "toffeenet":
+        ToffeeNetNetwork.load(source).half().save(target, build_vae(), *build_text_encoder())
     else:
         UNet2DConditionModel.from_pretrained(source / "unet").half().save_pretrained(target)
         DDIMScheduler.from_pretrained(source / "scheduler").save_pretrained(target / "scheduler")

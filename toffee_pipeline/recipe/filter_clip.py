@@ -60,8 +60,9 @@ class FilterClipTrainer(nn.Module):
 
     def score(self, tokenizer: SimpleTokenizer, images: Sequence[np.ndarray], prompts: Sequence[str]) -> list[float]:
         """Cosine of each uint8 (64, 64, 3) and its prompt."""
-        image = self.clip.encode_image(to_tensor(np.stack(images)))
-        return F.cosine_similarity(image, self.clip.encode_text(tokenizer(list(prompts))), dim=-1).tolist()
+        device = self.bias.device
+        image = self.clip.encode_image(to_tensor(np.stack(images)).to(device))
+        return F.cosine_similarity(image, self.clip.encode_text(tokenizer(list(prompts)).to(device)), dim=-1).tolist()
 
 
 def drawn_pictures(rng: np.random.Generator) -> np.ndarray:
@@ -89,6 +90,7 @@ def facts_loss(logits: Tensor, num_values: dict[str, int], values: np.ndarray) -
     """Mean cross-entropy. logits: (b, c), the values of one fact after the other. values: int (b, facts), or -1."""
     parts = logits.split(list(num_values.values()), 1)
     truth = torch.from_numpy(np.where(values < 0, list(num_values.values()) + values, values)).long()
+    truth = truth.to(logits.device)
     return torch.stack([F.cross_entropy(part, truth[:, column]) for column, part in enumerate(parts)]).mean()
 
 
@@ -99,11 +101,11 @@ def evaluate_filter_clip(trainer: FilterClipTrainer, tokenizer: SimpleTokenizer,
     return {kind.replace(" ", "_"): share for kind, share in refused.items()}
 
 
-def train_filter_clip(work_dir: Path, weights_dir: Path, steps: int) -> None:
+def train_filter_clip(work_dir: Path, weights_dir: Path, steps: int, device: torch.device) -> None:
     data, catalog = load_pairs(work_dir), load_catalog("nano")
     held_out = data.rows(data.num_train, data.num_train + EVALUATED)
     clip, _, tokenizer = load_nano_clip(weights_dir / "clip")
-    trainer = FilterClipTrainer(clip.requires_grad_(True))
+    trainer = FilterClipTrainer(clip.requires_grad_(True)).to(device)
     classes = data.facts[: data.num_train, 0, 0]
     by_class = [np.flatnonzero(classes == index) for index in range(len(world.CLASS_NAMES))]
 
@@ -119,15 +121,15 @@ def train_filter_clip(work_dir: Path, weights_dir: Path, steps: int) -> None:
             told += [caption(own[picture], rng) for picture in (0, rng.integers(1, len(PICTURES)))]
             prompts += told
             of += [row] * len(told)
-        images = softened(to_tensor(data.rgb[ids[:, None], shown].reshape(-1, *data.rgb.shape[2:])), rng)
-        logits, seen, read = trainer(images, tokenizer([prompt.words for prompt in prompts]))
+        images = softened(to_tensor(data.rgb[ids[:, None], shown].reshape(-1, *data.rgb.shape[2:])).to(device), rng)
+        logits, seen, read = trainer(images, tokenizer([prompt.words for prompt in prompts]).to(device))
         facts = facts[np.arange(len(ids))[:, None], shown].reshape(-1, facts.shape[-1])
         holds = np.stack([prompt.holds(facts) for prompt in prompts])
         subject, asked = np.repeat(np.arange(len(ids)), shown.shape[1]), np.array(of)[:, None]
         same_class = classes[ids][asked] == classes[ids][subject]
         distances = np.where(asked == subject, 0, np.where(same_class, 1, 2))
         kinds = np.array([[KINDS.index(prompt.kind)] for prompt in prompts])
-        match = prompt_loss(logits, *map(torch.from_numpy, (holds, kinds, distances)))
+        match = prompt_loss(logits, *(torch.from_numpy(each).to(device) for each in (holds, kinds, distances)))
         said = np.array([[*(prompt.says.get(name, -1) for name in FACTS), prompt.missing] for prompt in prompts])
         in_image, in_text = facts_loss(seen, NUM_SEEN, facts), facts_loss(read, NUM_READ, said)
         return match + in_image + in_text, {
@@ -154,5 +156,5 @@ def train_filter_clip(work_dir: Path, weights_dir: Path, steps: int) -> None:
     folder.mkdir(exist_ok=True)
     for name in ("bpe.txt.gz", "open_clip_config.json"):
         shutil.copy(weights_dir / "clip" / name, folder)
-    state = {key: value.half().contiguous() for key, value in average.clip.state_dict().items()}
+    state = {key: value.half().cpu().contiguous() for key, value in average.clip.state_dict().items()}
     save_file(state, folder / "model.safetensors")

@@ -176,6 +176,6 @@ def load_pairs(work_dir: Path) -> PairData:
 def softened(images: Tensor, rng: np.random.Generator) -> Tensor:
     """(b, 3, 64, 64), a third of it as if a VAE had drawn it: a little soft, a little noisy."""
     soft = F.avg_pool2d(F.pad(images, (1, 1, 1, 1), mode="replicate"), 3, stride=1)
-    share = torch.from_numpy(rng.uniform(0, 0.6, len(images)) * (rng.random(len(images)) < 0.33)).float()
+    share = torch.from_numpy(rng.uniform(0, 0.6, len(images)) * (rng.random(len(images)) < 0.33)).to(images)
     share = share[:, None, None, None]
     return images + share * (soft - images) + 0.1 * share * torch.randn_like(images)

@@ -121,8 +121,8 @@ def _describe_models(config: TrainingConfig) -> dict[str, str]:
     base = config.models.base
     known = {"vae": config.models.vae, "dino": config.models.dino}
     described = {name: describe_weights(spec, name) for name, spec in known.items() if spec is not None}
-    # nano's View Generator starts from text to image, the others from nano's network of their own name
-    network = "sdxl" if config.job == "train_view_generator" else config.job.removeprefix("train_")
+    # of nano's, the Refiner goes on from itself, the others start from text to image
+    network = "refiner" if config.job == "train_refiner" else "sdxl"
     return {"base": describe_weights(base, network), **described}
 
 

@@ -163,18 +163,12 @@ def build_view_generator_unet() -> UNet2DConditionModel:
 
 
 def build_toffeenet_base_unet() -> UNet2DConditionModel:
-    """Stable Diffusion 2's UNet class, small: text (b, 24, 128); where ToffeeNet's training starts."""
-    channels = (64, 96, 160)
-    return UNet2DConditionModel(
-        sample_size=SIZE_PX // PATCH_PX,
-        in_channels=LATENT_CHANNELS,
-        out_channels=LATENT_CHANNELS,
-        layers_per_block=1,
-        block_out_channels=channels,
-        down_block_types=("CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "DownBlock2D"),
-        up_block_types=("UpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D"),
-        cross_attention_dim=TEXT_DIM,
-        attention_head_dim=tuple(width // 32 for width in channels),
-        use_linear_projection=True,
-        norm_num_groups=16,
-    )
+    """Stable Diffusion 2's UNet class, small: text (b, 24, 128); where ToffeeNet's training starts.
+
+    It has the layers of `build_sdxl_unet`, and attention on the finest level as well, where DINO tokens tell details.
+    """
+    blocks = {
+        "down_block_types": ("CrossAttnDownBlock2D",) * 3,
+        "up_block_types": ("CrossAttnUpBlock2D",) * 3,
+    }
+    return UNet2DConditionModel(**(_sdxl_unet_options() | blocks), **_options(TEXT_DIM))

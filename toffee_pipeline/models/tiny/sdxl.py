@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionXLPipeline, UNet2DConditionModel
+from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionXLPipeline, Transformer2DModel, UNet2DConditionModel
 from torch import nn
 
 from toffee_pipeline.models.tiny.text_encoder import build_projected_text_encoder, build_text_encoder
@@ -37,6 +37,24 @@ def take_over(network: nn.Module, unet: UNet2DConditionModel) -> None:
     source, own = unet.state_dict(), network.state_dict()
     shared = {name: source[name] for name, value in own.items() if name in source and source[name].shape == value.shape}
     network.load_state_dict(shared, strict=False)
+
+
+def take_over_text(network: UNet2DConditionModel, unet: UNet2DConditionModel) -> None:
+    """`take_over`, and the layers that read text as well: both of nano's text encoders are one tower, so what they
+    read of its states side by side is one layer with the sum of both halves' weights.
+
+    Attention that only `network` has starts by adding nothing: it draws what `unet` would draw without pooled text and
+    time ids.
+    """
+    take_over(network, unet)
+    source = unet.state_dict()
+    for name, layer in network.named_modules():
+        if isinstance(layer, Transformer2DModel) and f"{name}.norm.weight" not in source:
+            nn.init.zeros_(layer.proj_out.weight)
+            nn.init.zeros_(layer.proj_out.bias)
+        if name.endswith(("attn2.to_k", "attn2.to_v")) and f"{name}.weight" in source:
+            first, second = source[f"{name}.weight"].chunk(2, dim=1)
+            layer.load_state_dict({"weight": first + second})
 
 
 def load_unet(folder: Path = NANO_WEIGHTS / "sdxl") -> UNet2DConditionModel:

@@ -14,8 +14,9 @@ from toffee_pipeline.models.dino import token_dim
 from toffee_pipeline.models.loading import build_untrained
 from toffee_pipeline.models.networks.toffeenet import CONSTANT_DEPTH, ToffeeNetNetwork
 from toffee_pipeline.models.text_encoder import load_text_encoder
+from toffee_pipeline.models.tiny.architectures import build_toffeenet_base_unet
+from toffee_pipeline.models.tiny.sdxl import load_unet, take_over_text
 from toffee_pipeline.models.toffeenet import ToffeeNet, encode_prompts
-from toffee_pipeline.models.weights import resolve
 from toffee_pipeline.train.data.examples import Block
 from toffee_pipeline.train.losses import diffusion_loss, drop
 from toffee_pipeline.train.tasks.base import Task, grid_seeds
@@ -37,11 +38,12 @@ class ToffeeNetTask(Task):
         if base.weights == "untrained":
             return build_untrained("toffeenet").train()
         if base.weights == "nano":
-            folder = resolve(base, "toffeenet")
-            assert isinstance(folder, Path)
-            return ToffeeNetNetwork.load(folder).train()
+            unet = build_toffeenet_base_unet()
+            take_over_text(unet, load_unet())
+        else:
+            unet = self.base_unet()
         dino_dim = token_dim(self.config.models.dino)
-        return ToffeeNetNetwork.from_base(self.base_unet(), dino_dim, self.scheduler, self.vae_scale_factor).train()
+        return ToffeeNetNetwork.from_base(unet, dino_dim, self.scheduler, self.vae_scale_factor).train()
 
     def loss(self, network: nn.Module, rows: Block, generator: torch.Generator) -> Tensor:
         config, train = self.config, self.config.train
