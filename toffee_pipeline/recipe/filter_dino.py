@@ -26,7 +26,7 @@ CLASSES, SUBJECTS_PER_CLASS = 6, 4
 ANCHORS = 2
 """What a pair's target is compared with: the subject, and another view of it."""
 SAME_CLASS, OTHER_CLASS = len(PICTURES), len(PICTURES) + 1
-"""Kinds of comparisons beside those of a subject with its own `PICTURES`: with another subject's, of its class or not."""
+"""Kinds of comparisons beside those with its own `PICTURES`: with another subject's, of its class or not."""
 HOPELESS_WEIGHT = 0.25
 
 

@@ -129,8 +129,7 @@ def _train(
     def evaluate(model: UNet2DConditionModel) -> dict[str, float]:
         rows = np.resize(held_out, EVALUATED_LOSSES)
         losses = [
-            text_to_image_loss(model, data, part, seed, 0.0)
-            for seed, part in enumerate(np.split(rows, NUM_PARTS))
+            text_to_image_loss(model, data, part, seed, 0.0) for seed, part in enumerate(np.split(rows, NUM_PARTS))
         ]
         return {"held_out_loss": torch.stack(losses).mean().item()}
 
