@@ -82,7 +82,7 @@ class DinoScorer:
 
     def __init__(self, spec: ModelSpec, device: torch.device) -> None:
         self.device, self.is_published = device, spec.is_published
-        network = "filter_dino" if spec.weights == "random" else "dino"
+        network = "dino" if spec.weights == "untrained" else "filter_dino"
         self.model = load_model(AutoModel if self.is_published else Dinov2Model, spec, network, device)
 
     @torch.inference_mode()

@@ -77,13 +77,13 @@ def prompt_loss(logits: Tensor, holds: Tensor, kinds: Tensor, distances: Tensor)
     logits, holds: (p, b). kinds: int (p, 1), of the prompts. distances: int (p, b), index into `WEIGHTS`.
     """
     losses = F.softplus(torch.where(holds, -logits, logits))
-    total = []
-    for answer in (True, False):
-        for distance, weight in enumerate(WEIGHTS):
-            cells = [(kinds == kind) & (distances == distance) & (holds == answer) for kind in range(len(KINDS))]
-            if means := [losses[cell].mean() for cell in cells if cell.any()]:
-                total.append(weight * torch.stack(means).mean())
-    return torch.stack(total).sum()
+    shape = (2, len(WEIGHTS), len(KINDS))
+    cells = (holds.long() * shape[1] + distances) * shape[2] + kinds
+    sums = losses.new_zeros(shape).flatten().index_add(0, cells.flatten(), losses.flatten()).view(shape)
+    counts = cells.flatten().bincount(minlength=sums.numel()).view(shape)
+    filled = (counts > 0).sum(2).clamp(min=1)
+    means = (sums / counts.clamp(min=1)).sum(2) / filled
+    return (means * losses.new_tensor(WEIGHTS)).sum()
 
 
 def facts_loss(logits: Tensor, num_values: dict[str, int], values: np.ndarray) -> Tensor:
