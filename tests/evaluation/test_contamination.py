@@ -45,7 +45,7 @@ def test_equal_and_near_pictures_are_found_and_others_are_not(benchmark, pairs, 
     can, clock = by_name["can: can/00.png"], by_name["clock: clock/00.jpg"]
     assert can.exact and can.training == f"{rows[0]['pair_id']} target_image"
     assert can.cosine == pytest.approx(1)
-    assert not clock.exact and 0.995 < clock.cosine < 1
+    assert not clock.exact and clock.cosine < 1 and clock.hash_distance <= 6
     assert found.num_pictures == 2 * len(rows)
 
 

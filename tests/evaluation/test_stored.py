@@ -10,6 +10,7 @@ from toffee_pipeline.evaluation.figures import Figure, SelfTest, group
 from toffee_pipeline.evaluation.published import REAL
 from toffee_pipeline.evaluation.result import Evaluation
 from toffee_pipeline.evaluation.said import lines, same_dino
+from toffee_pipeline.models.weights import NANO_WEIGHTS
 
 VALUES = dict.fromkeys(REAL, Figure(0.5, None, None, 3))
 
@@ -35,8 +36,15 @@ def test_the_self_test_says_what_figures_are_worth_before_it_shows_them(expected
 def test_a_dino_that_scores_what_it_feeds_is_told():
     training = load_config("nano", (), ToffeeNetTraining)
     drawer = TrainedModel(weights="nano", training=training)
-    with_it = config().model_copy(update={"models": config().models.model_copy(update={"toffeenet": drawer})})
-    assert same_dino(with_it) and not same_dino(config())
+
+    def drawn_by(settings: EvaluationConfig) -> EvaluationConfig:
+        return settings.model_copy(update={"models": settings.models.model_copy(update={"toffeenet": drawer})})
+
+    feeding = config("models.filter_dino.weights=pretrained", f"models.filter_dino.path={NANO_WEIGHTS / 'dino'}")
+    trained = training.models.model_copy(update={"dino": feeding.models.filter_dino})
+    drawer = drawer.model_copy(update={"training": training.model_copy(update={"models": trained})})
+    assert same_dino(drawn_by(feeding))
+    assert not same_dino(drawn_by(config())) and not same_dino(feeding)
 
 
 def config(*overrides, profile="nano"):

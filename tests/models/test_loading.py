@@ -20,8 +20,8 @@ def test_resolve_takes_path_before_id(tmp_path: Path) -> None:
 def test_missing_weights_are_named(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="nowhere"):
         weights.resolve(ModelSpec(path=tmp_path / "nowhere"), "vae")
-    with pytest.raises(FileNotFoundError, match="'toffeenet'; there are: .*view_generator"):
-        weights.resolve(ModelSpec(weights="nano"), "toffeenet")
+    with pytest.raises(FileNotFoundError, match="'aesthetic'; there are: .*view_generator"):
+        weights.resolve(ModelSpec(weights="nano"), "aesthetic")
     with pytest.raises(ValueError, match="built, not read"):
         weights.resolve(ModelSpec(weights="untrained"), "vae")
 

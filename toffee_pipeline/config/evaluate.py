@@ -98,6 +98,8 @@ class EvaluationConfig(DatasetConfig):
     max_failed_fraction: Annotated[Fraction, NOT_CONTENT] = 1.0
     min_duplicate_dino: Annotated[Cosine, NOT_CONTENT] = 0.95
     """Least cosine of `models.filter_dino` at which `--check-contamination` takes two pictures for near duplicates."""
+    max_duplicate_hash_distance: Annotated[int, Field(ge=0, le=64), NOT_CONTENT] = 6
+    """Of 64 bits of their perceptual hashes: up to it they are near duplicates too, whatever an encoder says."""
     models: EvaluationModels
     stages: EvaluationStagesConfig = EvaluationStagesConfig()
     output: OutputConfig = OutputConfig()

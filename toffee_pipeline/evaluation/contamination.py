@@ -14,6 +14,7 @@ from toffee_pipeline.evaluation.similarity import cosines
 from toffee_pipeline.evaluation.training_data import datasets_of
 from toffee_pipeline.images import central_square, decode, fit_square
 from toffee_pipeline.models.model_set import ModelSet
+from toffee_pipeline.pixels import perceptual_hash
 from toffee_pipeline.plan.benchmark_prompts import normalized
 from toffee_pipeline.plan.evaluation import EvaluationPlan
 from toffee_pipeline.rundir.description import read_run
@@ -29,10 +30,11 @@ SEEN = {PAIRS.row: ("input_image", "target_image"), "subject": ("image",)}
 
 
 class Duplicate(Part):
-    """exact: equal pixels at the training's size, or an equal prompt; else near: a high cosine, or the same words.
+    """exact: equal pixels at the training's size, or an equal prompt; else near: a high cosine, a perceptual hash that
+    differs in few bits, or the same words.
 
     subject_id: whose picture it is, or one whose prompt it is. benchmark: the real picture, or the prompt. training:
-    the most alike of what was found, and rows: how much was found. cosine: of pictures.
+    the most alike of what was found, and rows: how much was found. cosine, hash_distance: of pictures.
     """
 
     kind: str
@@ -42,6 +44,7 @@ class Duplicate(Part):
     training: str
     rows: Number
     cosine: float | None = None
+    hash_distance: Number | None = None
 
 
 class Contamination(RunFile):
@@ -51,6 +54,7 @@ class Contamination(RunFile):
     unchecked: list[str]
     num_pictures: Number
     min_duplicate_dino: float
+    max_duplicate_hash_distance: Number
     duplicates: list[Duplicate]
 
 
@@ -80,7 +84,7 @@ def check_contamination(config: EvaluationConfig, run: str) -> Contamination:
             real.append(_Real(subject.subject_id, image.name, picture, _embed(encoder, [picture])[0]))
     prompts = {prompt.text: subject.subject_id for subject in plan.benchmark.subjects for prompt in subject.prompts}
     datasets, unchecked = datasets_of(run)
-    finder = _Finder(config.min_duplicate_dino, real, prompts, encoder)
+    finder = _Finder(config, real, prompts, encoder)
     for uri, endpoint_url in datasets:
         finder.read(open_storage(uri, endpoint_url))
     return Contamination(
@@ -88,6 +92,7 @@ def check_contamination(config: EvaluationConfig, run: str) -> Contamination:
         unchecked=unchecked,
         num_pictures=finder.num_pictures,
         min_duplicate_dino=config.min_duplicate_dino,
+        max_duplicate_hash_distance=config.max_duplicate_hash_distance,
         duplicates=sorted(finder.found.values(), key=lambda each: (each.kind, not each.exact, each.benchmark)),
     )
 
@@ -98,7 +103,8 @@ def lines(found: Contamination) -> Iterator[str]:
     for what in found.unchecked:
         yield f"not checked: {what}"
     for each in found.duplicates:
-        how = "exact" if each.exact else "near" if each.cosine is None else f"near, DINO {each.cosine:.3f}"
+        alike = f", DINO {each.cosine:.3f}, {each.hash_distance} bits of the hash" if each.cosine is not None else ""
+        how = "exact" if each.exact else f"near{alike}"
         yield f"{each.kind} ({how}): {each.benchmark} is in the training: {each.training} ({each.rows} rows)"
     if not found.duplicates:
         yield "no picture and no prompt of the benchmark is in the training data"
@@ -107,9 +113,10 @@ def lines(found: Contamination) -> Iterator[str]:
 class _Finder:
     """Reads datasets row by row, and keeps one entry for each picture or prompt of the benchmark that it meets."""
 
-    def __init__(self, min_dino: float, real: Sequence[_Real], prompts: dict[str, str], encoder: Any) -> None:
-        self.min_dino, self.real, self.prompts, self.encoder = min_dino, real, prompts, encoder
+    def __init__(self, config: EvaluationConfig, real: Sequence[_Real], prompts: dict[str, str], encoder: Any) -> None:
+        self.config, self.real, self.prompts, self.encoder = config, real, prompts, encoder
         self.embeddings = np.stack([each.dino for each in real])
+        self.hashes = [perceptual_hash(each.image) for each in real]
         self.words: dict[str, list[str]] = {}
         for text in prompts:
             self.words.setdefault(normalized(text), []).append(text)
@@ -144,7 +151,10 @@ class _Finder:
             )
 
     def _compare_picture(self, name: str, image: np.ndarray, similar: np.ndarray) -> None:
-        for index in np.flatnonzero(similar >= self.min_dino).tolist():
+        shown = perceptual_hash(image)
+        distances = np.array([shown - known for known in self.hashes])
+        near = (similar >= self.config.min_duplicate_dino) | (distances <= self.config.max_duplicate_hash_distance)
+        for index in np.flatnonzero(near).tolist():
             real = self.real[index]
             equal = np.array_equal(fit_square(real.image, image.shape[0]), image)
             self._note(
@@ -156,6 +166,7 @@ class _Finder:
                     training=name,
                     rows=1,
                     cosine=float(similar[index]),
+                    hash_distance=int(distances[index]),
                 )
             )
 

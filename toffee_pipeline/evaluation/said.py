@@ -63,11 +63,7 @@ def same_dino(config: EvaluationConfig) -> bool:
     if toffeenet is None:
         return False
     scores, feeds = config.models.filter_dino, toffeenet.training.models.dino
-    return _name(scores) == _name(feeds)
-
-
-def _name(spec: ModelSpec) -> str:
-    return describe_weights(spec, "dino")
+    return describe_weights(scores, "filter_dino") == describe_weights(feeds, "dino")
 
 
 def facts(run: EvaluationRun, found: Evaluation) -> list[tuple[str, str]]:

@@ -21,7 +21,7 @@ def stored_real(config: EvaluationConfig) -> tuple[dict[str, float] | None, str]
 def encoders(config: EvaluationConfig) -> dict[str, str]:
     """Who decides what real against real gives."""
     models = config.models
-    specs = {"filter_dino": (models.filter_dino, "dino"), "clip": (models.clip, "filter_clip")}
+    specs = {"filter_dino": (models.filter_dino, "filter_dino"), "clip": (models.clip, "filter_clip")}
     if models.detector is not None and models.segmenter is not None:
         specs |= {"detector": (models.detector, "detector"), "segmenter": (models.segmenter, "segmenter")}
     return {name: describe_weights(spec, network) for name, (spec, network) in specs.items()}

@@ -30,7 +30,7 @@ from toffee_pipeline.recipe.pairs import FACTS, NOT_IT, PICTURES, PairData, load
 from toffee_pipeline.recipe.prompts import KINDS, Prompt, caption, pair_prompts
 from toffee_pipeline.recipe.verdicts import clip_verdicts
 
-CLASSES, SUBJECTS_PER_CLASS = 2, 2
+CLASSES, SUBJECTS_PER_CLASS = 4, 2
 """Of a batch."""
 NUM_SEEN = {name: num + (name == "addition") for name, num in FACTS.items()}
 NUM_READ = {name: num + 1 for name, num in (*FACTS.items(), ("missing", len(world.ADDITIONS)))}

@@ -48,7 +48,8 @@ def test_colours_come_back(photos: list[np.ndarray], views: list[list[np.ndarray
         return np.stack([image[20:44, 20:44].reshape(-1, 3).astype(float).mean(0) for image in images])
 
     distance = np.linalg.norm(middles(views[0])[:, None] - middles(photos)[None], axis=2)
-    assert np.median(distance.diagonal()) < 0.6 * np.median(distance)
+    nearer = (distance.diagonal()[:, None] < distance).sum(1) / (NUM_PHOTOS - 1)  # than to the other photos
+    assert np.median(nearer) >= 0.8
 
 
 def test_a_view_is_no_copy_and_another_seed_is_another_view(
