@@ -6,10 +6,10 @@ JOB ?= generate
 ARGS ?=
 PYTEST := $(BIN)/python -m pytest
 CHECKS := $(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
-NETWORKS := $(addprefix nano-, vae dino clip filter-clip detector segmenter depth text-to-image controlnet)
+NETWORKS := $(addprefix nano-, vae dino filter-dino clip filter-clip detector segmenter depth text-to-image controlnet)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast check cluster submit nano-data $(NETWORKS) nano-refiner nano-view-generator clean
+.PHONY: help setup demo customize test test-fast check cluster submit nano-data $(NETWORKS) nano-refiner nano-view-generator clean
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-zA-Z_-]+:.*## / {printf "  make %-20s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,6 +26,13 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 
 demo: setup ## Write a small dataset and its report (nano profile; no GPU, no network)
 	$(BIN)/python jobs/generate.py --config nano --output $(OUTPUT) $(ARGS)
+
+customize: setup ## Draw a held-out toy in three places and edit it, with the nano ToffeeNet
+	$(BIN)/python jobs/customize.py --model nano --subject docs/images/subject.png --num-images 1 \
+		--prompt "a photo of a toy train on a beach" --prompt "a photo of a toy train in front of a brick wall" \
+		--prompt "a photo of a toy train in outer space" $(ARGS)
+	$(BIN)/python jobs/customize.py --model nano --subject docs/images/subject.png --num-images 1 --mask auto --depth auto \
+		--class-name "toy train" --prompt "a watercolor painting of a toy train" $(ARGS)
 
 test: setup ## Lint, type check and run all tests, those that start a Ray beside the rest
 	@log=$$(mktemp); $(PYTEST) tests/ray $(ARGS) > $$log 2>&1 & ray=$$!; \

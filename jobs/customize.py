@@ -19,9 +19,11 @@ from toffee_pipeline.rundir.trained import find_toffeenet
 
 
 @click.command(cls=Job, help=__doc__)
-@click.option("--model", required=True, metavar="RUN", help="Run of jobs/train_toffeenet.py, or its model folder.")
+@click.option(
+    "--model", required=True, metavar="RUN", help="Run of jobs/train_toffeenet.py, its model folder, or nano."
+)
 @click.option("--subject", multiple=True, metavar="FILE", help="Photo of the subject; repeat it for several of one.")
-@click.option("--prompt", help="What is to be drawn.")
+@click.option("--prompt", multiple=True, help="What is to be drawn; repeatable.")
 @click.option("--class-name", default="", help="What the subject is, where Grounded-SAM looks for it; else the prompt.")
 @click.option("--mask", default="none", show_default=True, metavar="auto|FILE|none", help="What of the photo to edit.")
 @click.option("--depth", default="none", show_default=True, metavar="auto|FILE|none", help="Structure to keep.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -21,7 +22,7 @@ def customize(
     output: Path,
     *,
     subject: Sequence[str],
-    prompt: str | None,
+    prompt: Sequence[str],
     class_name: str,
     mask: str,
     depth: str,
@@ -30,16 +31,16 @@ def customize(
     num_images: int,
     seed: int,
 ) -> None:
-    """Draws what is asked for, writes it to the folder `output` and says where and how long it took.
+    """Draws what each prompt asks for, writes it to the folder `output` and says where and how long it took.
 
     Raises RequestError where a picture, mask or prompt is at fault, also after writing the others where single images
     failed.
     """
-    if not subject or prompt is None:
+    if not subject or not prompt:
         raise RequestError(f"{'--prompt' if subject else '--subject'} is missing: what is to be drawn, and of what")
-    request = Request(
+    first = Request(
         subjects=tuple(read_picture(Path(path)) for path in subject),
-        prompt=prompt,
+        prompt=prompt[0],
         seeds=tuple(range(seed, seed + num_images)),
         class_name=class_name,
         mask=AUTO if mask == AUTO else None if mask == NONE else read_mask(Path(mask)),
@@ -49,14 +50,18 @@ def customize(
     )
     from toffee_pipeline.customize.customizer import Customizer  # seconds, which a mistake above should not cost
 
-    drawn = Customizer(trained).draw(request)
+    customizer = Customizer(trained)
     sources = {"subjects": [Path(path).name for path in subject], "mask": _name(mask), "depth": _name(depth)}
-    written = write_results(output, request, drawn.images, settings_of(trained, request, sources))
-    for path in [*written.pictures, *filter(None, [written.sheet])]:
-        click.echo(path)
-    click.echo(f"{drawn.seconds_per_image:.2f} s per image")
-    if written.failed:
-        raise RequestError(written.failed)
+    failed = []
+    for request in [replace(first, prompt=words) for words in prompt]:
+        drawn = customizer.draw(request)
+        written = write_results(output, request, drawn.images, settings_of(trained, request, sources))
+        for path in [*written.pictures, *filter(None, [written.sheet])]:
+            click.echo(path)
+        click.echo(f"{drawn.seconds_per_image:.2f} s per image")
+        failed += [written.failed] if written.failed else []
+    if failed:
+        raise RequestError("; ".join(failed))
 
 
 def _name(choice: str) -> str:
