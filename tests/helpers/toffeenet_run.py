@@ -23,7 +23,7 @@ def randomized(network: ToffeeNetNetwork) -> ToffeeNetNetwork:
     generator = torch.Generator().manual_seed(3)
     for name, parameter in network.named_parameters():
         if not parameter.any() or name == "unet.conv_in.weight":
-            nn.init.normal_(parameter, std=0.2, generator=generator)
+            nn.init.normal_(parameter, std=0.4, generator=generator)
     return network
 
 

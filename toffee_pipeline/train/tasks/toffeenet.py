@@ -14,7 +14,7 @@ from toffee_pipeline.models.dino import token_dim
 from toffee_pipeline.models.loading import build_untrained
 from toffee_pipeline.models.networks.toffeenet import CONSTANT_DEPTH, ToffeeNetNetwork
 from toffee_pipeline.models.text_encoder import load_text_encoder
-from toffee_pipeline.models.tiny.architectures import build_toffeenet_base_unet
+from toffee_pipeline.models.tiny.architectures import DINO_DIM, PATCH_PX, build_toffeenet_base_unet
 from toffee_pipeline.models.tiny.sdxl import load_unet, take_over_text
 from toffee_pipeline.models.toffeenet import ToffeeNet, encode_prompts
 from toffee_pipeline.train.data.examples import Block
@@ -40,9 +40,9 @@ class ToffeeNetTask(Task):
         if base.weights == "nano":
             unet = build_toffeenet_base_unet()
             take_over_text(unet, load_unet())
-        else:
-            unet = self.base_unet()
+            return ToffeeNetNetwork.from_base(unet, DINO_DIM, self.scheduler, PATCH_PX).train()
         dino_dim = token_dim(self.config.models.dino)
+        unet = self.base_unet()
         return ToffeeNetNetwork.from_base(unet, dino_dim, self.scheduler, self.vae_scale_factor).train()
 
     def loss(self, network: nn.Module, rows: Block, generator: torch.Generator) -> Tensor:
