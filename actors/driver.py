@@ -12,6 +12,7 @@ from actors.context import RunContext
 from actors.executors import run
 from actors.stage import StageTable
 from toffee_pipeline.config.dataset import DatasetConfig
+from toffee_pipeline.config.generate import PACKAGED_PROMPT_BANKS, RunConfig
 from toffee_pipeline.console.clock import clock
 from toffee_pipeline.console.generation import GenerationDisplay
 from toffee_pipeline.evaluation.conclude import conclude
@@ -46,7 +47,7 @@ MAX_NAMED = 5
 def announce(plan: ShardPlan, roles: Mapping[str, str]) -> None:
     """Says what a run would do, with whom, and what of the user's material is left out.
 
-    Raises CatalogError where a prompt of the user's own catalogue does not fit the text encoder.
+    Raises CatalogError where a prompt of the user's own catalogue or prompt bank does not fit the text encoder.
     """
     row = DATASET_RUNS[plan.config.job].table.row
     rows = "" if row == "subject" else f"{plan.num_rows} {row}s of "
@@ -60,11 +61,12 @@ def announce(plan: ShardPlan, roles: Mapping[str, str]) -> None:
 
 def _notes(plan: SubjectPlan) -> tuple[str, ...]:
     config = plan.config
-    if config.subjects.catalog in PACKAGED:
-        return plan.source.notes
-    from toffee_pipeline.models.prompts import check_prompts  # seconds that only a catalogue of one's own need cost
+    bank = config.pairs.prompt_bank if isinstance(config, RunConfig) else None
+    if config.subjects.catalog in PACKAGED and (bank is None or bank in PACKAGED_PROMPT_BANKS):
+        return plan.notes
+    from toffee_pipeline.models.prompts import check_prompts  # seconds that only prompts of one's own need cost
 
-    return (*plan.source.notes, *check_prompts(plan.catalog, config.models.sdxl))
+    return (*plan.notes, *check_prompts(plan.catalog, config.models.sdxl))
 
 
 def missing_shards(storage: Storage, plan: ShardPlan) -> list[int]:

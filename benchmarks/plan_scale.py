@@ -21,8 +21,10 @@ import click
 import numpy as np
 
 from benchmarks.fresh import MIB, in_fresh_process, peak_rss_bytes
+from toffee_pipeline.config.generate import RunConfig
 from toffee_pipeline.config.load import load_config
 from toffee_pipeline.plan.plan import Plan
+from toffee_pipeline.rundir.prompt_bank import load_prompts
 
 NUM_SHARDS = 50
 REPEATS = 3
@@ -38,20 +40,25 @@ def best_s(function: Callable[..., Any], *args: Any) -> float:
     return min(times)
 
 
+def _plan(config: RunConfig) -> Plan:
+    """With the prompt bank that the config names."""
+    return Plan(config, None, load_prompts(config))
+
+
 def measure(profile: str, num_pairs: int) -> dict[str, float]:
     """Milliseconds and MiB of one plan."""
     config = load_config(profile, (f"pairs.count={num_pairs}",))
     rss = peak_rss_bytes()
-    plan = Plan(config)
+    plan = _plan(config)
     num_full = max(1, num_pairs // plan.num_rows_of(0))
     indices = np.unique(np.linspace(0, num_full - 1, NUM_SHARDS).astype(int)).tolist()
     for index in indices:
         plan.shard(index)
     rss = peak_rss_bytes() - rss
-    construct_s = best_s(Plan, config)
+    construct_s = best_s(_plan, config)
     shard_s = [best_s(plan.shard, index) for index in indices]
     tracemalloc.start()
-    plan = Plan(config)
+    plan = _plan(config)
     for index in indices:
         plan.shard(index)
     _, allocated = tracemalloc.get_traced_memory()

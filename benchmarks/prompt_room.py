@@ -44,7 +44,8 @@ class DistinctCounter:
 @click.option("--catalog", default="toffee", show_default=True, help=f"{', '.join(PACKAGED)} or a YAML file.")
 @click.option("--draws", default=2_000_000, show_default=True, help="Subjects.")
 def main(catalog: str, draws: int) -> None:
-    config = load_config("sdxl", (f"subjects.catalog={catalog}", f"pairs.count={draws}", "pairs.per_subject=1"))
+    asked = (f"subjects.catalog={catalog}", f"pairs.count={draws}", "pairs.per_subject=1", "pairs.prompt_bank=null")
+    config = load_config("sdxl", asked)
     plan = Plan(config)
     assert isinstance(plan.source, CatalogSubjects)
     rooms = {entry.name: sum(room(entry)) for entry in plan.catalog.classes}

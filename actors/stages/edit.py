@@ -8,7 +8,7 @@ import numpy as np
 
 from actors.shard import PairState, Shard, present
 from actors.stages.refine import MixingStage
-from toffee_pipeline.config.base import AROUND
+from toffee_pipeline.config.base import OUTSIDE
 from toffee_pipeline.errors import SampleError
 from toffee_pipeline.images import encode_png
 
@@ -41,7 +41,7 @@ class Edit(MixingStage):
         refined: list[PairState] = []
         drafted: list[PairState] = []
         for state in shard.pairs_to_paint("edit"):
-            takes_nothing = state.pair.category in AROUND or self.config.stages.refine.a_of(state.pair.category) == 0
+            takes_nothing = state.pair.region in OUTSIDE or self.config.stages.refine.a_of(state.pair.category) == 0
             (drafted if takes_nothing else refined).append(state)
         self.run(refined, edit, store)
         for state in drafted:

@@ -53,7 +53,7 @@ class Segment(MaskStage):
         self._find_regions(shard)
 
     def _find_regions(self, shard: Shard) -> None:
-        """The editing masks: by category from the subject's mask; of what is removed, the part itself."""
+        """The editing masks: by region from the subject's mask; of what is removed, the part itself."""
         from toffee_pipeline.models.blended import dilate, editing_mask
 
         settings = self.config.stages.edit
@@ -62,7 +62,7 @@ class Segment(MaskStage):
         for state in pairs:
             if state.pair.category != "removal":
                 mask = present(shard.subject_of(state).bool_mask())
-                state.edit_mask = encode_mask(editing_mask(mask, state.pair.category, settings))
+                state.edit_mask = encode_mask(editing_mask(mask, state.pair.region, settings))
 
         def find(batch: list[PairState]) -> Sequence[np.ndarray | None]:
             subjects = [shard.subject_of(state) for state in batch]

@@ -22,6 +22,9 @@ from toffee_pipeline.models.scores import ClipScorer
 from toffee_pipeline.nano import world
 from toffee_pipeline.nano.renderer import drafted, scene
 from toffee_pipeline.plan.plan import Plan
+from toffee_pipeline.plan.prompt_row import PromptRow
+from toffee_pipeline.rundir.inputs import new_plan
+from toffee_pipeline.rundir.prompt_bank import write_prompt_bank
 
 COUNT = 24
 
@@ -171,6 +174,23 @@ def test_what_is_repainted_is_the_part_that_is_removed(nano):
         without = replace(whole, subject=world.without_part(whole.subject)).render(64)
         assert 0 < region.sum() < covered.sum()
         assert region[covered & (whole.render(64).rgb != without.rgb).any(-1)].all()
+
+
+def test_a_row_of_a_bank_says_where_its_edit_is_made(nano, tmp_path):
+    rows = [{"category": "addition", "change": "a rainbow behind it", "edit_region": "background"}]
+    rows += [{"category": "texture", "change": "made of fog", "edit_region": "everywhere"}]
+    told = {"source": "hand-written", "license": "CC0-1.0"}
+    bank = str(tmp_path / "bank.jsonl")
+    write_prompt_bank(bank, [PromptRow.model_validate(row | told) for row in rows])
+    weights = "pairs.edit_categories={style: 0, background: 0, color: 0, texture: 1, addition: 1, removal: 0}"
+    played = ("subjects.source=renderer", "renderer_plays=[subject, mask]", "pairs.count=64", "subjects_per_shard=16")
+    config = nano("pairs.edit_fraction=1", f"pairs.prompt_bank={bank}", weights, *played)
+    shard = chain(config, ["synthesize", "segment"])(Shard.from_plan(new_plan(config), 0))
+    found = {state.pair.change: state for state in shard.open_pairs()}
+    behind, foggy = found["a rainbow behind it"], found["made of fog"]
+    covered = decode_mask(shard.subject_of(behind).mask)
+    np.testing.assert_array_equal(decode_mask(behind.edit_mask), ~covered)
+    assert decode_mask(foggy.edit_mask).all()
 
 
 def test_an_edit_that_takes_nothing_from_the_subject_keeps_its_draft(nano):

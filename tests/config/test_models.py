@@ -105,6 +105,7 @@ def test_every_path_is_made_absolute():
     relative = {key for key, marks in paths if not {getattr(mark, "func", None) for mark in marks} & made}
     assert relative == {
         "generate.subjects.catalog",
+        "generate.pairs.prompt_bank",
         "generate_subjects.subjects.catalog",
         "expand_prompts.catalog",
     }  # a name, or a path: tested below
@@ -115,6 +116,12 @@ def test_a_uri_stays_and_a_local_folder_becomes_absolute():
     data = load_config("nano", overrides, RefinerTraining).data
     assert data.cache == str(Path.cwd() / "cache")
     assert [source.path for source in data.sources] == ["s3://bucket/run", str(Path.cwd() / "runs/x")]
+
+
+def test_a_prompt_bank_is_absolute_unless_it_is_of_the_package():
+    assert load_config("nano", ("pairs.prompt_bank=my.jsonl",)).pairs.prompt_bank == str(Path.cwd() / "my.jsonl")
+    assert load_config("nano", ("pairs.prompt_bank=s3://b/my.jsonl",)).pairs.prompt_bank == "s3://b/my.jsonl"
+    assert load_config("sdxl").pairs.prompt_bank == "toffee"
 
 
 def test_a_catalog_is_absolute_unless_it_is_of_the_package():

@@ -60,9 +60,11 @@ DROPPED = {
         "a garden full of statues",
         "i'm sorry, i cannot help with that",
         "in " + "a very " * 7 + "deep cave",
-        "on " + "m" * 130,
+        "on a " + "-".join(["long"] * 28) + " bench",
     ],
-    "too_long": ["in antidisestablishmentarianism honorificabilitudinitatibus floccinaucinihilipilification cave"],
+    "too_long": [
+        "in a gloomy cathedral overgrown with phosphorescent mushrooms, stalactites and shimmering amethyst crystals"
+    ],
     "benchmark": ["in the jungle", "In the Snow", "on a cobblestone street", "on a cobblestone street at night"],
     "unsafe": ["in a p0rn studio", "on a floor with dead naked bodies"],
     "near_duplicate": ["on a rocky shore", "On the rocky shores"],

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from toffee_pipeline.images import encode
-from toffee_pipeline.plan.benchmarks.dreambench_prompts import ACCESSORIES, OBJECT_PLACES, PROPERTIES, SHARED_PLACES
+from toffee_pipeline.plan.dreambench_prompts import ACCESSORIES, OBJECT_PLACES, PROPERTIES, SHARED_PLACES
 
 
 def _lines(places: tuple[str, ...]) -> str:

@@ -1,5 +1,6 @@
 """What jobs/catalog.py says of a catalogue."""
 
+import json
 import re
 
 import pytest
@@ -8,6 +9,7 @@ from click.testing import CliRunner
 from jobs.catalog import main
 from toffee_pipeline.config.base import CATEGORIES
 from toffee_pipeline.plan.catalog import load_catalog
+from toffee_pipeline.plan.prompt_bank import PACKAGED
 
 OWN = """
 prompts: {style: "{change} of a(n) {class}", background: "a photo of a(n) {class} {change}", color: "{change} {class}",
@@ -82,3 +84,35 @@ def test_no_such_file_is_one_line():
     result = check("no.yaml")
     assert (result.exit_code, result.stdout) == (2, "")
     assert result.stderr.startswith("error: catalog 'no.yaml': No such file") and result.stderr.count("\n") == 1
+
+
+def test_a_prompt_bank_is_counted_and_shown():
+    result = check(str(PACKAGED["toffee"]), "--samples", "4")
+    assert result.exit_code == 0, result.output
+    lines = result.stdout.splitlines()
+    assert lines[0].split() == ["category", "any", "live", "object", "classes"]
+    rows = {line.split()[0]: line.split()[1:] for line in lines if line.split()[:1] in [[c] for c in CATEGORIES]}
+    assert rows.keys() == set(CATEGORIES) and rows["removal"][:3] == ["0", "0", "0"] and int(rows["removal"][3]) > 200
+    assert sum(line.startswith("    ") for line in lines) == 4
+    assert re.fullmatch(r"longest prompt: \d\d of CLIP's 77 tokens: .*", lines[-1])
+
+
+def test_what_is_wrong_with_a_prompt_bank_is_named_with_its_line(tmp_path):
+    row = {"category": "style", "change": "a fresco", "source": "hand-written", "license": "CC0-1.0"}
+    rows = [row, row | {"category": "mood"}, row | {"change": "a mural", "applies_to": ["tea pot"]}]
+    path = tmp_path / "bank.jsonl"
+    path.write_text(
+        "\n".join(map(json.dumps, [*rows, row | {"change": "in the snow"}, row | {"change": "ein Gemälde in Öl"}]))
+    )
+    result = check(str(path), "--samples", "0")
+    assert result.exit_code == 1
+    assert f"{path}: line 2: category: Input should be 'style', " in result.stdout
+    assert f"{path}: line 3: applies_to: the catalogue has no class tea pot" in result.stdout
+    assert "pairs.prompt_bank: 1 rows not in English are left out" in result.stdout
+    assert "1 rows of DreamBench's prompts (evaluation.allow_benchmark_prompts) are left out" in result.stdout
+    assert "4 rows\n" in result.stdout
+
+
+def test_no_such_prompt_bank_is_one_line(tmp_path):
+    result = check(str(tmp_path / "no.parquet"))
+    assert (result.exit_code, result.stdout) == (2, "") and result.stderr.count("\n") == 1

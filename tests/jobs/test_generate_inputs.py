@@ -33,7 +33,7 @@ def test_a_prompt_that_does_not_fit_is_said_before_anything_is_written(tmp_path)
     result = dry_run(tmp_path / "run", f"subjects.catalog={path}", "pairs.edit_fraction=0")
     assert result.exit_code == 2
     assert f"but the text encoder takes 24: 'a photo of a mug {LONG}'" in result.stderr
-    assert result.stderr.startswith("error: subjects.catalog: ") and result.stderr.count("\n") == 1
+    assert result.stderr.startswith("error: subjects.catalog or pairs.prompt_bank: ") and result.stderr.count("\n") == 1
     assert not (tmp_path / "run").exists()
     path.write_text(CATALOG.replace(LONG, "on a hill"))
     assert dry_run(tmp_path / "run", f"subjects.catalog={path}", "pairs.edit_fraction=0").exit_code == 0

@@ -3,7 +3,7 @@
 import pytest
 
 from toffee_pipeline.plan.benchmark_prompts import is_benchmark_prompt
-from toffee_pipeline.plan.benchmarks.dreambench_prompts import ACCESSORIES, OBJECT_PLACES, PROPERTIES, SHARED_PLACES
+from toffee_pipeline.plan.dreambench_prompts import ACCESSORIES, OBJECT_PLACES, PROPERTIES, SHARED_PLACES
 
 
 @pytest.mark.parametrize("text", [*SHARED_PLACES, *OBJECT_PLACES, *ACCESSORIES, *PROPERTIES])

@@ -65,7 +65,7 @@ def test_a_text_file_with_the_name_of_an_image(folder):
     texts = {
         "dog/0.txt": "\ufeffA photo of a fluffy corgi, sitting.\r\nA second line.",
         "dog/1.TXT": "  the\told \x1b[31m dog \n",
-        "dog/2.b.txt": "ein Hund aus Öl",
+        "dog/2.b.txt": "dog named Ömer",
         "dog/README.txt": b"\xff of no image",
     }
     found, notes = captions(folder(["dog/0.jpg", "dog/0.png", "dog/1.jpg", "dog/2.b.jpg"], texts.items()))
@@ -73,7 +73,7 @@ def test_a_text_file_with_the_name_of_an_image(folder):
         "dog/0.jpg": "fluffy corgi, sitting",
         "dog/0.png": "fluffy corgi, sitting",
         "dog/1.jpg": "old [31m dog",
-        "dog/2.b.jpg": "ein Hund aus Öl",
+        "dog/2.b.jpg": "dog named Ömer",
     }
     assert notes == []
 
@@ -129,7 +129,7 @@ def test_what_is_of_no_use_is_said(folder):
     files = {
         "metadata.csv": "file_name,label\n0.jpg,3\n",
         "dog/metadata.jsonl": '{"file_name": "9.jpg", "text": "a dog"}\n{"file_name": "../../b.jpg", "text": "a dog"}',
-        "0.txt": "dog " * 99,
+        "0.txt": "a dog on the grass " * 20,
     }
     assert captions(folder(["0.jpg"], files.items()))[1] == [
         "subjects.path: no caption in metadata.csv: no row has a text",
@@ -213,3 +213,13 @@ def test_a_caption_that_differs_is_named():
     corgi, poodle = replace(IMAGE, caption="corgi"), replace(IMAGE, caption="poodle")
     assert first_difference([corgi], [poodle]) == "dog/0.jpg: its caption was 'corgi', now 'poodle'"
     assert first_difference([IMAGE], [poodle]) == "dog/0.jpg: its caption was None, now 'poodle'"
+
+
+def test_captions_of_other_languages_are_refused_or_passed_and_counted(folder):
+    root = folder(["dog/0.jpg", "dog/1.jpg"], {"dog/0.txt": "ein Hund auf einer Wiese", "dog/1.txt": "a dog"}.items())
+    refused, notes = list_folder(root)
+    assert [image.caption for image in refused] == [None, "dog"]
+    assert notes[0] == "subjects.path: 1 captions that are not English are left out: dog/0.jpg"
+    passed, notes = list_folder(root, "pass")
+    assert passed[0].caption == "ein Hund auf einer Wiese"
+    assert notes == ("subjects.path: 1 captions that are not English are kept: dog/0.jpg",)

@@ -1,19 +1,26 @@
 """The plan: pure, exact in its shares, cheap per shard."""
 
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
 from toffee_pipeline.config.base import CATEGORIES
 from toffee_pipeline.config.load import load_config
+from toffee_pipeline.plan import catalog
 from toffee_pipeline.plan.plan import Plan, make_plan, shard_of_pair
 from toffee_pipeline.plan.seeds import seed_for
 from toffee_pipeline.plan.subjects import subject_number
+from toffee_pipeline.rundir.inputs import new_plan
 from toffee_pipeline.schema.pairs import planned_from, planned_row
+
+PACKAGED_FOLDER = Path(catalog.__file__).parent / "catalogs"
 
 
 def plan(*overrides: str, profile: str = "nano") -> Plan:
-    return Plan(load_config(profile, overrides))
+    made = new_plan(load_config(profile, overrides))
+    assert isinstance(made, Plan)
+    return made
 
 
 def everything(plan: Plan):
@@ -175,3 +182,16 @@ def test_the_row_and_the_id_of_a_pair_tell_all_of_it():
             assert planned_from(planned_row(pair, subject)) == (pair, subject)
             assert shard_of_pair(made.config, pair.pair_id) == index
             assert subject_number(subject.subject_id) in made.numbers(index)
+
+
+def test_changes_of_other_languages_are_refused_or_passed_and_counted(tmp_path):
+    own = (PACKAGED_FOLDER / "nano.yaml").read_text().replace("- on a beach", "- an einem Strand mit Muscheln")
+    (tmp_path / "own.yaml").write_text(own)
+    named = f"subjects.catalog={tmp_path / 'own.yaml'}"
+    refused, passed = plan(named), plan(named, "other_languages=pass")
+    assert "an einem Strand mit Muscheln" not in refused.catalog.choices("mug", "background")
+    assert "an einem Strand mit Muscheln" in passed.catalog.choices("mug", "background")
+    told = "subjects.catalog: 1 changes that are not English are"
+    assert refused.notes == (f"{told} left out: an einem Strand mit Muscheln",)
+    assert passed.notes == (f"{told} kept: an einem Strand mit Muscheln",)
+    assert passed.hash != refused.hash

@@ -15,7 +15,9 @@ from toffee_pipeline.rundir.inputs import new_plan
 
 
 def plan(*overrides: str, profile: str = "nano") -> Plan:
-    return Plan(load_config(profile, overrides))
+    made = new_plan(load_config(profile, overrides))
+    assert isinstance(made, Plan)
+    return made
 
 
 def everything(plan: Plan):

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
-from toffee_pipeline.config.base import AROUND, Category, Model
+from toffee_pipeline.config.base import OUTSIDE, Category, Model
 from toffee_pipeline.config.generate import RunConfig
 from toffee_pipeline.schema.pairs import Pair
 
@@ -122,7 +122,7 @@ def feels(config: RunConfig, pair: Pair) -> dict[str, float]:
         hidden = {"edit_strength", "edit_controlnet_conditioning_scale"}
     else:
         hidden = {"controlnet_conditioning_scale"}
-        if pair.category in AROUND or found["a"] == 0:
+        if pair.region in OUTSIDE or found["a"] == 0:
             hidden |= {knob.name for knob in KNOBS if knob.stage == "refine"}
     if found["a"] == 0:
         hidden |= {"g", "matching_radius"}

@@ -12,10 +12,13 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 Category = Literal["style", "background", "color", "texture", "addition", "removal"]
 """The taxonomy of changes of the paper (Fig. 6)."""
 CATEGORIES: tuple[Category, ...] = ("style", "background", "color", "texture", "addition", "removal")
-AROUND: tuple[Category, ...] = ("background", "addition")
-"""Changes of what surrounds the subject: there is nothing of it to refine."""
 Kind = Literal["generation", "edit"]
 """Of a pair."""
+EditRegion = Literal["subject", "around", "background", "everywhere"]
+"""What an edit may change. subject: the dilated subject; around: its bounding box with a margin, less the subject;
+background: all but the subject."""
+OUTSIDE: tuple[EditRegion, ...] = ("background", "around")
+"""Regions without the subject: there is nothing of it to refine."""
 
 Positive = Annotated[int, Field(gt=0, le=10**9)]
 Count = Annotated[int, Field(ge=0, le=10**9)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from toffee_pipeline.config.base import (
     CATEGORIES,
@@ -17,10 +17,12 @@ from toffee_pipeline.config.base import (
     ModelSpec,
     Positive,
     Weight,
+    make_uri_absolute,
 )
 from toffee_pipeline.config.dataset import OutputConfig, SubjectDatasetConfig, SubjectModelsConfig
 from toffee_pipeline.config.stages import StagesConfig
 
+PACKAGED_PROMPT_BANKS = ("toffee",)
 StandIn = Literal["subject", "mask", "depth", "draft", "view"]
 
 
@@ -33,11 +35,21 @@ class PairsConfig(Model):
     """Share of edit pairs; the paper's dataset has 1.6 M of 4.8 M."""
     generation_categories: dict[Category, Weight] = {"style": 0.3, "background": 0.7}
     edit_categories: dict[Category, Weight] = dict.fromkeys(CATEGORIES, 1.0)
+    prompt_bank: str | None = None
+    """Changes beside the catalogue's: a bank of the package (`toffee`), or a .parquet or .jsonl file of rows, a local
+    path or s3://bucket/key. Each change that suits a class is drawn as often as any other."""
+    endpoint_url: Annotated[str | None, NOT_CONTENT] = None
+    """Of a prompt bank: S3-compatible storage other than AWS."""
     draft_prompt: Literal["full", "short"] = "full"
     """What drafts are drawn from: a prompt with everything that stays in it, or the pair's own short one."""
     removal: Literal["reverse", "repaint"] = "reverse"
     """reverse: a removal pair is an addition pair of the same subject turned round, whose target is the subject's own
     picture; a subject with a single edit pair has none. repaint: the named part is found and painted over."""
+
+    @field_validator("prompt_bank")
+    @classmethod
+    def _absolute(cls, bank: str | None) -> str | None:
+        return bank if bank is None or bank in PACKAGED_PROMPT_BANKS else make_uri_absolute(bank)
 
     @model_validator(mode="after")
     def _weights(self) -> Self:
@@ -79,11 +91,20 @@ class PairsOutputConfig(OutputConfig):
     quality: Annotated[int, Field(ge=1, le=100)] = 95
 
 
+class KeptApartConfig(Model):
+    """What a dataset keeps away from, so that models trained on it can be judged."""
+
+    allow_benchmark_prompts: bool = False
+    """Whether rows of a prompt bank may ask for what DreamBench asks for. False: these, and near duplicates, are left
+    out and counted."""
+
+
 class RunConfig(SubjectDatasetConfig):
     """One run of `jobs/generate.py`."""
 
     job: ClassVar[str] = "generate"
     pairs: PairsConfig = PairsConfig()
+    evaluation: KeptApartConfig = KeptApartConfig()
     renderer_plays: tuple[StandIn, ...] = ()
     """Roles that the small world's renderer stands in for while subjects.source is renderer; it knows only its own
     world, so with any other source the networks play every role."""

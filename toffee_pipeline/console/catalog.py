@@ -6,14 +6,16 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from toffee_pipeline.config.base import CATEGORIES
+from toffee_pipeline.config.base import CATEGORIES, Category
 from toffee_pipeline.console.columns import print_columns
 from toffee_pipeline.console.stdout import Stdout
 from toffee_pipeline.plan.catalog import Catalog
 from toffee_pipeline.plan.names import some
+from toffee_pipeline.plan.prompt_row import NATURES
 from toffee_pipeline.plan.room import room
 
 MAX_LINES = 100
+APPLIES = (*NATURES, "classes")
 FEW = 2000
 """Subject prompts of a class; below, a run of millions repeats them often."""
 
@@ -25,6 +27,36 @@ def print_problems(name: str, problems: Sequence[str]) -> None:
         console.out(f"{name}: {problem}", highlight=False)
     if len(problems) > MAX_LINES:
         console.out(f"... and {len(problems) - MAX_LINES} more problems")
+
+
+def print_bank(counts: Mapping[tuple[Category, str], int], notes: Sequence[str]) -> None:
+    """How many rows of each category a prompt bank has and whom they apply to, and what no plan draws from."""
+    console = Stdout()
+    rows = [
+        [category, *(f"{counts.get((category, applies), 0):,}" for applies in APPLIES)]
+        for category in CATEGORIES
+        if any(counts.get((category, applies)) for applies in APPLIES)
+    ]
+    print_columns(console, ["category", *APPLIES], rows)
+    console.out(f"{sum(counts.values()):,} rows", highlight=False)
+    for note in notes:
+        console.out(note, highlight=False)
+
+
+def print_bank_samples(catalog: Catalog, num_samples: int, seed: int) -> None:
+    """Changes of the catalogue's bank, as prompts and orders."""
+    console, rng = Stdout(), np.random.default_rng(seed)
+    possible = [
+        (entry, category, changes)
+        for entry in catalog.classes
+        for category in CATEGORIES
+        if (changes := catalog.bank.changes(entry.name, entry.live, category))
+    ]
+    for _ in range(num_samples if possible else 0):
+        entry, category, changes = possible[int(rng.integers(len(possible)))]
+        change = changes[int(rng.integers(len(changes)))]
+        console.out(f"  {category}: {catalog.prompt(entry.name, category, change)}", highlight=False)
+        console.out(f"    {catalog.instruction(entry.name, category, change)}", highlight=False)
 
 
 def print_catalog(catalog: Catalog, num_samples: int, seed: int) -> None:

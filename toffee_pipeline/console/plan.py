@@ -48,5 +48,11 @@ def print_survey(survey: Survey, lengths: Lengths) -> None:
         f"and drafts; {len(lengths.over):,} are too long",
         highlight=False,
     )
-    for line in [*(f"too long, so its pairs fail: {text!r}" for text in lengths.over[:3]), *survey.gaps]:
+    console.out(
+        f"language: {len(survey.foreign):,} of these are not English, which CLIP's filter does not understand",
+        highlight=False,
+    )
+    foreign = (f"not English: {text!r}" for text in survey.foreign[:3])
+    too_long = (f"too long, so its pairs fail: {text!r}" for text in lengths.over[:3])
+    for line in [*foreign, *too_long, *survey.gaps]:
         console.out(line, highlight=False)

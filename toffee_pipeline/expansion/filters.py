@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterable, Mapping
 from toffee_pipeline.config.base import Category
 from toffee_pipeline.config.safety import TextFilterConfig
 from toffee_pipeline.expansion.ask import Cell
-from toffee_pipeline.expansion.language import why_not_english
 from toffee_pipeline.expansion.phrase import openings_of, why_no_phrase
 from toffee_pipeline.expansion.sieve import Filter
 from toffee_pipeline.plan.benchmark_prompts import is_benchmark_prompt
+from toffee_pipeline.plan.language import is_english
 from toffee_pipeline.safety.text_filter import TextFilter
 
 CountTokens = Callable[[str], int]
@@ -54,7 +54,7 @@ def filters_of(
         return str(found) if found else None
 
     return {
-        "other_language": lambda cell, change: why_not_english(change),
+        "other_language": lambda cell, change: None if is_english(change) else "not English",
         "no_phrase": no_phrase,
         "too_long": too_long,
         "benchmark": benchmark,

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from toffee_pipeline.config.base import Category
+from toffee_pipeline.config.base import EditRegion
 from toffee_pipeline.config.stages import EditConfig
 
 FEATHER_FRACTION = 1 / 256
@@ -23,18 +23,13 @@ def dilate(mask: np.ndarray, fraction: float) -> np.ndarray:
     return _dilate(torch.from_numpy(mask).float()[None], radius)[0].numpy() > 0
 
 
-def editing_mask(mask: np.ndarray, category: Category, config: EditConfig) -> np.ndarray:
-    """The region, bool (H, W), that an edit of this category may change, from the subject's mask.
-
-    style: the whole picture (a subject in another style than its place shows neither, and misses its prompt);
-    background: all but the subject; addition: the subject's bounding box with a margin, less the subject, since what is
-    added may stand on top of it or beside it; the others: the dilated subject.
-    """
-    if category == "style":
+def editing_mask(mask: np.ndarray, region_name: EditRegion, config: EditConfig) -> np.ndarray:
+    """The region of this name, bool (H, W), from the subject's mask; around nothing is nothing."""
+    if region_name == "everywhere":
         return np.ones_like(mask)
-    if category == "background":
+    if region_name == "background":
         return ~mask
-    if category != "addition" or not mask.any():
+    if region_name == "subject" or not mask.any():
         return dilate(mask, config.dilation_fraction)
     rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
     margin = round(config.addition_margin_fraction * max(mask.shape))

@@ -89,7 +89,9 @@ def check_prompts(catalog: Catalog, spec: ModelSpec) -> tuple[str, ...]:
         return (f"the length of the catalogue's prompts is not checked: {str(error).splitlines()[0]}",)
     prompt, count = longest_prompt(catalog, tokenizer)
     if count > tokenizer.model_max_length:
-        raise CatalogError(f"subjects.catalog: {too_long(prompt, count, tokenizer.model_max_length)}")
+        raise CatalogError(
+            f"subjects.catalog or pairs.prompt_bank: {too_long(prompt, count, tokenizer.model_max_length)}"
+        )
     return ()
 
 
@@ -101,18 +103,20 @@ def too_long(prompt: str, count: int, limit: int) -> str:
 def _subject_prompts(catalog: Catalog, tokenizer: CLIPTokenizer) -> Iterator[str]:
     """The longest of each class and template, and its draft prompts. CLIP's tokens never reach over a space, so that
     the longest words of each slot give it."""
-    changes: dict[tuple[bool, Category], str | None] = {}
+    changes: dict[tuple[str, ...], str] = {}
     for entry in catalog.classes:
+        longest_change = {}
         for category in CATEGORIES:
-            if (entry.live, category) not in changes and category != "removal":
-                words = catalog.wordings(entry.name, category)
-                changes[entry.live, category] = _longest(tokenizer, words) if words else None
+            if possible := catalog.choices(entry.name, category):
+                if possible not in changes:  # most classes share theirs
+                    changes[possible] = _longest_change(catalog, tokenizer, entry.name, category, possible)
+                longest_change[category] = changes[possible]
         for prompt in _longest_of(entry, tokenizer):
             yield prompt
-            removable = (*entry.removable, changes[entry.live, "addition"])
-            for category in CATEGORIES:
-                told = removable if category == "removal" else (changes[entry.live, category],)
-                yield from (catalog.draft_prompt(entry.name, prompt, category, change) for change in told if change)
+            for category, change in longest_change.items():
+                yield catalog.draft_prompt(entry.name, prompt, category, change)
+            if "addition" in longest_change:  # a reversed addition removes it
+                yield catalog.draft_prompt(entry.name, prompt, "removal", longest_change["addition"])
 
 
 def _longest_of(entry: SubjectClass, tokenizer: CLIPTokenizer) -> Iterator[str]:
@@ -123,7 +127,7 @@ def _longest_of(entry: SubjectClass, tokenizer: CLIPTokenizer) -> Iterator[str]:
 
 
 def _pair_prompts(catalog: Catalog, tokenizer: CLIPTokenizer) -> Iterator[str]:
-    """Of all changes, with the longest class of each nature; what can be removed is each class's own."""
+    """Of all changes, with the longest class of each nature, and of those that belong to a class with it."""
     for live in (True, False):
         names = [entry.name for entry in catalog.classes if entry.live is live]
         if names:
@@ -131,7 +135,18 @@ def _pair_prompts(catalog: Catalog, tokenizer: CLIPTokenizer) -> Iterator[str]:
             for category in CATEGORIES:
                 yield from (catalog.prompt(name, category, change) for change in catalog.choices(name, category))
     for entry in catalog.classes:
-        yield from (catalog.prompt(entry.name, "removal", part) for part in entry.removable)
+        for category in CATEGORIES:
+            if category == "removal" or entry.name in catalog.bank.own_classes(category):
+                yield from (catalog.prompt(entry.name, category, own) for own in catalog.choices(entry.name, category))
+
+
+def _longest_change(
+    catalog: Catalog, tokenizer: CLIPTokenizer, class_name: str, category: Category, changes: Sequence[str]
+) -> str:
+    """The one with the longest draft prompt: some bring templates of their own."""
+    drafts = [catalog.draft_prompt(class_name, f"{MEDIUM} of {class_name}", category, change) for change in changes]
+    counts = count_tokens(tokenizer, drafts)
+    return changes[max(range(len(changes)), key=counts.__getitem__)]
 
 
 def _longest(tokenizer: CLIPTokenizer, texts: Sequence[str]) -> str:

@@ -7,7 +7,7 @@ import re
 import unicodedata
 from functools import cache
 
-from toffee_pipeline.plan.benchmarks.dreambench_prompts import (
+from toffee_pipeline.plan.dreambench_prompts import (
     ACCESSORIES,
     OBJECT_PLACES,
     PROPERTIES,

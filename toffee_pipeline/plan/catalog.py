@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
-from toffee_pipeline.config.base import CATEGORIES, Category
+from toffee_pipeline.config.base import CATEGORIES, Category, EditRegion
 from toffee_pipeline.errors import CatalogError
 from toffee_pipeline.plan.catalog_file import parse_catalog
+from toffee_pipeline.plan.language import is_english
+from toffee_pipeline.plan.prompt_bank import PromptBank
+from toffee_pipeline.plan.prompt_row import PromptRow
 from toffee_pipeline.plan.templates import SPOKEN, slots
 from toffee_pipeline.plan.worded import MEDIUM, PLAIN, definite, fill, rewrite, take_apart
 
@@ -20,6 +23,9 @@ __all__ = ["PACKAGED", "Catalog", "CatalogError", "SubjectClass", "load_catalog"
 
 PACKAGED: tuple[str, ...] = tuple(sorted(path.stem for path in (Path(__file__).parent / "catalogs").glob("*.yaml")))
 """Names of the catalogues that come with the package."""
+
+
+NO_BANK = PromptBank()
 
 
 @dataclass(frozen=True)
@@ -43,7 +49,7 @@ class Catalog:
     changes: for "live" and "object", for each category but removal: change -> how a prompt words it.
     prompts: the template of each category. draft_prompts: what the change of each category replaces in the subject's
     prompt (`worded.rewrite`). instructions: the template of each category's change as an order. digest: sha256 of the
-    file.
+    file. bank: changes that stand beside the catalogue's own.
     """
 
     classes: tuple[SubjectClass, ...]
@@ -52,6 +58,7 @@ class Catalog:
     draft_prompts: Mapping[Category, tuple[Mapping[str, str], ...]]
     instructions: Mapping[Category, str]
     digest: str
+    bank: PromptBank = NO_BANK
 
     @cached_property
     def _by_name(self) -> dict[str, SubjectClass]:
@@ -78,18 +85,20 @@ class Catalog:
         return fill(template, words)
 
     def choices(self, class_name: str, category: Category) -> tuple[str, ...]:
-        """The changes of `category` that suit the class; empty where there is none."""
+        """The changes of `category` that suit the class, each once; empty where there is none."""
         entry = self.entry(class_name)
-        return entry.removable if _checked(category) == "removal" else tuple(self._wordings(entry, category))
+        own_rows = class_name in self._classes_of_bank[_checked(category)]
+        key = category, entry.live, class_name if own_rows or category == "removal" else None
+        if key not in self._choices:  # the others of its nature share them
+            changes = entry.removable if category == "removal" else self._wordings(entry, category)
+            self._choices[key] = tuple(dict.fromkeys((*changes, *self.bank.changes(class_name, entry.live, category))))
+        return self._choices[key]
 
     def prompt(self, class_name: str, category: Category, change: str) -> str:
         """The target's prompt: "a photo of a teapot on a beach". `change` may be one that is not in the catalogue."""
-        wording = self._wording(class_name, category, change)
-        return fill(self.prompts[category], {"class": class_name, "change": wording})
-
-    def wordings(self, class_name: str, category: Category) -> tuple[str, ...]:
-        """How prompts word the changes of the category that suit the class, but for removals."""
-        return tuple(self._wordings(self.entry(class_name), category).values())
+        wording, row = self._wording(class_name, category, change), self._row(class_name, category, change)
+        template = (row and row.prompt) or self.prompts[category]
+        return fill(template, {"class": class_name, "change": wording})
 
     def draft_prompt(self, class_name: str, subject_prompt: str, category: Category, change: str) -> str:
         """The target's prompt with everything in it that stays: "a photo of a small red ceramic teapot on a beach".
@@ -100,14 +109,20 @@ class Catalog:
         template, words = take_apart(
             subject_prompt, entry.subject_prompts, {**entry.descriptions, "class": (class_name,)}
         )
-        wording = self._wording(class_name, category, change)
-        return fill(template, rewrite(words, self.draft_prompts[category], wording))
+        wording, row = self._wording(class_name, category, change), self._row(class_name, category, change)
+        rewritings = (row and row.draft_prompts) or self.draft_prompts[category]
+        return fill(template, rewrite(words, rewritings, wording))
 
     def instruction(self, class_name: str, category: Category, change: str) -> str:
         """The change as an order: "add a party hat", "remove the handle"."""
-        wording = self._wording(class_name, category, change)
-        change = definite(wording) if category == "removal" else wording
-        return fill(self.instructions[category], {"class": class_name, "change": change})
+        wording, row = self._wording(class_name, category, change), self._row(class_name, category, change)
+        template = (row and row.instruction) or self.instructions[category]
+        return fill(template, {"class": class_name, "change": definite(wording) if category == "removal" else wording})
+
+    def edit_region(self, class_name: str, category: Category, change: str) -> EditRegion | None:
+        """What an edit may change; None where the category decides."""
+        row = self._row(class_name, category, change)
+        return None if row is None else row.edit_region
 
     def view_prompt(self, class_name: str, subject_prompt: str) -> str:
         """A caption of another view of the subject, without place and pose: "a photo of a red teapot".
@@ -123,6 +138,20 @@ class Catalog:
         seen = {slot for rewriting in self.draft_prompts["background"] for slot in rewriting} - SPOKEN | {"pose"}
         return fill(template, words | dict.fromkeys(seen & words.keys(), ""))
 
+    @cached_property
+    def _choices(self) -> dict[tuple[Category, bool, str | None], tuple[str, ...]]:
+        return {}
+
+    @cached_property
+    def _classes_of_bank(self) -> dict[Category, set[str]]:
+        return {category: self.bank.own_classes(category) for category in CATEGORIES}
+
+    def _row(self, class_name: str, category: Category, change: str) -> PromptRow | None:
+        """The bank's row with templates of its own; what the catalogue has goes before it."""
+        if change in self._wordings(self.entry(class_name), category):
+            return None
+        return self.bank.own(category, change)
+
     def _wording(self, class_name: str, category: Category, change: str) -> str:
         """How prompts word a change; what is removed may be what an addition added."""
         entry, known = self.entry(class_name), _checked(category)
@@ -130,6 +159,25 @@ class Catalog:
 
     def _wordings(self, entry: SubjectClass, category: Category) -> Mapping[str, str]:
         return self.changes["live" if entry.live else "object"].get(category, {})
+
+
+def english_only(catalog: Catalog) -> tuple[Catalog, tuple[str, ...]]:
+    """The catalogue without the changes that are not English, and these in order."""
+    changes = {
+        nature: {
+            category: {name: wording for name, wording in words.items() if is_english(wording)}
+            for category, words in of_nature.items()
+        }
+        for nature, of_nature in catalog.changes.items()
+    }
+    classes = tuple(replace(entry, removable=tuple(filter(is_english, entry.removable))) for entry in catalog.classes)
+    kept = replace(catalog, changes=changes, classes=classes)
+    return kept, tuple(sorted(_all_changes(catalog) - _all_changes(kept)))
+
+
+def _all_changes(catalog: Catalog) -> set[str]:
+    told = {name for of_nature in catalog.changes.values() for words in of_nature.values() for name in words}
+    return told.union(*(entry.removable for entry in catalog.classes))
 
 
 def load_catalog(name_or_path: str) -> Catalog:

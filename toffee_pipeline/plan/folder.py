@@ -12,10 +12,12 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
+from typing import Literal
 
 from toffee_pipeline.errors import PlanError
 from toffee_pipeline.images import SUFFIXES
 from toffee_pipeline.plan.captions import TEXT_SUFFIX, read_captions
+from toffee_pipeline.plan.language import is_english
 from toffee_pipeline.plan.metadata import METADATA_NAMES
 from toffee_pipeline.plan.names import few, one_line
 
@@ -86,12 +88,15 @@ def _cut(words: str, length: int) -> str:
     return words if len(words) <= length else words[: length + 1].rpartition(" ")[0] or words[:length]
 
 
-def list_folder(root: Path) -> tuple[tuple[FolderImage, ...], tuple[str, ...]]:
+def list_folder(
+    root: Path, other_languages: Literal["refuse", "pass"] = "refuse"
+) -> tuple[tuple[FolderImage, ...], tuple[str, ...]]:
     """The images below `root`, sorted by path, and lines for the user about what is left out.
 
     The folder directly below `root` names the class, however deep an image lies; `root` names that of images directly
     in it. Links are followed, and a folder that several links reach is listed once. Hidden files and folders, names
-    that are not UTF-8 and formats that Pillow does not read are left out. Captions: `read_captions`.
+    that are not UTF-8 and formats that Pillow does not read are left out. Captions: `read_captions`; one that is not
+    English counts as none under other_languages="refuse".
 
     Raises PlanError where `root` is no folder, or holds no image, or a caption cannot be read.
     """
@@ -106,8 +111,13 @@ def list_folder(root: Path) -> tuple[tuple[FolderImage, ...], tuple[str, ...]]:
     if not images:
         raise PlanError("; ".join((f"subjects.path: no image ({', '.join(sorted(SUFFIXES))}) below {root}", *notes)))
     captions, caption_notes = read_captions(root, [image.path for image in images], beside)
-    images = [replace(image, caption=caption_words(captions.get(image.path, "")) or None) for image in images]
-    return tuple(images), (*notes, *caption_notes, *_caption_notes(images, captions))
+    foreign = {path for path, caption in captions.items() if not is_english(caption)}
+    kept = {path: text for path, text in captions.items() if path not in foreign or other_languages == "pass"}
+    images = [replace(image, caption=caption_words(kept.get(image.path, "")) or None) for image in images]
+    if foreign:
+        fate = "left out" if other_languages == "refuse" else "kept"
+        caption_notes.append(f"subjects.path: {len(foreign)} captions that are not English are {fate}: {few(foreign)}")
+    return tuple(images), (*notes, *caption_notes, *_caption_notes(images, kept))
 
 
 def _caption_notes(images: list[FolderImage], captions: dict[str, str]) -> Iterator[str]:

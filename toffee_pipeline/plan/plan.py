@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from toffee_pipeline.config.base import Category, Kind
+from toffee_pipeline.config.base import Category, EditRegion, Kind
 from toffee_pipeline.config.dataset import SubjectDatasetConfig
 from toffee_pipeline.config.generate import RunConfig
 from toffee_pipeline.config.generate_subjects import SubjectBankConfig
 from toffee_pipeline.errors import PlanError
+from toffee_pipeline.plan.prompt_bank import PromptBank
 from toffee_pipeline.plan.removals import Change, turn_round
 from toffee_pipeline.plan.seeds import seed_for
 from toffee_pipeline.plan.shards import subjects_per_shard
@@ -43,13 +45,20 @@ class Plan(SubjectPlan):
     """Shards of subjects of pairs.
 
     Args:
-        source: as of `SubjectPlan`; a bank is always given.
+        source: as of `SubjectPlan`; a subject bank is always given.
+        prompts: what lies under `pairs.prompt_bank`, which `rundir.prompt_bank` reads; given where that names one.
     """
 
     config: RunConfig
 
-    def __init__(self, config: RunConfig, source: SubjectSource | None = None) -> None:
+    def __init__(
+        self, config: RunConfig, source: SubjectSource | None = None, prompts: PromptBank | None = None
+    ) -> None:
         super().__init__(config, _num_subjects(config), source)
+        if (prompts is None) != (config.pairs.prompt_bank is None):
+            raise TypeError("a plan is given the bank that pairs.prompt_bank names, and no other one")
+        if prompts is not None:
+            self.catalog = replace(self.catalog, bank=prompts)
 
     @property
     def num_rows(self) -> int:
@@ -61,7 +70,11 @@ class Plan(SubjectPlan):
         return min((index + 1) * size, self.num_rows) - index * size
 
     def _content(self) -> dict[str, Any]:
-        return super()._content() | {"pairs": self.config.pairs.model_dump(mode="json", exclude_defaults=True)}
+        pairs = self.config.pairs.model_dump(
+            mode="json", exclude={"prompt_bank", "endpoint_url"}, exclude_defaults=True
+        )
+        bank = {} if self.config.pairs.prompt_bank is None else {"prompt_bank": self.catalog.bank.digest}
+        return super()._content() | {"pairs": pairs} | bank
 
     def shard(self, index: int) -> tuple[list[Subject], list[Pair]]:
         """The subjects of shard `index` and their pairs, both in order of their ids. Cost: O(shard)."""
@@ -129,6 +142,7 @@ class Plan(SubjectPlan):
             input_prompt=self._input_prompt(subject, kind, change, reversed_from),
             seed=seed_for(f"{self.config.seed}/{name}", "pair"),
             reversed_from=reversed_from,
+            edit_region=self._edit_region(subject, kind, planned, reversed_from),
         )
 
     def _input_prompt(self, subject: Subject, kind: Kind, change: str, reversed_from: str | None) -> str:
@@ -137,6 +151,15 @@ class Plan(SubjectPlan):
         if reversed_from is None:
             return subject.prompt
         return self.catalog.draft_prompt(subject.class_name, subject.prompt, "addition", change)
+
+    def _edit_region(
+        self, subject: Subject, kind: Kind, planned: Change, reversed_from: str | None
+    ) -> EditRegion | None:
+        """Where an addition was made, it is taken away again."""
+        if kind == "generation":
+            return None
+        category, change = planned
+        return self.catalog.edit_region(subject.class_name, "addition" if reversed_from else category, change)
 
     def _reverses(self, kind: Kind) -> bool:
         return kind == "edit" and self.config.pairs.removal == "reverse"
@@ -187,9 +210,11 @@ def shard_of_pair(config: RunConfig, pair_id: str) -> int:
     return number // config.pairs.per_subject // subjects_per_shard(config, _num_subjects(config))
 
 
-def make_plan(config: SubjectDatasetConfig, source: SubjectSource | None = None) -> SubjectPlan:
-    """The plan of pairs, or of a subject bank. source: as of `SubjectPlan`."""
+def make_plan(
+    config: SubjectDatasetConfig, source: SubjectSource | None = None, prompts: PromptBank | None = None
+) -> SubjectPlan:
+    """The plan of pairs, or of a subject bank. source, prompts: as of `Plan`."""
     if isinstance(config, SubjectBankConfig):
         return SubjectPlan(config, config.count, source)
     assert isinstance(config, RunConfig)  # there is no third job that makes subjects
-    return Plan(config, source)
+    return Plan(config, source, prompts)

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
 
-from toffee_pipeline.config.base import Category, Model
+from toffee_pipeline.config.base import Category, EditRegion, Model
 from toffee_pipeline.plan.templates import (
     Rewriting,
     check_instruction,
@@ -17,9 +17,6 @@ from toffee_pipeline.plan.templates import (
 )
 
 NATURES = ("any", "live", "object")
-EditRegion = Literal["subject", "around", "background", "everywhere"]
-"""What an edit may change. subject: the dilated subject; around: its bounding box with a margin, less the subject;
-background: all but the subject."""
 
 
 def _check_applies(value: Any) -> str | tuple[str, ...]:
@@ -78,9 +75,11 @@ class PromptRow(Model):
     verdicts: dict[str, str] = {}
 
     @model_validator(mode="after")
-    def _removals_are_of_classes(self) -> Self:
+    def _removals_are_of_parts(self) -> Self:
         if self.category == "removal" and self.applies_to in NATURES:
             raise ValueError(f"applies_to={self.applies_to}: what can be removed belongs to classes, as ['teapot']")
+        if self.category == "removal" and self.edit_region is not None:
+            raise ValueError("edit_region: of a removal it is the part, where that is found")
         return self
 
 

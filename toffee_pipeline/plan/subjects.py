@@ -10,9 +10,10 @@ from typing import Any, Protocol
 import numpy as np
 
 from toffee_pipeline.config.dataset import SubjectDatasetConfig
-from toffee_pipeline.plan.catalog import Catalog, load_catalog
+from toffee_pipeline.plan.catalog import PACKAGED, Catalog, english_only, load_catalog
 from toffee_pipeline.plan.classes import ClassShares
 from toffee_pipeline.plan.folder import FolderImage, first_difference, from_bytes, list_folder, to_bytes, to_lines
+from toffee_pipeline.plan.names import some
 from toffee_pipeline.plan.seeds import seed_for
 from toffee_pipeline.plan.shards import PLAN_VERSION, ShardPlan
 from toffee_pipeline.plan.worded import MEDIUM, PLAIN, fill
@@ -86,7 +87,7 @@ def make_source(config: SubjectDatasetConfig, catalog: Catalog, num_subjects: in
     subjects = config.subjects
     if subjects.source == "folder":
         assert subjects.path is not None  # the config's own validator
-        return FolderSubjects(*list_folder(Path(subjects.path)))
+        return FolderSubjects(*list_folder(Path(subjects.path), config.other_languages))
     names = [entry.name for entry in catalog.classes]
     return CatalogSubjects(catalog, ClassShares(names, subjects.class_weights, subjects.class_quotas, num_subjects))
 
@@ -110,7 +111,25 @@ class SubjectPlan(ShardPlan):
     def __init__(self, config: SubjectDatasetConfig, num_subjects: int, source: SubjectSource | None = None) -> None:
         super().__init__(config, num_subjects)
         self.catalog: Catalog = load_catalog(config.subjects.catalog)
+        self._catalog_notes: tuple[str, ...] = ()
+        if config.subjects.catalog not in PACKAGED:
+            self._read_language()
         self.source = source or make_source(config, self.catalog, num_subjects)
+
+    def _read_language(self) -> None:
+        english, foreign = english_only(self.catalog)
+        refuse = self.config.other_languages == "refuse"
+        if foreign:
+            left = "left out" if refuse else "kept"
+            note = f"subjects.catalog: {len(foreign)} changes that are not English are {left}: {some(foreign)}"
+            self._catalog_notes = (note,)
+        if refuse:
+            self.catalog = english
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Lines for the user about what of their material is left out."""
+        return (*self.source.notes, *self._catalog_notes, *self.catalog.bank.notes)
 
     @property
     def num_rows(self) -> int:
@@ -129,7 +148,7 @@ class SubjectPlan(ShardPlan):
             "subjects_per_shard": self.subjects_per_shard,
             "catalog": self.catalog.digest,
             "images": self.source.digest,
-        }
+        } | ({} if self.config.other_languages == "refuse" else {"other_languages": self.config.other_languages})
 
     def shard(self, index: int) -> tuple[list[Subject], list[Pair]]:
         """The subjects of shard `index`, in order of their ids, and no pairs. Cost: O(shard)."""

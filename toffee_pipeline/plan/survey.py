@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence, Sized
 from dataclasses import dataclass
 
 from toffee_pipeline.config.base import CATEGORIES, Category, Kind
+from toffee_pipeline.plan.language import is_english
 from toffee_pipeline.plan.names import some
 from toffee_pipeline.plan.plan import Plan
 from toffee_pipeline.plan.room import distinct, distinct_subjects, room
@@ -29,7 +30,8 @@ class Survey:
     counted: subjects that were looked at. Where these are not all, the other figures are estimates.
     subjects: of each class. pairs: of each class, by kind and category.
     distinct_subjects, distinct_prompts: how many of them differ. texts: the different prompts that a text encoder would
-    read, of the subjects that were looked at. gaps: lines about what is asked for and cannot be had.
+    read, of the subjects that were looked at; foreign: those of them that are not English. gaps: lines about what is
+    asked for and cannot be had.
     """
 
     num_subjects: int
@@ -40,6 +42,7 @@ class Survey:
     distinct_subjects: float
     distinct_prompts: float
     texts: tuple[str, ...]
+    foreign: tuple[str, ...]
     gaps: tuple[str, ...]
 
     @property
@@ -89,6 +92,7 @@ def survey(plan: SubjectPlan, max_subjects: int = MAX_SUBJECTS) -> Survey:
         num_subjects,
         num_prompts,
         tuple(sorted(texts)),
+        tuple(text for text in sorted(texts) if not is_english(text)),
         gaps,
     )
 

@@ -18,6 +18,7 @@ from toffee_pipeline.plan.subjects import FolderSubjects
 from toffee_pipeline.rundir.bank import open_bank, stored_bank
 from toffee_pipeline.rundir.description import DatasetRun, claim, read_run
 from toffee_pipeline.rundir.layout import BANK, BENCHMARK, IMAGES, RUN
+from toffee_pipeline.rundir.prompt_bank import load_prompts
 from toffee_pipeline.storage import Storage
 
 LISTS = {"folder": IMAGES, "bank": BANK}
@@ -33,13 +34,13 @@ def list_key(config: DatasetConfig) -> str | None:
 
 
 def new_plan(config: DatasetConfig) -> ShardPlan:
-    """The plan of a run with what its config names as it is now. Raises as `make_source`, `open_bank` and
-    `load_benchmark`."""
+    """The plan of a run with what its config names as it is now. Raises as `make_source`, `open_bank`,
+    `load_prompts` and `load_benchmark`."""
     if isinstance(config, EvaluationConfig):
         return EvaluationPlan(config)
     assert isinstance(config, SubjectDatasetConfig)  # there is no other job with shards
     bank = isinstance(config, RunConfig) and config.subjects.source == "bank"
-    return make_plan(config, open_bank(cast(RunConfig, config)) if bank else None)
+    return make_plan(config, open_bank(cast(RunConfig, config)) if bank else None, load_prompts(config))
 
 
 def stored_plan(storage: Storage, config: DatasetConfig) -> ShardPlan:
@@ -52,12 +53,13 @@ def stored_plan(storage: Storage, config: DatasetConfig) -> ShardPlan:
         return EvaluationPlan(config, Benchmark.from_bytes(storage.get(BENCHMARK), storage.path_for(BENCHMARK)))
     assert isinstance(config, SubjectDatasetConfig)  # there is no other job with shards
     key = list_key(config)
+    prompts = load_prompts(config)
     if key is None:
-        return make_plan(config)
+        return make_plan(config, None, prompts)
     data, name = storage.get(key), storage.path_for(key)
     if key == BANK:
-        return make_plan(config, stored_bank(cast(RunConfig, config), data, name))
-    return make_plan(config, FolderSubjects.stored(data, name))
+        return make_plan(config, stored_bank(cast(RunConfig, config), data, name), prompts)
+    return make_plan(config, FolderSubjects.stored(data, name), prompts)
 
 
 def claim_dataset(storage: Storage, run: DatasetRun, plan: ShardPlan) -> DatasetRun:

@@ -8,11 +8,23 @@ from typing import Any
 
 import pyarrow as pa
 
-from toffee_pipeline.config.base import Category, Kind
+from toffee_pipeline.config.base import Category, EditRegion, Kind
 from toffee_pipeline.config.stages import MODEL_STAGES
 from toffee_pipeline.filters import GATES, SCORES
 from toffee_pipeline.schema.subjects import Subject
 from toffee_pipeline.schema.table import IMAGE, SUBJECT_PHASH, Table, with_image_features
+
+REGIONS: dict[Category, EditRegion] = {
+    "style": "everywhere",
+    "background": "background",
+    "color": "subject",
+    "texture": "subject",
+    "addition": "around",
+    "removal": "subject",
+}
+"""What an edit of each category may change, but for a removal whose part is found. Of a style the whole picture: a
+subject in another style than its place shows neither, and misses its prompt; of an addition, which may stand on top of
+the subject or beside it, no part of the subject."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +37,7 @@ class Pair:
     reversed_from: id of the addition pair of the same subject that this removal pair turns round.
     instruction: the change as an order ("add a party hat"). input_prompt: a true caption of the input image. Both are
         for users of the dataset; no model reads them here.
+    edit_region: what an edit may change where it is not what `REGIONS` says of the category.
     """
 
     pair_id: str
@@ -38,6 +51,12 @@ class Pair:
     reversed_from: str | None = None
     instruction: str = ""
     input_prompt: str = ""
+    edit_region: EditRegion | None = None
+
+    @property
+    def region(self) -> EditRegion:
+        """What an edit may change."""
+        return self.edit_region or REGIONS[self.category]
 
     @property
     def edited(self) -> Category | None:
@@ -62,6 +81,7 @@ def planned_row(pair: Pair, subject: Subject) -> dict[str, Any]:
         "subject_seed": subject.seed,
         "pair_seed": pair.seed,
         "reversed_from": pair.reversed_from,
+        "edit_region": pair.edit_region,
         "source_path": subject.path,
     }
 
@@ -83,6 +103,7 @@ def planned_from(row: Mapping[str, Any]) -> tuple[Pair, Subject]:
         reversed_from=row["reversed_from"],
         instruction=row["instruction"],
         input_prompt=row["input_prompt"],
+        edit_region=row["edit_region"],
     )
     return pair, subject
 
@@ -104,6 +125,7 @@ _PLANNED = [
     pa.field("subject_seed", pa.int64(), nullable=False),
     pa.field("pair_seed", pa.int64(), nullable=False),
     pa.field("reversed_from", pa.string()),
+    pa.field("edit_region", pa.string()),
     pa.field("source_path", pa.string()),
 ]
 IMAGE_COLUMNS = ("input_image", "target_image", "mask", "depth", "subject_image", "draft_image")
