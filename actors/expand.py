@@ -117,8 +117,7 @@ class _Expansion:
         def count(text: str) -> int:
             return count_tokens(tokenizer, [text])[0] - 2
 
-        room, config = room_for_a_change(self._catalog, tokenizer), self._config
-        return filters_of(self._known, config.max_words, config.text_filter, count, room)
+        return filters_of(self._known, self._config, count, room_for_a_change(self._catalog, tokenizer))
 
     def _ask(self, number: int, asks: Sequence[Ask]) -> None:
         """Asks what of a round is not answered yet, and commits each shard when it is whole."""

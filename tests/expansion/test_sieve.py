@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from toffee_pipeline.config.safety import TextFilterConfig
+from toffee_pipeline.config.expand import ExpansionConfig
+from toffee_pipeline.config.load import load_config
 from toffee_pipeline.expansion.answer import UnusableAnswer, json_schema, read_answer
 from toffee_pipeline.expansion.ask import Cell
 from toffee_pipeline.expansion.filters import filters_of
@@ -24,18 +25,23 @@ def catalog():
     return load_catalog("toffee")
 
 
-def make_sieve(catalog, **text_filter):
+def make_sieve(catalog, *overrides):
     known, tokenizer = known_rows(QUOTAS, catalog, ()), clip_tokenizer()
-
-    def count(text):
-        return count_tokens(tokenizer, [text])[0] - 2
-
-    return Sieve(QUOTAS, known, 0.6, filters_of(known, 14, TextFilterConfig(**text_filter), count, 20))
+    config = load_config("http", ("model.id=example/model", *overrides), ExpansionConfig)
+    filters = filters_of(known, config, lambda text: count_tokens(tokenizer, [text])[0] - 2, 20)
+    return Sieve(QUOTAS, known, 0.6, filters)
 
 
 @pytest.fixture
 def sieve(catalog):
     return make_sieve(catalog)
+
+
+def test_what_a_benchmark_asks_for_and_other_languages_pass_by_config(catalog):
+    places = ["in the jungle", "in einem Wald voller Pilze"]
+    assert reasons(make_sieve(catalog), PLACE, *places) == ["benchmark", "other_language"]
+    allowed = make_sieve(catalog, "evaluation.allow_benchmark_prompts=true", "other_languages=pass")
+    assert reasons(allowed, PLACE, *places) == [None, None]
 
 
 def reasons(sieve, cell, *proposals):
@@ -78,8 +84,8 @@ def test_a_bad_proposal_is_dropped_for_its_reason(sieve, reason):
 
 
 def test_what_is_unsafe_is_the_user_s_to_say(catalog):
-    assert reasons(make_sieve(catalog, deny=["casino"]), PLACE, "in a casino") == ["unsafe"]
-    assert reasons(make_sieve(catalog, enabled=False), PLACE, "in a p0rn studio") == [None]
+    assert reasons(make_sieve(catalog, "text_filter.deny=[casino]"), PLACE, "in a casino") == ["unsafe"]
+    assert reasons(make_sieve(catalog, "text_filter.enabled=false"), PLACE, "in a p0rn studio") == [None]
 
 
 def test_what_passes_is_kept_until_the_quota_is_full(sieve):

@@ -169,7 +169,7 @@ def test_other_languages_are_refused_or_passed_and_counted(bank) -> None:
     assert passed.notes == ("pairs.prompt_bank: 1 rows not in English are drawn from",)
     assert "auf einem roten Teppich" not in refused.catalog.choices("mug", "background")
     assert "auf einem roten Teppich" in passed.catalog.choices("mug", "background")
-    told = bank([row("addition", "a manga panel", verdicts={"language": "en"})])
+    told = bank([row("addition", "a manga panel", verdicts={"other_language": "passed"})])
     assert plan(told).notes == ()
 
 

@@ -70,6 +70,14 @@ class SubjectsConfig(Model):
         return self
 
 
+class KeptApartConfig(Model):
+    """What a dataset keeps away from, so that models trained on it can be judged."""
+
+    allow_benchmark_prompts: bool = False
+    """Whether rows of a prompt bank, and proposals for one, may ask for what DreamBench asks for. False: these, and
+    near duplicates, are left out and counted."""
+
+
 class SubjectModelsConfig(Model):
     """The weights behind the roles that make and check a subject."""
 

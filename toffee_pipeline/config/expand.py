@@ -22,7 +22,7 @@ from toffee_pipeline.config.base import (
     Seed,
     make_absolute,
 )
-from toffee_pipeline.config.dataset import PACKAGED_CATALOGS
+from toffee_pipeline.config.dataset import PACKAGED_CATALOGS, KeptApartConfig
 from toffee_pipeline.config.safety import TextFilterConfig
 
 
@@ -130,6 +130,9 @@ class ExpansionConfig(Model):
     dropped."""
     text_filter: TextFilterConfig = TextFilterConfig()
     """Of what is proposed, as in a run of pairs."""
+    evaluation: KeptApartConfig = KeptApartConfig()
+    other_languages: Literal["refuse", "pass"] = "refuse"
+    """Whether a proposal that is not English is dropped."""
     transformers: Annotated[TransformersConfig, NOT_CONTENT] = TransformersConfig()
     http: Annotated[HttpConfig, NOT_CONTENT] = HttpConfig()
     vllm: Annotated[VllmConfig, NOT_CONTENT] = VllmConfig()

@@ -19,7 +19,7 @@ from toffee_pipeline.config.base import (
     Weight,
     make_uri_absolute,
 )
-from toffee_pipeline.config.dataset import OutputConfig, SubjectDatasetConfig, SubjectModelsConfig
+from toffee_pipeline.config.dataset import KeptApartConfig, OutputConfig, SubjectDatasetConfig, SubjectModelsConfig
 from toffee_pipeline.config.stages import StagesConfig
 
 PACKAGED_PROMPT_BANKS = ("toffee",)
@@ -89,14 +89,6 @@ class PairsOutputConfig(OutputConfig):
     image_format: Literal["png", "webp", "jpeg"] = "jpeg"
     """Format of generation pairs; edit pairs are always PNG, since outside the mask they equal the input exactly."""
     quality: Annotated[int, Field(ge=1, le=100)] = 95
-
-
-class KeptApartConfig(Model):
-    """What a dataset keeps away from, so that models trained on it can be judged."""
-
-    allow_benchmark_prompts: bool = False
-    """Whether rows of a prompt bank may ask for what DreamBench asks for. False: these, and near duplicates, are left
-    out and counted."""
 
 
 class RunConfig(SubjectDatasetConfig):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 
 from toffee_pipeline.config.base import Category
-from toffee_pipeline.config.safety import TextFilterConfig
+from toffee_pipeline.config.expand import ExpansionConfig
 from toffee_pipeline.expansion.ask import Cell
 from toffee_pipeline.expansion.phrase import openings_of, why_no_phrase
 from toffee_pipeline.expansion.sieve import Filter
@@ -17,18 +17,12 @@ CountTokens = Callable[[str], int]
 
 
 def filters_of(
-    known: Mapping[Cell, Iterable[str]],
-    max_words: int,
-    text_filter: TextFilterConfig,
-    count_tokens: CountTokens,
-    room: int,
+    known: Mapping[Cell, Iterable[str]], config: ExpansionConfig, count_tokens: CountTokens, room: int
 ) -> dict[str, Filter]:
     """Reason -> filter.
 
     Args:
         known: the rows that are there, for each cell.
-        max_words: of a change.
-        text_filter: the user's lists.
         count_tokens: of a text, without its start and end.
         room: tokens that the longest prompt leaves for a change.
     """
@@ -38,7 +32,7 @@ def filters_of(
     openings = {category: openings_of(category, some) for category, some in rows.items()}
 
     def no_phrase(cell: Cell, change: str) -> str | None:
-        return why_no_phrase(change, openings.get(cell.category), max_words)
+        return why_no_phrase(change, openings.get(cell.category), config.max_words)
 
     def too_long(cell: Cell, change: str) -> str | None:
         count = count_tokens(change)
@@ -47,16 +41,22 @@ def filters_of(
     def benchmark(cell: Cell, change: str) -> str | None:
         return "DreamBench asks for it" if is_benchmark_prompt(change) else None
 
-    safe = TextFilter(text_filter.allow, text_filter.deny)
+    safe = TextFilter(config.text_filter.allow, config.text_filter.deny)
 
     def unsafe(cell: Cell, change: str) -> str | None:
         found = safe.find(change)
         return str(found) if found else None
 
-    return {
+    filters: dict[str, Filter] = {
         "other_language": lambda cell, change: None if is_english(change) else "not English",
         "no_phrase": no_phrase,
         "too_long": too_long,
         "benchmark": benchmark,
-        **({"unsafe": unsafe} if text_filter.enabled else {}),
+        "unsafe": unsafe,
     }
+    is_on = {
+        "other_language": config.other_languages == "refuse",
+        "benchmark": not config.evaluation.allow_benchmark_prompts,
+        "unsafe": config.text_filter.enabled,
+    }
+    return {reason: asked for reason, asked in filters.items() if is_on.get(reason, True)}

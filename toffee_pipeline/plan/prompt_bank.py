@@ -43,7 +43,7 @@ class PromptBank:
         digest = hashlib.sha256()
         for row in rows:
             key = row.category, row.change
-            foreign = row.verdicts.get("language") != "en" and not is_english(row.change)
+            foreign = row.verdicts.get("other_language") != "passed" and not is_english(row.change)
             counts["not in English"] += foreign
             if foreign and refuse_other_languages:
                 continue
