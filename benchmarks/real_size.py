@@ -27,6 +27,7 @@ from toffee_pipeline.models.loading import pick_device
 from toffee_pipeline.models.model_set import ModelSet
 from toffee_pipeline.models.network_clock import now
 from toffee_pipeline.plan.plan import Plan
+from toffee_pipeline.rundir.prompt_bank import load_prompts
 
 
 def run_config(tiny: bool, device: str, pairs: int, overrides: tuple[str, ...] = ()) -> RunConfig:
@@ -41,7 +42,7 @@ def run_config(tiny: bool, device: str, pairs: int, overrides: tuple[str, ...] =
 
 def filled_shard(config: RunConfig, index: int = 0) -> Shard:
     """A shard of the plan whose subjects are there."""
-    shard = Shard.from_plan(Plan(config), index)
+    shard = Shard.from_plan(Plan(config, None, load_prompts(config)), index)
     for stage in ("synthesize", "segment", "depth"):
         take_all_on(shard, stage, config.size_px)
     return shard
