@@ -97,6 +97,7 @@ def fake_pair(number: int, kind: str, status: str = "accepted", size_px: int = 6
         "change": change,
         "subject_seed": number,
         "pair_seed": number,
+        "edit_region": None,
         "reversed_from": None,
         "source_path": None,
         "status": status,
