@@ -73,7 +73,8 @@ def test_the_longest_prompt_of_an_own_catalogue_is_named(tmp_path, slot, prompt)
     assert check_prompts(own(tmp_path), NANO) == ()
     words = "in a " + "very " * 20 + "dark forest"
     catalog = own(tmp_path, **{slot: words})
-    message = rf"subjects.catalog: a prompt of \d+ tokens, but the text encoder takes 24: '{prompt.format(words)}'"
+    said = r"subjects.catalog or pairs.prompt_bank: a prompt of \d+ tokens, but the text encoder takes 24: "
+    message = f"{said}'{prompt.format(words)}'"
     with pytest.raises(CatalogError, match=message):
         check_prompts(catalog, NANO)
     assert check_prompts(catalog, UNTRAINED) == ()  # CLIP's own takes 77
