@@ -13,7 +13,7 @@ from actors.chain import StageChain, stages_of
 from actors.guard import NoGuard
 from actors.read import fill
 from actors.shard import PairState, Shard, SubjectState
-from actors.stage import StageTable
+from actors.stage import StageTable, no_progress
 from actors.write import Write
 from toffee_pipeline.config.generate import RunConfig
 from toffee_pipeline.errors import RunError, RunMismatch
@@ -53,7 +53,7 @@ def remake(storage: Storage, pair_id: str, device: str | None = None) -> list[Im
         bank = stored_bank(config, storage.get(BANK), storage.path_for(BANK))
         fill(shard, bank, config.stages.segment)
     num_threads = max(1, int(config.fused.num_cpus))
-    chain = StageChain(config, list(stages.values()), lambda *_: None, NoGuard(), num_threads=num_threads)
+    chain = StageChain(config, list(stages.values()), no_progress, NoGuard(), num_threads=num_threads)
     chain(shard)
     state = shard.pairs[-1]
     if state.error is not None:

@@ -20,6 +20,10 @@ Progress = Callable[[str, int, float], None]
 """Called after each micro-batch with the stage's name, its rows and its seconds."""
 
 
+def no_progress(stage: str, rows: int, seconds: float) -> None:
+    """Where nobody asks."""
+
+
 class Timed(Protocol):
     """What runs through a micro-batch: a subject's or a pair's state."""
 

@@ -21,6 +21,7 @@ from torch.profiler import ProfilerActivity, profile
 
 from actors.guard import NoGuard
 from actors.shard import Shard
+from actors.stage import no_progress
 from actors.stages.draft import Draft
 from actors.stages.judge import Judge
 from actors.stages.refine import Refine
@@ -45,7 +46,7 @@ def accept(shard: Shard, config: RunConfig) -> None:
     """A verdict for every open pair: all are good."""
     for state in shard.open_pairs():
         state.scores = {"dino": 0.9, "clip": 0.9}
-    Judge(config, None, lambda *figures: None, NoGuard())(shard)
+    Judge(config, None, no_progress, NoGuard())(shard)
 
 
 def run_shard(config: RunConfig, models: ModelSet, shard: Shard, write: Write) -> None:
@@ -70,13 +71,12 @@ def merged(intervals: Iterable[tuple[int, int]]) -> int:
 @click.option("--steps", default=8, show_default=True, help="Denoising steps of every stage.")
 def main(device: str, tiny: bool, path: Path | None, pairs: int, steps: int) -> None:
     on = set_up(device)
-    overrides = tuple(f"stages.{stage.name}.sampling.num_inference_steps={steps}" for stage in STAGES)
-    config = run_config(tiny, device, pairs, overrides)
+    config = run_config(tiny, device, pairs, STAGES, steps)
     results = Results("busy", on, path)
     models = ModelSet(config)
     with tempfile.TemporaryDirectory() as folder:
         write = Write(config, folder)
-        small = config.model_copy(update={"pairs": config.pairs.model_copy(update={"count": 1})})
+        small = config.with_count(1)
         run_shard(small, models, filled_shard(small), Write(small, f"{folder}/small"))
         shard = filled_shard(config)
         results.add(size_px=config.size_px, steps=steps, pairs=len(shard.pairs))

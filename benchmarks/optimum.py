@@ -17,6 +17,7 @@ from pathlib import Path
 import click
 
 from actors.guard import NoGuard
+from actors.stage import no_progress
 from actors.stages.draft import Draft
 from actors.stages.refine import Refine
 from actors.stages.view import View
@@ -44,12 +45,11 @@ EVERY = {Draft.name: 4, Refine.name: 5, View.name: 3}
 @click.option("--steps", default=4, show_default=True, help="Denoising steps of every stage.")
 def main(device: str, tiny: bool, path: Path | None, pairs: int, steps: int) -> None:
     on = set_up(device)
-    overrides = tuple(f"stages.{stage.name}.sampling.num_inference_steps={steps}" for stage in STAGES)
-    config = run_config(tiny, device, pairs, overrides)
+    config = run_config(tiny, device, pairs, STAGES, steps)
     results = Results("optimum", on, path)
     models = ModelSet(config)
     size = max(config.stage(stage.name).batch_size for stage in STAGES)
-    two = config.model_copy(update={"pairs": config.pairs.model_copy(update={"count": 2 * size})})
+    two = config.with_count(2 * size)
     costs: dict[str, float] = {}
     for shard in (filled_shard(two), filled_shard(two)):  # the first pays for what is done once
         costs = {stage.name: run_stage(stage, models, shard) / len(shard.pairs) for stage in STAGES}
@@ -60,7 +60,7 @@ def main(device: str, tiny: bool, path: Path | None, pairs: int, steps: int) -> 
         began = now(on)
         for stage in STAGES:
             rows = shard.open_pairs()
-            stage(config, models, lambda *figures: None, NoGuard())(shard)
+            stage(config, models, no_progress, NoGuard())(shard)
             for state in rows[:: EVERY[stage.name]]:
                 state.reject("low_clip")
             passed[stage.name] = len(shard.open_pairs()) / len(rows)

@@ -34,6 +34,7 @@ from actors.chain import StageChain, stages_of
 from actors.executors.on_ray import logical_cpus
 from actors.guard import NoGuard
 from actors.shard import Shard
+from actors.stage import no_progress
 from actors.write import count
 from benchmarks.fresh import in_fresh_process
 from jobs.generate import generate
@@ -58,7 +59,7 @@ def stage_s(counts: ShardCounts) -> float:
 def compute_s(config: RunConfig) -> list[float]:
     """Seconds of pure compute of each shard of the plan, in this process, warm, with one thread."""
     plan = Plan(config)
-    chain = StageChain(config, list(stages_of(config).values()), lambda *figures: None, NoGuard(), num_threads=1)
+    chain = StageChain(config, list(stages_of(config).values()), no_progress, NoGuard(), num_threads=1)
     chain(Shard.from_plan(plan, 0))
     return [stage_s(count(chain(Shard.from_plan(plan, index)), config, num_bytes=0)) for index in range(len(plan))]
 
@@ -89,7 +90,7 @@ def measure(config: RunConfig, num_actors: int, reference: list[float]) -> dict[
     fused = config.fused.model_copy(update={"num_actors": num_actors})
     full = config.model_copy(update={"placement": "fused", "fused": fused})
     num_pairs = Plan(config).num_rows_of(0) * WARM_UP_SHARDS * num_actors
-    short = full.model_copy(update={"pairs": full.pairs.model_copy(update={"count": num_pairs})})
+    short = full.with_count(num_pairs)
     with tempfile.TemporaryDirectory() as folder:
         began = in_fresh_process(run_jobs, short, full, folder)
         setup_s = commits(f"{folder}/short")[0][0] - began

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from actors.guard import NoGuard
 from actors.measure.run import with_random_weights
 from actors.measure.sample import take_all_on
 from actors.shard import Shard
-from actors.stage import Stage
+from actors.stage import Stage, no_progress
 from toffee_pipeline.config.generate import ModelsConfig, RunConfig
 from toffee_pipeline.config.load import load_config
 from toffee_pipeline.models.loading import pick_device
@@ -30,9 +30,13 @@ from toffee_pipeline.plan.plan import Plan
 from toffee_pipeline.rundir.prompt_bank import load_prompts
 
 
-def run_config(tiny: bool, device: str, pairs: int, overrides: tuple[str, ...] = ()) -> RunConfig:
-    """The sdxl profile for one shard of generation pairs, with random weights; tiny: the miniatures at 64 px."""
+def run_config(tiny: bool, device: str, pairs: int, stages: Iterable[type[Stage]], steps: int) -> RunConfig:
+    """The sdxl profile for one shard of generation pairs, with random weights; tiny: the miniatures at 64 px.
+
+    steps: of denoising, in each of these stages.
+    """
     counts = (f"pairs.count={pairs}", f"subjects_per_shard={pairs}", "pairs.edit_fraction=0", f"device={device}")
+    overrides = tuple(f"stages.{stage.name}.sampling.num_inference_steps={steps}" for stage in stages)
     if not tiny:
         return with_random_weights(load_config("sdxl", (*counts, *overrides)))
     names = [name for name, field in ModelsConfig.model_fields.items() if field.is_required()]
@@ -50,7 +54,7 @@ def filled_shard(config: RunConfig, index: int = 0) -> Shard:
 
 def run_stage(stage_class: type[Stage], models: ModelSet, shard: Shard) -> float:
     """Seconds of one stage over the shard, until the device is done. Raises RuntimeError where a pair fails."""
-    stage = stage_class(models.config, models, lambda *figures: None, NoGuard())
+    stage = stage_class(models.config, models, no_progress, NoGuard())
     began = now(models.device)
     stage(shard)
     elapsed = now(models.device) - began

@@ -139,8 +139,8 @@ def seconds(device: torch.device, work: Callable[[Shard, int], None], shard: Sha
 @click.option("--steps", default=25, show_default=True, help="Denoising steps of both sides.")
 def main(device: str, tiny: bool, path: Path | None, images: int, loop_images: int, steps: int) -> None:
     on = set_up(device)
-    overrides = tuple(f"stages.{stage}.sampling.num_inference_steps={steps}" for stage in ("draft", "refine"))
-    config = run_config(tiny, device, images, overrides)
+    stages: dict[str, type[Stage]] = {"draft": Draft, "refine": Refine}
+    config = run_config(tiny, device, images, stages.values(), steps)
     results = Results("sdxl_stage", on, path)
     began = now(on)
     models = load_models(config, tiny)
@@ -151,17 +151,13 @@ def main(device: str, tiny: bool, path: Path | None, images: int, loop_images: i
         refine_strength=config.stages.refine.strength,
         micro_batch=config.stages.draft.batch_size,
     )
-    stages: dict[str, type[Stage]] = {"draft": Draft, "refine": Refine}
-    first, shard = (
-        filled_shard(config.model_copy(update={"pairs": config.pairs.model_copy(update={"count": count})}))
-        for count in (1, images)
-    )
+    first, shard = (filled_shard(config.with_count(count)) for count in (1, images))
     ours: dict[str, float] = {}
     for name, stage in stages.items():
         run_stage(stage, models, first)  # padded to a whole micro-batch: every shape has been seen
         ours[name] = run_stage(stage, models, shard) / images
         results.add(**{f"{name}_stage_s_per_image": ours[name]})
-    usual = filled_shard(config.model_copy(update={"pairs": config.pairs.model_copy(update={"count": loop_images})}))
+    usual = filled_shard(config.with_count(loop_images))
     with tempfile.TemporaryDirectory() as folder:
         loop = UsualLoop(config, models, Path(folder))
         works = {"draft": loop.draft, "refine": loop.refine}

@@ -10,7 +10,7 @@ from actors.calibration.bench import Bench
 from actors.calibration.prepare import draw_sample, prepare
 from actors.shard import Shard, present
 from actors.shard_bytes import shard_from_bytes, shard_to_bytes
-from actors.stage import Progress
+from actors.stage import Progress, no_progress
 from toffee_pipeline.calibration.knobs import KNOBS
 from toffee_pipeline.calibration.page import choose_shown, render_page
 from toffee_pipeline.calibration.record import ENCODERS, OVERLAY, SHARED, Calibration, CalibrationRun
@@ -30,12 +30,7 @@ from toffee_pipeline.storage import Storage
 def plan_of(config: CalibrationConfig) -> Plan:
     """The plan of the run that is calibrated for; a small one has as many pairs as the sample. Raises as `new_plan`."""
     count = max(config.pairs.count, config.calibration.num_pairs)
-    larger = config.model_copy(update={"pairs": config.pairs.model_copy(update={"count": count})})
-    return cast(Plan, new_plan(larger))
-
-
-def no_progress(stage: str, rows: int, seconds: float) -> None:
-    """Nobody asks."""
+    return cast(Plan, new_plan(config.with_count(count)))
 
 
 def calibrate(

@@ -6,7 +6,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from toffee_pipeline.config.base import (
     NOT_CONTENT,
@@ -29,6 +29,14 @@ from toffee_pipeline.config.stages import StageConfig, SubjectStagesConfig, sett
 Player = Literal["networks", "renderer", "folder", "bank"]
 """Who may play a role."""
 PACKAGED_CATALOGS = ("nano", "toffee")
+
+
+def _catalog_file(catalog: str) -> str:
+    return catalog if catalog in PACKAGED_CATALOGS else str(make_absolute(Path(catalog)))
+
+
+CatalogName = Annotated[str, AfterValidator(_catalog_file)]
+"""A catalogue of the package, or the path of a file, which is made absolute."""
 READ_FROM = {"folder": "the folder of images", "bank": "the run directory of jobs/generate_subjects.py"}
 """What lies under the path of the sources that have one."""
 
@@ -44,17 +52,12 @@ class SubjectsConfig(Model):
     local path or s3://bucket/prefix."""
     endpoint_url: Annotated[str | None, NOT_CONTENT] = None
     """Of a bank: S3-compatible storage other than AWS."""
-    catalog: str = "toffee"
+    catalog: CatalogName = "toffee"
     """Classes and prompts: a catalogue of the package (`toffee`, `nano`) or the path of a YAML file."""
     class_weights: dict[str, Weight] = {}
     """How often a class of the catalogue is drawn, as {teapot: 3}; of one that is not named 1, and 0 leaves it out."""
     class_quotas: dict[str, Positive] = {}
     """How many of the run's subjects are of a class, exactly, as {teapot: 500}; the others are drawn by the weights."""
-
-    @field_validator("catalog")
-    @classmethod
-    def _absolute(cls, catalog: str) -> str:
-        return catalog if catalog in PACKAGED_CATALOGS else str(make_absolute(Path(catalog)))
 
     @model_validator(mode="after")
     def _path_belongs_to_its_source(self) -> Self:

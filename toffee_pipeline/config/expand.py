@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, ClassVar, Literal, Self
 from urllib.parse import urlsplit
 
@@ -20,9 +19,8 @@ from toffee_pipeline.config.base import (
     Positive,
     Seconds,
     Seed,
-    make_absolute,
 )
-from toffee_pipeline.config.dataset import PACKAGED_CATALOGS, KeptApartConfig
+from toffee_pipeline.config.dataset import CatalogName, KeptApartConfig
 from toffee_pipeline.config.safety import TextFilterConfig
 
 
@@ -95,7 +93,7 @@ class ExpansionConfig(Model):
 
     job: ClassVar[str] = "expand_prompts"
     seed: Seed = 0
-    catalog: str = "toffee"
+    catalog: CatalogName = "toffee"
     """Whose classes and sentences the rows are for: a catalogue of the package or the path of a YAML file."""
     bank: AbsoluteUri | None = None
     """A bank that grows: its rows are examples too, and nothing of it is kept again."""
@@ -138,11 +136,6 @@ class ExpansionConfig(Model):
     vllm: Annotated[VllmConfig, NOT_CONTENT] = VllmConfig()
     output: Annotated[ExpansionOutputConfig, NOT_CONTENT] = ExpansionOutputConfig()
     device: Annotated[Literal["auto", "cpu", "cuda"], NOT_CONTENT] = "auto"
-
-    @field_validator("catalog")
-    @classmethod
-    def _absolute(cls, catalog: str) -> str:
-        return catalog if catalog in PACKAGED_CATALOGS else str(make_absolute(Path(catalog)))
 
     @model_validator(mode="after")
     def _asks_for_something(self) -> Self:

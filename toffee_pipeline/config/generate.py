@@ -115,3 +115,7 @@ class RunConfig(SubjectDatasetConfig):
         if self.stages.judge.min_aesthetic is not None and self.models.aesthetic is None:
             raise ValueError("stages.judge.min_aesthetic needs models.aesthetic.path, the weights of the score")
         return self
+
+    def with_count(self, count: int) -> Self:
+        """The same config but for so many pairs, which are not checked again."""
+        return self.model_copy(update={"pairs": self.pairs.model_copy(update={"count": count})})

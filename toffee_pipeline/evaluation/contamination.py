@@ -116,7 +116,7 @@ class _Finder:
     def __init__(self, config: EvaluationConfig, real: Sequence[_Real], prompts: dict[str, str], encoder: Any) -> None:
         self.config, self.real, self.prompts, self.encoder = config, real, prompts, encoder
         self.embeddings = np.stack([each.dino for each in real])
-        self.hashes = [perceptual_hash(each.image) for each in real]
+        self.hashes = np.stack([perceptual_hash(each.image).hash.ravel() for each in real])
         self.words: dict[str, list[str]] = {}
         for text in prompts:
             self.words.setdefault(normalized(text), []).append(text)
@@ -151,8 +151,7 @@ class _Finder:
             )
 
     def _compare_picture(self, name: str, image: np.ndarray, similar: np.ndarray) -> None:
-        shown = perceptual_hash(image)
-        distances = np.array([shown - known for known in self.hashes])
+        distances = (self.hashes != perceptual_hash(image).hash.ravel()).sum(1)
         near = (similar >= self.config.min_duplicate_dino) | (distances <= self.config.max_duplicate_hash_distance)
         for index in np.flatnonzero(near).tolist():
             real = self.real[index]

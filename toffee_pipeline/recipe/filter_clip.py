@@ -107,11 +107,9 @@ def train_filter_clip(work_dir: Path, weights_dir: Path, steps: int, device: tor
     clip, _, tokenizer = load_nano_clip(weights_dir / "clip")
     trainer = FilterClipTrainer(clip.requires_grad_(True)).to(device)
     classes = data.facts[: data.num_train, 0, 0]
-    by_class = [np.flatnonzero(classes == index) for index in range(len(world.CLASS_NAMES))]
 
     def loss_fn(step: int, rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]:
-        drawn = rng.choice(len(by_class), CLASSES, replace=False)
-        ids = np.concatenate([rng.choice(by_class[index], SUBJECTS_PER_CLASS, replace=False) for index in drawn])
+        ids = data.draw(rng, CLASSES, SUBJECTS_PER_CLASS)
         shown = np.stack([drawn_pictures(rng) for _ in ids])
         facts = data.facts[ids]
         prompts: list[Prompt] = []

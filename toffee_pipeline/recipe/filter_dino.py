@@ -15,7 +15,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import Dinov2Model
 
-from toffee_pipeline.nano import world
 from toffee_pipeline.recipe.data import to_tensor
 from toffee_pipeline.recipe.loop import fit
 from toffee_pipeline.recipe.pairs import NOT_IT, PICTURES, PairData, load_pairs, softened
@@ -88,11 +87,9 @@ def train_filter_dino(work_dir: Path, weights_dir: Path, steps: int, device: tor
     dino = Dinov2Model.from_pretrained(weights_dir / "dino", local_files_only=True).float()
     trainer = FilterDinoTrainer(dino).to(device)
     classes = data.facts[: data.num_train, 0, 0]
-    by_class = [np.flatnonzero(classes == index) for index in range(len(world.CLASS_NAMES))]
 
     def loss_fn(step: int, rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]:
-        drawn = rng.choice(len(by_class), CLASSES, replace=False)
-        ids = np.concatenate([rng.choice(by_class[index], SUBJECTS_PER_CLASS, replace=False) for index in drawn])
+        ids = data.draw(rng, CLASSES, SUBJECTS_PER_CLASS)
         pictures = data.rgb[ids].reshape(-1, *data.rgb.shape[2:])
         images = softened(to_tensor(pictures).to(device), rng).unflatten(0, (len(ids), len(PICTURES)))
         loss = subject_loss(trainer(images), torch.from_numpy(classes[ids].astype(int)).to(device))

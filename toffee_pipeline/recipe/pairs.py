@@ -112,6 +112,16 @@ class PairData:
     def num_train(self) -> int:
         return len(self.rgb) - NUM_HELD_OUT
 
+    def draw(self, rng: np.random.Generator, num_classes: int, per_class: int) -> np.ndarray:
+        """Rows of a training batch, int (num_classes * per_class,): so many subjects of so many classes."""
+        classes = rng.choice(len(self._by_class), num_classes, replace=False)
+        return np.concatenate([rng.choice(self._by_class[index], per_class, replace=False) for index in classes])
+
+    @cached_property
+    def _by_class(self) -> list[np.ndarray]:
+        classes = self.facts[: self.num_train, 0, COLUMN["class"]]
+        return [np.flatnonzero(classes == index) for index in range(len(world.CLASS_NAMES))]
+
     def rows(self, start: int, stop: int) -> PairData:
         """The subjects from `start` up to `stop`."""
         return PairData(self.rgb[start:stop], self.facts[start:stop], self.seen[start:stop])
