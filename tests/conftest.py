@@ -8,7 +8,7 @@ from toffee_pipeline.config.load import load_config
 
 torch.set_num_threads(1)
 
-QUICK = tuple(f"stages.{stage}.sampling.num_inference_steps=4" for stage in ("synthesize", "draft", "refine", "view"))
+QUICK = tuple(f"stages.{stage}.sampling.num_inference_steps=2" for stage in ("synthesize", "draft", "refine", "view"))
 """Settings of tests to which the pictures do not matter."""
 
 

@@ -22,7 +22,7 @@ SETTINGS = (
     "seed=3",
 )
 WRITTEN = ("bank.parquet", "ledger.parquet")
-QUICK = ("http.timeout_s=1", "http.max_retries=1", "http.retry_wait_s=0.01", "http.api_key_variable=TEST_KEY")
+QUICK = ("http.timeout_s=5", "http.max_retries=1", "http.retry_wait_s=0.01", "http.api_key_variable=TEST_KEY")
 
 
 def respond(question, number):
@@ -78,7 +78,7 @@ def test_a_server_that_misbehaves_costs_its_own_questions(tmp_path, cluster):
         assert reasons["color", "live"] == {None: 2, "over_quota": 1}
         assert reasons["color", "object"].keys() == reasons["texture", "live"].keys() == {"no_answer"}
         assert reasons["texture", "object"].keys() == {"malformed"}
-        assert {row["detail"] for row in rows if row["reason"] == "no_answer"} == {"HTTP 500: oops", "no answer in 1 s"}
+        assert {row["detail"] for row in rows if row["reason"] == "no_answer"} == {"HTTP 500: oops", "no answer in 5 s"}
 
         bank = list(read_prompt_bank(str(output / "bank.parquet")))
         assert [row.change for row in bank] == [row["text"] for row in rows if row["status"] == "kept"]
