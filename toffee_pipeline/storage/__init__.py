@@ -12,9 +12,8 @@ from urllib.parse import unquote
 from toffee_pipeline.errors import MissingKey, StorageError
 from toffee_pipeline.storage.base import Storage, check_key
 from toffee_pipeline.storage.local import LocalStorage
-from toffee_pipeline.storage.s3 import S3Storage
 
-__all__ = ["LocalStorage", "MissingKey", "S3Storage", "Storage", "StorageError", "check_key", "open_storage"]
+__all__ = ["LocalStorage", "MissingKey", "Storage", "StorageError", "check_key", "open_storage"]
 
 
 def open_storage(uri: str, endpoint_url: str | None = None) -> Storage:
@@ -34,6 +33,8 @@ def open_storage(uri: str, endpoint_url: str | None = None) -> Storage:
     if name == "file" and re.match(r"/(localhost)?/", rest):
         return LocalStorage(unquote(rest[1:].removeprefix("localhost")))
     if name == "s3" and rest.startswith("/"):
+        from toffee_pipeline.storage.s3 import S3Storage  # a third of a second that local disk does without
+
         return S3Storage(rest[1:], endpoint_url)
     # Only the scheme is shown: what follows may hold a password.
     raise StorageError(
