@@ -14,7 +14,7 @@ from __future__ import annotations
 import statistics
 import time
 import tracemalloc
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import click
@@ -45,8 +45,8 @@ def _plan(config: RunConfig) -> Plan:
     return Plan(config, None, load_prompts(config))
 
 
-def measure(profile: str, num_pairs: int) -> dict[str, float]:
-    """Milliseconds and MiB of one plan."""
+def measure(profile: str | Sequence[str], num_pairs: int) -> dict[str, float]:
+    """Milliseconds and MiB of one plan. profile: as the sources of `load_config`."""
     config = load_config(profile, (f"pairs.count={num_pairs}",))
     rss = peak_rss_bytes()
     plan = _plan(config)

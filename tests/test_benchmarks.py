@@ -14,8 +14,11 @@ from benchmarks.stub_stage import STUB_STAGES
 from toffee_pipeline.plan.plan import Plan
 
 
-def test_the_plans_figures_are_there_for_a_plan_of_less_than_a_shard():
-    figures = plan_scale.measure("sdxl", 8)
+def test_the_plans_figures_are_there_for_a_plan_of_less_than_a_shard(tmp_path):
+    row = {"category": "style", "change": "a fresco", "source": "hand-written", "license": "CC0-1.0"}
+    (tmp_path / "bank.jsonl").write_text(json.dumps(row))
+    (tmp_path / "with_bank.yaml").write_text(f"pairs: {{prompt_bank: {tmp_path / 'bank.jsonl'}}}")
+    figures = plan_scale.measure(("nano", str(tmp_path / "with_bank.yaml")), 8)
     assert all(value >= 0 for value in figures.values())
     assert 0 < figures["allocated peak MiB"] < 10
 
@@ -37,8 +40,9 @@ def test_the_steady_time_starts_when_every_actor_is_warm():
 
 @pytest.mark.slow
 def test_the_evidence_shows_refined_nearer_to_the_subject_than_the_draft_and_that_the_mix_did_it(tmp_path):
-    steps = ("stages.refine.sampling.num_inference_steps=6", "stages.draft.sampling.num_inference_steps=4")
-    found, examples = evidence.collect(2, 3, steps, {"a": (0.0,)}, strengths=(1.0,), scales=(0.3,))
+    sets = ("subjects.source=renderer", "stages.refine.sampling.num_inference_steps=6")
+    sets += ("stages.draft.sampling.num_inference_steps=4",)
+    found, examples = evidence.collect(2, 3, sets, {"a": (0.0,)}, strengths=(1.0,), scales=(0.3,))
     means = found.groups["all"].means
     for metric in ("dino", "clip_i", "seg_clip_i"):
         assert means["refined"][metric].value > means["draft"][metric].value, metric

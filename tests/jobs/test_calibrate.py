@@ -1,6 +1,7 @@
 """A whole calibration with the real nano networks: what is shared is computed once, and a killed one goes on."""
 
 import json
+import shutil
 from collections import Counter
 
 import pyarrow.parquet as pq
@@ -22,44 +23,41 @@ from toffee_pipeline.rundir.manifests import data_files
 from toffee_pipeline.storage import open_storage
 
 pytestmark = pytest.mark.slow
-COMMON = ("placement=inline", "subjects.source=renderer", "pairs.count=8", "seed=5", *QUICK)
+COMMON = ("placement=inline", "subjects.source=renderer", "seed=0", *QUICK)
+COMMON += ("pairs.count=4", "pairs.per_subject=2", "pairs.edit_fraction=0.5")
 SWEPT = {"edit_strength": [1.0], "g": [0.0, 0.9], "strength": [0.5]}
 LEFT = ["draft_guidance_scale", "controlnet_conditioning_scale", "edit_controlnet_conditioning_scale", "a"]
 LEFT += ["matching_radius", "guidance_scale"]
+NUM_SETTINGS = 5
+"""The own one, and one for each value."""
 SETS = (
     *COMMON,
-    "calibration.num_pairs=8",
+    "calibration.num_pairs=4",
     *(f"calibration.sweeps.{name}={values}" for name, values in SWEPT.items()),
     *(f"calibration.sweeps.{name}=[]" for name in LEFT),
 )
 
 
-class Stopped(Exception):
-    pass
-
-
-def run(output, stop_after=None):
-    """Rows that each stage computed. stop_after: so many rows of `refine`."""
+def run(output, killed=None):
+    """Rows that each stage computed, and what was found. killed: gets a copy of the directory as it is in the middle of
+    the last setting: what a kill leaves."""
     config = load_config("nano", SETS, CalibrationConfig)
     storage, plan, rows = open_storage(str(output)), plan_of(config), Counter()
 
     def count(stage, number, seconds):
         rows[stage] += number
-        if stop_after is not None and rows["refine"] > stop_after:
-            raise Stopped
+        if killed and not killed.exists() and len(list(output.glob("settings/*"))) == NUM_SETTINGS - 1:
+            shutil.copytree(output, killed)
 
     known = claim(storage, CalibrationRun.of(config, plan, describe_roles(config)))
-    try:
-        found = calibrate(known, plan, storage, lambda line: None, count)
-    except Stopped:
-        found = None
-    return rows, found
+    return rows, calibrate(known, plan, storage, lambda line: None, count)
 
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
-    output = tmp_path_factory.mktemp("calibration")
-    return output, *run(output)
+    """Its directory, and what `run` says of it."""
+    output = tmp_path_factory.mktemp("calibration") / "run"
+    return output, *run(output, output.with_name("killed"))
 
 
 def kinds(pairs):
@@ -105,20 +103,18 @@ def test_a_run_takes_the_overlay(whole):
     assert chosen == {"g": refine["g"], "strength": refine["strength"]}
 
 
-def test_a_killed_one_goes_on_with_the_setting_that_is_missing(whole, tmp_path):
-    output, rows, found = whole
-    num_generation = len(kinds(found.pairs)[0])
-    first, ended = run(tmp_path, stop_after=len(found.subjects) + 2 * num_generation)
-    assert ended is None
-    second, resumed = run(tmp_path)
-    assert second["synthesize"] == second["view"] == 0
-    kept = rows["refine"] - len(found.subjects) - second["refine"]
-    assert kept > 0 and kept % num_generation == 0  # whole settings
-    assert (tmp_path / "figures.json").read_bytes() == (output / "figures.json").read_bytes()
-    assert (tmp_path / "overlay.yaml").read_bytes() == (output / "overlay.yaml").read_bytes()
-    keys = [(each.pair_id, each.key) for each in read_results(open_storage(str(tmp_path)))]
+def test_a_killed_one_goes_on_with_the_setting_that_is_missing(whole):
+    output, _, found = whole
+    killed = output.with_name("killed")
+    assert not (killed / "figures.json").exists()
+    second, _ = run(killed)
+    assert {*second} <= {"draft", "refine", "edit", "score"}
+    assert second["refine"] == len(kinds(found.pairs)[0])
+    assert (killed / "figures.json").read_bytes() == (output / "figures.json").read_bytes()
+    assert (killed / "overlay.yaml").read_bytes() == (output / "overlay.yaml").read_bytes()
+    keys = [(each.pair_id, each.key) for each in read_results(open_storage(str(killed)))]
     assert len(keys) == len({*keys})
-    third, _ = run(tmp_path)
+    third, _ = run(killed)
     assert not third
 
 

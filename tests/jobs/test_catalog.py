@@ -104,7 +104,7 @@ def test_what_is_wrong_with_a_prompt_bank_is_named_with_its_line(tmp_path):
     path.write_text(
         "\n".join(map(json.dumps, [*rows, row | {"change": "in the snow"}, row | {"change": "ein Gemälde in Öl"}]))
     )
-    result = check(str(path), "--samples", "0")
+    result = check(str(path), "--samples", "0", "--catalog", "nano")
     assert result.exit_code == 1
     assert f"{path}: line 2: category: Input should be 'style', " in result.stdout
     assert f"{path}: line 3: applies_to: the catalogue has no class tea pot" in result.stdout

@@ -87,7 +87,7 @@ def test_a_lost_file_or_record_is_written_again(run, tmp_path, form):
 @pytest.mark.slow
 def test_killed_at_any_point_it_ends_the_same(tmp_path):
     """Killed after each new file that is seen, until one start gets through."""
-    write_planned_run(LocalStorage(str(tmp_path / "run")), 96, 128, False)
+    write_planned_run(LocalStorage(str(tmp_path / "run")), 48, 128, False)
     whole, killed = tmp_path / "whole" / "export", tmp_path / "killed" / "export"
     assert export(tmp_path / "run", whole).exit_code == 0
     command = [sys.executable, str(ROOT / "jobs/export.py"), *words(tmp_path / "run", killed)]
@@ -95,7 +95,7 @@ def test_killed_at_any_point_it_ends_the_same(tmp_path):
     while True:
         seen = sum(path.is_file() for path in killed.rglob("*"))
         job = subprocess.Popen(command, env={**os.environ, "PYTHONPATH": str(ROOT)}, stdout=subprocess.DEVNULL)
-        while job.poll() is None and (num_kills == 3 or sum(p.is_file() for p in killed.rglob("*")) <= seen):
+        while job.poll() is None and (num_kills == 2 or sum(p.is_file() for p in killed.rglob("*")) <= seen):
             time.sleep(0.005)
         if job.poll() is None:
             job.send_signal(signal.SIGKILL)
@@ -160,7 +160,7 @@ def test_lance_without_its_package_is_one_line(run, tmp_path):
 @pytest.mark.parametrize("form", ["huggingface", "lance", "imagefolder"])
 def test_from_s3_to_s3(s3, tmp_path, form):
     uri, endpoint = s3
-    rows = write_planned_run(open_storage(f"{uri}/run", endpoint))
+    rows = write_planned_run(open_storage(f"{uri}/run", endpoint), 8, 64, True, "subjects_per_shard=1")
     done = export(f"{uri}/run", f"{uri}/{form}", "--endpoint-url", endpoint, form=form)
     assert done.exit_code == 0, done.output
     target = open_storage(f"{uri}/{form}", endpoint)

@@ -10,24 +10,19 @@ import polars
 import pyarrow.dataset
 import pyarrow.parquet as pq
 import pytest
-from click.testing import CliRunner
 
-from jobs.generate import main
-from tests.conftest import QUICK
+from tests.helpers.scored_run import write_run
+from toffee_pipeline.config.base import CATEGORIES
 from toffee_pipeline.rundir.manifests import data_files
 from toffee_pipeline.storage import open_storage
-
-pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     """With accepted pairs of both kinds, with rejected ones, and with what a dead try left."""
     output = tmp_path_factory.mktemp("run") / "a run"
-    sets = ("placement=inline", "subjects.source=renderer", "pairs.count=8", "stages.judge.min_clip_gain=null", *QUICK)
-    sets += ("stages.judge.min_clip=0.4", "stages.judge.min_dino=0.5", "pairs.edit_fraction=0.5")
-    done = CliRunner().invoke(main, ["--output", str(output), *(word for item in sets for word in ("--set", item))])
-    assert done.exit_code == 0, done.output
+    every = ", ".join(f"{category}: 1" for category in CATEGORIES)
+    write_run(output, f"pairs.edit_categories={{{every}}}")
     dead = output / "_tries/data/edit-000000-dead.part"
     dead.parent.mkdir(parents=True, exist_ok=True)
     shutil.copy(next((output / "data").glob("edit-*.parquet")), dead)

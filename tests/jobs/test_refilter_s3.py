@@ -41,7 +41,7 @@ def accepted(uri, endpoint=None):
 def views(endpoint, tmp_path_factory):
     """URIs of the view and of the materialized one, and the ids of the pairs that they accept."""
     folder, prefix = tmp_path_factory.mktemp("run"), f"s3://{BUCKET}/refilter"
-    run = Path(write_run(folder / "run", "output.keep=scored"))
+    run = Path(write_run(folder / "run", "output.keep=scored", "pairs.count=24"))
     stored = open_storage(f"{prefix}/run", endpoint)
     for path in filter(Path.is_file, run.rglob("*")):
         stored.put(path.relative_to(run).as_posix(), path.read_bytes())

@@ -6,6 +6,7 @@ import io
 import re
 from collections import Counter
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -34,6 +35,7 @@ from toffee_pipeline.storage import LocalStorage, Storage
 
 HOSTILE = '<script>alert("x")</script>\'"><img src=x onerror=alert(1)>'
 NO_GUARDS = tuple(f"stages.judge.{bound}=null" for bound in ("max_dino", "min_hash_distance", "min_change"))
+CATALOG = load_catalog("nano")
 CONFIG = load_config("nano", ("seed=7", "size_px=64", "placement=fused", "stages.judge.min_dino=0.55", *NO_GUARDS))
 
 
@@ -51,6 +53,7 @@ def run_of(num_pairs: int) -> GenerationRun:
     )
 
 
+@cache
 def picture(
     class_name: str,
     seed: int,
@@ -64,10 +67,9 @@ def picture(
 
 def fake_pair(number: int, kind: str, status: str = "accepted", size_px: int = 64, **changes: Any) -> dict[str, Any]:
     """One row with the columns of data and ledger, and pictures of the small world."""
-    catalog = load_catalog("nano")
     class_name = world.CLASS_NAMES[number % len(world.CLASS_NAMES)]
     category = CATEGORIES[number % 6] if kind == "edit" else CATEGORIES[number % 2]
-    options = catalog.choices(class_name, category)
+    options = CATALOG.choices(class_name, category)
     change = options[number % len(options)]
     subject, other = picture(class_name, number, size_px=size_px), picture(class_name, number, 0.9, size_px=size_px)
     shown = {"place": "on a beach", "size_px": size_px}
@@ -90,9 +92,9 @@ def fake_pair(number: int, kind: str, status: str = "accepted", size_px: int = 6
         "category": category,
         "class_name": class_name,
         "subject_prompt": f"a photo of a {class_name}",
-        "prompt": catalog.prompt(class_name, category, change),
-        "draft_prompt": catalog.draft_prompt(class_name, f"a photo of a {class_name}", category, change),
-        "instruction": catalog.instruction(class_name, category, change),
+        "prompt": CATALOG.prompt(class_name, category, change),
+        "draft_prompt": CATALOG.draft_prompt(class_name, f"a photo of a {class_name}", category, change),
+        "instruction": CATALOG.instruction(class_name, category, change),
         "input_prompt": f"a photo of a {class_name}",
         "change": change,
         "subject_seed": number,
@@ -323,7 +325,7 @@ def test_hostile_text_is_escaped(tmp_path: Path) -> None:
 
 
 def test_large_pictures_become_thumbnails(tmp_path: Path) -> None:
-    page = write(tmp_path, [[fake_pair(0, "generation", size_px=512)]])
+    page = write(tmp_path, [[fake_pair(0, "generation", size_px=320)]])
     uris = re.findall(r"data:image/webp;base64,([^\"]+)", page)
     assert [Image.open(io.BytesIO(base64.b64decode(uri))).size for uri in uris] == [
         (THUMBNAIL_PX, THUMBNAIL_PX)
