@@ -23,6 +23,7 @@ from actors.stages.score_pictures import ScorePictures
 from actors.stages.score_subjects import ScoreSubjects
 from actors.stages.screen import Screen
 from actors.stages.segment import Segment
+from actors.stages.segment_pairs import SegmentPairs
 from actors.stages.segment_pictures import SegmentPictures
 from actors.stages.segment_subjects import SegmentSubjects
 from actors.stages.synthesize import Synthesize
@@ -30,6 +31,7 @@ from actors.stages.view import View
 from toffee_pipeline.config.dataset import DatasetConfig, SubjectDatasetConfig
 from toffee_pipeline.config.evaluate import EvaluationConfig
 from toffee_pipeline.config.generate import RunConfig
+from toffee_pipeline.config.refine_pairs import RefinementConfig
 from toffee_pipeline.config.stages import settings_of
 from toffee_pipeline.metrics import MetricSink, no_metrics
 from toffee_pipeline.models.roles import has_weights
@@ -69,8 +71,10 @@ BANK_STAGE_CLASSES: StageTable = {
     )
 }
 """What makes a subject bank."""
-
-
+GIVEN_STAGE_CLASSES: StageTable = {
+    stage.name: stage for stage in (Screen, CheckPrompts, SegmentPairs, Refine, CheckImages, Score, Judge)
+}
+"""What refines pairs that are given."""
 EVALUATION_STAGE_CLASSES: StageTable = {stage.name: stage for stage in (Draw, SegmentPictures, ScorePictures)}
 """What draws and scores an evaluation's pictures."""
 
@@ -81,13 +85,16 @@ def stages_of(config: DatasetConfig) -> StageTable:
     if isinstance(config, EvaluationConfig):
         classes = EVALUATION_STAGE_CLASSES.items()
         return {name: stage for name, stage in classes if all(has_weights(role, config) for role in stage.roles)}
-    assert isinstance(config, SubjectDatasetConfig)  # there is no other job with shards
     off = {*settings_of(type(config.stages))} - {*config.model_stages}
+    if isinstance(config, RefinementConfig):
+        table = GIVEN_STAGE_CLASSES
+    else:
+        assert isinstance(config, SubjectDatasetConfig)  # there is no other job with shards
+        table = STAGE_CLASSES if isinstance(config, RunConfig) else BANK_STAGE_CLASSES
+        if config.subjects.source == "bank":
+            off |= {"synthesize", "depth"}
     if not config.stages.screen.enabled:
         off.add("screen")
-    if config.subjects.source == "bank":
-        off |= {"synthesize", "depth"}
-    table = STAGE_CLASSES if isinstance(config, RunConfig) else BANK_STAGE_CLASSES
     return {name: stage for name, stage in table.items() if name not in off}
 
 

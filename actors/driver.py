@@ -27,7 +27,7 @@ from toffee_pipeline.report.page import REPORT, write_report
 from toffee_pipeline.rundir.card import write_card
 from toffee_pipeline.rundir.commit import Orphans, settle_all
 from toffee_pipeline.rundir.counts import RunCounts, Summary
-from toffee_pipeline.rundir.description import DATASET_RUNS, DatasetRun, EvaluationRun, GenerationRun, SubjectDatasetRun
+from toffee_pipeline.rundir.description import DATASET_RUNS, DatasetRun, EvaluationRun, ImageDatasetRun, PairRun
 from toffee_pipeline.rundir.failures import FailureLimit
 from toffee_pipeline.rundir.index import write_index
 from toffee_pipeline.rundir.layout import SUMMARY
@@ -129,7 +129,7 @@ def compute(
 
 def _live_report(storage: Storage, known: DatasetRun, every_s: float) -> LiveReport | None:
     """An evaluation has none: its figures are those of all pictures."""
-    if not isinstance(known, SubjectDatasetRun):
+    if not isinstance(known, ImageDatasetRun):
         return None
     return LiveReport(storage, known, every_s, lambda line: click.echo(line, err=True))
 
@@ -138,15 +138,15 @@ def _finish(storage: Storage, known: DatasetRun, elapsed_s: float, pairs_per_s: 
     """Checks that every planned row ended exactly once, and writes the report and, last of all, summary.json."""
     orphans, totals = Orphans(storage, known), Totals()
     # a large run's manifests take minutes on S3: they are read once
-    for manifest in write_index(storage, known) if isinstance(known, GenerationRun) else read_manifests(storage):
+    for manifest in write_index(storage, known) if isinstance(known, PairRun) else read_manifests(storage):
         totals.add(manifest.counts)
         orphans.keep(manifest)
     counts = totals.counts()
     check_counts(counts, known)
-    savings = savings_of(known.config, counts) if isinstance(known, GenerationRun) else {}
+    savings = savings_of(known.config, counts) if isinstance(known, PairRun) else {}
     summary = Summary(**counts.model_dump(), elapsed_s=elapsed_s, pairs_per_s=pairs_per_s, savings=savings)
     orphans.delete()  # every shard is committed, so that nothing unreferenced can become data any more
-    if isinstance(known, SubjectDatasetRun):
+    if isinstance(known, ImageDatasetRun):
         write_report(storage, known, summary)
     elif isinstance(known, EvaluationRun):
         conclude(storage, known)
@@ -183,7 +183,7 @@ def _say(summary: Summary, storage: Storage, known: DatasetRun) -> None:
             click.echo(f"    {one_line(path)}: {why}", err=True)
         if (more := len(unreadable) - MAX_NAMED) > 0:
             click.echo(f"    and {more} more: {storage.path_for(SUMMARY)} names all", err=True)
-    quota = known.config.min_class_yield if isinstance(known, SubjectDatasetRun) else None
+    quota = known.config.min_class_yield if isinstance(known, ImageDatasetRun) else None
     if below := shortfalls(summary, quota):
         click.echo(
             f"  {len(below)} of {len(summary.by_class)} classes have less than min_class_yield={quota:g}:", err=True

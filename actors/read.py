@@ -6,10 +6,12 @@ from collections.abc import Callable
 from typing import cast
 
 from actors.pictures import PictureShard
+from actors.read_pairs import ReadPairs
 from actors.read_pictures import ReadPictures
 from actors.shard import Shard
 from toffee_pipeline.config.dataset import DatasetConfig, SubjectDatasetConfig
 from toffee_pipeline.config.evaluate import EvaluationConfig
+from toffee_pipeline.config.refine_pairs import RefinementConfig
 from toffee_pipeline.config.stages import SegmentConfig
 from toffee_pipeline.errors import SampleError
 from toffee_pipeline.filters import decide_mask
@@ -24,6 +26,8 @@ def reader_of(config: DatasetConfig, output: str) -> Callable[[int], Shard | Pic
     """What plans and reads the shards of a run."""
     if isinstance(config, EvaluationConfig):
         return ReadPictures(config, output)
+    if isinstance(config, RefinementConfig):
+        return ReadPairs(config, output)
     assert isinstance(config, SubjectDatasetConfig)  # there is no other job with shards
     return Read(config, output)
 

@@ -90,13 +90,14 @@ class SubjectState(RowState):
 
 @dataclass
 class PairState(RowState):
-    """One planned pair and its images as PNG bytes."""
+    """One planned pair and its images as PNG bytes. draft_mask: the subject's in a draft with a layout of its own."""
 
     pair: Pair
     draft: bytes | None = None
     target: bytes | None = None
     input: bytes | None = None
     edit_mask: bytes | None = None
+    draft_mask: bytes | None = None
 
     @property
     def id(self) -> str:
@@ -115,6 +116,10 @@ class PairState(RowState):
     def bool_edit_mask(self) -> np.ndarray | None:
         """bool (H, W), None for a generation pair."""
         return None if self.edit_mask is None else decode_mask(self.edit_mask)
+
+    def bool_draft_mask(self) -> np.ndarray | None:
+        """bool (H, W), None where the draft has its subject's layout."""
+        return None if self.draft_mask is None else decode_mask(self.draft_mask)
 
 
 class RowShard(ABC):

@@ -53,6 +53,7 @@ PAIRS = pa.schema(
         pa.field("target", pa.large_binary()),
         pa.field("input", pa.large_binary()),
         pa.field("edit_mask", pa.large_binary()),
+        pa.field("draft_mask", pa.large_binary()),
     ]
 )
 

@@ -9,7 +9,7 @@ from typing import Any
 from actors.shard import PairState, RowState, Shard, SubjectState, present
 from actors.shard_writer import ShardWriter, image_struct, stage_figures
 from toffee_pipeline.config.dataset import DatasetConfig
-from toffee_pipeline.config.generate import RunConfig
+from toffee_pipeline.config.refine_pairs import PairDatasetConfig
 from toffee_pipeline.images import decode, encode
 from toffee_pipeline.pixels import changed_outside
 from toffee_pipeline.plan.readable import reason
@@ -21,7 +21,7 @@ from toffee_pipeline.schema.subjects import SUBJECTS, subject_row
 
 class Write(ShardWriter[Shard]):
     def __init__(self, config: DatasetConfig, output: str) -> None:
-        super().__init__(config, output, PAIRS if isinstance(config, RunConfig) else SUBJECTS)
+        super().__init__(config, output, PAIRS if isinstance(config, PairDatasetConfig) else SUBJECTS)
 
     def images(self, shard: Shard, state: RowState) -> dict[str, Any]:
         if isinstance(state, PairState):
@@ -68,7 +68,7 @@ class Write(ShardWriter[Shard]):
         }
 
     def _image(self, png: bytes | None, lossless: bool) -> dict[str, Any] | None:
-        assert isinstance(self.config, RunConfig)  # it has pairs
+        assert isinstance(self.config, PairDatasetConfig)  # it has pairs
         output = self.config.output
         if png is None or lossless or output.image_format == "png":
             return image_struct(png)

@@ -99,7 +99,11 @@ class UsualLoop:
             drawn = Image.open(self.folder / f"{state.id}.png").convert("RGB")
             tokens, subject = self.models.dino.encode([np.asarray(drawn), shard.subject_of(state).rgb()])
             mixed = self.models.dino.encode_mixed(
-                [np.asarray(drawn)], [subject.cpu().numpy()], [settings.a], settings.g, None, settings.matching_radius
+                [np.asarray(drawn)],
+                [subject.cpu().numpy()],
+                [settings.a],
+                settings.g,
+                matching_radius=settings.matching_radius,
             ).to(self.targets.unet.dtype)
             pooled = mixed.new_zeros(1, self.models.refiner.network.pooled_dim)
             self.targets(

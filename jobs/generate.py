@@ -45,7 +45,8 @@ def generate(
     if not dry_run:
         require_weights(config)
     refuse_relative_output(output)
-    storage, plan, roles = open_storage(output, config.output.endpoint_url), new_plan(config), describe_roles(config)
+    storage = open_storage(output, config.output.endpoint_url)
+    plan, roles = new_plan(config, storage), describe_roles(config)
     announce(plan, roles)
     require_readable(plan)
     if dry_run:

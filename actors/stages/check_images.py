@@ -9,6 +9,7 @@ from actors.shard import PairState, RowState, Shard, SubjectState
 from actors.stage import Stage
 from toffee_pipeline.config.generate import RunConfig
 from toffee_pipeline.config.generate_subjects import SubjectBankConfig
+from toffee_pipeline.config.refine_pairs import RefinementConfig
 from toffee_pipeline.filters import keeps_images
 from toffee_pipeline.images import decode
 
@@ -20,7 +21,7 @@ class CheckImages(Stage):
 
     name = "check_images"
     roles = ("image_safety",)
-    config: RunConfig | SubjectBankConfig
+    config: RunConfig | SubjectBankConfig | RefinementConfig
 
     def process(self, shard: Shard) -> None:
         pairs = [state for state in shard.pairs if self._may_be_written(state)]

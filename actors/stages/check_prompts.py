@@ -7,13 +7,14 @@ from collections.abc import Sequence
 from actors.shard import PairState, Shard, SubjectState
 from actors.stage import Stage
 from toffee_pipeline.config.dataset import SubjectDatasetConfig
+from toffee_pipeline.config.refine_pairs import RefinementConfig
 from toffee_pipeline.safety.guards import Verdict
 
 
 class CheckPrompts(Stage):
     name = "check_prompts"
     roles = ("prompt_guard",)
-    config: SubjectDatasetConfig
+    config: SubjectDatasetConfig | RefinementConfig
 
     def process(self, shard: Shard) -> None:
         self.run(

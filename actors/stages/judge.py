@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from actors.shard import Shard
 from actors.stage import Stage
-from toffee_pipeline.config.generate import RunConfig
+from toffee_pipeline.config.refine_pairs import PairDatasetConfig
 from toffee_pipeline.filters import decide
 
 
 class Judge(Stage):
     name = "judge"
-    config: RunConfig
+    config: PairDatasetConfig
 
     def process(self, shard: Shard) -> None:
         by_id = {state.id: state for state in shard.pairs}

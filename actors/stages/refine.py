@@ -9,7 +9,7 @@ import numpy as np
 
 from actors.shard import PairState, Shard, SubjectState, present
 from actors.stage import Stage
-from toffee_pipeline.config.generate import RunConfig
+from toffee_pipeline.config.refine_pairs import PairDatasetConfig
 from toffee_pipeline.errors import SampleError
 from toffee_pipeline.images import encode_png
 
@@ -21,7 +21,7 @@ class MixingStage(Stage):
     """What Refine and Edit share: the subject's tokens, and their mix with those of a draft."""
 
     roles = ("dino", "refiner")
-    config: RunConfig
+    config: PairDatasetConfig
 
     def encode_subjects(self, shard: Shard) -> None:
         """DINO tokens of the subjects that open pairs need, once per subject."""
@@ -36,14 +36,17 @@ class MixingStage(Stage):
         """(b, 1 + n, c): the draft's tokens, refined towards the subject's."""
         config = self.config.stages.refine
         subjects = [shard.subject_of(state) for state in batch]
-        masks = None
-        if config.region == "subject":  # the draft keeps the subject's layout, so that one mask serves both
+        masks = draft_masks = None
+        if config.region == "subject":
             masks = [present(state.bool_mask()) for state in subjects]
+            found = [state.bool_draft_mask() for state in batch]  # without one it has its subject's layout
+            draft_masks = [of_subject if own is None else own for own, of_subject in zip(found, masks, strict=True)]
         return self.models.dino.encode_mixed(
             drafts,
             [present(state.tokens) for state in subjects],
             [config.a_of(state.pair.category) for state in batch],
             config.g,
+            draft_masks,
             masks,
             config.matching_radius,
         )

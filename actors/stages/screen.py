@@ -8,6 +8,7 @@ from typing import Any
 from actors.shard import Shard
 from actors.stage import Stage
 from toffee_pipeline.config.dataset import SubjectDatasetConfig
+from toffee_pipeline.config.refine_pairs import RefinementConfig
 from toffee_pipeline.safety.text_filter import TextFilter
 
 
@@ -15,7 +16,7 @@ class Screen(Stage):
     """Subjects by class and prompt, pairs by all that they say."""
 
     name = "screen"
-    config: SubjectDatasetConfig
+    config: SubjectDatasetConfig | RefinementConfig
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)

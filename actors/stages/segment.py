@@ -11,16 +11,17 @@ from actors.shard import PairState, Shard, SubjectState, present
 from actors.stage import Stage
 from toffee_pipeline.config.dataset import SubjectDatasetConfig
 from toffee_pipeline.config.generate import RunConfig
+from toffee_pipeline.config.refine_pairs import RefinementConfig
 from toffee_pipeline.filters import decide_mask
 from toffee_pipeline.images import encode_mask
 
 
 class MaskStage(Stage):
-    """What Segment and SegmentSubjects share."""
+    """What all that look for subjects share."""
 
     name = "segment"
     roles = ("mask",)
-    config: SubjectDatasetConfig
+    config: SubjectDatasetConfig | RefinementConfig
 
     def find_subjects(self, shard: Shard) -> None:
         """Masks of the subjects that have none, and what these mean for an edit."""

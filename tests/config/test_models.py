@@ -26,6 +26,14 @@ WORDS = {
     "split",
     "class_weights",  # names of classes
     "class_quotas",
+    "class_name",
+    "categories",
+    "input",  # columns
+    "edited",
+    "prompt",
+    "input_prompt",
+    "instruction",
+    "category",
     "cache_endpoint_url",
     "url",
     "license",

@@ -186,18 +186,22 @@ def test_splits_follow_the_shares_and_the_subject():
 
 
 def test_a_photograph_is_not_marked_as_drawn():
+    photographs = frozenset({"subject_image"})
     edit = {"kind": "edit", "reversed_from": None}
     composite = "compositeWithTrainedAlgorithmicMedia"
-    assert source_type_of(edit, "input_image", photographs=True) is None
-    assert source_type_of(edit, "target_image", photographs=True) == composite
+    assert source_type_of(edit, "input_image", photographs) is None
+    assert source_type_of(edit, "target_image", photographs) == composite
     turned = {"kind": "edit", "reversed_from": "p000000001"}
-    assert source_type_of(turned, "input_image", photographs=True) == composite
-    assert source_type_of(turned, "target_image", photographs=True) is None
+    assert source_type_of(turned, "input_image", photographs) == composite
+    assert source_type_of(turned, "target_image", photographs) is None
     generation = {"kind": "generation", "reversed_from": None}
-    assert source_type_of(generation, "subject_image", photographs=True) is None
+    assert source_type_of(generation, "subject_image", photographs) is None
     for column in ("input_image", "target_image", "mask"):
-        assert source_type_of(generation, column, photographs=True) == "trainedAlgorithmicMedia"
-    assert source_type_of(edit, "input_image", photographs=False) == "trainedAlgorithmicMedia"
+        assert source_type_of(generation, column, photographs) == "trainedAlgorithmicMedia"
+    assert source_type_of(edit, "input_image", frozenset()) == "trainedAlgorithmicMedia"
+    both = frozenset({"input_image", "draft_image"})
+    assert source_type_of(generation, "draft_image", both) is None
+    assert source_type_of(generation, "target_image", both) == "trainedAlgorithmicMedia"
 
 
 def test_of_a_folder_of_photographs(tmp_path):

@@ -102,6 +102,7 @@ def fake_pair(number: int, kind: str, status: str = "accepted", size_px: int = 6
         "edit_region": None,
         "reversed_from": None,
         "source_path": None,
+        "source": None,
         "status": status,
         "reason": {"rejected": "low_dino"}.get(status),
         "error": {"failed": "the image is broken"}.get(status),

@@ -11,9 +11,10 @@ import pyarrow.parquet as pq
 from toffee_pipeline.config.stages import JudgeConfig
 from toffee_pipeline.errors import DamagedFile
 from toffee_pipeline.filters import decide
-from toffee_pipeline.rundir.parquet import DAMAGED, to_parquet, unsound
+from toffee_pipeline.rundir.parquet import to_parquet
 from toffee_pipeline.schema.pairs import Pair
 from toffee_pipeline.storage import Storage
+from toffee_pipeline.storage.parquet import DAMAGED, unsound
 
 SETTINGS = "settings/"
 ROW_GROUP = 256

@@ -173,18 +173,23 @@ class DatasetConfig(Model):
         return self.stage(stage).num_gpus if self.placement == "pools" else self.fused.num_gpus
 
 
-class SubjectDatasetConfig(DatasetConfig):
-    """One run of a job that makes subjects, and perhaps pairs of them."""
+class ImageDatasetConfig(DatasetConfig):
+    """One run of a job that makes images of one size."""
 
     size_px: Annotated[int, Field(ge=64, le=4096, multiple_of=64)] = 1024
+    min_class_yield: Annotated[Fraction | None, NOT_CONTENT] = None
+    """Share of a class's planned rows that should be accepted. Classes that miss it are named with what they lack and
+    why, in the report and at the end of the run; nothing is refused for it. null: none is named."""
+
+
+class SubjectDatasetConfig(ImageDatasetConfig):
+    """One run of a job that makes subjects, and perhaps pairs of them."""
+
     subjects: SubjectsConfig = SubjectsConfig()
     other_languages: Literal["refuse", "pass"] = "refuse"
     """What becomes of prompts that are not English, which CLIP's filter does not understand: changes of a catalogue of
     your own, rows of a prompt bank, captions. They are counted either way. refuse: such changes and rows are left out,
     and such a caption gives way to the image's class; pass: they are drawn from as the others."""
-    min_class_yield: Annotated[Fraction | None, NOT_CONTENT] = None
-    """Share of a class's planned rows that should be accepted. Classes that miss it are named with what they lack and
-    why, in the report and at the end of the run; nothing is refused for it. null: none is named."""
     renderer_plays: tuple[str, ...] = ()
     models: SubjectModelsConfig
     stages: SubjectStagesConfig

@@ -17,6 +17,7 @@ from toffee_pipeline.config.generate import RunConfig
 from toffee_pipeline.config.generate_subjects import SubjectBankConfig
 from toffee_pipeline.config.keys import below, is_scalar, no_such_key, options
 from toffee_pipeline.config.refilter import RefilterConfig
+from toffee_pipeline.config.refine_pairs import RefinementConfig
 from toffee_pipeline.config.train import RefinerTraining, ToffeeNetTraining, ViewGeneratorTraining
 from toffee_pipeline.config.yaml_file import read_yaml
 from toffee_pipeline.errors import ConfigError
@@ -25,6 +26,7 @@ PROFILES = files("toffee_pipeline") / "profiles"
 CONFIGS = (
     RunConfig,
     SubjectBankConfig,
+    RefinementConfig,
     RefinerTraining,
     ViewGeneratorTraining,
     ToffeeNetTraining,

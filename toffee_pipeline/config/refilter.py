@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar, Literal
 
 from toffee_pipeline.config.base import Model, Positive, Seed
-from toffee_pipeline.config.generate import RunConfig
+from toffee_pipeline.config.refine_pairs import PairDatasetConfig
 from toffee_pipeline.config.stages import HashDistance, JudgeConfig
 from toffee_pipeline.errors import ConfigError
 
@@ -29,7 +29,7 @@ class RefilterConfig(Model):
     seed: Seed = 0
     """Of the chance."""
 
-    def judge_of(self, run: RunConfig) -> JudgeConfig:
+    def judge_of(self, run: PairDatasetConfig) -> JudgeConfig:
         """The thresholds: the run's, but for those that are set. Raises ConfigError where the run has no such score."""
         changes = {name: getattr(self.filter, name) for name in self.filter.model_fields_set}
         judge = run.stages.judge.model_copy(update=changes)

@@ -16,9 +16,9 @@ from toffee_pipeline.config.base import differing_content
 from toffee_pipeline.config.expand import ExpansionConfig
 from toffee_pipeline.errors import DamagedFile, RunMismatch
 from toffee_pipeline.expansion.sieve import Proposal
-from toffee_pipeline.rundir.parquet import DAMAGED, is_of_store, unsound
 from toffee_pipeline.rundir.run_file import Number, RunFile, read
 from toffee_pipeline.storage import Storage
+from toffee_pipeline.storage.parquet import DAMAGED, is_of_store, unsound
 
 HEADER = "expansion.json"
 LEDGER = "ledger.parquet"

@@ -8,13 +8,14 @@ from typing import Any
 
 import yaml
 
+from toffee_pipeline.config.generate import RunConfig
 from toffee_pipeline.export.formats.base import Format
 from toffee_pipeline.export.licenses import license_of
 from toffee_pipeline.export.parts import ExportHeader, records
-from toffee_pipeline.export.rows import made_by, shows_photographs
+from toffee_pipeline.export.rows import given_columns, made_by
 from toffee_pipeline.filters import MASK_BOUNDS, SCORES
 from toffee_pipeline.models.roles import ROLES, refiner_vae
-from toffee_pipeline.rundir.description import GenerationRun
+from toffee_pipeline.rundir.description import PairRun
 from toffee_pipeline.rundir.layout import CARD
 from toffee_pipeline.rundir.totals import total
 from toffee_pipeline.storage import Storage
@@ -24,12 +25,12 @@ TEMPLATE = Path(__file__).parent / "templates" / "dataset_card.md"
 SIZES = {1_000: "n<1K", 10_000: "1K<n<10K", 100_000: "10K<n<100K", 1_000_000: "100K<n<1M", 10_000_000: "1M<n<10M"}
 
 
-def write_card(source: Storage, target: Storage, run: GenerationRun, header: ExportHeader, form: Format) -> None:
+def write_card(source: Storage, target: Storage, run: PairRun, header: ExportHeader, form: Format) -> None:
     """Writes or replaces it. Every number in it is counted from the export's records and the run's manifests."""
     target.put(CARD, card(source, target, run, header, form).encode())
 
 
-def card(source: Storage, target: Storage, run: GenerationRun, header: ExportHeader, form: Format) -> str:
+def card(source: Storage, target: Storage, run: PairRun, header: ExportHeader, form: Format) -> str:
     """The text: YAML between lines of dashes, then Markdown."""
     rows: dict[str, Counter[str]] = {}
     categories: Counter[str] = Counter()
@@ -47,7 +48,7 @@ def card(source: Storage, target: Storage, run: GenerationRun, header: ExportHea
         header=header,
         rows=dict(sorted(rows.items())),
         kinds=form.kinds,
-        photographs=shows_photographs(run),
+        photographs=bool(given_columns(run)),
         num_rows=num_rows,
         categories=dict(sorted(categories.items())),
         classes=dict(classes.most_common()),
@@ -85,14 +86,15 @@ def _name(target: Storage) -> str:
     return target.uri.rstrip("/").rpartition("/")[2]
 
 
-def _thresholds(run: GenerationRun) -> list[str]:
+def _thresholds(run: PairRun) -> list[str]:
     """A sentence for each bound that was on."""
     stages = run.config.stages
-    bounds = (*MASK_BOUNDS, *(bound for score in SCORES for bound in score.bounds))
+    of_mask = MASK_BOUNDS if isinstance(run.config, RunConfig) else ()  # of given pairs they judge nothing
+    bounds = (*of_mask, *(bound for score in SCORES for bound in score.bounds))
     return [bound.explain(stages) for bound in bounds if getattr(getattr(stages, bound.stage), bound.key) is not None]
 
 
-def _models(run: GenerationRun) -> list[tuple[str, str, str]]:
+def _models(run: PairRun) -> list[tuple[str, str, str]]:
     """Role, who played it, and the licence of its weights, in words."""
     models: list[tuple[str, str, str]] = []
     for name, role in ROLES.items():

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from toffee_pipeline.export.formats.base import Format, media_type
 from toffee_pipeline.export.parts import ExportHeader, records
-from toffee_pipeline.rundir.description import GenerationRun
+from toffee_pipeline.rundir.description import PairRun
 from toffee_pipeline.storage import Storage
 
 CROISSANT = "croissant.json"
@@ -58,7 +58,7 @@ CITATION = (
 )
 
 
-def write_croissant(target: Storage, run: GenerationRun, header: ExportHeader, form: Format) -> None:
+def write_croissant(target: Storage, run: PairRun, header: ExportHeader, form: Format) -> None:
     """Writes or replaces it."""
     metadata = {
         "@context": CONTEXT,

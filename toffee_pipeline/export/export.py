@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
+from toffee_pipeline.config.generate import RunConfig
 from toffee_pipeline.errors import NoRun
 from toffee_pipeline.export.card import write_card
 from toffee_pipeline.export.croissant import write_croissant
@@ -31,7 +32,7 @@ from toffee_pipeline.export.parts import (
 from toffee_pipeline.export.rows import Published, rows_of
 from toffee_pipeline.export.sign import Signer
 from toffee_pipeline.export.splits import split_of, subject_key
-from toffee_pipeline.rundir.description import GenerationRun, read_run
+from toffee_pipeline.rundir.description import PairRun, read_run
 from toffee_pipeline.rundir.manifests import READERS
 from toffee_pipeline.rundir.run_file import write
 from toffee_pipeline.storage import Storage
@@ -62,8 +63,10 @@ def export(run_storage: Storage, target: Storage, settings: Settings, say: Calla
     form = FORMATS[settings.format]
     form.check()
     run = read_run(run_storage)
-    if not isinstance(run, GenerationRun):
-        raise NoRun(f"{run_storage.uri}: of jobs/{run.job}.py; allowed is a run of jobs/generate.py")
+    if not isinstance(run, PairRun):
+        raise NoRun(
+            f"{run_storage.uri}: of jobs/{run.job}.py; allowed are runs of jobs/generate.py and jobs/refine_pairs.py"
+        )
     parts = plan_parts(run_storage, form.kinds, settings.part_bytes)
     if not parts:
         raise NoRun(f"{run_storage.uri}: no accepted pair of kind {' or '.join(form.kinds)} is committed yet")
@@ -91,12 +94,11 @@ def export(run_storage: Storage, target: Storage, settings: Settings, say: Calla
 class _Exporter:
     """Writes parts."""
 
-    def __init__(
-        self, run_storage: Storage, run: GenerationRun, target: Storage, form: Format, settings: Settings
-    ) -> None:
+    def __init__(self, run_storage: Storage, run: PairRun, target: Storage, form: Format, settings: Settings) -> None:
         self._run_storage, self._target, self._form, self._settings = run_storage, target, form, settings
         self._published = Published(run, settings.license)
-        self._source = run.config.subjects.source
+        config = run.config
+        self._source = config.subjects.source if isinstance(config, RunConfig) else "given"
 
     def export_part(self, number: int, files: Sequence[Source]) -> ExportedPart:
         """Writes a part's files in a temporary folder, puts them, and last its record."""

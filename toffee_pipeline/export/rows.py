@@ -11,15 +11,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from toffee_pipeline.config.refine_pairs import RefinementConfig
 from toffee_pipeline.errors import MissingKey, NoRun
 from toffee_pipeline.export.mark import SourceType, mark
-from toffee_pipeline.rundir.description import GenerationRun, read_bank
+from toffee_pipeline.rundir.description import PairRun, read_bank
 from toffee_pipeline.rundir.manifests import DataFile, Manifest
-from toffee_pipeline.rundir.parquet import sound
 from toffee_pipeline.rundir.rows import as_judged, home_of
 from toffee_pipeline.schema.pairs import IMAGE_COLUMNS, PAIRS
 from toffee_pipeline.schema.table import with_image_features
 from toffee_pipeline.storage import Storage, open_storage
+from toffee_pipeline.storage.parquet import sound
 
 ROWS_AT_ONCE = 16
 PROVENANCE = ("license", "made_by", "plan_hash", "models")
@@ -33,10 +34,10 @@ Row = dict[str, Any]
 class Published:
     """Makes published rows of a run's rows. source_type: of all of them together."""
 
-    def __init__(self, run: GenerationRun, license: str) -> None:
-        self._photographs = shows_photographs(run)
+    def __init__(self, run: PairRun, license: str) -> None:
+        self._given = given_columns(run)
         self.source_type: SourceType = (
-            "compositeWithTrainedAlgorithmicMedia" if self._photographs else "trainedAlgorithmicMedia"
+            "compositeWithTrainedAlgorithmicMedia" if self._given else "trainedAlgorithmicMedia"
         )
         self._provenance = {
             "license": license,
@@ -51,26 +52,31 @@ class Published:
 
     def _marked(self, row: Row, column: str) -> dict[str, Any] | None:
         image: dict[str, Any] | None = row[column]
-        source_type = source_type_of(row, column, self._photographs)
+        source_type = source_type_of(row, column, self._given)
         return image if image is None or source_type is None else {**image, "bytes": mark(image["bytes"], source_type)}
 
 
-def shows_photographs(run: GenerationRun) -> bool:
-    """Whether subjects are somebody's images and not drawn. Of a bank its own run says so; one that is gone may have
-    been of such images."""
+def given_columns(run: PairRun) -> frozenset[str]:
+    """Images of a generation pair that are somebody's and not drawn by this run. Of a bank its own run says so; one
+    that is gone may have been of such images."""
+    if isinstance(run.config, RefinementConfig):
+        return frozenset({"input_image", "subject_image", "draft_image"})
     subjects = run.config.subjects
-    if subjects.source != "bank":
-        return subjects.source == "folder"
-    assert subjects.path is not None  # the config sees to it
-    try:
-        return read_bank(open_storage(subjects.path, subjects.endpoint_url)).config.subjects.source == "folder"
-    except (NoRun, MissingKey):
-        return True
+    source = subjects.source
+    if source == "bank":
+        assert subjects.path is not None  # the config sees to it
+        try:
+            source = read_bank(open_storage(subjects.path, subjects.endpoint_url)).config.subjects.source
+        except (NoRun, MissingKey):
+            source = "folder"
+    return frozenset({"subject_image"} if source == "folder" else ())
 
 
-def source_type_of(row: Mapping[str, Any], column: str, photographs: bool) -> SourceType | None:
-    """What an image is; None for a photograph, which nothing was drawn into."""
-    if not photographs or column in ("mask", "depth") or (row["kind"] != "edit" and column != "subject_image"):
+def source_type_of(row: Mapping[str, Any], column: str, given: frozenset[str]) -> SourceType | None:
+    """What an image is; None for one that was given, which nothing was drawn into. given: as `given_columns`."""
+    if row["kind"] != "edit" and column in given:
+        return None
+    if not given or column in ("mask", "depth") or row["kind"] != "edit":
         return "trainedAlgorithmicMedia"
     untouched = "input_image" if row["reversed_from"] is None else "target_image"
     return None if column in ("subject_image", untouched) else "compositeWithTrainedAlgorithmicMedia"

@@ -36,7 +36,7 @@ def subject_key(row: Mapping[str, Any], source: str) -> str:
     subject is a folder.
 
     Args:
-        source: `subjects.source` of the run.
+        source: `subjects.source` of the run; "given" where it has none.
     """
     path: str | None = row["source_path"]
     if path is None:

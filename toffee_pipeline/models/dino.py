@@ -40,7 +40,8 @@ class DinoEncoder:
         subject_tokens: Sequence[np.ndarray],
         a: Sequence[float],
         g: float,
-        masks: Sequence[np.ndarray] | None = None,
+        draft_masks: Sequence[np.ndarray] | None = None,
+        subject_masks: Sequence[np.ndarray] | None = None,
         matching_radius: int = 0,
     ) -> Tensor:
         """The tokens that the Refiner paints: each draft's, mixed with its subject's (`mix_tokens`).
@@ -50,16 +51,18 @@ class DinoEncoder:
             subject_tokens: (1 + n, c) each, any float dtype.
             a: weight of the subject's token, one per draft.
             g: least cosine.
-            masks: bool (H, W) each: only patches inside give and receive, in both images. None: all of them.
+            draft_masks, subject_masks: bool (H, W) each: only patches inside receive, or give. None: all of them.
             matching_radius: patches around a patch that must match too.
         """
         tokens = self.encode(drafts)
-        region = None
-        if masks is not None:
-            regions = np.stack([patch_region(mask, tokens.shape[1] - 1) for mask in masks])
-            region = torch.from_numpy(regions).to(tokens.device)
+        receive, give = (
+            None
+            if masks is None
+            else torch.from_numpy(np.stack([patch_region(mask, tokens.shape[1] - 1) for mask in masks])).to(self.device)
+            for masks in (draft_masks, subject_masks)
+        )
         weights = torch.tensor(a, device=tokens.device)
-        return mix_tokens(tokens, stack_tokens(subject_tokens).to(tokens), weights, g, region, region, matching_radius)
+        return mix_tokens(tokens, stack_tokens(subject_tokens).to(tokens), weights, g, receive, give, matching_radius)
 
 
 def pixel_statistics(spec: ModelSpec) -> tuple[tuple[float, float, float], tuple[float, float, float]]:

@@ -11,8 +11,9 @@ from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from toffee_pipeline.config.base import Model, ModelSpec
-from toffee_pipeline.config.dataset import DatasetConfig, SubjectDatasetConfig
+from toffee_pipeline.config.dataset import DatasetConfig, ImageDatasetConfig, SubjectDatasetConfig
 from toffee_pipeline.config.generate import ModelsConfig
+from toffee_pipeline.config.refine_pairs import RefinementModels
 from toffee_pipeline.errors import ConfigError
 from toffee_pipeline.models.weights import describe_weights, resolve
 
@@ -115,7 +116,7 @@ def load_role(name: str, config: DatasetConfig, device: torch.device) -> Any:
     Raises FileNotFoundError where its weights are missing.
     """
     role, player = ROLES[name], config.player(name)
-    size_px = config.size_px if isinstance(config, SubjectDatasetConfig) else 0
+    size_px = config.size_px if isinstance(config, ImageDatasetConfig) else 0
     if player == "folder":
         assert isinstance(config, SubjectDatasetConfig) and config.subjects.path is not None  # its own validator
         return resolve_name(FOLDER)(Path(config.subjects.path), size_px)
@@ -136,6 +137,8 @@ def load_role(name: str, config: DatasetConfig, device: torch.device) -> Any:
 def refiner_vae(models: Model) -> tuple[ModelSpec, str]:
     """The VAE that the Refiner works in, and its subfolder: `models.vae`, else of the Refiner's kind; SDXL's own for a
     pretrained Refiner."""
+    if isinstance(models, RefinementModels):
+        return models.vae, ""
     assert isinstance(models, ModelsConfig)  # without a Refiner nobody asks
     if models.vae is not None:
         return models.vae, ""

@@ -8,16 +8,19 @@ from __future__ import annotations
 import csv
 import json
 import posixpath
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, BinaryIO, NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from toffee_pipeline.errors import MetadataError
+from toffee_pipeline.errors import MetadataError, StorageError
 from toffee_pipeline.plan.names import one_line
 
 METADATA_NAMES = frozenset({"metadata.csv", "metadata.jsonl", "metadata.parquet"})
+
+
+ROWS_AT_ONCE = 256
 
 
 class Row(NamedTuple):
@@ -30,6 +33,16 @@ class Row(NamedTuple):
     place: str
 
 
+class RawRow(NamedTuple):
+    """A row as it stands. place: file and line. columns: the row's own, or its file's. problem: why it is none, or why
+    nothing after it can be read."""
+
+    place: str
+    values: Mapping[str, Any]
+    columns: Collection[str] = ()
+    problem: str | None = None
+
+
 def metadata_rows(file: BinaryIO, path: str, column: str = "text") -> Iterator[Row]:
     """The rows of a file of `METADATA_NAMES`, in their order.
 
@@ -40,6 +53,55 @@ def metadata_rows(file: BinaryIO, path: str, column: str = "text") -> Iterator[R
     Raises MetadataError that names the file and the line: not UTF-8, CSV, JSON or Parquet, no `file_name`, a caption
     that is none.
     """
+    for row in raw_rows(file, path, ("file_name", column)):
+        if row.problem is not None:
+            raise MetadataError(f"{row.place}: {row.problem}")
+        try:
+            image = path_of(row.values.get("file_name"), path)
+        except ValueError as error:
+            raise MetadataError(f"{row.place}: {str(error) or 'no file_name'}") from error
+        caption = row.values.get(column)
+        if not isinstance(caption, str | None):
+            raise MetadataError(f"{row.place}: {column} is no string, but of type {type(caption).__name__}")
+        yield Row(image, caption, row.columns, row.place)
+
+
+def path_of(name: object, path: str) -> str:
+    """The path below the root of the file that a row of the metadata at `path` names. Raises ValueError for no name,
+    without words."""
+    if not isinstance(name, str) or not name:
+        raise ValueError
+    name.encode()  # half of a surrogate pair is no name
+    return posixpath.normpath(posixpath.join(posixpath.dirname(path), name))
+
+
+def raw_rows(file: BinaryIO, path: str, columns: Sequence[str] | None = None) -> Iterator[RawRow]:
+    """The rows of a file of `METADATA_NAMES`, one after the other; one that cannot be read is a problem.
+
+    columns: those that are read of a Parquet file, where it has them; None: all.
+    """
+    if path.endswith(".parquet"):
+        yield from _of_parquet(file, path, columns)
+    else:
+        yield from (_of_csv if path.endswith(".csv") else _of_jsonl)(file, path)
+
+
+def _of_jsonl(file: BinaryIO, path: str) -> Iterator[RawRow]:
+    for number, line in enumerate(file, start=1):
+        place = f"{one_line(path)}, line {number}"
+        try:
+            text = line.decode("utf-8-sig")
+            if not text.strip():
+                continue
+            row = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            yield RawRow(place, {}, problem=error.msg if isinstance(error, json.JSONDecodeError) else str(error))
+        else:
+            is_row = isinstance(row, dict)
+            yield RawRow(place, row, row.keys()) if is_row else RawRow(place, {}, problem="not a JSON object")
+
+
+def _of_csv(file: BinaryIO, path: str) -> Iterator[RawRow]:
     number = 0
 
     def lines() -> Iterator[str]:
@@ -48,50 +110,31 @@ def metadata_rows(file: BinaryIO, path: str, column: str = "text") -> Iterator[R
             number += 1
             yield line.decode("utf-8-sig")
 
-    columns: Collection[str] | None = None
-    rows: Iterable[Mapping[Any, Any]]
-    unit = "row" if path.endswith(".parquet") else "line"
     try:
-        if path.endswith(".csv"):
-            rows = csv.DictReader(lines(), strict=True)
-        elif path.endswith(".jsonl"):
-            rows = map(_object, filter(str.strip, lines()))
-        else:
-            columns, rows = _table(file, column)
-        for index, row in enumerate(rows, start=1):
-            number = index if unit == "row" else number
-            name, caption = row.get("file_name"), row.get(column)
-            if None in row:
-                raise ValueError("more fields than columns: a text with a comma stands in quotes")
-            if not isinstance(name, str) or not name:
-                raise ValueError("no file_name")
-            if not isinstance(caption, str | None):
-                raise ValueError(f"{column} is no string, but of type {type(caption).__name__}")
-            name.encode()  # half of a surrogate pair is no name
-            image = posixpath.normpath(posixpath.join(posixpath.dirname(path), name))
-            yield Row(image, caption, columns or row.keys(), f"{one_line(path)}, {unit} {number}")
-    except (ValueError, RecursionError, csv.Error) as error:
-        reason = error.msg if isinstance(error, json.JSONDecodeError) else error
-        place = f", {unit} {number}" if number else ""
-        raise MetadataError(f"{one_line(path)}{place}: {reason}") from error
+        for row in csv.DictReader(lines(), strict=True):
+            problem = "more fields than columns: a text with a comma stands in quotes" if None in row else None
+            yield RawRow(f"{one_line(path)}, line {number}", {} if problem else row, row.keys(), problem)
+    except (ValueError, csv.Error) as error:
+        place = f", line {number}" if number else ""
+        yield RawRow(f"{one_line(path)}{place}", {}, problem=str(error))
 
 
-def _object(line: str) -> dict[Any, Any]:
-    row = json.loads(line)
-    if not isinstance(row, dict):
-        raise ValueError("not a JSON object")
-    return row
-
-
-def _table(file: BinaryIO, column: str) -> tuple[list[str], Iterator[dict[str, Any]]]:
-    """The columns of a Parquet file, and its rows with those that are needed."""
-    data = file.read()
+def _of_parquet(file: BinaryIO, path: str, columns: Sequence[str] | None) -> Iterator[RawRow]:
+    number = 0
     try:
-        parquet = pq.ParquetFile(pa.BufferReader(data))
+        parquet = pq.ParquetFile(file)
         names = parquet.schema_arrow.names
         if "file_name" not in names:
-            raise ValueError(f"no file_name; its columns are {', '.join(names)}")
-        table = parquet.read([name for name in dict.fromkeys(("file_name", column)) if name in names])
+            yield RawRow(one_line(path), {}, problem=f"no file_name; its columns are {', '.join(names)}")
+            return
+        wanted = names if columns is None else [name for name in dict.fromkeys(columns) if name in names]
+        for batch in parquet.iter_batches(ROWS_AT_ONCE, columns=wanted, use_threads=False):
+            for row in batch.to_pylist():
+                number += 1
+                yield RawRow(f"{one_line(path)}, row {number}", row, names)
     except (pa.ArrowException, OSError) as error:  # for damaged bytes pyarrow raises both
-        raise ValueError(f"not a sound Parquet file: {' '.join(str(error).split())}") from error
-    return names, (row for batch in table.to_batches() for row in batch.to_pylist())
+        if isinstance(error, StorageError):
+            raise
+        place = f", row {number}" if number else ""
+        problem = f"not a sound Parquet file: {' '.join(str(error).split())}"
+        yield RawRow(f"{one_line(path)}{place}", {}, problem=problem)

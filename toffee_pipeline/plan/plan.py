@@ -31,8 +31,8 @@ def says(prompt: str, change: str) -> bool:
     return change in prompt and re.search(rf"\b{re.escape(change)}\b", prompt) is not None  # a pattern costs more
 
 
-def _name(number: int) -> str:
-    """A pair's id."""
+def pair_id_of(number: int) -> str:
+    """The id of the pair of this number."""
     return f"p{number:09d}"
 
 
@@ -101,7 +101,7 @@ class Plan(SubjectPlan):
     def _pairs_of(self, kind: Kind, numbers: list[int], subject: Subject) -> list[Pair]:
         """A subject's pairs of one kind. No two make the same change while there is another one."""
         possible = self._possible(kind, subject)
-        names = [_name(number) for number in numbers]
+        names = [pair_id_of(number) for number in numbers]
         rngs = [np.random.default_rng(seed_for(f"{self.config.seed}/{name}", "plan")) for name in names]
         changes = [self._draw(kind, possible, rng) for rng in rngs]
         taken, seen = set(changes), set()  # every first draw is kept, so that drawing again changes no other pair
@@ -205,8 +205,8 @@ def shard_of_pair(config: RunConfig, pair_id: str) -> int:
     """The shard of a planned pair. Raises PlanError for an id that the plan does not have."""
     digits = pair_id.removeprefix("p")
     number = int(digits) if digits.isdecimal() else -1
-    if pair_id != _name(number) or number >= config.pairs.count:
-        raise PlanError(f"no pair {pair_id!r}: allowed are {_name(0)} to {_name(config.pairs.count - 1)}")
+    if pair_id != pair_id_of(number) or number >= config.pairs.count:
+        raise PlanError(f"no pair {pair_id!r}: allowed are {pair_id_of(0)} to {pair_id_of(config.pairs.count - 1)}")
     return number // config.pairs.per_subject // subjects_per_shard(config, _num_subjects(config))
 
 

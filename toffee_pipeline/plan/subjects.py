@@ -92,8 +92,13 @@ def make_source(config: SubjectDatasetConfig, catalog: Catalog, num_subjects: in
     return CatalogSubjects(catalog, ClassShares(names, subjects.class_weights, subjects.class_quotas, num_subjects))
 
 
+def subject_id_of(number: int) -> str:
+    """The id of the subject of this number."""
+    return f"s{number:08d}"
+
+
 def subject_number(subject_id: str) -> int:
-    """Its place in the plan, by the id that `SubjectPlan` gave it."""
+    """The inverse of `subject_id_of`."""
     return int(subject_id.removeprefix("s"))
 
 
@@ -163,5 +168,5 @@ class SubjectPlan(ShardPlan):
 
     def subject(self, number: int) -> Subject:
         """Of this number, computed from it alone."""
-        subject_id = f"s{number:08d}"
+        subject_id = subject_id_of(number)
         return self.source.subject(subject_id, number, seed_for(f"{self.config.seed}/{subject_id}", "subject"))

@@ -27,5 +27,6 @@ def bounds_of(run: DatasetRun) -> tuple[Bound, ...]:
         Bound(score, rejection, threshold)
         for score in run.table.scores
         for rejection in score.bounds
+        if rejection.stage in type(run.config.stages).model_fields  # given pairs have no gates
         if (threshold := getattr(getattr(run.config.stages, rejection.stage), rejection.key)) is not None
     )

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from toffee_pipeline.rundir.counts import RunCounts, Saving
-from toffee_pipeline.rundir.description import GenerationRun, SubjectDatasetRun
+from toffee_pipeline.rundir.description import ImageDatasetRun, PairRun
 from toffee_pipeline.rundir.savings import savings_of
 
 
@@ -43,7 +43,7 @@ class Costs:
         return max(max(stage.predicted, stage.measured) for stage in self.stages)
 
 
-def costs_of(run: SubjectDatasetRun, counts: RunCounts) -> Costs | None:
+def costs_of(run: ImageDatasetRun, counts: RunCounts) -> Costs | None:
     """None before anything was computed."""
     if not counts.planned or not counts.stages:
         return None
@@ -66,5 +66,5 @@ def costs_of(run: SubjectDatasetRun, counts: RunCounts) -> Costs | None:
         predicted=sum(stage.predicted for stage in stages),
         measured=sum(stage.measured for stage in stages),
     )
-    savings = savings_of(run.config, counts) if isinstance(run, GenerationRun) else {}
+    savings = savings_of(run.config, counts) if isinstance(run, PairRun) else {}
     return Costs(stages, total, run.config.price_per_gpu_hour, savings)

@@ -10,7 +10,7 @@ import pyarrow as pa
 from toffee_pipeline.filters import SCORES, decide_all
 from toffee_pipeline.report.bounds import Bound, bounds_of
 from toffee_pipeline.report.distributions import axis_of, ticks_of
-from toffee_pipeline.rundir.description import GenerationRun
+from toffee_pipeline.rundir.description import PairRun
 from toffee_pipeline.rundir.recut import additions_of, is_judged, scores_of
 
 NUM_POINTS = 80
@@ -59,7 +59,7 @@ class HeatMap:
     y_thresholds: tuple[float, ...]
 
 
-def curves_of(rows: pa.Table, run: GenerationRun) -> list[Curve]:
+def curves_of(rows: pa.Table, run: PairRun) -> list[Curve]:
     """Of each threshold that is on. By scores alone: caps and images that were not kept are left out.
 
     rows: `index.COLUMNS` of the ledger. run: whose thresholds count.
@@ -106,7 +106,7 @@ def _allowed(found: np.ndarray, thresholds: np.ndarray | float, above: bool) -> 
     return np.asarray(below if above else len(found) - below)
 
 
-def heat_map(rows: pa.Table, run: GenerationRun) -> HeatMap | None:
+def heat_map(rows: pa.Table, run: PairRun) -> HeatMap | None:
     """Of the two scores in `TOGETHER`, over all pairs that have both. As `curves_of`; None where no pair has."""
     x_score, y_score = (next(score for score in SCORES if score.name == name) for name in TOGETHER)
     scores = scores_of(rows)

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 
 from toffee_pipeline.report.page import write_report
-from toffee_pipeline.rundir.description import SubjectDatasetRun
+from toffee_pipeline.rundir.description import ImageDatasetRun
 from toffee_pipeline.rundir.totals import Totals
 from toffee_pipeline.storage import Storage
 
@@ -23,7 +23,7 @@ class LiveReport:
         say: gets one line when the store fails; the page is then tried again later, and the run goes on.
     """
 
-    def __init__(self, storage: Storage, run: SubjectDatasetRun, every_s: float, say: Callable[[str], None]) -> None:
+    def __init__(self, storage: Storage, run: ImageDatasetRun, every_s: float, say: Callable[[str], None]) -> None:
         self._storage, self._run, self._every_s, self._say = storage, run, every_s, say
         self._due = time.monotonic() + every_s
 

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from datetime import UTC
 
 from toffee_pipeline.config.base import CATEGORIES
+from toffee_pipeline.config.dataset import ImageDatasetConfig, SubjectDatasetConfig
+from toffee_pipeline.config.refine_pairs import RefinementConfig
 from toffee_pipeline.filters import REASONS
 from toffee_pipeline.report.words import seconds, share, thousands
 from toffee_pipeline.rundir.counts import RunCounts, Summary
-from toffee_pipeline.rundir.description import DatasetRun, SubjectDatasetRun
+from toffee_pipeline.rundir.description import DatasetRun, ImageDatasetRun
 
 KINDS = ("generation", "edit")
 MARKS = ("stand-in", "untrained")
@@ -31,11 +33,10 @@ def left(run: DatasetRun, counts: RunCounts) -> int:
     return run.num_rows - counts.planned
 
 
-def facts_of(run: SubjectDatasetRun) -> list[tuple[str, str]]:
+def facts_of(run: ImageDatasetRun) -> list[tuple[str, str]]:
     config = run.config
     return [
-        ("Subjects", config.subjects.source),
-        ("Catalogue", config.subjects.catalog),
+        *_origin_of(config),
         ("Image size", f"{config.size_px} × {config.size_px} px"),
         ("Seed", str(config.seed)),
         ("Placement", config.placement),
@@ -43,6 +44,13 @@ def facts_of(run: SubjectDatasetRun) -> list[tuple[str, str]]:
         ("Code", run.code_version),
         ("Started", f"{run.created.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"),
     ]
+
+
+def _origin_of(config: ImageDatasetConfig) -> list[tuple[str, str]]:
+    if isinstance(config, RefinementConfig):
+        return [("Pairs", f"{config.source.format}, {config.source.path}")]
+    assert isinstance(config, SubjectDatasetConfig)  # there is no third kind
+    return [("Subjects", config.subjects.source), ("Catalogue", config.subjects.catalog)]
 
 
 def figures_of(run: DatasetRun, counts: RunCounts) -> list[tuple[str, str]]:
@@ -67,7 +75,7 @@ def is_marked(source: str) -> bool:
     return any(mark in source for mark in MARKS)
 
 
-def funnel_of(run: SubjectDatasetRun, counts: RunCounts) -> list[tuple[str, int, str, str]]:
+def funnel_of(run: ImageDatasetRun, counts: RunCounts) -> list[tuple[str, int, str, str]]:
     """Rows of (what became of pairs, how many, a note, the bar's CSS class)."""
     rows = [("planned", run.num_rows, "", "planned"), ("accepted", counts.accepted, "in the dataset", "accepted")]
     for reason, number in counts.rejected.items():

@@ -20,7 +20,7 @@ from toffee_pipeline.report.shard_rows import Row
 from toffee_pipeline.report.sheets import Sheet, make_sheets
 from toffee_pipeline.report.words import TEMPLATES, load
 from toffee_pipeline.rundir.counts import RunCounts
-from toffee_pipeline.rundir.description import GenerationRun, SubjectDatasetRun
+from toffee_pipeline.rundir.description import ImageDatasetRun, PairRun
 from toffee_pipeline.rundir.shortfall import shortfalls
 from toffee_pipeline.storage import Storage
 
@@ -32,7 +32,7 @@ MAX_CLASSES = 24
 
 def write_report(
     storage: Storage,
-    run: SubjectDatasetRun,
+    run: ImageDatasetRun,
     counts: RunCounts,
     max_pairs: int = 48,
     max_failed: int = MAX_FAILED,
@@ -67,7 +67,7 @@ def script() -> tuple[str, str]:
 
 
 def render_page(
-    run: SubjectDatasetRun,
+    run: ImageDatasetRun,
     counts: RunCounts,
     as_of: datetime,
     rows: Sequence[Row],
@@ -101,8 +101,8 @@ def render_page(
         costs=costs_of(run, counts),
         num_drawn=len(rows),
         distributions=[each for each in drawn if each],
-        curves=curves_of(ledger, run) if ledger is not None and isinstance(run, GenerationRun) else [],
-        heat=heat_map(ledger, run) if ledger is not None and isinstance(run, GenerationRun) else None,
+        curves=curves_of(ledger, run) if ledger is not None and isinstance(run, PairRun) else [],
+        heat=heat_map(ledger, run) if ledger is not None and isinstance(run, PairRun) else None,
         sheets=sheets,
         num_rejected=sum(counts.rejected.values()),
         rejected_kept=any(card.row["status"] == "rejected" for sheet in sheets for card in sheet.cards),

@@ -11,7 +11,7 @@ from toffee_pipeline.report.cards import Card, inline_cards
 from toffee_pipeline.report.overview import KINDS
 from toffee_pipeline.report.sample import Shard, choose, choose_near
 from toffee_pipeline.rundir.counts import RunCounts
-from toffee_pipeline.rundir.description import SubjectDatasetRun
+from toffee_pipeline.rundir.description import ImageDatasetRun
 from toffee_pipeline.schema.pairs import PAIRS
 from toffee_pipeline.schema.table import Table
 from toffee_pipeline.storage import Storage
@@ -36,7 +36,7 @@ class Sheet:
 
 
 def make_sheets(
-    storage: Storage, run: SubjectDatasetRun, counts: RunCounts, shards: Sequence[Shard], max_accepted: int
+    storage: Storage, run: ImageDatasetRun, counts: RunCounts, shards: Sequence[Shard], max_accepted: int
 ) -> list[Sheet]:
     """Accepted rows of each kind, at most `max_accepted` in all; rows next to each threshold; rejected ones by reason.
 

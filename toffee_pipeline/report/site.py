@@ -26,7 +26,7 @@ from toffee_pipeline.report.story import tell
 from toffee_pipeline.report.tiles import PIXELATED_PX, Tile, columns_for, parts_of, pixels, thumbnail
 from toffee_pipeline.report.wanted import COLUMNS, Wanted
 from toffee_pipeline.report.words import load, words
-from toffee_pipeline.rundir.description import SubjectDatasetRun
+from toffee_pipeline.rundir.description import ImageDatasetRun
 from toffee_pipeline.rundir.pictures import may_have_pictures
 from toffee_pipeline.schema.pairs import PAIRS
 from toffee_pipeline.storage import Storage
@@ -207,7 +207,7 @@ class Site:
             return ()
         labels = {column: label for label, column in parts_of(found.row["kind"], self._run.table).items()}
         base = f"/{size}/{found.manifest.attempt}/{found.place[0]}/{found.place[1]}"
-        small = isinstance(self._run, SubjectDatasetRun) and self._run.config.size_px <= PIXELATED_PX
+        small = isinstance(self._run, ImageDatasetRun) and self._run.config.size_px <= PIXELATED_PX
         return tuple(Tile(labels.get(column, words(column)), f"{base}/{column}", small) for column in columns)
 
     def _in_order(self, found: Found) -> list[str]:

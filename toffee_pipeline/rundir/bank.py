@@ -33,9 +33,9 @@ from toffee_pipeline.images import decode, decode_depth, decode_mask
 from toffee_pipeline.rundir.description import read_bank
 from toffee_pipeline.rundir.layout import DATA
 from toffee_pipeline.rundir.manifests import BankManifest, Manifest, read_bank_manifest, read_manifests
-from toffee_pipeline.rundir.parquet import DAMAGED, is_of_store, unsound
 from toffee_pipeline.schema.subjects import SUBJECTS, Subject
 from toffee_pipeline.storage import Storage, open_storage
+from toffee_pipeline.storage.parquet import DAMAGED, is_of_store, unsound
 
 MANIFESTS_KEPT = 16
 DECODE = {"image": decode, "mask": decode_mask, "depth": decode_depth}

@@ -10,11 +10,12 @@ from typing import ClassVar, Generic, Self, TypeVar
 from pydantic import AwareDatetime
 
 from toffee_pipeline.config.base import differing_content
-from toffee_pipeline.config.dataset import DatasetConfig, SubjectDatasetConfig
+from toffee_pipeline.config.dataset import DatasetConfig, ImageDatasetConfig
 from toffee_pipeline.config.evaluate import EvaluationConfig
 from toffee_pipeline.config.generate import RunConfig
 from toffee_pipeline.config.generate_subjects import SubjectBankConfig
 from toffee_pipeline.config.refilter import RefilterConfig
+from toffee_pipeline.config.refine_pairs import PairDatasetConfig, RefinementConfig
 from toffee_pipeline.config.train import TrainingConfig
 from toffee_pipeline.errors import MissingKey, NoRun, OtherVersion, RunMismatch
 from toffee_pipeline.plan.shards import ShardPlan
@@ -75,24 +76,36 @@ class DatasetRun(RunHeader):
     def differences(self, known: Self) -> list[str]:
         different = differing_content(known.config, self.config)
         if not different and known.plan_hash != self.plan_hash:
-            return ["the plan's inputs (catalogue, image folder, subject bank or benchmark)"]
+            return ["the plan's inputs (catalogue, image folder, subject bank, benchmark or pairs)"]
         return different
 
 
-class SubjectDatasetRun(DatasetRun):
-    """Of the jobs that make subjects, and perhaps pairs of them."""
+class ImageDatasetRun(DatasetRun):
+    """Of the jobs that make images, and a report of them."""
 
-    config: SubjectDatasetConfig
+    config: ImageDatasetConfig
 
 
-class GenerationRun(SubjectDatasetRun):
-    """Of jobs/generate.py."""
+class PairRun(ImageDatasetRun):
+    """Of the jobs that make pairs."""
 
     table = PAIRS
+    config: PairDatasetConfig
+
+
+class GenerationRun(PairRun):
+    """Of jobs/generate.py."""
+
     config: RunConfig
 
 
-class ViewRun(GenerationRun):
+class RefinementRun(PairRun):
+    """Of jobs/refine_pairs.py."""
+
+    config: RefinementConfig
+
+
+class ViewRun(PairRun):
     """Of jobs/refilter.py: a run of pairs under other verdicts.
 
     config: the run's, with the view's thresholds. view: its settings. source: URI of the run. endpoint_url: of the
@@ -105,7 +118,7 @@ class ViewRun(GenerationRun):
     materialized: bool
 
     @classmethod
-    def of_run(cls, run: GenerationRun, uri: str, endpoint_url: str | None, view: RefilterConfig, whole: bool) -> Self:
+    def of_run(cls, run: PairRun, uri: str, endpoint_url: str | None, view: RefilterConfig, whole: bool) -> Self:
         """whole: `materialized`."""
         judge = view.judge_of(run.config)
         config = run.config.model_copy(update={"stages": run.config.stages.model_copy(update={"judge": judge})})
@@ -126,7 +139,7 @@ class ViewRun(GenerationRun):
         return [*differing_content(known.view, self.view), *super().differences(known), *places]
 
 
-class SubjectBankRun(SubjectDatasetRun):
+class SubjectBankRun(ImageDatasetRun):
     """Of jobs/generate_subjects.py."""
 
     table = SUBJECTS
@@ -147,10 +160,12 @@ class EvaluationRun(DatasetRun):
 DATASET_RUNS: dict[str, type[DatasetRun]] = {
     RunConfig.job: GenerationRun,
     SubjectBankConfig.job: SubjectBankRun,
+    RefinementConfig.job: RefinementRun,
     EvaluationConfig.job: EvaluationRun,
     RefilterConfig.job: ViewRun,
 }
 """What run.json says, by job."""
+PAIR_RUNS: dict[str, type[PairRun]] = {RunConfig.job: GenerationRun, RefinementConfig.job: RefinementRun}
 
 
 class TrainingFiles(Part):
@@ -220,6 +235,11 @@ def read_run(storage: Storage) -> DatasetRun:
 def read_generation(storage: Storage) -> GenerationRun:
     """run.json of a run of pairs. Raises as `read_run`."""
     return _read(storage, {RunConfig.job: GenerationRun})
+
+
+def read_pairs(storage: Storage) -> PairRun:
+    """run.json of a run whose rows are pairs, but of no view. Raises as `read_run`."""
+    return _read(storage, PAIR_RUNS)
 
 
 def read_view(storage: Storage) -> ViewRun:

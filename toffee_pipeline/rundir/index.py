@@ -15,14 +15,14 @@ import pyarrow.parquet as pq
 
 from toffee_pipeline.errors import RunError
 from toffee_pipeline.filters import SCORES
-from toffee_pipeline.rundir.description import GenerationRun
+from toffee_pipeline.rundir.description import PairRun
 from toffee_pipeline.rundir.layout import INDEX, INDEX_MANIFESTS, PACK_SHARDS, SUMMARY
 from toffee_pipeline.rundir.manifests import Manifest, committed_shards, read_manifest
-from toffee_pipeline.rundir.parquet import sound
 from toffee_pipeline.rundir.rows import read_ledger
 from toffee_pipeline.rundir.run_file import decode
 from toffee_pipeline.schema.pairs import PAIRS
 from toffee_pipeline.storage import Storage
+from toffee_pipeline.storage.parquet import sound
 
 READERS = 4
 """More of them wait for each other: most of the work on a small file is Python's."""
@@ -42,7 +42,7 @@ class WholeLedger(NamedTuple):
     rows: pa.Table
 
 
-def finished_shards(storage: Storage, run: GenerationRun) -> list[int]:
+def finished_shards(storage: Storage, run: PairRun) -> list[int]:
     """Numbers of all shards. Raises RunError where one is missing."""
     shards = sorted(committed_shards(storage))
     if len(shards) != run.num_shards:
@@ -50,7 +50,7 @@ def finished_shards(storage: Storage, run: GenerationRun) -> list[int]:
     return shards
 
 
-def write_index(storage: Storage, run: GenerationRun) -> Iterator[Manifest]:
+def write_index(storage: Storage, run: PairRun) -> Iterator[Manifest]:
     """Yields every manifest on the way; with the last one the index is there. Once every shard is committed, and before
     summary.json, with which it becomes valid. A few shards in memory."""
     with tempfile.TemporaryDirectory() as folder:
@@ -65,7 +65,7 @@ def write_index(storage: Storage, run: GenerationRun) -> Iterator[Manifest]:
         storage.put_file(INDEX_MANIFESTS, manifests)
 
 
-def read_whole_ledger(storage: Storage, run: GenerationRun) -> WholeLedger:
+def read_whole_ledger(storage: Storage, run: PairRun) -> WholeLedger:
     """By the index; where there is none, shard by shard.
 
     Raises RunError where a shard is missing, DamagedFile; else as `read_manifests`.
@@ -85,7 +85,7 @@ def read_index(storage: Storage) -> WholeLedger:
     return WholeLedger((decode(Manifest, line, f"{name}, line {n}") for n, line in lines), rows.combine_chunks())
 
 
-def _shards(storage: Storage, run: GenerationRun) -> Iterator[tuple[Manifest, pa.Table]]:
+def _shards(storage: Storage, run: PairRun) -> Iterator[tuple[Manifest, pa.Table]]:
     """Of every shard its manifest and the columns of its ledger."""
     shards = finished_shards(storage, run)
 

@@ -1,25 +1,30 @@
-"""What a run was given that its config only names: its image files, subject bank or benchmark, as a list kept with the
-run."""
+"""What a run was given that its config only names: its image files, subject bank, benchmark or pairs, as a list kept
+with the run."""
 
 from __future__ import annotations
 
+import tempfile
+from pathlib import Path
 from typing import cast
 
 from toffee_pipeline.config.base import differing_content
 from toffee_pipeline.config.dataset import DatasetConfig, SubjectDatasetConfig
 from toffee_pipeline.config.evaluate import EvaluationConfig
 from toffee_pipeline.config.generate import RunConfig
+from toffee_pipeline.config.refine_pairs import RefinementConfig
 from toffee_pipeline.errors import RunMismatch
+from toffee_pipeline.pairsets.pairset import PairSet, files_of, write_list
 from toffee_pipeline.plan.benchmark import Benchmark
 from toffee_pipeline.plan.evaluation import EvaluationPlan
 from toffee_pipeline.plan.plan import make_plan
+from toffee_pipeline.plan.refinement import RefinementPlan
 from toffee_pipeline.plan.shards import ListedSource, ShardPlan
 from toffee_pipeline.plan.subjects import FolderSubjects
 from toffee_pipeline.rundir.bank import open_bank, stored_bank
 from toffee_pipeline.rundir.description import DatasetRun, claim, read_run
-from toffee_pipeline.rundir.layout import BANK, BENCHMARK, IMAGES, RUN
+from toffee_pipeline.rundir.layout import BANK, BENCHMARK, IMAGES, PAIR_LIST, RUN
 from toffee_pipeline.rundir.prompt_bank import load_prompts
-from toffee_pipeline.storage import Storage
+from toffee_pipeline.storage import Storage, open_storage
 
 LISTS = {"folder": IMAGES, "bank": BANK}
 """Where the list of a source of subjects lies, for the sources that have one."""
@@ -29,18 +34,35 @@ def list_key(config: DatasetConfig) -> str | None:
     """Where the list of what the config only names lies; None where it names nothing."""
     if isinstance(config, EvaluationConfig):
         return BENCHMARK
+    if isinstance(config, RefinementConfig):
+        return PAIR_LIST
     assert isinstance(config, SubjectDatasetConfig)  # there is no other job with shards
     return LISTS.get(config.subjects.source)
 
 
-def new_plan(config: DatasetConfig) -> ShardPlan:
-    """The plan of a run with what its config names as it is now. Raises as `make_source`, `open_bank`,
-    `load_prompts` and `load_benchmark`."""
+def new_plan(config: DatasetConfig, storage: Storage | None = None) -> ShardPlan:
+    """The plan of a run with what its config names as it is now.
+
+    storage: of the run, where it may have begun; pairs that are listed there are not listed again, if their files are
+        the same. Raises as `make_source`, `open_bank`, `load_prompts`,
+        `load_benchmark` and `write_list`.
+    """
     if isinstance(config, EvaluationConfig):
         return EvaluationPlan(config)
+    if isinstance(config, RefinementConfig):
+        return RefinementPlan(config, _pair_set(config, storage))
     assert isinstance(config, SubjectDatasetConfig)  # there is no other job with shards
     bank = isinstance(config, RunConfig) and config.subjects.source == "bank"
     return make_plan(config, open_bank(cast(RunConfig, config)) if bank else None, load_prompts(config))
+
+
+def _pair_set(config: RefinementConfig, storage: Storage | None) -> PairSet:
+    files = files_of(config.source)
+    if storage is not None and storage.exists(PAIR_LIST) and (known := PairSet(storage, PAIR_LIST)).files == files:
+        return known
+    folder = tempfile.TemporaryDirectory()
+    write_list(config.source, files, Path(folder.name, "pairs"))
+    return PairSet(open_storage(folder.name), "pairs", folder)
 
 
 def stored_plan(storage: Storage, config: DatasetConfig) -> ShardPlan:
@@ -51,6 +73,8 @@ def stored_plan(storage: Storage, config: DatasetConfig) -> ShardPlan:
     """
     if isinstance(config, EvaluationConfig):
         return EvaluationPlan(config, Benchmark.from_bytes(storage.get(BENCHMARK), storage.path_for(BENCHMARK)))
+    if isinstance(config, RefinementConfig):
+        return RefinementPlan(config, PairSet(storage, PAIR_LIST))
     assert isinstance(config, SubjectDatasetConfig)  # there is no other job with shards
     key = list_key(config)
     prompts = load_prompts(config)
@@ -71,14 +95,23 @@ def claim_dataset(storage: Storage, run: DatasetRun, plan: ShardPlan) -> Dataset
     key = list_key(run.config)
     if key is None:
         return claim(storage, run)
-    listed = cast(ListedSource, plan.source)
+    listed = cast(ListedSource | PairSet, plan.source)
     if storage.exists(RUN):
         known = read_run(storage)
         same_config = not differing_content(known.config, run.config)
-        if same_config and storage.exists(key) and (changed := listed.change(storage.get(key), storage.path_for(key))):
+        if same_config and storage.exists(key) and (changed := _change(storage, key, listed)):
             raise RunMismatch(f"{storage.uri} holds a run of other images: {changed}")
     known = claim(storage, run)
     # after run.json, whose plan_hash covers the list: of several that begin at once, only what belongs to it is kept
     if not storage.exists(key):
-        storage.put(key, listed.to_bytes())
+        if isinstance(listed, PairSet):
+            listed.copy_to(storage, key)
+        else:
+            storage.put(key, listed.to_bytes())
     return known
+
+
+def _change(storage: Storage, key: str, listed: ListedSource | PairSet) -> str | None:
+    if isinstance(listed, PairSet):
+        return listed.change(PairSet(storage, key))
+    return listed.change(storage.get(key), storage.path_for(key))

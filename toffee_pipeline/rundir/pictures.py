@@ -11,10 +11,10 @@ import pyarrow.parquet as pq
 
 from toffee_pipeline.rundir.layout import DATA, REJECTED
 from toffee_pipeline.rundir.manifests import Manifest
-from toffee_pipeline.rundir.parquet import sound
 from toffee_pipeline.rundir.rows import files_of, home_of
 from toffee_pipeline.schema.table import Table
 from toffee_pipeline.storage import Storage
+from toffee_pipeline.storage.parquet import sound
 
 Pictures = dict[str, bytes | None]
 """By column the image file of a row; None where it was not made."""

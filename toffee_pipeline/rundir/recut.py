@@ -6,8 +6,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from toffee_pipeline.config.generate import RunConfig
 from toffee_pipeline.config.refilter import RefilterConfig
+from toffee_pipeline.config.refine_pairs import PairDatasetConfig
 from toffee_pipeline.filters import JUDGED, SCORES, decide_all, keeps_images
 
 CAPS = {
@@ -18,7 +18,7 @@ CAPS = {
 """Reason -> the column that is capped, and the setting; in the order in which they act."""
 
 
-def recut(rows: pa.Table, run: RunConfig, view: RefilterConfig) -> pa.Table:
+def recut(rows: pa.Table, run: PairDatasetConfig, view: RefilterConfig) -> pa.Table:
     """The rows with the view's `status` and `reason`.
 
     A pair that failed, or was rejected before it was scored, stays what it is. A removal goes with the addition that it

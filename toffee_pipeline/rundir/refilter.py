@@ -13,7 +13,7 @@ from toffee_pipeline.rundir.at_work import at_work
 from toffee_pipeline.rundir.card import write_card
 from toffee_pipeline.rundir.commit import ShardFile, commit_shard, delete_orphans, settle_all
 from toffee_pipeline.rundir.counts import ShardCounts, Summary
-from toffee_pipeline.rundir.description import ViewRun, claim, read_generation
+from toffee_pipeline.rundir.description import ViewRun, claim, read_pairs
 from toffee_pipeline.rundir.index import finished_shards, read_whole_ledger
 from toffee_pipeline.rundir.inputs import list_key
 from toffee_pipeline.rundir.layout import DATA, LEDGER, PACK_SHARDS, SUMMARY, pack_key
@@ -51,7 +51,7 @@ def refilter(
         RunError: the run goes on.
         RunMismatch: the target holds another view; NoRun and others as `read_run`.
     """
-    run = read_generation(source)
+    run = read_pairs(source)
     finished_shards(source, run)
     known = claim(target, ViewRun.of_run(run, source.uri, endpoint_url, settings, materialize))
     if target.exists(SUMMARY):

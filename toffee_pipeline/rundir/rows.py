@@ -15,9 +15,9 @@ import pyarrow.parquet as pq
 
 from toffee_pipeline.rundir.layout import DATA, LEDGER, REJECTED
 from toffee_pipeline.rundir.manifests import DataFile, Manifest
-from toffee_pipeline.rundir.parquet import sound
 from toffee_pipeline.schema.table import Table
 from toffee_pipeline.storage import Storage, open_storage
+from toffee_pipeline.storage.parquet import sound
 
 _open_storage = cache(open_storage)
 """A client for each run of which views are read, and not for each shard."""

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from toffee_pipeline.config.generate import RunConfig
+from toffee_pipeline.config.dataset import DatasetConfig
 from toffee_pipeline.filters import GATES
 from toffee_pipeline.rundir.counts import RunCounts, Saving
 
 
-def savings_of(config: RunConfig, counts: RunCounts) -> dict[str, Saving]:
+def savings_of(config: DatasetConfig, counts: RunCounts) -> dict[str, Saving]:
     """By gate that has stopped something, in the order of a pair's life."""
     found: dict[str, Saving] = {}
     left = counts.planned

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from toffee_pipeline.config.dataset import SubjectDatasetConfig
+from toffee_pipeline.config.dataset import ImageDatasetConfig
 from toffee_pipeline.errors import DamagedFile, ImageError, MissingKey
 from toffee_pipeline.filters import REASONS, keeps_images
 from toffee_pipeline.images import decode, decode_depth, decode_mask
@@ -27,10 +27,10 @@ from toffee_pipeline.rundir.manifests import (
     read_bank_manifest,
     read_manifest,
 )
-from toffee_pipeline.rundir.parquet import DAMAGED, unsound
 from toffee_pipeline.rundir.rows import as_judged, home_of
 from toffee_pipeline.schema.subjects import SUBJECTS
 from toffee_pipeline.storage import Storage
+from toffee_pipeline.storage.parquet import DAMAGED, unsound
 
 Rows = dict[str, dict[str, Any]]
 """Rows by id."""
@@ -204,9 +204,7 @@ class ShardCheck:
 
     def _image_problems(self, row: dict[str, Any], folder: str) -> list[str]:
         needed = self.table.needed.get(row.get("kind", ""), frozenset())
-        size_px = (
-            self.config.size_px if isinstance(self.config, SubjectDatasetConfig) else None
-        )  # pictures have any size
+        size_px = self.config.size_px if isinstance(self.config, ImageDatasetConfig) else None  # pictures have any size
         name_of_row, problems = row[self.table.id], []
         for name in self.table.images:
             data = (row[name] or {}).get("bytes")

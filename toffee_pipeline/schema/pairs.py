@@ -38,6 +38,7 @@ class Pair:
     instruction: the change as an order ("add a party hat"). input_prompt: a true caption of the input image. Both are
         for users of the dataset; no model reads them here.
     edit_region: what an edit may change where it is not what `REGIONS` says of the category.
+    source: of a pair that was given, all that its set says of it, as JSON.
     """
 
     pair_id: str
@@ -52,6 +53,7 @@ class Pair:
     instruction: str = ""
     input_prompt: str = ""
     edit_region: EditRegion | None = None
+    source: str | None = None
 
     @property
     def region(self) -> EditRegion:
@@ -83,6 +85,7 @@ def planned_row(pair: Pair, subject: Subject) -> dict[str, Any]:
         "reversed_from": pair.reversed_from,
         "edit_region": pair.edit_region,
         "source_path": subject.path,
+        "source": pair.source,
     }
 
 
@@ -104,6 +107,7 @@ def planned_from(row: Mapping[str, Any]) -> tuple[Pair, Subject]:
         instruction=row["instruction"],
         input_prompt=row["input_prompt"],
         edit_region=row["edit_region"],
+        source=row["source"],
     )
     return pair, subject
 
@@ -127,6 +131,7 @@ _PLANNED = [
     pa.field("reversed_from", pa.string()),
     pa.field("edit_region", pa.string()),
     pa.field("source_path", pa.string()),
+    pa.field("source", pa.string()),
 ]
 IMAGE_COLUMNS = ("input_image", "target_image", "mask", "depth", "subject_image", "draft_image")
 """input and target are the training pair; mask is the editing mask of edit pairs and the subject's of generation

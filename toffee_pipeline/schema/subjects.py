@@ -15,7 +15,7 @@ from toffee_pipeline.schema.table import IMAGE, SUBJECT_PHASH, Table, with_image
 @dataclass(frozen=True)
 class Subject:
     """A planned subject. seed: below 2**63. path: of subjects.source=folder the file, below the folder; of
-    subjects.source=bank the subject's id there."""
+    subjects.source=bank the subject's id there; of a pair that was given, where it lies."""
 
     subject_id: str
     class_name: str

@@ -17,11 +17,11 @@ import pyarrow.parquet as pq
 
 from toffee_pipeline.config.train import ExportSource
 from toffee_pipeline.errors import BrokenFile, DataError
+from toffee_pipeline.pairsets.tar import samples_of
 from toffee_pipeline.schema.pairs import FILE_NAME_COLUMNS, IMAGE_COLUMNS
 from toffee_pipeline.storage import Storage, open_storage
 from toffee_pipeline.train.data.records import Record
 from toffee_pipeline.train.data.sources.run import IMAGES, accepted_rows, pair_record
-from toffee_pipeline.train.data.sources.webdataset import samples_of
 
 TEXTS = ("pair_id", "subject_id", "kind", "class_name", "prompt")
 Row = dict[str, Any]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import posixpath
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -14,12 +14,12 @@ import numpy as np
 from toffee_pipeline.config.train import FolderSource, ImageFolderSource
 from toffee_pipeline.errors import DataError, ImageError, MetadataError
 from toffee_pipeline.images import SUFFIXES
-from toffee_pipeline.plan.folder import SYSTEM_NAMES
+from toffee_pipeline.pairsets.listing import visible
+from toffee_pipeline.pairsets.stored_image import load_image
 from toffee_pipeline.plan.metadata import METADATA_NAMES, metadata_rows
 from toffee_pipeline.plan.names import few, one_line
 from toffee_pipeline.storage import Storage, open_storage
 from toffee_pipeline.train.data.records import Record
-from toffee_pipeline.train.data.sources.stored_image import load_image
 
 IMAGES_PER_FILE = 64
 
@@ -44,7 +44,7 @@ class Folder:
 
     def files(self) -> list[str]:
         """Lists of images, by path."""
-        sizes = _list(self._storage)
+        sizes = dict(visible(self._storage))
         photos = [Photo(key, size) for key, size in sizes.items() if posixpath.splitext(key)[1].lower() in SUFFIXES]
         if not photos:
             raise DataError(
@@ -70,7 +70,7 @@ class ImageFolder:
 
     def files(self) -> list[str]:
         """Lists of images, in the order of the metadata. Raises DataError that names what of it cannot be read."""
-        sizes = _list(self._storage)
+        sizes = dict(visible(self._storage))
         metadata = [key for key in sizes if posixpath.basename(key) in METADATA_NAMES]
         if not metadata:
             raise DataError(
@@ -98,15 +98,6 @@ class ImageFolder:
     def read(self, file: str) -> Iterator[Record]:
         """A record for each row: its image is "image", fetched when called; text: its caption."""
         return _records(self._storage, file)
-
-
-def _list(storage: Storage) -> Mapping[str, int]:
-    """Size in bytes by key, but for hidden files and folders and those of the system."""
-    return {key: size for key, size in storage.list() if not any(map(_is_hidden, key.split("/")))}
-
-
-def _is_hidden(name: str) -> bool:
-    return name.startswith(".") or name.lower() in SYSTEM_NAMES
 
 
 def _files(photos: Sequence[Photo]) -> list[str]:

@@ -9,9 +9,9 @@ from itertools import groupby
 
 from toffee_pipeline.config.train import MVImgNetSource
 from toffee_pipeline.errors import BrokenFile, DataError
+from toffee_pipeline.pairsets.stored_image import load_image
 from toffee_pipeline.storage import open_storage
 from toffee_pipeline.train.data.records import Record
-from toffee_pipeline.train.data.sources.stored_image import load_image
 
 MIN_VIEWS = 2
 VIEW = re.compile(

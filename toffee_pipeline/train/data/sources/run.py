@@ -20,12 +20,12 @@ from toffee_pipeline.images import black_out, decode, decode_depth, decode_mask
 from toffee_pipeline.rundir.description import read_run
 from toffee_pipeline.rundir.layout import DATA, RUN, SHARD_FILE
 from toffee_pipeline.rundir.manifests import Manifest, read_manifest, read_manifests
-from toffee_pipeline.rundir.parquet import DAMAGED, unsound
 from toffee_pipeline.rundir.rows import as_judged, files_of, files_of_accepted, home_of
 from toffee_pipeline.schema.pairs import PAIRS
 from toffee_pipeline.schema.subjects import SUBJECTS
 from toffee_pipeline.schema.table import Table
 from toffee_pipeline.storage import Storage, open_storage
+from toffee_pipeline.storage.parquet import DAMAGED, unsound
 from toffee_pipeline.train.data.records import Record
 
 IMAGES = ("input_image", "target_image", "mask", "depth", "subject_image")
