@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from toffee_pipeline.filters import Score
 
-SCHEMA_VERSION = 6
+SCHEMA_VERSION = 7
 ROW_GROUP_BYTES = 256 * 2**20
 """Viewers that show a page of rows read its row group whole; that of the Hugging Face hub gives up at 300 MB."""
 Status = Literal["ok", "accepted", "rejected", "failed"]
