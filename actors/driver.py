@@ -20,6 +20,7 @@ from toffee_pipeline.on_ray.metrics import RayMetricSink
 from toffee_pipeline.plan.catalog import PACKAGED
 from toffee_pipeline.plan.names import one_line
 from toffee_pipeline.plan.readable import nothing_readable
+from toffee_pipeline.plan.refinement import RefinementPlan
 from toffee_pipeline.plan.shards import ShardPlan
 from toffee_pipeline.plan.subjects import SubjectPlan
 from toffee_pipeline.report.live import LiveReport
@@ -53,13 +54,17 @@ def announce(plan: ShardPlan, roles: Mapping[str, str]) -> None:
     rows = "" if row == "subject" else f"{plan.num_rows} {row}s of "
     placement = plan.config.placement
     click.echo(f"{rows}{plan.num_subjects} subjects in {len(plan)} shards, placement {placement}, plan {plan.hash}")
-    for note in _notes(plan) if isinstance(plan, SubjectPlan) else ():
+    for note in _notes(plan):
         click.echo(note, err=True)
     for role, source in roles.items():
         click.echo(f"  {role}: {source}")
 
 
-def _notes(plan: SubjectPlan) -> tuple[str, ...]:
+def _notes(plan: ShardPlan) -> tuple[str, ...]:
+    if isinstance(plan, RefinementPlan):
+        return plan.notes
+    if not isinstance(plan, SubjectPlan):
+        return ()
     config = plan.config
     bank = config.pairs.prompt_bank if isinstance(config, RunConfig) else None
     if config.subjects.catalog in PACKAGED and (bank is None or bank in PACKAGED_PROMPT_BANKS):

@@ -11,6 +11,7 @@ from toffee_pipeline.config.refine_pairs import RefinementConfig
 from toffee_pipeline.errors import ImageError
 from toffee_pipeline.images import encode_png, fit_square
 from toffee_pipeline.pairsets.pairset import reader_of
+from toffee_pipeline.plan.language import is_english
 from toffee_pipeline.plan.refinement import LazyImages, PlannedPair, RefinementPlan
 from toffee_pipeline.rundir.inputs import stored_plan
 from toffee_pipeline.storage import open_storage
@@ -41,6 +42,9 @@ class ReadPairs:
         """images: None where it is known that they cannot be read."""
         if images is None:
             subject.fail(f"{planned.given.name}: {planned.given.problem}", "unreadable")
+            return
+        if self.config.other_languages == "refuse" and not is_english(planned.given.prompt):
+            subject.fail(f"{planned.given.name}: the prompt is not English", "other_language")
             return
         try:
             given, edited = images()

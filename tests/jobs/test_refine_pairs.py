@@ -121,6 +121,20 @@ def test_a_run_goes_on_and_other_files_are_refused(tmp_path):
     assert what(rows_of(run)) == what(before)
 
 
+@pytest.mark.parametrize(
+    "fate, rejected, said",
+    [("refuse", {"low_dino": 1, "other_language": 1}, "rejected"), ("pass", {"low_dino": 2}, "kept")],
+)
+def test_prompts_in_other_languages_are_refused_or_passed_and_counted(fate, rejected, said, tmp_path, capsys):
+    write_instructpix2pix(tmp_path / "set", 4, seeds=1)
+    about = tmp_path / "set/0000000/prompt.json"
+    about.write_text(json.dumps({**json.loads(about.read_text()), "output": "une tasse rouge dans la forêt"}))
+    config = refinement("instructpix2pix", tmp_path / "set", f"other_languages={fate}")
+    summary = generate(config, str(tmp_path / "run"), stages=STUB_STAGES)
+    assert summary.rejected == rejected
+    assert f"1 of 4 prompts are not English: their pairs are {said}" in capsys.readouterr().err
+
+
 def test_what_a_set_says_is_screened(tmp_path):
     write_parquet(tmp_path / "set", 4)
     config = refinement("parquet", tmp_path / "set", "stages.screen.deny=[red 2]")

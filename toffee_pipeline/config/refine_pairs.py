@@ -137,6 +137,9 @@ class RefinementConfig(ImageDatasetConfig):
     source: GivenPairsConfig
     max_pairs: Positive | None = None
     """Only the first so many."""
+    other_languages: Literal["refuse", "pass"] = "refuse"
+    """What becomes of pairs whose prompt is not English, which CLIP's filter does not understand. They are counted
+    either way. refuse: each is rejected as other_language; pass: it is refined as the others."""
     models: RefinementModels
     stages: RefinementStages = RefinementStages()
     output: PairsOutputConfig = PairsOutputConfig()

@@ -32,6 +32,7 @@ from toffee_pipeline.pairsets.instructpix2pix import InstructPix2Pix
 from toffee_pipeline.pairsets.listing import visible
 from toffee_pipeline.pairsets.parquet import ParquetFiles
 from toffee_pipeline.pairsets.webdataset import WebDataset
+from toffee_pipeline.plan.language import is_english
 from toffee_pipeline.plan.refinement import GivenPair
 from toffee_pipeline.storage import Storage, open_storage
 from toffee_pipeline.storage.parquet import sound
@@ -70,6 +71,7 @@ class PairSet:
         with sound(self._name), storage.open(key) as file:
             about = json.loads(pq.ParquetFile(file).metadata.metadata[ABOUT])
         self.files, self._digest, self._num_pairs = Files(*about["files"]), about["digest"], about["num_pairs"]
+        self.num_other_languages = int(about["num_other_languages"])
         self._group = lru_cache(GROUPS_KEPT)(self._read_group)
 
     @property
@@ -130,16 +132,18 @@ def files_of(source: GivenPairs) -> Files:
 
 def write_list(source: GivenPairs, files: Files, path: Path) -> None:
     """Lists the set's pairs, a row group of them in memory at a time. Raises PlanError where it has none."""
-    digest, num_pairs = hashlib.sha256(), 0
+    digest, num_pairs, num_other_languages = hashlib.sha256(), 0, 0
     with pq.ParquetWriter(path, SCHEMA, compression="zstd") as writer:
         for rows in _blocks(asdict(pair) for pair in reader_of(source).pairs()):
             for row in rows:
                 digest.update(json.dumps(row, sort_keys=True).encode())
             writer.write_table(pa.Table.from_pylist(rows, SCHEMA))
             num_pairs += len(rows)
+            num_other_languages += sum(row["problem"] is None and not is_english(row["prompt"]) for row in rows)
         if not num_pairs:
             raise PlanError(f"source.path: {source.path}: there is no pair")
         about = {"files": files, "digest": digest.hexdigest(), "num_pairs": num_pairs}
+        about["num_other_languages"] = num_other_languages
         writer.add_key_value_metadata({ABOUT.decode(): json.dumps(about)})
 
 

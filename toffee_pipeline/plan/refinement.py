@@ -53,7 +53,9 @@ class PlannedPair:
 
 
 class PairSet(Protocol):
-    """The pairs of a set by number, as they were listed."""
+    """The pairs of a set by number, as they were listed. num_other_languages: of those whose prompt is not English."""
+
+    num_other_languages: int
 
     @property
     def digest(self) -> str:
@@ -76,6 +78,14 @@ class RefinementPlan(ShardPlan):
     @property
     def num_rows(self) -> int:
         return self.num_subjects
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What is left out of the user's material, a line each."""
+        if not (number := self.source.num_other_languages):
+            return ()
+        fate = "rejected" if self.config.other_languages == "refuse" else "kept"
+        return (f"source.path: {number:,} of {len(self.source):,} prompts are not English: their pairs are {fate}",)
 
     def num_rows_of(self, index: int) -> int:
         return len(self.numbers(index))
