@@ -5,83 +5,89 @@ import re
 import shutil
 import signal
 import socket
-import subprocess
-import sys
-from pathlib import Path
+from contextlib import redirect_stderr, redirect_stdout
+from threading import Thread, main_thread
 
 import numpy as np
 import psutil
 import pytest
 from playwright.sync_api import expect, sync_playwright
 
-from toffee_pipeline.customize.desk import REGIONS
-from toffee_pipeline.customize.page import LOOPBACK
+from jobs import customize
+from toffee_pipeline.customize.desk import REGIONS, Desk
+from toffee_pipeline.customize.page import LOOPBACK, build_page, launch
 from toffee_pipeline.customize.png import read_settings
 from toffee_pipeline.images import decode, encode_mask, encode_png
 from toffee_pipeline.nano.renderer import RendererSubject
+from toffee_pipeline.rundir.trained import find_toffeenet
 from toffee_pipeline.schema.subjects import Subject
 
-ROOT = Path(__file__).parents[2]
 CHROMIUM = shutil.which("chromium")
 SOFTWARE_WEBGL = ["--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
 WAIT_MS = 120_000
 LINK = "a[download^='0']"
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(CHROMIUM is None, reason="wants Debian's package chromium"),
-]
+pytestmark = pytest.mark.slow
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(autouse=True)
+def gradios_own_variable(monkeypatch):
+    """It asks for every address of the machine; gradio reads it when it is imported, which these tests do."""
+    monkeypatch.setenv("GRADIO_SERVER_NAME", "0.0.0.0")
+
+
+def free_port():
+    with socket.socket() as free:
+        free.bind((LOOPBACK, 0))
+        return free.getsockname()[1]
+
+
+def listening():
+    return {tuple(each.laddr) for each in psutil.Process().net_connections() if each.status == "LISTEN"}
+
+
+def test_the_job_serves_to_this_machine_alone_until_ctrl_c(toffeenet_run, tmp_path):
+    output, port, before, said, opened = tmp_path / "out", free_port(), listening(), [], []
+    ends = os.pipe()
+    with open(ends[0]) as reader:
+
+        def press_ctrl_c():
+            said.append(reader.readline())
+            opened.append(listening() - before)
+            signal.pthread_kill(main_thread().ident, signal.SIGINT)
+
+        Thread(target=press_ctrl_c, daemon=True).start()
+        with open(ends[1], "w") as writer, redirect_stdout(writer), redirect_stderr(writer):
+            words = ("--model", toffeenet_run, "--serve", "--port", port, "--output", output)
+            with pytest.raises(SystemExit) as ended:
+                customize.main([*map(str, words)])
+        said += reader.readlines()
+    assert said == [f"http://{LOOPBACK}:{port}/  (Ctrl-C ends it; pictures go to {output})\n", "interrupted\n"]
+    assert ended.value.code == 128 + signal.SIGINT
+    assert opened == [{(LOOPBACK, port)}]
+
+
+@pytest.fixture
 def picture():
     """uint8 (64, 64, 3) of a mug."""
     return RendererSubject(64).create([Subject("s0", "mug", "a photo of a mug", 3)])[0]
 
 
-@pytest.fixture(scope="module")
-def job(toffeenet_run, tmp_path_factory):
-    """The job's process and the page's port; Ctrl-C ends it with one line."""
-    output = tmp_path_factory.mktemp("page") / "out"
-    with socket.socket() as free:
-        free.bind((LOOPBACK, 0))
-        port = free.getsockname()[1]
-    words = ["--model", toffeenet_run, "--serve", "--port", port, "--output", output]
-    process = subprocess.Popen(
-        [sys.executable, ROOT / "jobs/customize.py", *map(str, words)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "GRADIO_SERVER_NAME": "0.0.0.0"},
-    )
-    said = process.stdout.readline()
-    assert f"http://{LOOPBACK}:{port}/" in said, said + process.stdout.read()
-    yield process, port
-    process.send_signal(signal.SIGINT)
-    assert process.communicate(timeout=60)[0] == "interrupted\n"
-    assert process.returncode == 130
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=SOFTWARE_WEBGL)
-        yield browser
-        browser.close()
+@pytest.fixture
+def url(toffeenet_run, tmp_path):
+    served = build_page(Desk(find_toffeenet(str(toffeenet_run)), tmp_path / "out"))
+    yield launch(served, tmp_path / "out", free_port())
+    served.close(verbose=False)
 
 
 @pytest.fixture
-def page(browser, job, picture, tmp_path):
-    """The page with the mug uploaded, asked for one picture."""
-    page = browser.new_page(viewport={"width": 1000, "height": 1400})
-    page.set_default_timeout(WAIT_MS)
-    page.goto(f"http://{LOOPBACK}:{job[1]}/", wait_until="domcontentloaded")
-    page.get_by_label("Prompt").fill("a red mug on a beach")
-    (tmp_path / "mug.png").write_bytes(encode_png(picture))
-    page.locator("input[type=file]").first.set_input_files(tmp_path / "mug.png")
-    page.locator("a[download='mug.png']").wait_for()
-    page.get_by_role("spinbutton", name="Pictures").fill("1")
-    yield page
-    page.close()
+def page(url):
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=SOFTWARE_WEBGL)
+        page = browser.new_page(viewport={"width": 1000, "height": 1400}, reduced_motion="reduce")
+        page.set_default_timeout(WAIT_MS)
+        page.goto(url, wait_until="domcontentloaded")
+        yield page
+        browser.close()
 
 
 def generated(page):
@@ -94,7 +100,14 @@ def generated(page):
     return download.value.path().read_bytes()
 
 
-def test_upload_and_generate(page):
+@pytest.mark.skipif(CHROMIUM is None, reason="wants Debian's package chromium")
+def test_upload_generate_draw_and_find(page, picture, tmp_path):
+    """One visit: a page that is loaded costs seconds."""
+    page.get_by_label("Prompt").fill("a red mug on a beach")
+    (tmp_path / "mug.png").write_bytes(encode_png(picture))
+    page.locator("input[type=file]").first.set_input_files(tmp_path / "mug.png")
+    page.locator("a[download='mug.png']").wait_for()
+    page.get_by_role("spinbutton", name="Pictures").fill("1")
     data = generated(page)
     assert decode(data).shape == (64, 64, 3)
     settings = read_settings(data)
@@ -102,16 +115,7 @@ def test_upload_and_generate(page):
     assert (settings["seed"], settings["strength_dino"], settings["mask"]) == (0, 0.8, REGIONS[0])
     assert page.locator("img[src*='0000.png']").count() > 0  # in the gallery
 
-
-def test_nobody_else_reaches_it(job):
-    """Whatever gradio's own variables say: the job was started with GRADIO_SERVER_NAME=0.0.0.0."""
-    process, port = job
-    open_ports = [each.laddr for each in psutil.Process(process.pid).net_connections() if each.status == "LISTEN"]
-    assert {address.ip for address in open_ports} == {LOOPBACK}
-    assert port in {address.port for address in open_ports}
-
-
-def test_draw_and_edit(page, picture):
+    # what is drawn is repainted
     canvas = page.locator("canvas").first
     canvas.scroll_into_view_if_needed()
     page.get_by_label(REGIONS[1]).check()
@@ -130,8 +134,7 @@ def test_draw_and_edit(page, picture):
     different[12:52, 8:56] = False
     assert not different.any()
 
-
-def test_find_upload_and_edit(page, picture, tmp_path):
+    # what is found, then an uploaded mask, which takes its place
     page.get_by_label("What the subject is").fill("mug")
     page.get_by_role("button", name="Find it as mask").click()
     expect(page.get_by_label(REGIONS[2])).to_be_checked(timeout=WAIT_MS)

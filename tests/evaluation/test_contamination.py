@@ -52,7 +52,8 @@ def test_equal_and_near_pictures_are_found_and_others_are_not(benchmark, pairs, 
 def test_prompts_are_found_by_their_words(pairs, rows, tmp_path):
     result = CliRunner().invoke(
         evaluate.main,
-        ["--output", str(tmp_path / "out"), "--check-contamination", str(pairs), "--set", "min_duplicate_dino=1"],
+        ["--output", str(tmp_path / "out"), "--check-contamination", str(pairs)]
+        + ["--set", "min_duplicate_dino=1", "--set", "benchmark.max_subjects=10"],
         catch_exceptions=False,
     )
     assert result.exit_code == 0, result.output

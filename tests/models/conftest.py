@@ -33,10 +33,13 @@ def make_config() -> Callable[..., RunConfig]:
     def make(
         weights: dict[str, ModelSpec] | None = None, stages: dict[str, dict[str, Any]] | None = None, **changes: Any
     ) -> RunConfig:
-        sampling = SamplingConfig(scheduler="ddim", num_inference_steps=4, guidance_scale=2.0)
+        steps = {"synthesize": 2, "draft": 4, "refine": 4, "view": 2}  # strengths start in their midst
         roles = [name for name, field in ModelsConfig.model_fields.items() if field.is_required()]
         models = dict.fromkeys(roles, {"weights": "untrained"}) | (weights or {})
-        blocks = {stage: {"sampling": sampling} for stage in ("synthesize", "draft", "refine", "view")}
+        blocks = {
+            stage: {"sampling": SamplingConfig(scheduler="ddim", num_inference_steps=num, guidance_scale=2.0)}
+            for stage, num in steps.items()
+        }
         for stage, block in (stages or {}).items():
             blocks[stage] = blocks.get(stage, {}) | block
         return RunConfig(size_px=64, models=ModelsConfig(**models), device="cpu", stages=blocks, **changes)

@@ -29,6 +29,7 @@ from toffee_pipeline.models.refiner import Refiner
 from toffee_pipeline.models.roles import ROLES, describe_roles, has_weights, load_role, refiner_vae, require_weights
 from toffee_pipeline.models.scores import AestheticScorer, ClipScorer, DinoScorer
 from toffee_pipeline.models.subject import FolderSubject, SDXLSubject
+from toffee_pipeline.models.tiny.architectures import build_clip_config
 from toffee_pipeline.models.trained_toffeenet import TrainedToffeeNet
 from toffee_pipeline.models.view_generator import ViewGenerator
 from toffee_pipeline.models.weights import NANO_WEIGHTS
@@ -54,10 +55,10 @@ PLAYERS: dict[str, tuple[type, type | None]] = {
 
 
 @pytest.fixture
-def head(config: RunConfig, tmp_path: Path) -> ModelSpec:
-    """An aesthetic head for the CLIP of `config`."""
+def head(tmp_path: Path) -> ModelSpec:
+    """An aesthetic head for the untrained CLIP."""
     path = tmp_path / "head.safetensors"
-    width = ClipScorer(config.models.clip, torch.device("cpu")).model.visual.output_dim
+    width = build_clip_config(vocab_size=1)["embed_dim"]
     save_file({"weight": torch.zeros(1, width), "bias": torch.zeros(1)}, path)
     return ModelSpec(path=path)
 

@@ -1,5 +1,6 @@
 """ToffeeNet: it starts as its base, each condition reaches its own sample, and its files are stock files."""
 
+import copy
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -7,8 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from diffusers import ControlNetModel, StableDiffusionControlNetInpaintPipeline, UNet2DConditionModel
+from diffusers import AutoencoderKL, ControlNetModel, StableDiffusionControlNetInpaintPipeline, UNet2DConditionModel
 from torch import Tensor, nn
+from transformers import CLIPTextModel, CLIPTokenizer
 
 from tests.helpers.toffeenet_run import randomized
 from toffee_pipeline.config.base import SamplingConfig
@@ -26,9 +28,16 @@ PROMPTS = ["a red mug on a beach", "a toy car", "a cartoon of a cat"]
 SEEDS = [5, 6, 7]
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def network() -> ToffeeNetNetwork:
+    """To be read only."""
     return randomized(untrained.build("toffeenet"))
+
+
+@pytest.fixture(scope="module")
+def frozen() -> tuple[AutoencoderKL, CLIPTextModel, CLIPTokenizer]:
+    """What ToffeeNet is sampled with and saved beside."""
+    return untrained.build("vae"), *untrained.build("sd2")
 
 
 @pytest.fixture
@@ -45,13 +54,16 @@ def inputs(tokens: Tensor) -> dict[str, Tensor]:
 
 
 @pytest.fixture
-def make_toffeenet(network: ToffeeNetNetwork, device: torch.device) -> Callable[..., ToffeeNet]:
+def make_toffeenet(network: ToffeeNetNetwork, frozen: tuple, device: torch.device) -> Callable[..., ToffeeNet]:
+    vae, text_encoder, tokenizer = frozen
+
     def make(dino_scale: float = 1.0, dino_guidance_scale: float | None = None, **sampling: Any) -> ToffeeNet:
-        options = {"scheduler": "ddim", "num_inference_steps": 3, "guidance_scale": 2.0} | sampling
+        options = {"scheduler": "ddim", "num_inference_steps": 2, "guidance_scale": 2.0} | sampling
         return ToffeeNet(
             network,
-            Autoencoder(untrained.build("vae")),
-            *untrained.build("sd2"),
+            Autoencoder(vae),
+            text_encoder,
+            tokenizer,
             SamplingConfig(**options),
             device,
             dino_scale=dino_scale,
@@ -59,10 +71,6 @@ def make_toffeenet(network: ToffeeNetNetwork, device: torch.device) -> Callable[
         )
 
     return make
-
-
-def save(network: ToffeeNetNetwork, folder: Path) -> None:
-    network.save(folder, untrained.build("vae"), *untrained.build("sd2"))
 
 
 def predict(network: ToffeeNetNetwork, inputs: dict[str, Tensor]) -> Tensor:
@@ -117,6 +125,7 @@ def test_depth_of_one_or_three_channels_is_the_same(network: ToffeeNetNetwork, i
 
 def test_dino_scale_weighs_the_tokens(network: ToffeeNetNetwork, inputs: dict[str, Tensor]) -> None:
     """At 0 they do not matter; and attention's output is text + scale * dino, checked in one layer."""
+    network = copy.deepcopy(network)
     assert network.dino_scale == 1
     other = inputs | {"tokens": inputs["tokens"].roll(1, 0)}
     network.dino_scale = 0.0
@@ -144,7 +153,7 @@ def test_keys_start_as_the_texts_and_values_at_zero() -> None:
 def test_every_weight_learns_and_checkpointing_changes_no_gradient(
     network: ToffeeNetNetwork, inputs: dict[str, Tensor]
 ) -> None:
-    network.train()
+    network = copy.deepcopy(network).train()
     gradients = []
     for checkpointed in (False, True):
         if checkpointed:
@@ -158,13 +167,15 @@ def test_every_weight_learns_and_checkpointing_changes_no_gradient(
         assert torch.allclose(gradient, gradients[1][name], rtol=1e-3, atol=1e-5 * gradient.abs().max()), name
 
 
-def test_round_trip_is_exact(tmp_path: Path, network: ToffeeNetNetwork, inputs: dict[str, Tensor]) -> None:
-    save(network, tmp_path)
+def test_round_trip_is_exact(
+    tmp_path: Path, network: ToffeeNetNetwork, frozen: tuple, inputs: dict[str, Tensor]
+) -> None:
+    network.save(tmp_path, *frozen)
     again = ToffeeNetNetwork.load(tmp_path)
     assert not any(module.training for module in again.modules())
     assert torch.equal(predict(network, inputs), predict(again, inputs))
     assert again.scheduler.config.prediction_type == network.scheduler.config.prediction_type == "v_prediction"
-    save(again, tmp_path / "again")
+    again.save(tmp_path / "again", *frozen)
     for path in tmp_path.rglob("*.safetensors"):
         if "again" not in path.parts:
             assert (tmp_path / "again" / path.relative_to(tmp_path)).read_bytes() == path.read_bytes()
@@ -173,16 +184,18 @@ def test_round_trip_is_exact(tmp_path: Path, network: ToffeeNetNetwork, inputs: 
     assert (predict(half, inputs).float() - predict(network, inputs)).abs().mean() < 0.1
 
 
-def test_stock_classes_read_the_folder(tmp_path: Path, network: ToffeeNetNetwork, inputs: dict[str, Tensor]) -> None:
-    save(network, tmp_path)
+def test_stock_classes_read_the_folder(
+    tmp_path: Path, network: ToffeeNetNetwork, frozen: tuple, inputs: dict[str, Tensor]
+) -> None:
+    network.save(tmp_path, *frozen)
     unet, report = UNet2DConditionModel.from_pretrained(tmp_path, subfolder="unet", output_loading_info=True)
     assert not any(report.values()), report
     assert unet.config.encoder_hid_dim_type is None and unet.config.in_channels == 17
     controlnet, report = ControlNetModel.from_pretrained(tmp_path, subfolder="controlnet", output_loading_info=True)
     assert not any(report.values()), report
-    text_encoder, tokenizer = untrained.build("sd2")
+    vae, text_encoder, tokenizer = frozen
     pipeline = StableDiffusionControlNetInpaintPipeline(
-        vae=untrained.build("vae"),
+        vae=vae,
         text_encoder=text_encoder,
         tokenizer=tokenizer,
         unet=unet,
@@ -222,7 +235,7 @@ def test_edits_are_independent_and_exact_outside_the_mask(
     images: list[np.ndarray],
     assert_independent: Callable,
 ) -> None:
-    model = make_toffeenet(scheduler="dpm++")
+    model = make_toffeenet(scheduler="dpm++", num_inference_steps=3)
     rng = np.random.default_rng(0)
     masks = [np.kron(rng.random((8, 8)) < 0.4, np.ones((8, 8), bool)) for _ in SEEDS]
 
@@ -298,8 +311,8 @@ def test_depth_of_another_size_is_refused(make_toffeenet: Callable[..., ToffeeNe
         make_toffeenet().generate(tokens[:1], PROMPTS[:1], SEEDS[:1], [depth])
 
 
-def test_prompts_may_enter_training(device: torch.device) -> None:
-    text_encoder, tokenizer = untrained.build("sd2")
+def test_prompts_may_enter_training(frozen: tuple, device: torch.device) -> None:
+    _, text_encoder, tokenizer = frozen
     states = encode_prompts(text_encoder, tokenizer, PROMPTS, device)
     layer = nn.Linear(128, 1)
     layer(states).sum().backward()  # tensors of inference_mode would refuse

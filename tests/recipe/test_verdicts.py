@@ -32,6 +32,11 @@ def unseen():
     return render_subjects(range(40_000_000, 40_000_024))
 
 
+@pytest.fixture(scope="module")
+def judged_by_clip(unseen):
+    return clip_verdicts(ClipScorer(CONFIG.models.clip, CPU).score, unseen)
+
+
 def test_the_embedded_dino_accepts_true_pairs_and_refuses_other_subjects(unseen):
     verdicts = dino_verdicts(DinoScorer(CONFIG.models.filter_dino, CPU).encode, unseen)
     passed, refused = (share(CONFIG.stages.judge.min_dino) for share in (verdicts.passed, verdicts.refused))
@@ -40,16 +45,16 @@ def test_the_embedded_dino_accepts_true_pairs_and_refuses_other_subjects(unseen)
     assert all(refused[f"{kind}, {name}"] >= 0.8 for kind in ("edit", "generation") for name in ("same shape", "other"))
 
 
-def test_the_embedded_clip_accepts_true_targets_and_refuses_unchanged_ones(unseen):
-    verdicts = clip_verdicts(ClipScorer(CONFIG.models.clip, CPU).score, unseen)
-    passed, refused = (share(CONFIG.stages.judge.min_clip) for share in (verdicts.passed, verdicts.refused))
+def test_the_embedded_clip_accepts_true_targets_and_refuses_unchanged_ones(judged_by_clip):
+    threshold = CONFIG.stages.judge.min_clip
+    passed, refused = (share(threshold) for share in (judged_by_clip.passed, judged_by_clip.refused))
     assert passed.keys() == {*CATEGORIES, UNDONE} and min(passed.values()) >= 0.7
     at_least = {"style": 0.8, "background": 0.8, "addition": 0.6, UNDONE: 0.4}
     assert all(refused[f"{kind}, unchanged"] >= share for kind, share in at_least.items())
 
 
-def test_what_an_addition_added_and_undid_is_scored_better_with_it_and_without(unseen):
-    verdicts = clip_verdicts(ClipScorer(CONFIG.models.clip, CPU).score, unseen)
+def test_what_an_addition_added_and_undid_is_scored_better_with_it_and_without(judged_by_clip):
+    scores = judged_by_clip
     for kind in ("addition", UNDONE):
-        true, false = (np.array(scores) for scores in (verdicts.true[kind], verdicts.false[f"{kind}, unchanged"]))
+        true, false = (np.array(each) for each in (scores.true[kind], scores.false[f"{kind}, unchanged"]))
         assert (true > false).mean() >= 0.8  # of one subject, with and without

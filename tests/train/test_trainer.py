@@ -9,12 +9,14 @@ import pytest
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
+from diffusers import UNet2DConditionModel
 
 from tests.helpers.training import SMALL, encoded_rows
 from toffee_pipeline.config.load import load_config
 from toffee_pipeline.config.train import OptimizationConfig, RefinerTraining
 from toffee_pipeline.errors import NotFinite
 from toffee_pipeline.models.loading import computes_bfloat16
+from toffee_pipeline.models.tiny.untrained import velocity_scheduler
 from toffee_pipeline.train.data.examples import select
 from toffee_pipeline.train.tasks import make_task
 from toffee_pipeline.train.trainer import Trainer, learning_rate
@@ -22,11 +24,38 @@ from toffee_pipeline.train.trainer import Trainer, learning_rate
 FP32 = ("train.precision=fp32", "train.learning_rate=1e-3", "train.max_grad_norm=0.1", "train.max_steps=9")
 
 
-def make_trainer(*overrides, rank=0, world=1):
-    config = load_config("nano", (*SMALL, *FP32, *overrides), RefinerTraining)
+@pytest.fixture(scope="module")
+def base(tmp_path_factory):
+    """The folder of an SDXL with every kind of block and few weights: FSDP takes its time for each of them."""
+    folder = tmp_path_factory.mktemp("base")
+    torch.manual_seed(0)
+    UNet2DConditionModel(
+        sample_size=16,
+        in_channels=8,
+        out_channels=8,
+        layers_per_block=1,
+        block_out_channels=(32,),
+        down_block_types=("CrossAttnDownBlock2D",),
+        mid_block_type=None,
+        up_block_types=("UpBlock2D",),
+        cross_attention_dim=32,
+        attention_head_dim=2,
+        norm_num_groups=8,
+        addition_embed_type="text_time",
+        addition_time_embed_dim=8,
+        projection_class_embeddings_input_dim=6 * 8 + 16,
+    ).save_pretrained(folder / "unet")
+    velocity_scheduler().save_pretrained(folder / "scheduler")
+    return folder
+
+
+def make_trainer(base, *overrides, rank=0, world=1):
+    where = ("models.base.weights=pretrained", f"models.base.path={base}")
+    config = load_config("nano", (*SMALL, *FP32, *where, *overrides), RefinerTraining)
     task = make_task(config)
     task.use(torch.device("cpu"))
     fsdp = config.workers.strategy == "fsdp"
+    torch.manual_seed(0)  # a projection of DINO's tokens is added to the base
     return Trainer(task, config.train, torch.device("cpu"), rank, world, seed=config.seed, fsdp=fsdp)
 
 
@@ -46,20 +75,20 @@ SHARED = ("train.batch_size=4", "train.micro_batch_size=1")
 STRATEGIES = ("ddp", "fsdp")
 
 
-def _worker(rank, folder):
+def _worker(rank, folder, base):
     """Steps of one of two workers under each strategy; rank 0 writes what came out."""
     os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "0"}
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=2)
     for strategy in STRATEGIES:
         overrides = (*SHARED, f"workers.strategy={strategy}", "workers.placement=ray", "workers.num_workers=2")
-        trainer = make_trainer(*overrides, rank=rank, world=2)
+        trainer = make_trainer(base, *overrides, rank=rank, world=2)
         figures = steps(trainer)
         rows = {name: torch.from_numpy(column).float() for name, column in encoded_rows(2).items()}
         with trainer.averaged(), torch.no_grad():  # as a sample grid does; training goes on unimpressed
             trainer.network(rows["target_latents"], 500, rows["target_tokens"])
         state = trainer.state()
-        again = make_trainer(*overrides, rank=rank, world=2)
+        again = make_trainer(base, *overrides, rank=rank, world=2)
         again.load(copy.deepcopy(state), trainer.step)  # only rank 0 got anything
         steps(again, 1)
         steps(trainer, 1)
@@ -71,12 +100,12 @@ def _worker(rank, folder):
 
 
 @pytest.fixture(scope="module")
-def two_workers(tmp_path_factory):
+def two_workers(tmp_path_factory, base):
     """What two processes trained, by strategy; and a worker that trained the same alone."""
     folder = tmp_path_factory.mktemp("two workers")
     # forked, since a new process would take ten seconds of a core to import what is here already
-    mp.start_processes(_worker, (str(folder),), nprocs=2, start_method="fork")
-    alone = make_trainer(*SHARED, "train.gradient_checkpointing=true")
+    mp.start_processes(_worker, (str(folder), base), nprocs=2, start_method="fork")
+    alone = make_trainer(base, *SHARED, "train.gradient_checkpointing=true")
     figures = steps(alone)
     results = {strategy: torch.load(folder / f"{strategy}.pt", weights_only=True) for strategy in STRATEGIES}
     return results, alone, figures
@@ -84,7 +113,7 @@ def two_workers(tmp_path_factory):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("strategy", STRATEGIES)
-def test_two_workers_make_the_step_that_one_makes(strategy, two_workers):
+def test_two_workers_make_the_step_that_one_makes(strategy, two_workers, base):
     results, alone, figures = two_workers
     result = results[strategy]
     assert result["figures"]["grad_norm"] == pytest.approx(figures["grad_norm"], rel=1e-4)
@@ -92,19 +121,19 @@ def test_two_workers_make_the_step_that_one_makes(strategy, two_workers):
     for part in ("network", "average"):
         torch.testing.assert_close(theirs[part], mine[part], rtol=1e-3, atol=2e-5)
     torch.testing.assert_close(theirs["optimizer"]["state"], mine["optimizer"]["state"], rtol=1e-3, atol=2e-5)
-    start = make_trainer(*SHARED).weights()
+    start = make_trainer(base, *SHARED).weights()
     moved = [(value - start[name]).abs().max() for name, value in alone.weights().items()]
     assert max(moved) > 1e-3
     for name, value in result["after"].items():
         assert torch.equal(result["resumed"][name], value), name
 
 
-def test_state_continues_exactly():
-    trainer = make_trainer()
+def test_state_continues_exactly(base):
+    trainer = make_trainer(base)
     trainer.update([encoded_rows(4)])
     state = trainer.state()
     figures = trainer.update([encoded_rows(4, seed=1)])
-    again = make_trainer()
+    again = make_trainer(base)
     again.load(copy.deepcopy(state), 1)
     assert again.update([encoded_rows(4, seed=1)]) == figures
     weights, resumed = trainer.weights(), again.weights()
@@ -116,16 +145,15 @@ def test_state_continues_exactly():
 
 
 @pytest.mark.parametrize("precision", ["auto", "bf16", "fp32"])
-def test_steps_compute_in_bfloat16_where_told_or_where_it_is_fast(precision):
-    trainer = make_trainer(f"train.precision={precision}")
+def test_steps_compute_in_bfloat16_where_told_or_where_it_is_fast(precision, base):
+    trainer = make_trainer(base, f"train.precision={precision}")
     with trainer.autocast():
         found = (torch.ones(2, 2) @ torch.ones(2, 2)).dtype
     fast = {"auto": computes_bfloat16(torch.device("cpu")), "bf16": True, "fp32": False}[precision]
     assert found == (torch.bfloat16 if fast else torch.float32)
 
 
-@pytest.mark.slow
-def test_a_compiled_step_is_the_same_step(monkeypatch):
+def test_a_compiled_step_is_the_same_step(monkeypatch, base):
     compiled = []
 
     def trace(graph, inputs):
@@ -134,7 +162,7 @@ def test_a_compiled_step_is_the_same_step(monkeypatch):
         return graph.forward
 
     monkeypatch.setattr(torch.nn.Module, "compile", functools.partialmethod(torch.nn.Module.compile, backend=trace))
-    plain, ours = make_trainer(), make_trainer("train.compile=true")
+    plain, ours = make_trainer(base), make_trainer(base, "train.compile=true")
     expected = [plain.update([encoded_rows(4, seed=step)]) for step in range(2)]
     figures = [ours.update([encoded_rows(4, seed=step)]) for step in range(2)]
     assert compiled
@@ -143,8 +171,8 @@ def test_a_compiled_step_is_the_same_step(monkeypatch):
     torch.testing.assert_close(ours.state()["average"], plain.state()["average"], rtol=1e-3, atol=2e-5)
 
 
-def test_nan_is_an_error_that_changes_no_weight():
-    trainer = make_trainer()
+def test_nan_is_an_error_that_changes_no_weight(base):
+    trainer = make_trainer(base)
     before = {name: value.clone() for name, value in trainer.weights().items()}
     rows = encoded_rows(4)
     rows["target_latents"][2, 0, 0, 0] = math.nan

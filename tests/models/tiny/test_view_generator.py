@@ -25,11 +25,11 @@ def photos() -> list[np.ndarray]:
 
 @pytest.fixture(scope="module")
 def views(photos: list[np.ndarray]) -> list[list[np.ndarray]]:
-    """Two views of each photo."""
+    """A view of each photo, and a second one of the first four."""
     config = load_config("nano")
     tokens = DinoEncoder(config.models.dino, CPU).encode(photos)
     model = load_role("view", config, CPU)
-    return [drawn(model.generate(tokens, [], range(first, first + NUM_PHOTOS))) for first in (0, 100)]
+    return [drawn(model.generate(tokens[:num], [], range(first, first + num))) for first, num in ((0, 12), (100, 4))]
 
 
 def test_a_view_is_more_like_its_subject_than_like_any_other(
@@ -59,4 +59,4 @@ def test_a_view_is_no_copy_and_another_seed_is_another_view(
         return np.abs(np.stack(some).astype(float) - np.stack(others)).mean((1, 2, 3))
 
     assert distance(photos, views[0]).min() > 8
-    assert distance(views[0], views[1]).min() > 8
+    assert distance(views[0][:4], views[1]).min() > 8
