@@ -61,18 +61,18 @@ def measure(
         if name not in config.model_stages:
             continue
         before = data
-        found, data = _apart(name, "measure_stage", config, name, before)
+        found, data = apart(name, "measure_stage", config, name, before)
         if most > found.batch_size:
-            largest = _apart(name, "largest_batch_size", config, name, before, most)
+            largest = apart(name, "largest_batch_size", config, name, before, most)
             found = found.model_copy(update={"largest_batch_size": largest})
         stages[name] = found
         show(name, found)
-    device, on_gpu = _apart("the device", "device_name", config)
+    device, on_gpu = apart("the device", "device_name", config)
     measured = sum(len(shard.pairs) for shard in shards)
     return Measurements(device=device, on_gpu=on_gpu, num_pairs=measured, config=config, stages=stages)
 
 
-def _apart(what: str, function: str, *args: Any) -> Any:
+def apart(what: str, function: str, *args: Any) -> Any:
     """A function of `actors.measure.stage` in a process of its own. what: is done there."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(PRELOADED)

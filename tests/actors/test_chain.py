@@ -26,6 +26,7 @@ def test_an_evaluation_has_the_stages_that_its_config_names_models_for():
 def test_a_run_without_models_loads_no_model_library(tmp_path):
     code = f"""
 import sys
+import jobs.verify
 from tests.helpers.stub_job import main
 words = ["--output", {str(tmp_path / "run")!r}, "--set", "placement=inline", "--set", "pairs.count=8"]
 main(words, standalone_mode=False)

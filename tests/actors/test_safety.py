@@ -3,7 +3,6 @@
 import json
 from collections import Counter
 
-import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 
@@ -12,29 +11,14 @@ from actors.guard import NoGuard
 from actors.shard import Shard
 from jobs import status, verify
 from jobs.generate import main
-from tests.conftest import QUICK
 from tests.helpers.guards import save_classifier, save_guard
+from tests.helpers.small_run import rows_of, run
 from toffee_pipeline.config.generate_subjects import SubjectBankConfig
 from toffee_pipeline.config.load import load_config
 from toffee_pipeline.errors import ConfigError
 from toffee_pipeline.plan.plan import Plan, make_plan
-from toffee_pipeline.rundir.manifests import data_files
-from toffee_pipeline.storage import open_storage
 
 UNSAFE = "Safety: Unsafe\nCategories: Violent\n"
-SETS = ("placement=inline", "subjects.source=renderer", "pairs.count=12", "subjects_per_shard=3", "seed=5", *QUICK)
-
-
-def run(job, output, *sets):
-    words = [word for item in sets for word in ("--set", item)]
-    done = CliRunner().invoke(job, ["--output", str(output), *words], catch_exceptions=False)
-    assert done.exit_code == 0, done.output
-    return done.output
-
-
-def rows_of(output, folder="_ledger"):
-    files = data_files(open_storage(str(output)), folder)
-    return [row for file in files for row in pq.read_table(file).to_pylist()]
 
 
 def chain(config, names, table=STAGE_CLASSES):
@@ -76,25 +60,24 @@ def test_a_word_of_a_subject_takes_all_its_pairs_and_one_of_a_pair_takes_it_alon
 
 
 @pytest.mark.slow
-def test_unsafe_pairs_cost_nothing_and_the_run_says_what_they_were(tmp_path):
-    run(main, tmp_path / "plain", *SETS)
-    plain = {row["pair_id"]: row for row in rows_of(tmp_path / "plain")}
-    denied = plain["p000000000"]["class_name"]
+def test_unsafe_pairs_cost_nothing_and_the_run_says_what_they_were(plain, tmp_path):
+    undenied = {row["pair_id"]: row for row in rows_of(plain)}
+    denied = undenied["p000000000"]["class_name"]
     output = tmp_path / "run"
-    said = run(main, output, *SETS, f"stages.screen.deny=['{denied}']")
+    said = run(main, output, f"stages.screen.deny=['{denied}']")
     rows = {row["pair_id"]: row for row in rows_of(output)}
     unsafe = {id for id, row in rows.items() if row["reason"] == "unsafe"}
-    assert unsafe == {id for id, row in plain.items() if row["class_name"] == denied} < set(rows)
+    assert unsafe == {id for id, row in undenied.items() if row["class_name"] == denied} < set(rows)
     for id, row in rows.items():
         if id in unsafe:
             assert row["error"] == f"screen: denied: {denied!r}, in the class"
             assert sum(row["stage_s"].values()) == 0
         else:
-            assert (row["status"], row["dino_score"]) == (plain[id]["status"], plain[id]["dino_score"])
+            assert (row["status"], row["dino_score"]) == (undenied[id]["status"], undenied[id]["dino_score"])
     assert f"{len(unsafe)} rejected as unsafe by screen: denied" in said
     assert json.loads((output / "summary.json").read_text())["unsafe"] == {"screen: denied": len(unsafe)}
     assert "Rejected as unsafe" in (output / "report/index.html").read_text()
-    assert "Rejected as unsafe" not in (tmp_path / "plain/report/index.html").read_text()
+    assert "Rejected as unsafe" not in (plain / "report/index.html").read_text()
     shown = CliRunner().invoke(status.main, [str(output)], catch_exceptions=False).output
     assert f"{len(unsafe)} rejected as unsafe by screen: denied" in shown
     verified = CliRunner().invoke(verify.main, [str(output)], catch_exceptions=False)
@@ -110,9 +93,9 @@ def test_a_dry_run_names_what_will_be_refused(tmp_path):
 @pytest.mark.slow
 def test_what_a_guard_calls_unsafe_is_not_drawn(tmp_path):
     guard = save_guard(tmp_path / "guard", UNSAFE)
-    run(main, tmp_path / "run", *SETS, f"models.prompt_guard.path={guard}")
+    run(main, tmp_path / "run", f"models.prompt_guard.path={guard}")
     rows = rows_of(tmp_path / "run")
-    assert Counter((row["reason"], row["error"]) for row in rows) == {("unsafe", "check_prompts: Violent"): 12}
+    assert Counter((row["reason"], row["error"]) for row in rows) == {("unsafe", "check_prompts: Violent"): 8}
     assert all(row["stage_s"]["check_prompts"] > 0 == row["stage_s"]["draft"] for row in rows)
 
 
@@ -135,10 +118,11 @@ def test_a_guard_that_gives_no_verdict_fails_the_pair_and_lets_nothing_through(n
 @pytest.mark.slow
 def test_no_unsafe_image_is_written_whatever_a_run_keeps(tmp_path):
     model = f"models.image_safety.path={save_classifier(tmp_path / 'model')}"
-    keep = ("output.keep=all", "stages.check_draft.min_clip=0.9")  # most pairs end at the gate, before the look
-    run(main, tmp_path / "safe", *SETS, *keep, model, "stages.check_images.max_unsafe=1")
+    few = ("pairs.count=4", "subjects_per_shard=1")
+    keep = (*few, "output.keep=all", "stages.check_draft.min_clip=0.75")  # most pairs end at the gate, before the look
+    run(main, tmp_path / "safe", *keep, model, "stages.check_images.max_unsafe=1")
     assert rows_of(tmp_path / "safe", "_rejected")
-    run(main, tmp_path / "unsafe", *SETS, *keep, model, "stages.check_images.max_unsafe=0")
+    run(main, tmp_path / "unsafe", *keep, model, "stages.check_images.max_unsafe=0")
     rows = rows_of(tmp_path / "unsafe")
     assert {row["reason"] for row in rows if row["error"] and "check_images" in row["error"]} == {"unsafe"}
     assert rows_of(tmp_path / "unsafe", "_rejected") == rows_of(tmp_path / "unsafe", "data") == []

@@ -5,6 +5,7 @@ import pytest
 import yaml
 from moto import mock_aws
 from moto.core import set_initial_no_auth_action_count
+from moto.ec2.models import instance_types
 from ray.autoscaler._private.commands import _bootstrap_config
 from ray.autoscaler._private.util import prepare_config, validate_config
 
@@ -44,11 +45,16 @@ def aws(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def resolved(aws):
-    """The cluster file after Ray's loader."""
+    """The cluster file after Ray's loader, which looks up AWS's instance types: moto tells those of the file alone,
+    since it takes long over all of them."""
     text = (CLUSTER / "aws/cluster.yaml").read_text().replace("SECURITY_GROUP]", f"{aws['SecurityGroup']}]")
     config = prepare_config(yaml.safe_load(text))
     validate_config(config)
-    return _bootstrap_config(config, no_config_cache=True)
+    named = {node["node_config"]["InstanceType"] for node in config["available_node_types"].values()}
+    known = {name: instance_types.INSTANCE_TYPES[name] for name in named}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(instance_types, "INSTANCE_TYPES", known)
+        return _bootstrap_config(config, no_config_cache=True)
 
 
 def policy(arn):

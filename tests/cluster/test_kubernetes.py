@@ -181,7 +181,8 @@ def test_the_entrypoint_is_a_command_that_the_job_takes(job, tmp_path):
     missing = [spec.path for spec in (config.models.refiner, config.models.view_generator, config.models.segmenter)]
     assert all(str(path).startswith("/weights/") for path in missing)
     # no weights lie here, so the job must say so, after it has understood every option
-    result = CliRunner().invoke(main, [*arguments, "--output", str(tmp_path), "--dry-run"])
+    few = ("--set", "pairs.count=8")
+    result = CliRunner().invoke(main, [*arguments, *few, "--output", str(tmp_path), "--dry-run"])
     assert result.exit_code == 0, result.output
     said = [line for line in result.output.splitlines() if "missing: " in line]
     assert all(any(str(path) in line for line in said) for path in missing), result.output

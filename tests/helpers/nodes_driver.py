@@ -65,7 +65,7 @@ class Job(threading.Thread):
 def pools(output: str, settings: list[str]) -> Job:
     from ray.cluster_utils import Cluster
 
-    node = {"num_cpus": 3, "num_gpus": 1, "include_log_monitor": False}
+    node = {"num_cpus": 2, "num_gpus": 1, "include_log_monitor": False}
     cluster = Cluster(
         initialize_head=True, head_node_args={"num_cpus": 2, "include_dashboard": False, "_system_config": ALERT}
     )

@@ -3,10 +3,6 @@
 import json
 import os
 import shutil
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -20,8 +16,8 @@ from tests.helpers.toffeenet_run import write_run
 from toffee_pipeline.config.train import RunSource
 from toffee_pipeline.errors import DataError
 from toffee_pipeline.images import encode_png
-from toffee_pipeline.rundir.layout import FIGURES, REPORT
-from toffee_pipeline.rundir.manifests import committed_shards, data_files
+from toffee_pipeline.rundir.layout import FIGURES, REPORT, SUMMARY, manifest_key
+from toffee_pipeline.rundir.manifests import committed_shards, data_files, read_manifest
 from toffee_pipeline.storage import open_storage
 from toffee_pipeline.train.data.sources import make_source
 
@@ -190,41 +186,46 @@ def toffeenet(tmp_path_factory):
     return folder
 
 
-STEPS = ("stages.draw.sampling.num_inference_steps=2", "benchmark.max_subjects=2")
+STEPS = "stages.draw.sampling.num_inference_steps=2"
 
 
-@pytest.mark.slow
-def test_an_evaluation_that_was_killed_and_resumed_gives_the_same_figures(tmp_path, toffeenet):
-    command = [sys.executable, "jobs/evaluate.py", *words(tmp_path / "killed", *STEPS, options=("--model", toffeenet))]
-    job = subprocess.Popen([*command, "--set", "output.lease_s=0"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    storage = open_storage(str(tmp_path / "killed"))
-    while job.poll() is None and not committed_shards(storage):
-        time.sleep(0.01)
-    os.kill(job.pid, signal.SIGKILL)
-    job.communicate()
+@pytest.fixture(scope="module")
+def evaluated(tmp_path_factory, toffeenet):
+    """Two subjects with a shard each, and two pictures of each that ToffeeNet drew."""
+    output = tmp_path_factory.mktemp("evaluated") / "run"
+    result = run(output, STEPS, "benchmark.max_subjects=2", options=("--model", toffeenet))
+    assert result.exit_code == 0, result.output
+    return output
+
+
+def test_an_evaluation_that_was_killed_and_resumed_gives_the_same_figures(tmp_path, toffeenet, evaluated):
+    killed = shutil.copytree(evaluated, tmp_path / "killed")
+    storage = open_storage(str(killed))
+    for file in read_manifest(storage, 1).files:  # it died over its second shard
+        storage.delete(file.key)
+    for written_later in (manifest_key(1), FIGURES, REPORT, SUMMARY):
+        storage.delete(written_later)
     assert committed_shards(storage) == {0}
-    resumed = run(tmp_path / "killed", *STEPS, options=("--model", toffeenet))
+    resumed = run(killed, STEPS, "benchmark.max_subjects=2", options=("--model", toffeenet))
     assert resumed.exit_code == 0, resumed.output
     assert "resuming: 1 of 2 shards are committed" in resumed.output
-    assert run(tmp_path / "whole", *STEPS, options=("--model", toffeenet)).exit_code == 0
-    assert figures_of(tmp_path / "killed") == figures_of(tmp_path / "whole")
-    assert figures_of(tmp_path / "whole")["drawn"]["num_failed"] == 0
+    assert figures_of(killed) == figures_of(evaluated)
+    assert figures_of(evaluated)["drawn"]["num_failed"] == 0
 
 
-def test_a_drawn_picture_is_its_seeds_whatever_else_is_drawn(tmp_path, toffeenet):
-    settings = ("stages.draw.sampling.num_inference_steps=2", "benchmark.max_subjects=1")
-    for name, more in (("one", ()), ("two", ("images_per_prompt=2",))):
-        assert run(tmp_path / name, *settings, *more, options=("--model", toffeenet)).exit_code == 0
-    one, two = rows_of(tmp_path / "one", "data"), rows_of(tmp_path / "two", "data")
+def test_a_drawn_picture_is_its_seeds_whatever_else_is_drawn(tmp_path, toffeenet, evaluated):
+    settings = (STEPS, "benchmark.max_subjects=1", "images_per_prompt=2")
+    assert run(tmp_path / "run", *settings, options=("--model", toffeenet)).exit_code == 0
+    one, two = rows_of(evaluated, "data"), rows_of(tmp_path / "run", "data")
     assert one["mug_00/1_0"]["image"] == two["mug_00/1_0"]["image"] != two["mug_00/1_1"]["image"]
     assert scores_of(one["mug_00/1_0"]) == scores_of(two["mug_00/1_0"])
 
 
-def test_depth_of_the_input_and_lambda_change_the_picture(tmp_path, toffeenet):
-    settings = ("stages.draw.sampling.num_inference_steps=2", "benchmark.max_subjects=1", "benchmark.max_prompts=1")
-    pictures = []
-    for name, more in (("a", ()), ("b", ("stages.draw.depth=input",)), ("c", ("stages.draw.dino_scale=0.2",))):
-        result = run(tmp_path / name, *settings, *more, options=("--model", toffeenet))
+def test_depth_of_the_input_and_lambda_change_the_picture(tmp_path, toffeenet, evaluated):
+    settings = (STEPS, "benchmark.max_subjects=1", "benchmark.max_prompts=1")
+    pictures = [rows_of(evaluated, "data")["mug_00/0_0"]["image"]["bytes"]]
+    for name, more in (("depth", "stages.draw.depth=input"), ("lambda", "stages.draw.dino_scale=0.2")):
+        result = run(tmp_path / name, *settings, more, options=("--model", toffeenet))
         assert result.exit_code == 0, result.output
         pictures.append(rows_of(tmp_path / name, "data")["mug_00/0_0"]["image"]["bytes"])
     assert len(set(pictures)) == 3
@@ -236,7 +237,7 @@ DREAMBENCH = os.environ.get("DREAMBENCH")
 @pytest.mark.slow
 @pytest.mark.skipif(DREAMBENCH is None, reason="DREAMBENCH names no folder of the public photographs")
 def test_the_public_photographs_run_through_tiny_networks(tmp_path, toffeenet):
-    settings = ("benchmark.name=dreambench", f"benchmark.path={DREAMBENCH}", *STEPS)
+    settings = ("benchmark.name=dreambench", f"benchmark.path={DREAMBENCH}", STEPS, "benchmark.max_subjects=2")
     result = run(tmp_path / "run", *settings, options=("--model", toffeenet))
     assert result.exit_code == 0, result.output
     rows = rows_of(tmp_path / "run")

@@ -2,9 +2,9 @@
 
 import json
 import os
-import resource
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -16,11 +16,13 @@ from jobs import verify
 from jobs.generate import generate
 from tests.helpers import stub_job
 from tests.helpers.faulty_s3 import Rule, error, faulty_s3, lose_answer
+from tests.helpers.full_disk import files_up_to
 from tests.helpers.s3 import BUCKET, CREDENTIALS, EXTERNAL, make_bucket, s3_server
 from tests.helpers.stub_stages import STUB_STAGES
 from toffee_pipeline.config.load import load_config
 from toffee_pipeline.errors import PlanError
 from toffee_pipeline.images import encode_png
+from toffee_pipeline.rundir.layout import RUN
 from toffee_pipeline.rundir.manifests import committed_shards
 from toffee_pipeline.rundir.verify import verify as verify_run
 from toffee_pipeline.storage import open_storage
@@ -73,6 +75,7 @@ def test_a_run_on_s3_stops_and_goes_on_and_no_secret_is_seen(secrets, tmp_path):
         outputs.append(result.output)
         assert result.exit_code == 0, result.output
         assert [rule.times for rule in proxy.rules] == [0, 0, 0]
+        assert json.loads(storage.get("summary.json"))["planned"] == 4
         checked = CliRunner().invoke(verify.main, [run, "--endpoint-url", proxy.endpoint], catch_exceptions=False)
         assert checked.exit_code == 0, checked.output
         result = run_generate(run, f"output.endpoint_url={url}")  # another way to the same run
@@ -84,36 +87,27 @@ def test_a_run_on_s3_stops_and_goes_on_and_no_secret_is_seen(secrets, tmp_path):
 
 
 @pytest.mark.slow
-def test_two_drivers_without_a_lease_make_no_duplicate(tmp_path):
-    run = str(tmp_path / "run")
-    command = [
-        sys.executable,
-        "tests/helpers/stub_job.py",
-        "--output",
-        run,
-        *words("pairs.count=8", "output.lease_s=0"),
-    ]
-    environment = {**os.environ, "PYTHONPATH": ".", "STUB_SLEEP_S": "0.2"}
-    drivers = [subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) for _ in range(2)]
-    errors = [driver.communicate()[1] for driver in drivers]
-    codes = [driver.returncode for driver in drivers]
+def test_two_drivers_without_a_lease_make_no_duplicate(tmp_path, monkeypatch):
+    run, sets = str(tmp_path / "run"), ("pairs.count=8", "output.lease_s=0")
+    monkeypatch.setenv("STUB_SLEEP_S", "0.2")
+    command = [sys.executable, "tests/helpers/stub_job.py", "--output", run, *words(*sets)]
+    other = subprocess.Popen(command, env=os.environ | {"PYTHONPATH": "."}, stderr=subprocess.PIPE, text=True)
+    while not open_storage(run).exists(RUN):
+        assert other.poll() is None
+        time.sleep(0.05)
+    mine = run_generate(run, *sets)
+    errors = [mine.stderr, other.communicate()[1]]
+    codes = [mine.exit_code, other.returncode]
     # who is still writing when the other finishes may find its half written file cleared away
     assert 0 in codes and set(codes) <= {0, 2} and not any("Traceback" in error for error in errors), errors
     assert {problem.kind for problem in verify_run(open_storage(run)).problems} <= {"orphan"}
 
 
-@pytest.mark.slow
 def test_a_full_disk_is_one_clear_line_and_the_run_goes_on_later(tmp_path):
     run = tmp_path / "run"
-    limit = 16 * 1024  # below the size of a shard's images: what a full disk does to them
-    done = subprocess.run(
-        [sys.executable, "tests/helpers/stub_job.py", "--output", str(run), *words()],
-        env={**os.environ, "PYTHONPATH": "."},
-        capture_output=True,
-        text=True,
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
-    )
-    assert done.returncode == 2, done.stderr
+    with files_up_to(16 * 1024):  # below the size of a shard's images
+        done = run_generate(run)
+    assert done.exit_code == 2, done.output
     assert f"error: [Errno 27] File too large: '{run}/" in done.stderr and "Traceback" not in done.stderr
     storage = open_storage(str(run))
     assert committed_shards(storage) == set()

@@ -1,5 +1,7 @@
 """A subject bank, and pairs of its subjects: what each costs, what a change or a damage of the bank does."""
 
+import shutil
+
 import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
@@ -44,17 +46,25 @@ def call(command, *arguments):
     return CliRunner().invoke(command.main, [str(argument) for argument in arguments], catch_exceptions=False)
 
 
+@pytest.fixture(scope="module")
+def bank(tmp_path_factory):
+    """To be read only."""
+    folder = tmp_path_factory.mktemp("banks") / "bank"
+    make_bank(str(folder))
+    return folder
+
+
 @pytest.fixture
-def bank(tmp_path):
-    make_bank(str(tmp_path / "bank"))
-    return tmp_path / "bank"
+def own_bank(bank, tmp_path):
+    """A copy to be damaged."""
+    return shutil.copytree(bank, tmp_path / "bank")
 
 
 def files_of(bank):
     return sorted((bank / "data").iterdir())
 
 
-def test_a_bank_has_a_row_per_accepted_subject_and_a_ledger_of_all(bank):
+def test_a_bank_has_a_row_per_accepted_subject_and_a_ledger_of_all(bank, tmp_path):
     ledger, rows = rows_of(bank, "_ledger"), rows_of(bank)
     assert [row["subject_id"] for row in ledger] == [f"s{number:08d}" for number in range(9)]
     assert [row["status"] for row in ledger] == ["rejected", "accepted", "accepted"] * 3
@@ -66,7 +76,7 @@ def test_a_bank_has_a_row_per_accepted_subject_and_a_ledger_of_all(bank):
     for shard in range(3):
         manifest, ids = read_bank_manifest(open_storage(str(bank)), shard), rows[2 * shard : 2 * shard + 2]
         assert [subject.subject_id for subject in manifest.subjects] == [row["subject_id"] for row in ids]
-    dataset = load_pairs(str(bank), cache_dir=str(bank / "cache"))
+    dataset = load_pairs(str(bank), cache_dir=str(tmp_path / "cache"))
     assert dataset[0]["image"].size == (64, 64) and dataset[0]["prompt"] == rows[0]["prompt"]
 
 
@@ -90,13 +100,13 @@ def test_status_verify_and_report_know_a_bank(bank):
     assert "the image does not show its subject&#39;s prompt: CLIP below 0." in page
 
 
-def test_a_damaged_bank_is_found_taken_back_and_made_again_the_same(bank, tmp_path):
-    before = open_bank(pairs_config(bank)).digest
-    files_of(bank)[1].write_bytes(b"damaged")
-    assert call(verify, bank, "--repair").exit_code == 1
-    make_bank(str(bank))
-    assert call(verify, bank).exit_code == 0
-    assert open_bank(pairs_config(bank)).digest == before  # so that runs of pairs go on
+def test_a_damaged_bank_is_found_taken_back_and_made_again_the_same(own_bank):
+    before = open_bank(pairs_config(own_bank)).digest
+    files_of(own_bank)[1].write_bytes(b"damaged")
+    assert call(verify, own_bank, "--repair").exit_code == 1
+    make_bank(str(own_bank))
+    assert call(verify, own_bank).exit_code == 0
+    assert open_bank(pairs_config(own_bank)).digest == before  # so that runs of pairs go on
 
 
 def test_pairs_take_the_accepted_subjects_in_their_order_and_start_again_after_the_last(bank):
@@ -134,11 +144,11 @@ def damage(bank, how):
 
 
 @pytest.mark.parametrize(("how", "failed"), [("missing", {2, 3, 8, 9}), ("cut", {2, 3, 8, 9}), ("image", {2, 8})])
-def test_a_damaged_bank_file_fails_its_own_pairs_and_nothing_else(bank, tmp_path, how, failed):
-    name = files_of(bank)[1].name
-    damage(bank, how)
+def test_a_damaged_bank_file_fails_its_own_pairs_and_nothing_else(own_bank, tmp_path, how, failed):
+    name = files_of(own_bank)[1].name
+    damage(own_bank, how)
     output = str(tmp_path / "pairs")
-    generate.generate(pairs_config(bank, "max_failed_fraction=1"), output, stages=STUB_STAGES)
+    generate.generate(pairs_config(own_bank, "max_failed_fraction=1"), output, stages=STUB_STAGES)
     ledger = rows_of(output, "_ledger")
     errors = {int(row["pair_id"][1:]): row["error"] for row in ledger if row["status"] == "failed"}
     assert errors.keys() == failed
@@ -146,24 +156,25 @@ def test_a_damaged_bank_file_fails_its_own_pairs_and_nothing_else(bank, tmp_path
     assert call(verify, output).exit_code == 0
 
 
-def test_a_run_goes_on_with_the_same_bank_only(bank, tmp_path):
-    output = str(tmp_path / "pairs")
-    generate.generate(pairs_config(bank), output, stages=STUB_STAGES)
+def test_a_run_goes_on_with_the_same_bank_only(own_bank, tmp_path):
+    config, output = pairs_config(own_bank), str(tmp_path / "pairs")
+    generate.generate(config, output, stages=STUB_STAGES)
     (tmp_path / "pairs/_manifests/shard-000001.json").unlink()
-    kept = (bank / "_manifests/shard-000001.json").read_bytes()
-    (bank / "_manifests/shard-000001.json").unlink()
-    with pytest.raises(RunMismatch, match=rf"a run of other images: {bank}: shard 1 is gone$"):
-        generate.generate(pairs_config(bank), output, stages=STUB_STAGES)
-    (bank / "_manifests/shard-000001.json").write_bytes(kept.replace(b'"sha256": "', b'"sha256": "0', 1))
+    manifest = own_bank / "_manifests/shard-000001.json"
+    kept = manifest.read_bytes()
+    manifest.unlink()
+    with pytest.raises(RunMismatch, match=rf"a run of other images: {own_bank}: shard 1 is gone$"):
+        generate.generate(config, output, stages=STUB_STAGES)
+    manifest.write_bytes(kept.replace(b'"sha256": "', b'"sha256": "0', 1))
     with pytest.raises(RunMismatch, match="shard 1 has changed$"):
-        generate.generate(pairs_config(bank), output, stages=STUB_STAGES)
+        generate.generate(config, output, stages=STUB_STAGES)
     with pytest.raises(RunMismatch, match="shard 1 has changed$"):  # also in the middle of a run
-        Read(pairs_config(bank), output)(1)
-    (bank / "_manifests/shard-000001.json").write_bytes(kept)
-    assert generate.generate(pairs_config(bank), output, stages=STUB_STAGES).planned == 12
+        Read(config, output)(1)
+    manifest.write_bytes(kept)
+    assert generate.generate(config, output, stages=STUB_STAGES).planned == 12
 
 
-def test_what_is_no_bank_that_can_be_used_is_one_line(bank, tmp_path):
+def test_what_is_no_bank_that_can_be_used_is_one_line(own_bank, tmp_path):
     command = ["--output", tmp_path / "pairs", "--set", "subjects.source=bank", "--set"]
 
     def refused(path, *more):
@@ -174,42 +185,40 @@ def test_what_is_no_bank_that_can_be_used_is_one_line(bank, tmp_path):
     assert refused(tmp_path / "none").startswith(
         f"error: {tmp_path}/none/run.json: no such file; a run directory of jobs"
     )
-    assert refused(bank, "--set", "size_px=128").endswith(f"the images of {bank} have size_px=64, not 128")
+    assert refused(own_bank, "--set", "size_px=128").endswith(f"the images of {own_bank} have size_px=64, not 128")
     make_bank(str(tmp_path / "empty"), "stages.judge.min_clip=0.95")
     line = f"error: subjects.path: {tmp_path}/empty: no committed shard of this bank has an accepted subject"
     assert refused(tmp_path / "empty") == line
-    generate.generate(pairs_config(bank), str(tmp_path / "other"), stages=STUB_STAGES)
+    generate.generate(pairs_config(own_bank, "pairs.count=1"), str(tmp_path / "other"), stages=STUB_STAGES)
     assert "of a run of jobs/generate.py, not of jobs/generate_subjects.py" in refused(tmp_path / "other")
-    run = bank / "run.json"
+    run = own_bank / "run.json"
     run.write_text(run.read_text().replace(f'"version": {LAYOUT_VERSION}', '"version": 99'))
-    assert refused(bank).endswith(f"run.json: layout version 99, this code reads {LAYOUT_VERSION}")
+    assert refused(own_bank).endswith(f"run.json: layout version 99, this code reads {LAYOUT_VERSION}")
 
 
 @pytest.mark.slow
 def test_from_a_bank_to_a_refiner_trained_on_it_to_pairs_with_that_refiner(tmp_path, s3):
     uri, endpoint = s3
-    quick = [word for item in QUICK for word in ("--set", item)]
-    steps = ("--set", "stages.synthesize.sampling.num_inference_steps=4", "--set", "placement=inline")
-    sets = ("--set", "count=4", "--set", "subjects_per_shard=2", "--set", "subjects.source=renderer")
-    stored = ("--set", f"output.endpoint_url={endpoint}")
-    made = call(generate_subjects, "--output", uri, *steps, *sets, *stored)
+
+    def run(command, output, *sets):
+        words = [word for item in ("placement=inline", "subjects_per_shard=1", *sets) for word in ("--set", item)]
+        return call(command, "--output", output, *words)
+
+    made = run(generate_subjects, uri, "count=2", "subjects.source=renderer", f"output.endpoint_url={endpoint}")
     assert made.exit_code == 0, made.output
     assert "refiner:" not in made.output and "depth: nano weights" in made.output
 
     source = f"data.sources=[{{format: run, path: '{uri}', endpoint_url: '{endpoint}'}}]"
-    trained = train(
-        train_refiner, tmp_path / "refiner", source, "train.max_steps=20", "train.checkpoint_every_steps=20"
-    )
+    trained = train(train_refiner, tmp_path / "refiner", source, "train.max_steps=1", "train.micro_batch_size=4")
     assert trained.exit_code == 0, trained.output
 
     bank = ("subjects.source=bank", f"subjects.path={uri}", f"subjects.endpoint_url={endpoint}")
     refiner = f"models.refiner={{weights: pretrained, path: '{tmp_path / 'refiner/model'}'}}"
-    sets = ("placement=inline", "pairs.count=4", "pairs.per_subject=1", "subjects_per_shard=2", *bank, refiner)
     output = tmp_path / "pairs"
-    pairs = call(generate, "--output", output, *quick, *(word for item in sets for word in ("--set", item)))
+    pairs = run(generate, output, *QUICK, "pairs.count=2", "pairs.per_subject=1", *bank, refiner)
     assert pairs.exit_code == 0, pairs.output
     assert "subject: subject bank" in pairs.output and "refiner: pretrained model" in pairs.output
     assert call(verify, output).exit_code == 0
     ledger = rows_of(output, "_ledger")
-    assert len(ledger) == 4 and {row["status"] for row in ledger} <= {"accepted", "rejected"}
+    assert len(ledger) == 2 and {row["status"] for row in ledger} <= {"accepted", "rejected"}
     assert all(row["stage_s"]["synthesize"] == row["stage_s"]["depth"] == 0 for row in ledger)

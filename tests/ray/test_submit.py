@@ -8,20 +8,16 @@ import urllib.request
 
 import pytest
 
-from tests.conftest import QUICK
-from tests.helpers.one_node import ADDRESS
+from tests.helpers.one_node import ADDRESS, ROOT
 from toffee_pipeline.rundir.manifests import committed_shards
 from toffee_pipeline.storage import open_storage
 
 NUM_SHARDS = 12
-SETTINGS = (
-    "subjects.source=renderer",
-    *QUICK,
-    "fused.num_actors=1",
-    f"pairs.count={NUM_SHARDS}",
-    "pairs.per_subject=1",
-    "subjects_per_shard=1",
-)
+SETTINGS = ("fused.num_actors=1", f"pairs.count={NUM_SHARDS}", "pairs.per_subject=1", "subjects_per_shard=1")
+STUBS = ("python", f"{ROOT}/tests/helpers/stub_job.py")
+"""The main job without networks; a submitted one with them is test_executors.py's."""
+SLOW = ("env", f"PYTHONPATH={ROOT}", "STUB_SLEEP_S=3")
+FAST = ("env", f"PYTHONPATH={ROOT}", "STUB_SLEEP_S=0")
 
 
 def listens(address, port):
@@ -29,10 +25,10 @@ def listens(address, port):
         return probe.connect_ex((address, port)) == 0
 
 
-def submit(cluster, name, output, *settings, wait=True):
+def submit(cluster, name, command, output, *settings, wait=True):
     sets = [word for item in (*SETTINGS, *settings) for word in ("--set", item)]
-    flags = ["--working-dir", ".", "--submission-id", name, *([] if wait else ["--no-wait"])]
-    return cluster.cli("job", "submit", *flags, "--", "python", "jobs/generate.py", "--output", str(output), *sets)
+    flags = ["--submission-id", name, *([] if wait else ["--no-wait"])]
+    return cluster.cli("job", "submit", *flags, "--", *command, "--output", str(output), *sets)
 
 
 def test_the_job_api_wants_the_token_and_listens_on_the_loopback_only(cluster):
@@ -45,7 +41,7 @@ def test_the_job_api_wants_the_token_and_listens_on_the_loopback_only(cluster):
 def test_a_stopped_job_goes_on_and_exit_codes_and_logs_travel(cluster, tmp_path):
     output = tmp_path / "run"
     storage = open_storage(str(output))
-    began = submit(cluster, "first", output, wait=False)
+    began = submit(cluster, "first", (*SLOW, *STUBS), output, "placement=fused", wait=False)
     assert began.returncode == 0, began.stderr
     while not committed_shards(storage):
         time.sleep(0.1)
@@ -56,7 +52,7 @@ def test_a_stopped_job_goes_on_and_exit_codes_and_logs_travel(cluster, tmp_path)
     assert 1 <= done < NUM_SHARDS
     assert not storage.exists("summary.json")
 
-    resumed = submit(cluster, "second", output)
+    resumed = submit(cluster, "second", (*FAST, *STUBS), output, "placement=fused")
     assert resumed.returncode == 0, resumed.stdout + resumed.stderr
     found = re.search(rf"resuming: (\d+) of {NUM_SHARDS} shards are committed", resumed.stdout)
     assert found is not None and int(found[1]) >= done  # the stopped job's actor may have committed one more
@@ -65,7 +61,7 @@ def test_a_stopped_job_goes_on_and_exit_codes_and_logs_travel(cluster, tmp_path)
 
 
 def test_a_job_that_is_refused_fails_with_its_own_words(cluster, tmp_path):
-    refused = submit(cluster, "third", tmp_path / "run", "pairs.count=-1")
+    refused = submit(cluster, "third", ("python", f"{ROOT}/jobs/generate.py"), tmp_path / "run", "pairs.count=-1")
     assert refused.returncode == 1
     assert "exit code 2" in refused.stdout + refused.stderr
     assert "error: pairs.count" in cluster.cli("job", "logs", "third").stdout

@@ -20,7 +20,7 @@ from toffee_pipeline.train.saved import steps_saved
 
 def wait_for(condition):
     while not (found := condition()):
-        time.sleep(0.05)
+        time.sleep(0.3)  # a look at all processes takes some of a core
     return found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
 from jinja2 import Template
@@ -11,8 +12,9 @@ from toffee_pipeline.templates import load_template
 TEMPLATES = Path(__file__).parent / "templates"
 
 
+@cache
 def load(name: str) -> Template:
-    """A template of this folder, whose filters are the functions below."""
+    """A template of this folder, compiled once, whose filters are the functions below."""
     return load_template(TEMPLATES / name, thousands=thousands, share=share, score=score, seconds=seconds, words=words)
 
 
