@@ -34,9 +34,9 @@ OF_PAIRS = """
 - `subject_image`, `draft_image`: how the target came about.
 - `dino_score`, `clip_score` and the other scores, as the filter saw them; `category`, `change`, `class_name`, seeds.
 
-InstructPix2Pix is trained on the edit pairs by diffusers' own script:
+InstructPix2Pix is trained on the edit pairs by diffusers' own script (which stops without a seed):
 
-    train_instruct_pix2pix.py --dataset_name HERE --dataset_config_name edit \\
+    train_instruct_pix2pix.py --dataset_name HERE --dataset_config_name edit --seed 0 \\
         --original_image_column input_image --edited_image_column target_image --edit_prompt_column instruction
 """
 
