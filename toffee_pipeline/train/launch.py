@@ -126,10 +126,10 @@ def launch(config: TrainingConfig, storage: Storage, reader: Reader, display: Tr
 def _check_fits(config: TrainingConfig, cluster: Cluster) -> None:
     workers = config.workers
     needs = {
-        "CPU": workers.num_workers * workers.num_cpus + READ_CPUS,
+        "CPU": workers.num_workers * (workers.num_cpus + READ_CPUS),
         "GPU": workers.num_workers * workers.num_gpus,
     }
-    check_room("the workers and one reader", needs, cluster, "lower workers.num_workers, or add nodes")
+    check_room("the workers and a reader for each", needs, cluster, "lower workers.num_workers, or add nodes")
 
 
 def _fit(config: TrainingConfig, job: dict[str, Any], outcome: dict[str, Any]) -> None:

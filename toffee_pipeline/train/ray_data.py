@@ -20,6 +20,7 @@ if TYPE_CHECKING:  # the processes that read need no networks
 
 READS_PER_DATASET = 1000
 READ_CPUS = 1.0
+"""Of each worker's reader. Ray Data shares out whole CPUs: where two datasets have one between them, each gets none."""
 READ_AHEAD_BATCHES = 8
 MIN_READ_AHEAD_BYTES = 16 * 2**20
 STEP_PAUSE_S = 0.02
@@ -28,8 +29,11 @@ Missing = list[tuple[str, Source, str]]
 
 
 def logical_cpus(config: TrainingConfig) -> int:
-    """Of a Ray on this machine: the workers', and some to read."""
-    return max(num_cores(), math.ceil(config.workers.num_workers * config.workers.num_cpus)) + 1
+    """Of a Ray on this machine: the workers', and one to read for each."""
+    workers = config.workers
+    return max(num_cores(), math.ceil(workers.num_workers * workers.num_cpus)) + math.ceil(
+        workers.num_workers * READ_CPUS
+    )
 
 
 class Unhurried(StepCallback):
