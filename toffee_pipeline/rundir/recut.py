@@ -16,6 +16,8 @@ CAPS = {
     "category_full": ("category", "max_per_category"),
 }
 """Reason -> the column that is capped, and the setting; in the order in which they act."""
+MAX_COMPARED = 2**22
+"""Hashes that are held against each other at a time: 8 bytes each."""
 
 
 def recut(rows: pa.Table, run: PairDatasetConfig, view: RefilterConfig) -> pa.Table:
@@ -28,13 +30,12 @@ def recut(rows: pa.Table, run: PairDatasetConfig, view: RefilterConfig) -> pa.Ta
         rows: of the ledger, with `index.COLUMNS`: all pairs of a subject, in any order.
         run: the settings of the run that made them.
     """
-    status, before = (rows[name].to_numpy() for name in ("status", "reason"))
-    accepted_before = status == "accepted"
     judged = is_judged(rows)
-    reasons = np.where(judged, decide_all(scores_of(rows), view.judge_of(run), rows["kind"].to_numpy()), before)
+    decided = decide_all(scores_of(rows), view.judge_of(run), rows["kind"].to_numpy())
+    reasons = np.where(judged, decided, rows["reason"].to_numpy())
     additions = additions_of(rows)
     reasons[judged & (additions >= 0) & (reasons[additions] != None)] = "not_added"  # noqa: E711 (of each element)
-    kept = accepted_before | np.isin(before, [name for name in JUDGED if keeps_images(run.output.keep, name)])
+    kept = _was_accepted_or(rows, [name for name in JUDGED if keeps_images(run.output.keep, name)])
     reasons[judged & ~kept & (reasons == None)] = "not_kept"  # noqa: E711
     if view.min_subject_hash_distance is not None:
         left = np.flatnonzero(judged & (reasons == None))  # noqa: E711
@@ -45,20 +46,24 @@ def recut(rows: pa.Table, run: PairDatasetConfig, view: RefilterConfig) -> pa.Ta
             left = judged & (reasons == None)  # noqa: E711
             groups = _codes(rows[column])
             reasons[_too_many(groups, chance[left[chance]], most)] = reason
-    rejected = reasons != None  # noqa: E711
-    changed = {
-        "status": np.where(judged, np.where(rejected, "rejected", "accepted"), status),
-        "reason": reasons,
-    }
+    reason = pa.array(reasons, pa.string())
+    verdict = pc.if_else(pc.is_valid(reason), "rejected", "accepted")
+    changed = {"status": pc.if_else(pa.array(judged), verdict, rows["status"]), "reason": reason}
     for name, values in changed.items():
-        rows = rows.set_column(rows.schema.get_field_index(name), name, pa.array(values, pa.string()))
+        rows = rows.set_column(rows.schema.get_field_index(name), name, values)
     return rows
 
 
 def is_judged(rows: pa.Table) -> np.ndarray:
     """bool (n,): which pairs have finished scores, by the run's verdict on them."""
-    status, reason = (rows[name].to_numpy() for name in ("status", "reason"))
-    return (status == "accepted") | np.isin(reason, list(JUDGED))
+    return _was_accepted_or(rows, list(JUDGED))
+
+
+def _was_accepted_or(rows: pa.Table, reasons: list[str]) -> np.ndarray:
+    """bool (n,): which pairs the run accepted, or rejected for one of these reasons."""
+    rejected = pc.is_in(rows["reason"], value_set=pa.array(reasons, pa.string()))
+    found: np.ndarray = pc.or_(pc.equal(rows["status"], "accepted"), rejected).to_numpy()
+    return found
 
 
 def scores_of(rows: pa.Table) -> dict[str, np.ndarray]:
@@ -83,22 +88,34 @@ def _codes(column: pa.ChunkedArray) -> np.ndarray:
 def _near_duplicates(rows: pa.Table, bits: int) -> np.ndarray:
     """bool (n,): the pairs of subjects whose hash differs in less than `bits` from that of an earlier one of the class,
     which is none itself."""
-    _, first, subject = np.unique(_codes(rows["subject_id"]), return_index=True, return_inverse=True)
-    classes, hashes = _codes(rows["class_name"])[first], rows["subject_phash"].take(first).to_pylist()
-    kept = {
-        each: np.empty(count, np.uint64) for each, count in zip(*np.unique(classes, return_counts=True), strict=True)
-    }
-    num_kept = dict.fromkeys(kept, 0)
+    subject = _codes(rows["subject_id"])  # they count up as subjects come
+    first = np.empty(subject.max(initial=-1) + 1, np.int64)
+    first[subject[::-1]] = np.arange(len(rows))[::-1]
+    texts = rows["subject_phash"].take(first)
+    hashed = np.flatnonzero(pc.is_valid(texts).to_numpy())
+    hashes = np.frombuffer(bytes.fromhex("".join(texts.drop_null().to_pylist())), ">u8").astype(np.uint64)
+    classes = _codes(rows["class_name"])[first[hashed]]
+    order = np.argsort(classes, kind="stable")
     alike = np.zeros(len(first), bool)
-    for number in np.argsort(first):
-        if (text := hashes[number]) is not None:
-            name, value = classes[number], np.uint64(int(text, 16))
-            alike[number] = (np.bitwise_count(kept[name][: num_kept[name]] ^ value) < bits).any()
-            if not alike[number]:
-                kept[name][num_kept[name]] = value
-                num_kept[name] += 1
+    for group in np.split(order, np.flatnonzero(np.diff(classes[order])) + 1):
+        alike[hashed[group]] = _near_an_earlier(hashes[group], bits)
     found: np.ndarray = alike[subject]
     return found
+
+
+def _near_an_earlier(hashes: np.ndarray, bits: int) -> np.ndarray:
+    """bool (n,): which differ in less than `bits` from an earlier one that is none of these. hashes: uint64 (n,)."""
+    near_one = np.zeros(len(hashes), bool)
+    size = min(256, MAX_COMPARED // max(len(hashes), 1) + 1)
+    for start in range(0, len(hashes), size):
+        block = slice(start, start + size)
+        near = np.bitwise_count(hashes[block, None] ^ hashes[None, : block.stop]) < bits
+        near_one[block] = (near[:, :start] & ~near_one[:start]).any(axis=1)
+        inside = np.tril(near[:, start:], -1)
+        # in order, since what a row is near to may itself be near to an earlier one
+        for row in np.flatnonzero(inside.any(axis=1)):
+            near_one[start + row] |= (inside[row] & ~near_one[block]).any()
+    return near_one
 
 
 def _too_many(groups: np.ndarray, rows: np.ndarray, most: int | str) -> np.ndarray:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -89,20 +91,17 @@ def refilter(
 
 def _packed(target: Storage, shards: Iterable[Manifest]) -> Iterator[ShardCounts]:
     """Write the manifests, many to a file: a million pairs have some ten thousand, and a file each takes its time."""
-    pack: list[Manifest] = []
-
-    def put() -> None:
-        key = pack_key(pack[0].shard // PACK_SHARDS, len(pack))
-        target.put(key, "\n".join(manifest.model_dump_json() for manifest in pack).encode())
-
-    for manifest in shards:
-        pack.append(manifest)
-        yield manifest.counts
-        if len(pack) == PACK_SHARDS:
-            put()
-            pack = []
-    if pack:
-        put()
+    known = iter(shards)
+    with ThreadPoolExecutor(1) as writer:  # writes one pack while the next is made
+        written: Future[None] | None = None
+        while pack := list(islice(known, PACK_SHARDS)):
+            data = "\n".join(manifest.model_dump_json() for manifest in pack).encode()
+            if written:
+                written.result()
+            written = writer.submit(target.put, pack_key(pack[0].shard // PACK_SHARDS, len(pack)), data)
+            yield from (manifest.counts for manifest in pack)
+        if written:
+            written.result()
 
 
 def _with_files(target: Storage, shards: Iterable[Manifest], table: Table) -> Iterator[ShardCounts]:

@@ -45,12 +45,18 @@ def decode(kind: type[F], data: bytes, name: str) -> F:
         DamagedFile: not such a file; the message names the key and what is wrong with it.
     """
     try:
-        version = _Version.model_validate_json(data, strict=True).version
-        if version != LAYOUT_VERSION:
-            raise OtherVersion(f"{name}: layout version {version}, this code reads {LAYOUT_VERSION}")
-        return kind.model_validate_json(data, strict=True)
+        try:
+            found = kind.model_validate_json(data, strict=True)
+            version = found.version
+        except ValidationError:
+            version = _Version.model_validate_json(data, strict=True).version
+            if version == LAYOUT_VERSION:
+                raise
     except ValidationError as error:
         raise DamagedFile(f"{name}: damaged: {_complaint(error)}") from error
+    if version != LAYOUT_VERSION:
+        raise OtherVersion(f"{name}: layout version {version}, this code reads {LAYOUT_VERSION}")
+    return found
 
 
 def read(storage: Storage, key: str, kind: type[F]) -> F:

@@ -11,14 +11,15 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from toffee_pipeline.rundir.counts import ShardCounts
 from toffee_pipeline.rundir.index import WholeLedger
 from toffee_pipeline.rundir.layout import PACK_SHARDS
 from toffee_pipeline.rundir.manifests import Manifest, ViewOf
 
-GROUPS = {"by_kind": "kind", "by_category": "category", "by_class": "class_name"}
-"""What a manifest counts by, and the column."""
+GROUPS = {"by_kind": "kind", "by_category": "category"}
+"""What a manifest counts by besides the class, and the column."""
 
 
 def shards_of_view(ledger: WholeLedger, cut: pa.Table, uri: str, endpoint_url: str | None) -> Iterator[Manifest]:
@@ -29,12 +30,13 @@ def shards_of_view(ledger: WholeLedger, cut: pa.Table, uri: str, endpoint_url: s
         uri, endpoint_url: of the run.
     """
     known, start = iter(ledger.manifests), 0
+    differs = _differs(ledger.rows, cut)
     while manifests := list(islice(known, PACK_SHARDS)):  # what is counted in one go is held in memory
         lengths = [manifest.counts.planned for manifest in manifests]
         number = pa.array(np.repeat(np.arange(len(lengths)), lengths))
-        before, rows = (table.slice(start, len(number)) for table in (ledger.rows, cut))
+        rows, changes = cut.slice(start, len(number)), differs[start : start + len(number)]
         start += len(number)
-        verdicts = _changed(before, rows, number, len(lengths))
+        verdicts = _changed(rows, np.flatnonzero(changes), number, len(lengths))
         counts = _counts(rows.append_column("shard", number), [manifest.counts for manifest in manifests])
         for manifest, changed, counted in zip(manifests, verdicts, counts, strict=True):
             name = hashlib.sha256(json.dumps([manifest.attempt, changed]).encode()).hexdigest()[:12]
@@ -48,10 +50,15 @@ def shards_of_view(ledger: WholeLedger, cut: pa.Table, uri: str, endpoint_url: s
             )
 
 
-def _changed(before: pa.Table, rows: pa.Table, number: pa.Array, num_shards: int) -> list[dict[str, str | None]]:
+def _differs(before: pa.Table, rows: pa.Table) -> np.ndarray:
+    """bool (n,): which rows have another verdict."""
+    texts = ((pc.fill_null(table[name], "") for table in (before, rows)) for name in ("status", "reason"))
+    found: np.ndarray = pc.or_(*(pc.not_equal(*pair) for pair in texts)).to_numpy()
+    return found
+
+
+def _changed(rows: pa.Table, where: np.ndarray, number: pa.Array, num_shards: int) -> list[dict[str, str | None]]:
     """Of each shard the reasons of the rows whose verdict is another. number: of each row's shard."""
-    differs = [before[name].to_numpy() != rows[name].to_numpy() for name in ("status", "reason")]
-    where = np.flatnonzero(np.logical_or(*differs))
     changed: list[dict[str, str | None]] = [{} for _ in range(num_shards)]
     columns = (number, rows["pair_id"], rows["reason"])
     for shard, pair_id, reason in zip(*(column.take(pa.array(where)).to_pylist() for column in columns), strict=True):
@@ -61,20 +68,24 @@ def _changed(before: pa.Table, rows: pa.Table, number: pa.Array, num_shards: int
 
 def _counts(rows: pa.Table, known: list[ShardCounts]) -> list[ShardCounts]:
     """The counts of each shard, with what the view changes in them. rows: with the number of each one's `shard`."""
-    changes: list[dict[str, Any]] = [{"accepted": 0, "rejected": {}, **{name: {} for name in GROUPS}} for _ in known]
-    for shard, status, reason, count in _grouped(rows, "status", "reason"):
-        if status == "accepted":
-            changes[shard]["accepted"] = count
-        elif status == "rejected":
-            changes[shard]["rejected"][reason] = count
+    changes: list[dict[str, Any]] = [
+        {"accepted": 0, "rejected": {}, "by_class": {}, **{name: {} for name in GROUPS}} for _ in known
+    ]
     for name, column in GROUPS.items():
         for shard, value, status, count in _grouped(rows, column, "status"):
             counts = changes[shard][name].setdefault(value, {"planned": 0})
             counts["planned"] += count
             counts[status] = count
-    for shard, name, reason, count in _grouped(rows, "class_name", "reason"):
+    for shard, value, status, reason, count in _grouped(rows, "class_name", "status", "reason"):
+        changed = changes[shard]
+        counts = changed["by_class"].setdefault(value, {"planned": 0})
+        counts["planned"] += count
+        counts[status] = counts.get(status, 0) + count
         if reason is not None:
-            changes[shard]["by_class"][name][reason] = count
+            counts[reason] = count
+            changed["rejected"][reason] = changed["rejected"].get(reason, 0) + count
+        elif status == "accepted":
+            changed["accepted"] += count
     return [counts.model_copy(update=changed) for counts, changed in zip(known, changes, strict=True)]
 
 
