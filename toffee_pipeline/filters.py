@@ -249,7 +249,7 @@ REASONS: dict[Reason, Rejection] = {
             "synthesize",
             explained=True,
         ),
-        Rejection("other_language", "its prompt is not English (other_languages)"),
+        Rejection("other_language", "its prompt is not English (other_languages)", "screen"),
         Rejection("unsafe", "what it says or shows is unsafe; the ledger's column `error` says why", explained=True),
         Rejection("not_finite", "a network gave NaN or infinite values", explained=True, broken=True),
         Rejection("flat_image", "a network's image is one colour all over", explained=True, broken=True),
