@@ -12,6 +12,8 @@ from contextlib import contextmanager
 
 import boto3
 
+from toffee_pipeline.storage import Storage, open_storage
+
 EXTERNAL = os.environ.get("TOFFEE_TEST_S3_ENDPOINT")
 BUCKET = os.environ.get("TOFFEE_TEST_S3_BUCKET", "toffee")
 CREDENTIALS = {
@@ -23,6 +25,17 @@ CREDENTIALS = {
 }
 if EXTERNAL:
     CREDENTIALS = {name: os.environ.get(name, value) for name, value in CREDENTIALS.items()}
+
+
+CLIENTS: dict[str, dict[int, object]] = {}
+"""Of each endpoint: making a client takes a fifth of a second."""
+
+
+def shared_storage(prefix: str, endpoint: str) -> Storage:
+    """A prefix of `BUCKET`, whose client all tests share."""
+    storage = open_storage(f"s3://{BUCKET}/{prefix}", endpoint)
+    storage._clients = CLIENTS.setdefault(endpoint, {})
+    return storage
 
 
 def make_bucket(endpoint: str) -> None:

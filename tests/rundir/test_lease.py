@@ -13,7 +13,7 @@ from threading import Barrier
 import psutil
 import pytest
 
-from tests.helpers.s3 import BUCKET
+from tests.helpers.s3 import shared_storage
 from toffee_pipeline.errors import DamagedFile, LeaseHeld
 from toffee_pipeline.rundir.layout import LAYOUT_VERSION, LEASE
 from toffee_pipeline.rundir.lease import Lease, LeaseRecord, current_holder
@@ -34,7 +34,7 @@ with Lease(open_storage(sys.argv[1])):
 def storage(request, tmp_path) -> Storage:
     if request.param == "local":
         return open_storage(str(tmp_path / "run"))
-    return open_storage(f"s3://{BUCKET}/{tmp_path.name}", request.getfixturevalue("endpoint"))
+    return shared_storage(tmp_path.name, request.getfixturevalue("endpoint"))
 
 
 def foreign(storage: Storage, left_s: float, **changes: object) -> None:

@@ -6,7 +6,7 @@ import random
 import pytest
 
 from tests.helpers.faulty_s3 import FaultyS3, Rule, cut_answer, error, faulty_s3, lose_answer, reset, slow
-from tests.helpers.s3 import BUCKET, CREDENTIALS
+from tests.helpers.s3 import CREDENTIALS, shared_storage
 from toffee_pipeline.errors import MissingKey, StorageError
 from toffee_pipeline.rundir.commit import ShardFile, commit_shard
 from toffee_pipeline.rundir.counts import ShardCounts
@@ -17,7 +17,6 @@ from toffee_pipeline.storage import Storage, open_storage
 from toffee_pipeline.storage.s3 import ATTEMPTS
 
 FILES = [ShardFile("data", "edit", b"rows" * 1000, 3), ShardFile("_ledger", "pair", b"more rows" * 1000, 4)]
-CLIENTS: dict[int, object] = {}
 TRANSIENT = {
     "500": error(500, "InternalError"),
     "503": error(503, "SlowDown"),
@@ -37,9 +36,7 @@ def proxy(endpoint):
 def storage(proxy: FaultyS3, tmp_path) -> Storage:
     proxy.rules.clear()
     proxy.requests.clear()
-    storage = open_storage(f"s3://{BUCKET}/{tmp_path.name}", proxy.endpoint)
-    storage._clients = CLIENTS  # making a client takes a while; one is enough for all tests
-    return storage
+    return shared_storage(tmp_path.name, proxy.endpoint)
 
 
 def check_committed_once(storage: Storage, shard: int) -> None:

@@ -16,7 +16,7 @@ from threading import Barrier
 
 import pytest
 
-from tests.helpers.s3 import BUCKET, CREDENTIALS
+from tests.helpers.s3 import BUCKET, CREDENTIALS, shared_storage
 from toffee_pipeline.errors import DamagedFile, MissingKey, OtherVersion, StorageError
 from toffee_pipeline.rundir.commit import ShardFile, commit_shard, delete_orphans, settle_all
 from toffee_pipeline.rundir.counts import ShardCounts, StageFigures
@@ -34,8 +34,6 @@ FILES = [
     ShardFile("_ledger", "pair", b"more rows", 6),
 ]
 BAD_KEYS = ["", "/etc/passwd", "../x", "a/../../x", "a//b", "a/", "./a", ".", "a\\b", "a\0b", "a\nb", "data/.tmp-1"]
-
-CLIENTS: dict[int, object] = {}
 
 RACE = """
 import pickle, sys
@@ -78,9 +76,7 @@ def keys(storage: Storage) -> list[str]:
 def storage(request, tmp_path) -> Storage:
     if request.param == "local":
         return open_storage(str(tmp_path / "deep" / "run"))
-    storage = open_storage(f"s3://{BUCKET}/{tmp_path.name}/run", request.getfixturevalue("endpoint"))
-    storage._clients = CLIENTS  # making a client takes a while; one is enough for all tests
-    return storage
+    return shared_storage(f"{tmp_path.name}/run", request.getfixturevalue("endpoint"))
 
 
 class TestStorage:
