@@ -1,7 +1,11 @@
 """From a measurement to a plan of costs, as a user runs it."""
 
 import re
+import subprocess
+import sys
+import time
 
+import psutil
 import pytest
 from click.testing import CliRunner
 
@@ -62,3 +66,18 @@ def test_a_file_that_is_missing_is_one_line(tmp_path):
     result = run(generate.main, "--output", str(tmp_path / "run"), "--dry-run", settings=(*SETTINGS, missing))
     assert result.exit_code == 2
     assert "nowhere.json: no such file; jobs/measure.py writes it" in result.output
+
+
+def test_a_job_that_is_killed_leaves_nobody_behind(tmp_path):
+    words = [
+        word for item in (*SETTINGS, "stages.synthesize.sampling.num_inference_steps=1000") for word in ("--set", item)
+    ]
+    command = [sys.executable, "-u", "jobs/measure.py", "--output", str(tmp_path / "never.json"), *words]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as job:
+        assert job.stdout is not None
+        assert job.stdout.readline().startswith("stage")
+        while len(others := psutil.Process(job.pid).children(recursive=True)) < 3:  # tracker, fork server, the stage
+            assert job.poll() is None
+            time.sleep(0.1)
+        job.kill()
+        assert psutil.wait_procs(others, timeout=60)[1] == []

@@ -46,7 +46,7 @@ def build(network: str, device: torch.device, dtype: torch.dtype) -> Any:
             torch.set_default_dtype(before)
     for part in built if isinstance(built, tuple) else (built,):
         if isinstance(part, nn.Module):
-            part.to(device, dtype).eval()
+            part.eval()
     return built
 
 
