@@ -78,7 +78,7 @@ def apart(what: str, function: str, *args: Any) -> Any:
     """A function of `actors.measure.stage` in a process of its own. what: is done there."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(PRELOADED)
-    with ProcessPoolExecutor(1, mp_context=context) as pool:
+    with ProcessPoolExecutor(1, mp_context=context, initializer=_watch_the_job) as pool:
         try:
             return pool.submit(_call, function, *args).result()
         except BrokenProcessPool as error:
@@ -86,15 +86,18 @@ def apart(what: str, function: str, *args: Any) -> Any:
 
 
 def _call(function: str, *args: Any) -> Any:
-    threading.Thread(target=_end_with_the_job, daemon=True).start()
     from actors.measure import stage  # torch, which the job itself does without
 
     return getattr(stage, function)(*args)
 
 
-def _end_with_the_job() -> None:
-    """A job that is killed takes nobody along: this process is another one's child, and would compute on."""
+def _watch_the_job() -> None:
+    """A job that is killed takes nobody along: this process is another one's child, and would wait or compute on."""
     job = multiprocessing.parent_process()
     assert job is not None
-    job.join()
-    os._exit(1)
+
+    def end_with_it() -> None:
+        job.join()
+        os._exit(1)
+
+    threading.Thread(target=end_with_it, daemon=True).start()

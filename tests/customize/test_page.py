@@ -5,23 +5,23 @@ import re
 import shutil
 import signal
 import socket
-from contextlib import redirect_stderr, redirect_stdout
-from threading import Thread, main_thread
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import psutil
 import pytest
 from playwright.sync_api import expect, sync_playwright
 
-from jobs import customize
-from toffee_pipeline.customize.desk import REGIONS, Desk
-from toffee_pipeline.customize.page import LOOPBACK, build_page, launch
+from toffee_pipeline.customize.desk import REGIONS
+from toffee_pipeline.customize.page import LOOPBACK
 from toffee_pipeline.customize.png import read_settings
 from toffee_pipeline.images import decode, encode_mask, encode_png
 from toffee_pipeline.nano.renderer import RendererSubject
-from toffee_pipeline.rundir.trained import find_toffeenet
 from toffee_pipeline.schema.subjects import Subject
 
+ROOT = Path(__file__).parents[2]
 CHROMIUM = shutil.which("chromium")
 SOFTWARE_WEBGL = ["--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
 WAIT_MS = 120_000
@@ -29,41 +29,27 @@ LINK = "a[download^='0']"
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture(autouse=True)
-def gradios_own_variable(monkeypatch):
-    """It asks for every address of the machine; gradio reads it when it is imported, which these tests do."""
-    monkeypatch.setenv("GRADIO_SERVER_NAME", "0.0.0.0")
-
-
-def free_port():
+@pytest.fixture(scope="module")
+def job(toffeenet_run, tmp_path_factory):
+    """The job's process and the page's port; Ctrl-C ends it with one line."""
+    output = tmp_path_factory.mktemp("page") / "out"
     with socket.socket() as free:
         free.bind((LOOPBACK, 0))
-        return free.getsockname()[1]
-
-
-def listening():
-    return {tuple(each.laddr) for each in psutil.Process().net_connections() if each.status == "LISTEN"}
-
-
-def test_the_job_serves_to_this_machine_alone_until_ctrl_c(toffeenet_run, tmp_path):
-    output, port, before, said, opened = tmp_path / "out", free_port(), listening(), [], []
-    ends = os.pipe()
-    with open(ends[0]) as reader:
-
-        def press_ctrl_c():
-            said.append(reader.readline())
-            opened.append(listening() - before)
-            signal.pthread_kill(main_thread().ident, signal.SIGINT)
-
-        Thread(target=press_ctrl_c, daemon=True).start()
-        with open(ends[1], "w") as writer, redirect_stdout(writer), redirect_stderr(writer):
-            words = ("--model", toffeenet_run, "--serve", "--port", port, "--output", output)
-            with pytest.raises(SystemExit) as ended:
-                customize.main([*map(str, words)])
-        said += reader.readlines()
-    assert said == [f"http://{LOOPBACK}:{port}/  (Ctrl-C ends it; pictures go to {output})\n", "interrupted\n"]
-    assert ended.value.code == 128 + signal.SIGINT
-    assert opened == [{(LOOPBACK, port)}]
+        port = free.getsockname()[1]
+    words = ["--model", toffeenet_run, "--serve", "--port", port, "--output", output]
+    process = subprocess.Popen(
+        [sys.executable, ROOT / "jobs/customize.py", *map(str, words)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "GRADIO_SERVER_NAME": "0.0.0.0"},
+    )
+    said = process.stdout.readline()
+    assert f"http://{LOOPBACK}:{port}/" in said, said + process.stdout.read()
+    yield process, port
+    process.send_signal(signal.SIGINT)
+    assert process.communicate(timeout=60)[0] == "interrupted\n"
+    assert process.returncode == 130
 
 
 @pytest.fixture
@@ -73,19 +59,12 @@ def picture():
 
 
 @pytest.fixture
-def url(toffeenet_run, tmp_path):
-    served = build_page(Desk(find_toffeenet(str(toffeenet_run)), tmp_path / "out"))
-    yield launch(served, tmp_path / "out", free_port())
-    served.close(verbose=False)
-
-
-@pytest.fixture
-def page(url):
+def page(job):
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=SOFTWARE_WEBGL)
         page = browser.new_page(viewport={"width": 1000, "height": 1400}, reduced_motion="reduce")
         page.set_default_timeout(WAIT_MS)
-        page.goto(url, wait_until="domcontentloaded")
+        page.goto(f"http://{LOOPBACK}:{job[1]}/", wait_until="domcontentloaded")
         yield page
         browser.close()
 
@@ -149,3 +128,12 @@ def test_upload_generate_draw_and_find(page, picture, tmp_path):
     data = generated(page)
     assert read_settings(data)["seed"] == 9
     assert not (decode(data) != picture).any(2)[~mask].any()
+
+
+def test_nobody_else_reaches_it(job):
+    """Whatever gradio's own variables say: the job was started with GRADIO_SERVER_NAME=0.0.0.0."""
+    process, port = job
+    open_ports = {
+        tuple(each.laddr) for each in psutil.Process(process.pid).net_connections() if each.status == "LISTEN"
+    }
+    assert open_ports == {(LOOPBACK, port)}
