@@ -11,8 +11,8 @@ import click
 from actors.context import RunContext
 from actors.executors import run
 from actors.stage import StageTable
-from toffee_pipeline.config.dataset import DatasetConfig
-from toffee_pipeline.config.generate import PACKAGED_PROMPT_BANKS, RunConfig
+from toffee_pipeline.config.dataset import PACKAGED_PROMPT_BANKS, DatasetConfig
+from toffee_pipeline.config.generate import RunConfig
 from toffee_pipeline.console.clock import clock
 from toffee_pipeline.console.generation import GenerationDisplay
 from toffee_pipeline.evaluation.conclude import conclude

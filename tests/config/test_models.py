@@ -116,6 +116,7 @@ def test_every_path_is_made_absolute():
         "generate.pairs.prompt_bank",
         "generate_subjects.subjects.catalog",
         "expand_prompts.catalog",
+        "expand_prompts.bank",
     }  # a name, or a path: tested below
 
 

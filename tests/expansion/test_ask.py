@@ -1,6 +1,7 @@
 """What is asked follows from the config, from what is there and from what is lacking."""
 
 import importlib.util
+import re
 
 import pytest
 from click.testing import CliRunner
@@ -71,6 +72,11 @@ def test_a_dry_run_shows_quotas_and_a_question_and_needs_no_model(tmp_path):
     assert done.exit_code == 0, done.output
     assert "removal of teapot: 4, beside" in done.output and "user: Write 10 new" in done.output
     assert not (tmp_path / "out").exists()
+    packaged = CliRunner().invoke(main, ["--output", str(tmp_path / "out"), "--dry-run", *sets, "--set", "bank=toffee"])
+    before, now = (
+        int(re.search(r"background of live: \d+, beside (\d+)", each.output)[1]) for each in (done, packaged)
+    )
+    assert now > before + 300
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ from toffee_pipeline.config.base import (
     SegmenterSpec,
     Weight,
     make_absolute,
+    make_uri_absolute,
 )
 from toffee_pipeline.config.clip import ClipSpec
 from toffee_pipeline.config.safety import PromptGuardSpec, SafetensorsSpec
@@ -36,6 +37,15 @@ def _catalog_file(catalog: str) -> str:
 
 
 CatalogName = Annotated[str, AfterValidator(_catalog_file)]
+PACKAGED_PROMPT_BANKS = ("toffee",)
+
+
+def _bank_file(bank: str) -> str:
+    return bank if bank in PACKAGED_PROMPT_BANKS else make_uri_absolute(bank)
+
+
+PromptBankName = Annotated[str, AfterValidator(_bank_file)]
+"""A bank of the package, or a local path or s3://bucket/key."""
 """A catalogue of the package, or the path of a file, which is made absolute."""
 READ_FROM = {"folder": "the folder of images", "bank": "the run directory of jobs/generate_subjects.py"}
 """What lies under the path of the sources that have one."""

@@ -9,7 +9,6 @@ from pydantic import Field, field_validator, model_validator
 
 from toffee_pipeline.config.base import (
     NOT_CONTENT,
-    AbsoluteUri,
     Amount,
     Category,
     Count,
@@ -20,7 +19,7 @@ from toffee_pipeline.config.base import (
     Seconds,
     Seed,
 )
-from toffee_pipeline.config.dataset import CatalogName, KeptApartConfig
+from toffee_pipeline.config.dataset import CatalogName, KeptApartConfig, PromptBankName
 from toffee_pipeline.config.safety import TextFilterConfig
 
 
@@ -95,8 +94,9 @@ class ExpansionConfig(Model):
     seed: Seed = 0
     catalog: CatalogName = "toffee"
     """Whose classes and sentences the rows are for: a catalogue of the package or the path of a YAML file."""
-    bank: AbsoluteUri | None = None
-    """A bank that grows: its rows are examples too, and nothing of it is kept again."""
+    bank: PromptBankName | None = None
+    """A bank that grows, of the package (`toffee`) or a file: its rows are examples too, and nothing of it is kept
+    again."""
     quotas: dict[Literal["style", "background", "color", "texture", "addition"], Count] = {
         "style": 50,
         "background": 200,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
 from toffee_pipeline.config.base import (
     CATEGORIES,
@@ -17,12 +17,16 @@ from toffee_pipeline.config.base import (
     ModelSpec,
     Positive,
     Weight,
-    make_uri_absolute,
 )
-from toffee_pipeline.config.dataset import KeptApartConfig, OutputConfig, SubjectDatasetConfig, SubjectModelsConfig
+from toffee_pipeline.config.dataset import (
+    KeptApartConfig,
+    OutputConfig,
+    PromptBankName,
+    SubjectDatasetConfig,
+    SubjectModelsConfig,
+)
 from toffee_pipeline.config.stages import StagesConfig
 
-PACKAGED_PROMPT_BANKS = ("toffee",)
 StandIn = Literal["subject", "mask", "depth", "draft", "view"]
 
 
@@ -35,7 +39,7 @@ class PairsConfig(Model):
     """Share of edit pairs; the paper's dataset has 1.6 M of 4.8 M."""
     generation_categories: dict[Category, Weight] = {"style": 0.3, "background": 0.7}
     edit_categories: dict[Category, Weight] = dict.fromkeys(CATEGORIES, 1.0)
-    prompt_bank: str | None = None
+    prompt_bank: PromptBankName | None = None
     """Changes beside the catalogue's: a bank of the package (`toffee`), or a .parquet or .jsonl file of rows, a local
     path or s3://bucket/key. Each change that suits a class is drawn as often as any other."""
     endpoint_url: Annotated[str | None, NOT_CONTENT] = None
@@ -45,11 +49,6 @@ class PairsConfig(Model):
     removal: Literal["reverse", "repaint"] = "reverse"
     """reverse: a removal pair is an addition pair of the same subject turned round, whose target is the subject's own
     picture; a subject with a single edit pair has none. repaint: the named part is found and painted over."""
-
-    @field_validator("prompt_bank")
-    @classmethod
-    def _absolute(cls, bank: str | None) -> str | None:
-        return bank if bank is None or bank in PACKAGED_PROMPT_BANKS else make_uri_absolute(bank)
 
     @model_validator(mode="after")
     def _weights(self) -> Self:
