@@ -10,6 +10,8 @@ from ray._private.runtime_env.packaging import create_package
 from tests.helpers.examples import ROOT
 
 MIB = 2**20
+CODE_BYTES = 3 * MIB
+"""Bound for code and words alone; each piece of litter would be a MiB more."""
 LITTER = (
     ".git/objects/pack",
     ".venv/lib/big",
@@ -56,7 +58,7 @@ def test_code_and_nano_weights_travel_and_nothing_else(working_dir, tmp_path):
     assert ".env" not in sent
     weights = sum(size for name, size in sent.items() if name.startswith("toffee_pipeline/nano/weights/"))
     assert weights > 10 * MIB
-    assert sum(sent.values()) - weights < 2 * MIB
+    assert sum(sent.values()) - weights < CODE_BYTES
     assert (tmp_path / "package.zip").stat().st_size < 64 * MIB
 
 
@@ -64,4 +66,4 @@ def test_a_job_with_real_models_can_leave_nano_weights_behind(working_dir, tmp_p
     sent = pack(working_dir, tmp_path / "package.zip", ["toffee_pipeline/nano/weights"])
     assert not any("/weights/" in name for name in sent)
     assert {"jobs/generate.py", "toffee_pipeline/profiles/generate/sdxl.yaml", "pyproject.toml"} <= set(sent)
-    assert (tmp_path / "package.zip").stat().st_size < 2 * MIB
+    assert (tmp_path / "package.zip").stat().st_size < CODE_BYTES
