@@ -40,7 +40,7 @@ test: setup ## Lint, type check and run all tests, those that start a Ray beside
 	wait $$ray; ray=$$?; cat $$log; rm $$log; \
 	[ $$others = 0 -o $$others = 5 ] && [ $$ray = 0 -o $$ray = 5 ] # 5: ARGS chose none of them
 
-test-fast: setup ## The tests without Ray and without whole jobs: about three minutes on two slow cores
+test-fast: setup ## The quick tests, without Ray, whole jobs and files of more than five seconds: about two minutes on two slow cores
 	$(PYTEST) tests --ignore=tests/ray -m "not slow" -n 2 $(ARGS)
 
 check: setup ## Lint, type check and hold the imports against the layout

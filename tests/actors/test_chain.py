@@ -3,10 +3,14 @@
 import subprocess
 import sys
 
+import pytest
+
 from actors.chain import EVALUATION_STAGE_CLASSES, STAGE_CLASSES, stages_of
 from toffee_pipeline.config.evaluate import EvaluationConfig, EvaluationStagesConfig
 from toffee_pipeline.config.load import load_config
 from toffee_pipeline.config.stages import MODEL_STAGES, STAGES
+
+pytestmark = pytest.mark.slow
 
 
 def test_each_stage_of_the_settings_has_its_class_in_the_same_order():

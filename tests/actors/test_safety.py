@@ -18,6 +18,8 @@ from toffee_pipeline.config.load import load_config
 from toffee_pipeline.errors import ConfigError
 from toffee_pipeline.plan.plan import Plan, make_plan
 
+pytestmark = pytest.mark.slow
+
 UNSAFE = "Safety: Unsafe\nCategories: Violent\n"
 
 
@@ -59,7 +61,6 @@ def test_a_word_of_a_subject_takes_all_its_pairs_and_one_of_a_pair_takes_it_alon
     assert again.subjects[subject.id].error == (f"screen: denied: {subject.subject.class_name!r}, in the class")
 
 
-@pytest.mark.slow
 def test_unsafe_pairs_cost_nothing_and_the_run_says_what_they_were(plain, tmp_path):
     undenied = {row["pair_id"]: row for row in rows_of(plain)}
     denied = undenied["p000000000"]["class_name"]
@@ -90,7 +91,6 @@ def test_a_dry_run_names_what_will_be_refused(tmp_path):
     assert "unsafe by the text filter:" in said and "denied: 'photo', in 'a photo of" in said
 
 
-@pytest.mark.slow
 def test_what_a_guard_calls_unsafe_is_not_drawn(tmp_path):
     guard = save_guard(tmp_path / "guard", UNSAFE)
     run(main, tmp_path / "run", f"models.prompt_guard.path={guard}")
@@ -115,7 +115,6 @@ def test_a_guard_that_gives_no_verdict_fails_the_pair_and_lets_nothing_through(n
     assert "check_prompts: the guard's answer is no verdict" in shard.pairs[0].error
 
 
-@pytest.mark.slow
 def test_no_unsafe_image_is_written_whatever_a_run_keeps(tmp_path):
     model = f"models.image_safety.path={save_classifier(tmp_path / 'model')}"
     few = ("pairs.count=4", "subjects_per_shard=1")

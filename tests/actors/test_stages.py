@@ -26,6 +26,8 @@ from toffee_pipeline.plan.prompt_row import PromptRow
 from toffee_pipeline.rundir.inputs import new_plan
 from toffee_pipeline.rundir.prompt_bank import write_prompt_bank
 
+pytestmark = pytest.mark.slow
+
 COUNT = 16
 
 

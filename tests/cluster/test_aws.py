@@ -16,6 +16,8 @@ from toffee_pipeline.config.stages import MODEL_STAGES
 from toffee_pipeline.on_ray.placement import Cluster, check, plan_pools
 from toffee_pipeline.on_ray.session import nodes_of_file
 
+pytestmark = pytest.mark.slow
+
 REGION = "us-east-1"
 BUCKET, PREFIX = "datasets", "team/toffee"
 OUTSIDE = ("datasets", "team/other/object"), ("datasets", "team/toffee-2/object"), ("elsewhere", "team/toffee/object")

@@ -9,6 +9,8 @@ import pytest
 from tests.helpers.examples import CLUSTER
 from tests.helpers.one_node import free_ports
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("token", ["abc", None])
 def test_no_ray_at_the_address_is_one_line(tmp_path, token):

@@ -9,6 +9,8 @@ from click.testing import CliRunner
 
 from jobs import generate, status, train_refiner, train_toffeenet, train_view_generator, verify
 
+pytestmark = pytest.mark.slow
+
 CONFIGURED = [generate, train_refiner, train_toffeenet, train_view_generator]
 PRINTS_AND_EXITS_1 = """
 import sys, click

@@ -12,6 +12,8 @@ from toffee_pipeline.nano.renderer import RendererSubject
 from toffee_pipeline.rundir.trained import find_toffeenet
 from toffee_pipeline.schema.subjects import Subject
 
+pytestmark = pytest.mark.slow
+
 PROMPT = "a red mug on a beach"
 
 

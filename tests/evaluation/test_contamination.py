@@ -18,6 +18,8 @@ from toffee_pipeline.plan.benchmark_prompts import normalized
 from toffee_pipeline.rundir.manifests import data_files
 from toffee_pipeline.storage import open_storage
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def rows(pairs):

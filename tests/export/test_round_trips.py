@@ -22,6 +22,8 @@ from tests.helpers.planned_run import write_planned_run
 from toffee_pipeline.schema.pairs import IMAGE_COLUMNS
 from toffee_pipeline.storage import LocalStorage
 
+pytestmark = pytest.mark.slow
+
 SPLITS = ("--split", "train=0.6", "--split", "test=0.4")
 TERM = "digitalsourcetype/trainedAlgorithmicMedia"
 

@@ -11,6 +11,8 @@ from toffee_pipeline.config.base import CATEGORIES
 from toffee_pipeline.plan.catalog import load_catalog
 from toffee_pipeline.plan.prompt_bank import PACKAGED
 
+pytestmark = pytest.mark.slow
+
 OWN = """
 prompts: {style: "{change} of a(n) {class}", background: "a photo of a(n) {class} {change}", color: "{change} {class}",
           texture: "{class} {change}", addition: "{class} with {change}", removal: "{class} without {change}"}

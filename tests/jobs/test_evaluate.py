@@ -21,6 +21,8 @@ from toffee_pipeline.rundir.manifests import committed_shards, data_files, read_
 from toffee_pipeline.storage import open_storage
 from toffee_pipeline.train.data.sources import make_source
 
+pytestmark = pytest.mark.slow
+
 CLASSES = {"can": "can", "dog6": "dog"}
 SMALL = ("placement=inline", "benchmark.max_prompts=2", "images_per_prompt=1")
 
@@ -234,7 +236,6 @@ def test_depth_of_the_input_and_lambda_change_the_picture(tmp_path, toffeenet, e
 DREAMBENCH = os.environ.get("DREAMBENCH")
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(DREAMBENCH is None, reason="DREAMBENCH names no folder of the public photographs")
 def test_the_public_photographs_run_through_tiny_networks(tmp_path, toffeenet):
     settings = ("benchmark.name=dreambench", f"benchmark.path={DREAMBENCH}", STEPS, "benchmark.max_subjects=2")

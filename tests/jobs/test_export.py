@@ -21,6 +21,8 @@ from toffee_pipeline.export.rows import source_type_of
 from toffee_pipeline.export.splits import split_of, subject_key
 from toffee_pipeline.storage import LocalStorage, open_storage
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -84,7 +86,6 @@ def test_a_lost_file_or_record_is_written_again(run, tmp_path, form):
         assert ids(tmp_path, form) == sorted(run[1])
 
 
-@pytest.mark.slow
 def test_killed_at_any_point_it_ends_the_same(tmp_path):
     """Killed after each new file that is seen, until one start gets through."""
     write_planned_run(LocalStorage(str(tmp_path / "run")), 48, 128, False)

@@ -27,6 +27,8 @@ from toffee_pipeline.rundir.manifests import committed_shards
 from toffee_pipeline.rundir.verify import verify as verify_run
 from toffee_pipeline.storage import open_storage
 
+pytestmark = pytest.mark.slow
+
 SMALL = ("placement=inline", "subjects.source=renderer", "pairs.count=4", "pairs.per_subject=2", "subjects_per_shard=1")
 SECRETS = {
     "AWS_ACCESS_KEY_ID": "AKIACANARYCANARY",
@@ -86,7 +88,6 @@ def test_a_run_on_s3_stops_and_goes_on_and_no_secret_is_seen(secrets, tmp_path):
             assert not any(secret.encode() in data for data in everything)
 
 
-@pytest.mark.slow
 def test_two_drivers_without_a_lease_make_no_duplicate(tmp_path, monkeypatch):
     run, sets = str(tmp_path / "run"), ("pairs.count=8", "output.lease_s=0")
     monkeypatch.setenv("STUB_SLEEP_S", "0.2")

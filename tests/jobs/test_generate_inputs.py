@@ -1,10 +1,13 @@
 """What the main job says of its own catalogue and images before it writes anything."""
 
 import numpy as np
+import pytest
 from click.testing import CliRunner
 
 from jobs import generate
 from toffee_pipeline.images import encode_png
+
+pytestmark = pytest.mark.slow
 
 LONG = "in a " + "very " * 20 + "dark forest"
 CATALOG = f"""

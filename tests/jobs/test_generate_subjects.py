@@ -23,6 +23,8 @@ from toffee_pipeline.rundir.manifests import data_files, read_bank_manifest
 from toffee_pipeline.schema.subjects import SUBJECTS
 from toffee_pipeline.storage import open_storage
 
+pytestmark = pytest.mark.slow
+
 
 def pairs_config(bank, *overrides):
     sets = (
@@ -196,7 +198,6 @@ def test_what_is_no_bank_that_can_be_used_is_one_line(own_bank, tmp_path):
     assert refused(own_bank).endswith(f"run.json: layout version 99, this code reads {LAYOUT_VERSION}")
 
 
-@pytest.mark.slow
 def test_from_a_bank_to_a_refiner_trained_on_it_to_pairs_with_that_refiner(tmp_path, s3):
     uri, endpoint = s3
 

@@ -27,6 +27,8 @@ from toffee_pipeline.schema.pairs import PAIRS
 from toffee_pipeline.storage import open_storage
 from toffee_pipeline.train.data.sources.run import Run
 
+pytestmark = pytest.mark.slow
+
 LOOSER = ("filter.min_dino=0.2", "filter.min_clip=0.1", "filter.max_dino=0.8")
 TIGHTER = ("filter.min_dino=0.7",)
 

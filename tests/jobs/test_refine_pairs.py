@@ -23,6 +23,8 @@ from toffee_pipeline.images import decode, encode_png, fit_square
 from toffee_pipeline.rundir.manifests import read_manifests
 from toffee_pipeline.storage import open_storage
 
+pytestmark = pytest.mark.slow
+
 QUICK = "stages.refine.sampling.num_inference_steps=4"
 
 

@@ -21,6 +21,8 @@ from toffee_pipeline.rundir.manifests import data_files
 from toffee_pipeline.schema.pairs import IMAGE_COLUMNS
 from toffee_pipeline.storage import open_storage
 
+pytestmark = pytest.mark.slow
+
 PIXELS = (
     *QUICK,
     "output.keep=all",

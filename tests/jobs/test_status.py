@@ -32,6 +32,8 @@ from toffee_pipeline.rundir.totals import Totals
 from toffee_pipeline.schema.table import SCHEMA_VERSION
 from toffee_pipeline.storage import LocalStorage, Storage, open_storage
 
+pytestmark = pytest.mark.slow
+
 SETTINGS = (
     "subjects.source=renderer",
     "placement=inline",
@@ -111,7 +113,6 @@ def interrupted(tmp_path_factory):
     return storage, follower, command, seen
 
 
-@pytest.mark.slow
 def test_a_run_is_followed_while_it_runs_interrupted_and_finished(interrupted):
     storage, follower, command, seen = interrupted
     assert seen.state == "running" and f"process {storage_pid(storage)}" in seen.holder

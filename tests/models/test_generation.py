@@ -22,6 +22,8 @@ from toffee_pipeline.models.tensors import to_images
 from toffee_pipeline.schema.pairs import Pair
 from toffee_pipeline.schema.subjects import Subject
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("scheduler", ["ddim", "dpm++"])
 def test_synthesised_subjects_are_independent(

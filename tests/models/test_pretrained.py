@@ -18,6 +18,8 @@ from toffee_pipeline.models.tiny import untrained
 from toffee_pipeline.schema.pairs import Pair
 from toffee_pipeline.schema.subjects import Subject
 
+pytestmark = pytest.mark.slow
+
 MakeConfig = Callable[..., RunConfig]
 
 

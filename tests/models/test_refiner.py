@@ -15,6 +15,8 @@ from toffee_pipeline.models.roles import load_role
 from toffee_pipeline.models.tiny import untrained
 from toffee_pipeline.models.tiny.architectures import build_refiner_unet
 
+pytestmark = pytest.mark.slow
+
 SEEDS = [11, 12, 13]
 
 

@@ -23,6 +23,8 @@ from toffee_pipeline.models.tiny import untrained
 from toffee_pipeline.models.tiny.architectures import DINO_DIM, build_toffeenet_base_unet
 from toffee_pipeline.models.toffeenet import CONSTANT_DEPTH, ToffeeNet, ToffeeNetNetwork, encode_prompts
 
+pytestmark = pytest.mark.slow
+
 TIMESTEPS = torch.tensor([3, 500, 999])
 PROMPTS = ["a red mug on a beach", "a toy car", "a cartoon of a cat"]
 SEEDS = [5, 6, 7]

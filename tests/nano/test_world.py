@@ -26,6 +26,8 @@ from toffee_pipeline.nano.world import (
     without_part,
 )
 
+pytestmark = pytest.mark.slow
+
 TABLE = "on a white table"
 SIDE = View(azimuth=0.7, elevation=0.17)
 AZIMUTHS = (0.0, 1.3, 2.6, 3.9, 5.2)

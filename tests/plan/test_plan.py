@@ -14,6 +14,8 @@ from toffee_pipeline.plan.subjects import subject_number
 from toffee_pipeline.rundir.inputs import new_plan
 from toffee_pipeline.schema.pairs import planned_from, planned_row
 
+pytestmark = pytest.mark.slow
+
 PACKAGED_FOLDER = Path(catalog.__file__).parent / "catalogs"
 
 

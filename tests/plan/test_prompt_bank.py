@@ -20,6 +20,8 @@ from toffee_pipeline.rundir.prompt_bank import read_prompt_bank, write_prompt_ba
 from toffee_pipeline.schema.pairs import Pair
 from toffee_pipeline.storage import open_storage
 
+pytestmark = pytest.mark.slow
+
 TOFFEE = list(read_prompt_bank("toffee"))
 
 

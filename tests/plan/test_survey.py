@@ -13,6 +13,8 @@ from toffee_pipeline.plan.plan import Plan, make_plan
 from toffee_pipeline.plan.survey import survey
 from toffee_pipeline.rundir.inputs import new_plan
 
+pytestmark = pytest.mark.slow
+
 
 def plan(*overrides: str, profile: str = "nano") -> Plan:
     made = new_plan(load_config(profile, overrides))

@@ -10,6 +10,8 @@ from toffee_pipeline.plan.catalog import load_catalog
 from toffee_pipeline.recipe.pairs import COLUMN, FIRST_UNSEEN, PICTURES, draw_pictures, facts_of, render_subjects
 from toffee_pipeline.recipe.prompts import UNDONE, caption, pair_prompts
 
+pytestmark = pytest.mark.slow
+
 CATALOG = load_catalog("nano")
 SEEDS = range(FIRST_UNSEEN, FIRST_UNSEEN + 40)
 

@@ -11,6 +11,8 @@ from toffee_pipeline.recipe.pairs import render_subjects
 from toffee_pipeline.recipe.prompts import UNDONE
 from toffee_pipeline.recipe.verdicts import HOPELESS, Verdicts, clip_verdicts, dino_verdicts
 
+pytestmark = pytest.mark.slow
+
 CPU = torch.device("cpu")
 CONFIG = load_config("nano")
 

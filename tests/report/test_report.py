@@ -33,6 +33,8 @@ from toffee_pipeline.rundir.description import GenerationRun
 from toffee_pipeline.schema.pairs import IMAGE_COLUMNS, PAIRS
 from toffee_pipeline.storage import LocalStorage, Storage
 
+pytestmark = pytest.mark.slow
+
 HOSTILE = '<script>alert("x")</script>\'"><img src=x onerror=alert(1)>'
 NO_GUARDS = tuple(f"stages.judge.{bound}=null" for bound in ("max_dino", "min_hash_distance", "min_change"))
 CATALOG = load_catalog("nano")

@@ -28,6 +28,8 @@ from toffee_pipeline.rundir.parquet import to_parquet
 from toffee_pipeline.schema.table import Table
 from toffee_pipeline.storage import LocalStorage, open_storage
 
+pytestmark = pytest.mark.slow
+
 HOST = "http://127.0.0.1:7861"
 
 

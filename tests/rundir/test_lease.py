@@ -20,6 +20,8 @@ from toffee_pipeline.rundir.lease import Lease, LeaseRecord, current_holder
 from toffee_pipeline.rundir.run_file import read, write
 from toffee_pipeline.storage import Storage, open_storage
 
+pytestmark = pytest.mark.slow
+
 HOLD = """
 import sys, time
 from toffee_pipeline.rundir.lease import Lease

@@ -29,6 +29,8 @@ from toffee_pipeline.rundir.totals import total
 from toffee_pipeline.schema.table import SCHEMA_VERSION
 from toffee_pipeline.storage import Storage, open_storage
 
+pytestmark = pytest.mark.slow
+
 PNG = encode_png(np.zeros((64, 64, 3), np.uint8))
 
 

@@ -16,6 +16,8 @@ from toffee_pipeline.rundir.manifests import committed_shards, read_manifest
 from toffee_pipeline.storage import Storage, open_storage
 from toffee_pipeline.storage.s3 import ATTEMPTS
 
+pytestmark = pytest.mark.slow
+
 FILES = [ShardFile("data", "edit", b"rows" * 1000, 3), ShardFile("_ledger", "pair", b"more rows" * 1000, 4)]
 TRANSIENT = {
     "500": error(500, "InternalError"),

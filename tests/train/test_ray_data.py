@@ -4,8 +4,12 @@ import pickle
 import subprocess
 import sys
 
+import pytest
+
 from tests.helpers.training import make_config, make_reader
 from toffee_pipeline.config.train import RefinerTraining, ToffeeNetTraining, ViewGeneratorTraining
+
+pytestmark = pytest.mark.slow
 
 READS = """
 import pickle, sys

@@ -16,6 +16,8 @@ from toffee_pipeline.train.data.task_examples import columns_of, examples_of
 from toffee_pipeline.train.losses import diffusion_loss
 from toffee_pipeline.train.tasks import make_task
 
+pytestmark = pytest.mark.slow
+
 CPU = torch.device("cpu")
 INPUT, TARGET = (render(make_toy("teapot", 5), View(turn, 0.2), BACKGROUNDS[0]) for turn in (0.3, 1.0))
 RUN = "data.sources=[{format: run, path: runs/demo}]"

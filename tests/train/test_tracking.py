@@ -21,6 +21,8 @@ from toffee_pipeline.storage import Storage, open_storage
 from toffee_pipeline.train import tracking
 from toffee_pipeline.train.tracking import Tracker, TrackingIds
 
+pytestmark = pytest.mark.slow
+
 SETTINGS = {"seed": 0, "train": {"max_steps": 60, "name": "ä"}, "sources": [{"format": "world"}], "empty": {}}
 PICTURE = np.random.default_rng(0).integers(0, 256, (40, 30, 3), np.uint8)
 

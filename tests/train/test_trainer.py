@@ -21,6 +21,8 @@ from toffee_pipeline.train.data.examples import select
 from toffee_pipeline.train.tasks import make_task
 from toffee_pipeline.train.trainer import Trainer, learning_rate
 
+pytestmark = pytest.mark.slow
+
 FP32 = ("train.precision=fp32", "train.learning_rate=1e-3", "train.max_grad_norm=0.1", "train.max_steps=9")
 
 
@@ -111,7 +113,6 @@ def two_workers(tmp_path_factory, base):
     return results, alone, figures
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_two_workers_make_the_step_that_one_makes(strategy, two_workers, base):
     results, alone, figures = two_workers

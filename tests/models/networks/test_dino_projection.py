@@ -23,6 +23,8 @@ from toffee_pipeline.models.roles import load_role
 from toffee_pipeline.models.tiny import untrained
 from toffee_pipeline.models.tiny.architectures import DINO_DIM, build_view_generator_unet
 
+pytestmark = pytest.mark.slow
+
 TIMESTEPS = torch.tensor([3, 500, 999])
 
 

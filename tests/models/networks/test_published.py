@@ -12,6 +12,8 @@ from toffee_pipeline.models.networks.refiner import RefinerNetwork
 from toffee_pipeline.models.networks.toffeenet import ToffeeNetNetwork
 from toffee_pipeline.models.networks.view_generator import ViewGeneratorNetwork
 
+pytestmark = pytest.mark.slow
+
 LATENT_SIDE, CHANNELS, WIDTHS = 96, 4, (320, 640, 1280)
 
 

@@ -12,6 +12,8 @@ from toffee_pipeline.nano import world
 from toffee_pipeline.schema.pairs import Pair
 from toffee_pipeline.schema.subjects import Subject
 
+pytestmark = pytest.mark.slow
+
 CPU = torch.device("cpu")
 
 

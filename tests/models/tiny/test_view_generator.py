@@ -12,6 +12,8 @@ from toffee_pipeline.models.scores import DinoScorer
 from toffee_pipeline.nano.world_samples import draw_photo
 from toffee_pipeline.recipe.measure import drawn
 
+pytestmark = pytest.mark.slow
+
 FIRST_UNSEEN = 900_000
 NUM_PHOTOS = 12
 CPU = torch.device("cpu")

@@ -26,6 +26,8 @@ from toffee_pipeline.train.data.sources import make_source
 from toffee_pipeline.train.job import build_reader
 from toffee_pipeline.train.tasks import make_task
 
+pytestmark = pytest.mark.slow
+
 CPU = torch.device("cpu")
 PHOTO = render(make_toy("teapot", 5), View(0.5, 0.2), BACKGROUNDS[0])
 

@@ -14,6 +14,8 @@ from toffee_pipeline.rundir.manifests import read_manifests
 from toffee_pipeline.storage import open_storage
 from toffee_pipeline.train.data.sources import make_source
 
+pytestmark = pytest.mark.slow
+
 
 def of(path):
     return make_source(RunSource(format="run", path=str(path)))

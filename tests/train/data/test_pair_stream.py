@@ -18,6 +18,8 @@ from toffee_pipeline.storage import LocalStorage, open_storage
 from toffee_pipeline.train.data.pair_stream import PairStream
 from toffee_pipeline.train.data.sources import make_source
 
+pytestmark = pytest.mark.slow
+
 FORMATS = ("huggingface", "webdataset", "lance", "imagefolder")
 
 

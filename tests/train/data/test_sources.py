@@ -29,6 +29,8 @@ from toffee_pipeline.storage import open_storage
 from toffee_pipeline.train.data.sources import make_source
 from toffee_pipeline.train.data.task_examples import refiner_examples, toffeenet_examples
 
+pytestmark = pytest.mark.slow
+
 PHOTOS = [render(make_toy("teapot", 5), View(0.5 * n, 0.2), BACKGROUNDS[n]).rgb for n in range(5)]
 PNGS = [encode_png(photo) for photo in PHOTOS]
 
