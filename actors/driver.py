@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 
 import click
@@ -20,7 +20,6 @@ from toffee_pipeline.on_ray.metrics import RayMetricSink
 from toffee_pipeline.plan.catalog import PACKAGED
 from toffee_pipeline.plan.names import one_line
 from toffee_pipeline.plan.readable import nothing_readable
-from toffee_pipeline.plan.refinement import RefinementPlan
 from toffee_pipeline.plan.shards import ShardPlan
 from toffee_pipeline.plan.subjects import SubjectPlan
 from toffee_pipeline.report.live import LiveReport
@@ -54,24 +53,20 @@ def announce(plan: ShardPlan, roles: Mapping[str, str]) -> None:
     rows = "" if row == "subject" else f"{plan.num_rows} {row}s of "
     placement = plan.config.placement
     click.echo(f"{rows}{plan.num_subjects} subjects in {len(plan)} shards, placement {placement}, plan {plan.hash}")
-    for note in _notes(plan):
+    for note in (*plan.notes, *(_checked_prompts(plan) if isinstance(plan, SubjectPlan) else ())):
         click.echo(note, err=True)
     for role, source in roles.items():
         click.echo(f"  {role}: {source}")
 
 
-def _notes(plan: ShardPlan) -> tuple[str, ...]:
-    if isinstance(plan, RefinementPlan):
-        return plan.notes
-    if not isinstance(plan, SubjectPlan):
-        return ()
+def _checked_prompts(plan: SubjectPlan) -> Sequence[str]:
     config = plan.config
     bank = config.pairs.prompt_bank if isinstance(config, RunConfig) else None
     if config.subjects.catalog in PACKAGED and (bank is None or bank in PACKAGED_PROMPT_BANKS):
-        return plan.notes
+        return ()
     from toffee_pipeline.models.prompts import check_prompts  # seconds that only prompts of one's own need cost
 
-    return (*plan.notes, *check_prompts(plan.catalog, config.models.sdxl))
+    return check_prompts(plan.catalog, config.models.sdxl)
 
 
 def missing_shards(storage: Storage, plan: ShardPlan) -> list[int]:

@@ -37,6 +37,7 @@ def _catalog_file(catalog: str) -> str:
 
 
 CatalogName = Annotated[str, AfterValidator(_catalog_file)]
+"""A catalogue of the package, or the path of a file, which is made absolute."""
 PACKAGED_PROMPT_BANKS = ("toffee",)
 
 
@@ -46,7 +47,6 @@ def _bank_file(bank: str) -> str:
 
 PromptBankName = Annotated[str, AfterValidator(_bank_file)]
 """A bank of the package, or a local path or s3://bucket/key."""
-"""A catalogue of the package, or the path of a file, which is made absolute."""
 READ_FROM = {"folder": "the folder of images", "bank": "the run directory of jobs/generate_subjects.py"}
 """What lies under the path of the sources that have one."""
 

@@ -25,7 +25,7 @@ from toffee_pipeline.config.dataset import (
     SubjectDatasetConfig,
     SubjectModelsConfig,
 )
-from toffee_pipeline.config.stages import StagesConfig
+from toffee_pipeline.config.stages import JudgeConfig, StagesConfig
 
 StandIn = Literal["subject", "mask", "depth", "draft", "view"]
 
@@ -90,6 +90,12 @@ class PairsOutputConfig(OutputConfig):
     quality: Annotated[int, Field(ge=1, le=100)] = 95
 
 
+def check_aesthetic(judge: JudgeConfig, weights: ModelSpec | None) -> None:
+    """Raises ValueError where pairs are judged by a score without weights."""
+    if judge.min_aesthetic is not None and weights is None:
+        raise ValueError("stages.judge.min_aesthetic needs models.aesthetic.path, the weights of the score")
+
+
 class RunConfig(SubjectDatasetConfig):
     """One run of `jobs/generate.py`."""
 
@@ -111,8 +117,7 @@ class RunConfig(SubjectDatasetConfig):
 
     @model_validator(mode="after")
     def _a_score_that_judges_is_on(self) -> Self:
-        if self.stages.judge.min_aesthetic is not None and self.models.aesthetic is None:
-            raise ValueError("stages.judge.min_aesthetic needs models.aesthetic.path, the weights of the score")
+        check_aesthetic(self.stages.judge, self.models.aesthetic)
         return self
 
     def with_count(self, count: int) -> Self:

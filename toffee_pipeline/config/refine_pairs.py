@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from toffee_pipeline.config.base import NOT_CONTENT, AbsoluteUri, Category, Model, ModelSpec, Positive, SegmenterSpec
 from toffee_pipeline.config.clip import ClipSpec
 from toffee_pipeline.config.dataset import ImageDatasetConfig
-from toffee_pipeline.config.generate import PairsOutputConfig, RunConfig
+from toffee_pipeline.config.generate import PairsOutputConfig, RunConfig, check_aesthetic
 from toffee_pipeline.config.safety import PromptGuardSpec, SafetensorsSpec, TextFilterConfig
 from toffee_pipeline.config.stages import (
     CheckImagesConfig,
@@ -154,8 +154,7 @@ class RefinementConfig(ImageDatasetConfig):
     def _models_of_what_is_on(self) -> Self:
         if self.stages.refine.region == "subject" and (self.models.detector is None or self.models.segmenter is None):
             raise ValueError("stages.refine.region=subject needs models.detector and models.segmenter, Grounded-SAM")
-        if self.stages.judge.min_aesthetic is not None and self.models.aesthetic is None:
-            raise ValueError("stages.judge.min_aesthetic needs models.aesthetic.path, the weights of the score")
+        check_aesthetic(self.stages.judge, self.models.aesthetic)
         return self
 
 

@@ -74,9 +74,9 @@ def given_columns(run: PairRun) -> frozenset[str]:
 
 def source_type_of(row: Mapping[str, Any], column: str, given: frozenset[str]) -> SourceType | None:
     """What an image is; None for one that was given, which nothing was drawn into. given: as `given_columns`."""
-    if row["kind"] != "edit" and column in given:
-        return None
-    if not given or column in ("mask", "depth") or row["kind"] != "edit":
+    if row["kind"] != "edit":
+        return None if column in given else "trainedAlgorithmicMedia"
+    if not given or column in ("mask", "depth"):
         return "trainedAlgorithmicMedia"
     untouched = "input_image" if row["reversed_from"] is None else "target_image"
     return None if column in ("subject_image", untouched) else "compositeWithTrainedAlgorithmicMedia"

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
 
 from toffee_pipeline.config.refine_pairs import GivenPairs, PairColumns
-from toffee_pipeline.errors import ImageError
+from toffee_pipeline.errors import ImageError, PlanError
+from toffee_pipeline.pairsets.stored_image import load_image
 from toffee_pipeline.plan.names import one_line
 from toffee_pipeline.plan.refinement import GivenPair, ImagePair, LazyImages
+from toffee_pipeline.storage import Storage
 
 TEXTS = ("prompt", "input_prompt", "instruction", "class_name", "category")
 """Of `PairColumns`: those that hold no image."""
@@ -88,6 +91,27 @@ def images_of(columns: PairColumns, input: Callable[[], np.ndarray], edited: Cal
         return halves(input(), columns.padding_px) if columns.edited == columns.input else (input(), edited())
 
     return load
+
+
+def images_of_files(columns: PairColumns, storage: Storage, places: Sequence[str]) -> list[LazyImages]:
+    """As `Reader.images`, where a place is the keys of both images."""
+    loads = ([partial(load_image, storage, key) for key in json.loads(place)] for place in places)
+    return [images_of(columns, *load) for load in loads]
+
+
+def check_columns(columns: PairColumns, there: Collection[str], where: str) -> None:
+    """Raises PlanError for a column that is not there. where: in which file or files."""
+    for setting in ("input", "edited", *TEXTS):
+        column = getattr(columns, setting)
+        if column is not None and root_of(column) not in there:
+            raise PlanError(
+                f"source.columns.{setting}: no column {column!r} in {where}; there are {', '.join(there)}; null is none"
+            )
+
+
+def root_of(column: str) -> str:
+    """What stands before the first dot."""
+    return column.split(".")[0]
 
 
 def halves(image: np.ndarray, padding_px: int) -> ImagePair:

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import io
-import json
 import posixpath
 from collections.abc import Iterator, Sequence
-from functools import partial
 
 from toffee_pipeline.config.refine_pairs import ImageFolderPairs
 from toffee_pipeline.errors import PlanError
 from toffee_pipeline.images import SUFFIXES
-from toffee_pipeline.pairsets.given import TEXTS, broken_pair, images_of, pair_of, value_of
+from toffee_pipeline.pairsets.given import broken_pair, check_columns, images_of_files, pair_of, value_of
 from toffee_pipeline.pairsets.listing import BUFFER_BYTES, visible
-from toffee_pipeline.pairsets.stored_image import load_image
 from toffee_pipeline.plan.metadata import METADATA_NAMES, RawRow, path_of, raw_rows
 from toffee_pipeline.plan.names import few
 from toffee_pipeline.plan.refinement import GivenPair, LazyImages
@@ -45,11 +42,11 @@ class ImageFolder:
                 for row in raw_rows(lines, key):
                     columns.update(dict.fromkeys(row.columns))
                     yield self._pair(key, row)
-        self._check(columns, found)
+        if columns:
+            check_columns(self._source.columns, columns, f"{few(found)} of {self._storage.uri}")
 
     def images(self, places: Sequence[str]) -> list[LazyImages]:
-        loads = ([partial(load_image, self._storage, key) for key in json.loads(place)] for place in places)
-        return [images_of(self._source.columns, *load) for load in loads]
+        return images_of_files(self._source.columns, self._storage, places)
 
     def _pair(self, key: str, row: RawRow) -> GivenPair:
         if row.problem is not None:
@@ -63,13 +60,3 @@ class ImageFolder:
         if wrong := [each for each in keys if not is_key(each)]:
             return broken_pair(self._source, row.place, f"{wrong[0]!r} is no path below the set's", row.values)
         return pair_of(self._source, columns, row.values, row.place, keys)
-
-    def _check(self, columns: dict[str, None], found: Sequence[str]) -> None:
-        """Raises PlanError for a column that no row has."""
-        for key in ("input", "edited", *TEXTS):
-            column = getattr(self._source.columns, key)
-            if column is not None and columns and column.split(".")[0] not in columns:
-                raise PlanError(
-                    f"source.columns.{key}: no column {column!r} in {few(found)} of {self._storage.uri}; there are "
-                    f"{', '.join(columns)}; null is none"
-                )

@@ -8,14 +8,12 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from itertools import islice
 from typing import Any
 
 from toffee_pipeline.config.refine_pairs import InstructPix2PixPairs, PairColumns
 from toffee_pipeline.errors import MissingKey, PlanError
-from toffee_pipeline.pairsets.given import broken_pair, images_of, pair_of
-from toffee_pipeline.pairsets.stored_image import load_image
+from toffee_pipeline.pairsets.given import broken_pair, images_of_files, pair_of
 from toffee_pipeline.plan.refinement import GivenPair, LazyImages
 from toffee_pipeline.storage import Storage
 from toffee_pipeline.storage.base import is_key
@@ -44,8 +42,7 @@ class InstructPix2Pix:
                         yield self._pair(f"{folder}/{seed}", row)
 
     def images(self, places: Sequence[str]) -> list[LazyImages]:
-        loads = ([partial(load_image, self._storage, key) for key in json.loads(place)] for place in places)
-        return [images_of(COLUMNS, *load) for load in loads]
+        return images_of_files(COLUMNS, self._storage, places)
 
     def _folders(self) -> list[tuple[str, list[str]]]:
         where = self._storage.path_for(SEEDS)

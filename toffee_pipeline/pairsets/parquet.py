@@ -15,7 +15,15 @@ import pyarrow.parquet as pq
 from toffee_pipeline.config.refine_pairs import ParquetPairs
 from toffee_pipeline.errors import ImageError, MissingKey, PlanError
 from toffee_pipeline.images import decode
-from toffee_pipeline.pairsets.given import TEXTS, broken_pair, images_of, no_images, pair_of, value_of
+from toffee_pipeline.pairsets.given import (
+    broken_pair,
+    check_columns,
+    images_of,
+    no_images,
+    pair_of,
+    root_of,
+    value_of,
+)
 from toffee_pipeline.pairsets.listing import visible
 from toffee_pipeline.plan.names import one_line
 from toffee_pipeline.plan.refinement import GivenPair, LazyImages
@@ -33,7 +41,7 @@ class ParquetFiles:
 
     def __init__(self, source: ParquetPairs, storage: Storage) -> None:
         self._source, self._columns, self._storage = source, source.columns, storage
-        self._roots = list(dict.fromkeys(_root(column) for column in (source.columns.input, source.columns.edited)))
+        self._roots = list(dict.fromkeys(root_of(column) for column in (source.columns.input, source.columns.edited)))
 
     def files(self, key: str) -> bool:
         return key.endswith(".parquet")
@@ -76,13 +84,7 @@ class ParquetFiles:
 
     def _text_columns(self, key: str, schema: pa.Schema) -> list[str]:
         """Columns without an image. Raises PlanError for a column that is not there."""
-        for setting in ("input", "edited", *TEXTS):
-            column = getattr(self._columns, setting)
-            if column is not None and _root(column) not in schema.names:
-                raise PlanError(
-                    f"source.columns.{setting}: no column {column!r} in {self._storage.path_for(key)}; there are "
-                    f"{', '.join(schema.names)}; null is none"
-                )
+        check_columns(self._columns, schema.names, self._storage.path_for(key))
         return [field.name for field in schema if field.name not in self._roots and not _holds_bytes(field.type)]
 
     def _images(self, key: str, group: int, rows: list[int]) -> list[LazyImages]:
@@ -132,10 +134,6 @@ def _damage(error: Exception) -> str:
 
 def _name(key: str, group: int, row: int) -> str:
     return f"{one_line(key)}, row group {group}, row {row}"
-
-
-def _root(column: str) -> str:
-    return column.split(".")[0]
 
 
 def _holds_bytes(kind: pa.DataType) -> bool:

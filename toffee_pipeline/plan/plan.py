@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -26,9 +26,14 @@ Changes = dict[Category, tuple[str, ...]]
 """The changes of each category, of which none is empty."""
 
 
-def says(prompt: str, change: str) -> bool:
-    """Whether the words of `change`, which are in the prompt, stand there as words."""
-    return re.search(rf"\b{re.escape(change)}\b", prompt) is not None
+def unsaid(prompt: str, changes: Iterable[str]) -> tuple[str, ...]:
+    """The changes whose words do not stand in the prompt already: a red teapot cannot be changed to red."""
+    return tuple(
+        change
+        for change in changes
+        # a pattern for each of a bank's thousand changes costs much more than a look
+        if change not in prompt or not re.search(rf"\b{re.escape(change)}\b", prompt)
+    )
 
 
 def pair_id_of(number: int) -> str:
@@ -178,12 +183,7 @@ class Plan(SubjectPlan):
         weights = self._weights(kind)
         source: dict[Category, Category] = {"removal": "addition"} if self._reverses(kind) else {}
         possible = {
-            category: tuple(
-                change
-                for change in self.catalog.choices(subject.class_name, source.get(category, category))
-                # a red teapot cannot be changed to red; a pattern for each of a bank's thousand changes costs much more
-                if change not in subject.prompt or not says(subject.prompt, change)
-            )
+            category: unsaid(subject.prompt, self.catalog.choices(subject.class_name, source.get(category, category)))
             for category, weight in weights.items()
             if weight > 0
         }

@@ -81,7 +81,6 @@ class RefinementPlan(ShardPlan):
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What is left out of the user's material, a line each."""
         if not (number := self.source.num_other_languages):
             return ()
         fate = "rejected" if self.config.other_languages == "refuse" else "kept"

@@ -43,6 +43,11 @@ class ShardPlan(ABC):
         self.config, self.num_subjects = config, num_subjects
         self.subjects_per_shard = subjects_per_shard(config, num_subjects)
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Lines for the user about what of their material is left out."""
+        return ()
+
     def __len__(self) -> int:
         return -(-self.num_subjects // self.subjects_per_shard)
 

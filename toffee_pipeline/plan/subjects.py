@@ -133,7 +133,6 @@ class SubjectPlan(ShardPlan):
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Lines for the user about what of their material is left out."""
         return (*self.source.notes, *self._catalog_notes, *self.catalog.bank.notes)
 
     @property
