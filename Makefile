@@ -9,7 +9,7 @@ CHECKS := $(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && 
 NETWORKS := $(addprefix nano-, vae dino filter-dino clip filter-clip detector segmenter depth text-to-image controlnet)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo customize test test-fast check cluster submit nano-data $(NETWORKS) nano-refiner nano-view-generator clean
+.PHONY: help setup demo customize test test-fast check bench cluster submit nano-data $(NETWORKS) nano-refiner nano-view-generator clean
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-zA-Z_-]+:.*## / {printf "  make %-20s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,6 +45,9 @@ test-fast: setup ## The quick tests, without Ray, whole jobs and files of more t
 
 check: setup ## Lint, type check and hold the imports against the layout
 	$(CHECKS)
+
+bench: setup ## Run the benchmarks that carry a bar and write benchmarks/RESULTS.md: make bench ARGS="scaling overhead"
+	$(BIN)/python -m benchmarks.results $(ARGS)
 
 cluster: setup ## Start Ray on this machine for `make submit`; stays in the foreground
 	VENV=$(VENV) cluster/one_node.sh $(ARGS)

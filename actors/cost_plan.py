@@ -50,7 +50,7 @@ def _wall_s(config: RunConfig, num_pairs: int) -> list[tuple[str, float]]:
         cores = num_cores()
         clusters = {f"{cores} CPUs": [Node(cores + SPARE_CPUS)]}
     else:
-        clusters = {f"{number} GPUs": _nodes(number) for number in GPUS}
+        clusters = {f"{number} GPUs": nodes_of(number) for number in GPUS}
     walls = []
     for label, nodes in clusters.items():
         seconds = num_pairs * _seconds_per_pair(config, nodes)
@@ -59,7 +59,8 @@ def _wall_s(config: RunConfig, num_pairs: int) -> list[tuple[str, float]]:
     return walls
 
 
-def _nodes(num_gpus: int) -> list[Node]:
+def nodes_of(num_gpus: int) -> list[Node]:
+    """Of a cluster for a run on so many GPUs."""
     each = min(num_gpus, NODE_GPUS)
     return [Node(CPUS_PER_GPU * each + SPARE_CPUS, each)] * (num_gpus // each)
 

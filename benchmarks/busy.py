@@ -28,13 +28,13 @@ from actors.stages.refine import Refine
 from actors.stages.view import View
 from actors.write import Write
 from benchmarks.real_size import (
-    Results,
     common_options,
     filled_shard,
     run_config,
     run_stage,
     set_up,
 )
+from benchmarks.record import Record
 from toffee_pipeline.config.generate import RunConfig
 from toffee_pipeline.models.model_set import ModelSet
 from toffee_pipeline.models.network_clock import now
@@ -72,23 +72,24 @@ def merged(intervals: Iterable[tuple[int, int]]) -> int:
 def main(device: str, tiny: bool, path: Path | None, pairs: int, steps: int) -> None:
     on = set_up(device)
     config = run_config(tiny, device, pairs, STAGES, steps)
-    results = Results("busy", on, path)
+    record = Record("busy", path, on)
     models = ModelSet(config)
     with tempfile.TemporaryDirectory() as folder:
         write = Write(config, folder)
         small = config.with_count(1)
         run_shard(small, models, filled_shard(small), Write(small, f"{folder}/small"))
         shard = filled_shard(config)
-        results.add(size_px=config.size_px, steps=steps, pairs=len(shard.pairs))
+        record.add(size_px=config.size_px, steps=steps, pairs=len(shard.pairs))
         with profile(activities=[ProfilerActivity.CUDA if on.type == "cuda" else ProfilerActivity.CPU]) as profiler:
             began = now(on)
             run_shard(config, models, shard, write)
             wall_s = now(on) - began
-    results.add(wall_s=wall_s, s_per_pair=wall_s / len(shard.pairs))
+    record.add(wall_s=wall_s, s_per_pair=wall_s / len(shard.pairs))
     events = profiler.profiler.kineto_results.events()
     on_device = [event for event in events if event.device_type() == torch.autograd.DeviceType.CUDA]
     busy_s = merged((event.start_ns(), event.start_ns() + event.duration_ns()) for event in on_device) / 1e9
-    results.add(kernels=len(on_device), busy_s=busy_s, ratio=busy_s / wall_s)
+    record.add(kernels=len(on_device), busy_s=busy_s, ratio=busy_s / wall_s)
+    record.add(conditions=f"{config.size_px} px, a shard of {pairs} pairs, {steps} steps, random weights")
 
 
 if __name__ == "__main__":

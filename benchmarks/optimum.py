@@ -24,13 +24,13 @@ from actors.stages.view import View
 from actors.write import Write
 from benchmarks.busy import STAGES, accept
 from benchmarks.real_size import (
-    Results,
     common_options,
     filled_shard,
     run_config,
     run_stage,
     set_up,
 )
+from benchmarks.record import Record
 from toffee_pipeline.models.model_set import ModelSet
 from toffee_pipeline.models.network_clock import now
 from toffee_pipeline.plan.costs import per_accepted
@@ -46,14 +46,14 @@ EVERY = {Draft.name: 4, Refine.name: 5, View.name: 3}
 def main(device: str, tiny: bool, path: Path | None, pairs: int, steps: int) -> None:
     on = set_up(device)
     config = run_config(tiny, device, pairs, STAGES, steps)
-    results = Results("optimum", on, path)
+    record = Record("optimum", path, on)
     models = ModelSet(config)
     size = max(config.stage(stage.name).batch_size for stage in STAGES)
     two = config.with_count(2 * size)
     costs: dict[str, float] = {}
     for shard in (filled_shard(two), filled_shard(two)):  # the first pays for what is done once
         costs = {stage.name: run_stage(stage, models, shard) / len(shard.pairs) for stage in STAGES}
-    results.add(steps=steps, **{f"{name}_s": cost for name, cost in costs.items()})
+    record.add(steps=steps, **{f"{name}_s": cost for name, cost in costs.items()})
     shard, passed = filled_shard(config), dict.fromkeys(costs, 1.0)
     with tempfile.TemporaryDirectory() as folder:
         write = Write(config, folder)
@@ -69,13 +69,14 @@ def main(device: str, tiny: bool, path: Path | None, pairs: int, steps: int) -> 
         run_s = now(on) - began
     accepted = sum(state.status == "accepted" for state in shard.pairs)
     expected = sum(per_accepted(costs, passed, list(costs)).values())
-    results.add(
+    record.add(
         pairs=len(shard.pairs),
         accepted=accepted,
         passed=[round(rate, 3) for rate in passed.values()],
         s_per_accepted=run_s / accepted,
         closed_form_s=expected,
         ratio=run_s / accepted / expected,
+        conditions=f"{config.size_px} px, a shard of {pairs} pairs, {steps} steps, random weights",
     )
 
 

@@ -37,6 +37,7 @@ from actors.shard import Shard
 from actors.stage import no_progress
 from actors.write import count
 from benchmarks.fresh import in_fresh_process
+from benchmarks.record import Record, json_option
 from jobs.generate import generate
 from toffee_pipeline.config.generate import RunConfig
 from toffee_pipeline.config.load import load_config
@@ -99,21 +100,21 @@ def measure(config: RunConfig, num_actors: int, reference: list[float]) -> dict[
         in_job_s = sum(stage_s(read_manifest(storage, shard).counts) for shard in shards)
     ideal_s = sum(reference[shard] for shard in shards)
     return {
-        "actors": num_actors,
         "shards": len(shards),
-        "compute s": ideal_s,
-        "steady s": wall_s,
+        "compute_s": ideal_s,
+        "steady_s": wall_s,
         "ratio": wall_s * num_actors / ideal_s,
         "stages": in_job_s / ideal_s,
-        "set-up s": setup_s,
+        "setup_s": setup_s,
     }
 
 
 @click.command(help=__doc__)
 @click.option("--pairs", default=208, show_default=True, help="Pairs of the job.")
 @click.option("--actors", "most", type=int, help="Actors of the second job; default: one per core.")
+@json_option
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a key of the nano profile.")
-def main(pairs: int, most: int | None, overrides: tuple[str, ...]) -> None:
+def main(pairs: int, most: int | None, path: Path | None, overrides: tuple[str, ...]) -> None:
     # Ray's workers give way to all other processes by default; the reference does not
     os.environ["RAY_worker_niceness"] = "0"  # noqa: SIM112
     config = load_config("nano", (f"pairs.count={pairs}", *overrides))
@@ -122,12 +123,12 @@ def main(pairs: int, most: int | None, overrides: tuple[str, ...]) -> None:
         raise click.UsageError(f"{pairs} pairs are {len(Plan(config))} shards: too few for {most} actors")
     reference = in_fresh_process(compute_s, config)
     total = sum(reference)
-    click.echo(f"reference: {total:.2f} s of compute for {pairs} pairs, {total / pairs * 1e3:.1f} ms per pair")
-    for row, num_actors in enumerate(sorted({1, most})):
+    record = Record("overhead", path)
+    record.add(conditions=f"{pairs} pairs at {config.size_px} px in {len(Plan(config))} shards, steady state")
+    record.add(compute_s=total, compute_ms_per_pair=total / pairs * 1e3)
+    for num_actors in sorted({1, most}):
         job = measure(config, num_actors, reference)
-        if row == 0:
-            click.echo("".join(f"{name:>12}" for name in job))
-        click.echo("".join(f"{value:>12.3f}" if isinstance(value, float) else f"{value:>12}" for value in job.values()))
+        record.add(**{f"{name}_{num_actors}": value for name, value in job.items()})
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
-"""Peak memory of refining other people's pairs, for ten times as many of them: of the process that lists, plans, reads
+"""Peak memory of refining other people's pairs, for a hundred times as many: of the process that lists, plans, reads
 and commits.
 
 The whole job runs inline in a process of its own, once per size, over a set of WebDataset tars, with a stage without
 models in place of the networks, so that what is measured is the streaming. The ratio is the peak RSS of the large job
-over that of the small one: up to 1.10 passes.
+over that of the small one.
 """
 
 from __future__ import annotations
@@ -22,13 +22,14 @@ from actors.shard import PairState, Shard
 from actors.stage import Stage, StageTable
 from actors.stages.judge import Judge
 from benchmarks.fresh import MIB, in_fresh_process, peak_rss_bytes
+from benchmarks.record import Record, json_option
 from jobs.generate import generate
 from toffee_pipeline.config.load import load_config
 from toffee_pipeline.config.refine_pairs import RefinementConfig
 from toffee_pipeline.images import encode_png
 
-BAR = 1.10
 PAIRS_PER_TAR = 1000
+PAIRS_PER_SHARD = 100
 
 
 class Keep(Stage):
@@ -66,7 +67,11 @@ def refine(num_pairs: int) -> dict[str, Any]:
         given = Path(folder, "set")
         given.mkdir()
         write_set(given, num_pairs)
-        sets = ("placement=inline", "subjects_per_shard=100", f"source={{format: webdataset, path: {given}}}")
+        sets = (
+            "placement=inline",
+            f"subjects_per_shard={PAIRS_PER_SHARD}",
+            f"source={{format: webdataset, path: {given}}}",
+        )
         more = ("output.keep=accepted", "output.report_every_s=0", "source.columns.input_prompt=null")
         config = load_config("nano", (*sets, *more, "source.columns.category=null"), RefinementConfig)
         before = peak_rss_bytes()
@@ -76,19 +81,17 @@ def refine(num_pairs: int) -> dict[str, Any]:
 
 
 @click.command(help=__doc__)
-@click.option("--small", default=10_000, show_default=True, help="Pairs of the reference job.")
+@click.option("--small", default=1_000, show_default=True, help="Pairs of the reference job.")
 @click.option("--large", default=100_000, show_default=True, help="Pairs of the large job.")
-def main(small: int, large: int) -> None:
-    click.echo("".join(f"{name:>12}" for name in ("pairs", "accepted", "wall s", "start MiB", "peak MiB")))
-    jobs = []
-    for num_pairs in (small, large):
-        job = in_fresh_process(refine, num_pairs)
-        jobs.append(job)
-        figures = (job["elapsed_s"], job["before"] / MIB, job["peak"] / MIB)
-        counts = "".join(f"{job[name]:>12}" for name in ("planned", "accepted"))
-        click.echo(counts + "".join(f"{figure:>12.1f}" for figure in figures))
-    few, many = jobs
-    click.echo(f"ratio of the peaks: {many['peak'] / few['peak']:.3f} (bar: {BAR:.2f})")
+@json_option
+def main(small: int, large: int, path: Path | None) -> None:
+    record = Record("pairset_memory", path)
+    record.add(conditions=f"{small:,} and {large:,} pairs in shards of {PAIRS_PER_SHARD}, inline, stub stage")
+    few, many = (in_fresh_process(refine, number) for number in (small, large))
+    for job in (few, many):
+        record.add(**{f"{name}_mib_{job['planned']}": job[name] / MIB for name in ("before", "peak")})
+        record.add(**{f"{name}_{job['planned']}": job[name] for name in ("accepted", "elapsed_s")})
+    record.add(ratio=many["peak"] / few["peak"])
 
 
 if __name__ == "__main__":

@@ -1,26 +1,22 @@
-"""What the GPU benchmarks share: the published networks with random weights, a shard's inputs, the card, and results.
+"""What the GPU benchmarks share: the published networks with random weights, a shard's inputs, the card.
 
 `tiny` gives the untrained miniatures of the same classes instead, so that each benchmark runs on a CPU too.
 """
 
 from __future__ import annotations
 
-import json
-import time
 from collections.abc import Callable, Iterable
-from pathlib import Path
-from typing import Any
 
 import click
 import diffusers
 import torch
-import transformers
 
 from actors.guard import NoGuard
 from actors.measure.run import with_random_weights
 from actors.measure.sample import take_all_on
 from actors.shard import Shard
 from actors.stage import Stage, no_progress
+from benchmarks.record import json_option
 from toffee_pipeline.config.generate import ModelsConfig, RunConfig
 from toffee_pipeline.config.load import load_config
 from toffee_pipeline.models.loading import pick_device
@@ -63,60 +59,12 @@ def run_stage(stage_class: type[Stage], models: ModelSet, shard: Shard) -> float
     return elapsed
 
 
-def matrix_rate(device: torch.device, dtype: torch.dtype = torch.bfloat16) -> float:
-    """FLOP/s of a large matrix product of random numbers, the best of ten."""
-    size = 8192 if device.type == "cuda" else 1024
-    a, b = (torch.randn(size, size, device=device, dtype=dtype) for _ in range(2))
-    times = []
-    for _ in range(12):
-        began = now(device)
-        a @ b
-        times.append(now(device) - began)
-    return 2 * size**3 / min(times[2:])
-
-
-class Results:
-    """The card and what is measured on it: a line on stdout and the whole file anew after every figure, so that a run
-    which is cut off loses nothing. path: None writes no file."""
-
-    def __init__(self, benchmark: str, device: torch.device, path: Path | None) -> None:
-        self.device, self.path = device, path
-        card = torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
-        self.peak = matrix_rate(device)
-        self.found: dict[str, Any] = {
-            "benchmark": benchmark,
-            "date": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
-            "card": card,
-            "measured_bf16_matrix_tflop_per_s": self.peak / 1e12,
-            "torch": torch.__version__,
-            "cuda": torch.version.cuda,
-            "diffusers": diffusers.__version__,
-            "transformers": transformers.__version__,
-        }
-        for name, value in self.found.items():
-            self._say(name, value)
-
-    def add(self, **figures: Any) -> None:
-        """Figures by name; those that were there under these names are replaced."""
-        if self.device.type == "cuda":
-            self.found["peak_memory_gib"] = round(torch.cuda.max_memory_allocated(self.device) / 2**30, 2)
-        self.found |= figures
-        for name, value in figures.items():
-            self._say(name, value)
-        if self.path is not None:
-            self.path.write_text(json.dumps(self.found, indent=2) + "\n")
-
-    @staticmethod
-    def _say(name: str, value: Any) -> None:
-        print(f"{name:42} {value:.4g}" if isinstance(value, float) else f"{name:42} {value}", flush=True)
-
-
 def common_options(command: Callable[..., None]) -> Callable[..., None]:
     """--device, --tiny and --json."""
     for option in (
         click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cuda", show_default=True),
         click.option("--tiny", is_flag=True, help="Miniatures of the networks at 64 px: to try the script, on a CPU."),
-        click.option("--json", "path", type=click.Path(path_type=Path), help="Also write the figures to this file."),
+        json_option,
     ):
         command = option(command)
     return command

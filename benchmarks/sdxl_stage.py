@@ -32,13 +32,13 @@ from actors.stage import Stage
 from actors.stages.draft import Draft
 from actors.stages.refine import Refine
 from benchmarks.real_size import (
-    Results,
     common_options,
     filled_shard,
     run_config,
     run_stage,
     set_up,
 )
+from benchmarks.record import Record
 from toffee_pipeline.config.generate import RunConfig
 from toffee_pipeline.models.draft import ControlNetDraft
 from toffee_pipeline.models.loading import load_model
@@ -145,10 +145,10 @@ def main(device: str, tiny: bool, path: Path | None, images: int, loop_images: i
     on = set_up(device)
     stages: dict[str, type[Stage]] = {"draft": Draft, "refine": Refine}
     config = run_config(tiny, device, images, stages.values(), steps)
-    results = Results("sdxl_stage", on, path)
+    record = Record("sdxl_stage", path, on)
     began = now(on)
     models = load_models(config, tiny)
-    results.add(
+    record.add(
         build_s=now(on) - began,
         size_px=config.size_px,
         steps=steps,
@@ -160,7 +160,7 @@ def main(device: str, tiny: bool, path: Path | None, images: int, loop_images: i
     for name, stage in stages.items():
         run_stage(stage, models, first)  # padded to a whole micro-batch: every shape has been seen
         ours[name] = run_stage(stage, models, shard) / images
-        results.add(**{f"{name}_stage_s_per_image": ours[name]})
+        record.add(**{f"{name}_stage_s_per_image": ours[name]})
     usual = filled_shard(config.with_count(loop_images))
     with tempfile.TemporaryDirectory() as folder:
         loop = UsualLoop(config, models, Path(folder))
@@ -168,9 +168,14 @@ def main(device: str, tiny: bool, path: Path | None, images: int, loop_images: i
         for name, work in works.items():
             seconds(on, work, first, max(2, steps // 5))
             theirs = seconds(on, work, usual, steps) / loop_images
-            results.add(**{f"{name}_loop_s_per_image": theirs, f"{name}_ratio": theirs / ours[name]})
-    total = sum(results.found[f"{name}_loop_s_per_image"] for name in stages)
-    results.add(images_per_s=2 / sum(ours.values()), loop_images_per_s=2 / total, ratio=total / sum(ours.values()))
+            record.add(**{f"{name}_loop_s_per_image": theirs, f"{name}_ratio": theirs / ours[name]})
+    total = sum(record.found[f"{name}_loop_s_per_image"] for name in stages)
+    record.add(
+        images_per_s=2 / sum(ours.values()),
+        loop_images_per_s=2 / total,
+        ratio=total / sum(ours.values()),
+        conditions=f"{config.size_px} px, {images} images against {loop_images}, {steps} steps, random weights",
+    )
 
 
 if __name__ == "__main__":

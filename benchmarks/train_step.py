@@ -34,10 +34,11 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.fresh import in_fresh_process
-from benchmarks.real_size import Results, matrix_rate, now
+from benchmarks.record import Record, json_option, matrix_rate
 from toffee_pipeline.config.load import load_config
 from toffee_pipeline.config.train import RefinerTraining, ToffeeNetTraining, TrainingConfig, ViewGeneratorTraining
 from toffee_pipeline.models.loading import computes_bfloat16
+from toffee_pipeline.models.network_clock import now
 from toffee_pipeline.models.networks import published
 from toffee_pipeline.models.networks.refiner import RefinerNetwork
 from toffee_pipeline.models.networks.toffeenet import ToffeeNetNetwork
@@ -198,20 +199,43 @@ def line(job: str, device: str, figures: dict[str, float]) -> str:
 
 def measure_published(jobs: Sequence[str], steps: int, compile: bool, path: Path | None) -> None:
     """The published sizes on the GPU: a line each, and the file anew after each."""
-    results = Results("train_step", torch.device("cuda"), path)
+    record = Record("train_step", path, torch.device("cuda"))
+    record.add(conditions=f"published sizes, {steps} steps, random weights{', compiled' if compile else ''}")
     for job in jobs:
         figures = measure_fitting(job, BATCHES[job], steps, compile)
         click.echo(line(job, "cuda", figures))
-        results.add(**{f"{job}_{name}": value for name, value in figures.items()})
+        record.add(**{f"{job}_{name}": value for name, value in figures.items()})
+
+
+def measure_job(steps: int, path: Path | None) -> None:
+    record = Record("train_job", path)
+    with tempfile.TemporaryDirectory() as cache:
+        before = in_fresh_process(measure, "refiner", "cpu", 32, steps)["images_per_s"]
+        job_speed = in_fresh_process(job_images_per_s, steps, cache)
+        after = in_fresh_process(measure, "refiner", "cpu", 32, steps)["images_per_s"]
+    bare = (before + after) / 2
+    record.add(
+        job_images_per_s=job_speed,
+        bare_images_per_s_before=before,
+        bare_images_per_s_after=after,
+        ratio=job_speed / bare,
+        conditions=f"nano, {steps} steps of batch 32, one thread",
+    )
 
 
 @click.command(help=__doc__)
 @click.option("--steps", default=30, show_default=True, help="Timed steps of each measurement.")
 @click.option("--published-only", is_flag=True, help="Only the published sizes, on a GPU: no nano and no Ray.")
+@click.option("--job-only", is_flag=True, help="Only the job over the bare step; --json then has its figures.")
 @click.option("--network", "networks", type=click.Choice(list(JOBS)), multiple=True, help="Only these published sizes.")
 @click.option("--compile", is_flag=True, help="Published sizes with train.compile.")
-@click.option("--json", "path", type=click.Path(path_type=Path), help="Also write the published sizes to this file.")
-def main(steps: int, published_only: bool, networks: tuple[str, ...], compile: bool, path: Path | None) -> None:
+@json_option
+def main(
+    steps: int, published_only: bool, job_only: bool, networks: tuple[str, ...], compile: bool, path: Path | None
+) -> None:
+    if job_only:
+        measure_job(steps, path)
+        return
     if torch.cuda.is_available():
         measure_published(networks or tuple(JOBS), steps, compile, path)
     else:
@@ -220,15 +244,7 @@ def main(steps: int, published_only: bool, networks: tuple[str, ...], compile: b
         return
     for job in JOBS:
         click.echo(line(job, "cpu", in_fresh_process(measure, job, "cpu", 32, steps)))
-    with tempfile.TemporaryDirectory() as cache:
-        before = in_fresh_process(measure, "refiner", "cpu", 32, steps)["images_per_s"]
-        job_speed = in_fresh_process(job_images_per_s, steps, cache)
-        after = in_fresh_process(measure, "refiner", "cpu", 32, steps)["images_per_s"]
-    bare = (before + after) / 2
-    click.echo(
-        f"job on Ray {job_speed:.2f} images/s, bare step {before:.2f} before and {after:.2f} after: "
-        f"ratio {job_speed / bare:.3f}"
-    )
+    measure_job(steps, None)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,9 @@
 """The benchmarks' parts that need neither Ray nor time: what they measure must stay what they say."""
 
+import importlib.util
 import json
+import re
+from pathlib import Path
 
 import pytest
 
@@ -8,9 +11,15 @@ from actors.chain import StageChain
 from actors.guard import NoGuard
 from actors.shard import Shard
 from actors.write import count
-from benchmarks import chaos, evidence, overhead, plan_scale
+from benchmarks import chaos, evidence, overhead, placement, plan_scale
+from benchmarks.bars import BARS, BENCHMARKS
 from benchmarks.chaos_log import Try, read_tries, work
+from benchmarks.record import Record
+from benchmarks.results import page, read_results
+from benchmarks.simulation import wall_s
+from benchmarks.stub_pipeline import seconds_asked, stub_config
 from benchmarks.stub_stage import STUB_STAGES
+from toffee_pipeline.on_ray.placement import Pool
 from toffee_pipeline.plan.plan import Plan
 
 
@@ -97,3 +106,76 @@ def test_a_process_of_the_job_is_known_by_its_command_line():
     assert chaos.kind_of("ray::DashboardAgent") == "helper"
     assert chaos.kind_of("/x/ray/core/src/ray/raylet/raylet --store_socket_name=y") == "raylet"
     assert chaos.kind_of("/x/ray/core/src/ray/gcs/gcs_server --log_dir=y") == "gcs"
+
+
+FOUND = {"date": "2026-01-02 03:04 UTC", "cpu": "Some CPU", "cores": 2, "torch": "2.0", "ray": "2.60"}
+
+
+def rows_of_page(results):
+    rows = [line.split(" | ") for line in page(results).splitlines() if re.match(r"\| \d", line)]
+    assert len(rows) == len(BARS)
+    return {(bar.benchmark, bar.figure): row for bar, row in zip(BARS, rows, strict=True)}
+
+
+def test_the_page_of_results_says_what_is_met_missed_and_not_measured():
+    rows = rows_of_page(
+        {
+            "straggler": {**FOUND, "ratio": 1.0512, "conditions": "8 GPUs"},
+            "scaling": {**FOUND, "ratio_8": 0.97, "ratio_32": 0.9},
+            "busy": {**FOUND, "card": "NVIDIA H200", "measured_bf16_matrix_tflop_per_s": 701.4, "ratio": 0.515},
+        }
+    )
+    assert rows["straggler", "ratio"][2:6] == ["≤ 1.05", "1.051", "**missed**", "8 GPUs"]
+    assert rows["scaling", "ratio_8"][2:5] == ["≥ 0.97", "0.970", "met"]
+    assert rows["scaling", "ratio_32"][3:5] == ["0.900", "**missed**"]
+    assert rows["scaling", "ratio_64"][3:5] == ["not measured", ""]
+    assert "2026-01-02 03:04 UTC, Some CPU, 2 cores, no GPU; torch 2.0" in rows["scaling", "ratio_8"][6]
+    assert "NVIDIA H200 (701 TFLOP/s" in rows["busy", "ratio"][6]
+    assert all(row[3] == "not measured" for row in rows_of_page({}).values())
+
+
+@pytest.mark.slow
+def test_every_bar_is_of_a_benchmark_that_can_be_run():
+    assert {bar.benchmark for bar in BARS} == set(BENCHMARKS)
+    scripts = {
+        name: importlib.import_module(f"benchmarks.{made.module}").main
+        for name, made in BENCHMARKS.items()
+        if importlib.util.find_spec(f"benchmarks.{made.module}")  # steps is still to come
+    }
+    for name, main in scripts.items():
+        context = main.make_context(name, [*BENCHMARKS[name].arguments.split(), "--json", "found.json"])
+        assert context.params["path"] == Path("found.json")
+
+
+def test_a_record_is_written_after_every_figure_and_says_whether_a_bar_is_met(tmp_path, capsys):
+    record = Record("straggler", tmp_path / "results" / "straggler.json")
+    record.add(conditions="few")
+    record.add(ratio=1.04)
+    assert "1.04  (bar ≤ 1.05: met)" in capsys.readouterr().out
+    found = read_results(tmp_path / "results")["straggler"]
+    assert (found["ratio"], found["conditions"], found["benchmark"]) == (1.04, "few", "straggler")
+    assert rows_of_page({"straggler": found})["straggler", "ratio"][4] == "met"
+
+
+def test_sleeping_stages_take_the_profiles_seconds_and_reject_their_share():
+    config = stub_config(320)
+    shards = seconds_asked(config)
+    draft = config.stage("draft").seconds_per_pair
+    assert len(shards) == 20
+    assert sum(shard["synthesize"] for shard in shards) == pytest.approx(320 * 0.75)
+    assert 0.8 * draft < sum(shard["draft"] for shard in shards) / 320 < 1.1 * draft
+    assert len({shard["edit"] for shard in shards}) > 1  # rejections make shards unequal
+    assert seconds_asked(config) == shards
+
+
+def test_the_simulation_counts_fill_work_and_drain():
+    shards = [{"a": 2.0, "b": 4.0}] * 3
+    assert wall_s([Pool("AB", ("a", "b"), 1, 1, 1)], shards) == 18
+    assert wall_s([Pool("A", ("a",), 1, 1, 1), Pool("B", ("b",), 1, 1, 1)], shards) == 2 + 3 * 4
+    assert wall_s([Pool("A", ("a",), 1, 1, 1), Pool("B", ("b",), 3, 1, 1)], shards) == 3 * 2 + 4
+    assert wall_s([Pool("AB", ("a", "b"), 2, 1, 1)], shards) == 12
+
+
+def test_whole_gpu_pools_share_where_there_are_fewer_gpus_than_stages():
+    pools = placement.one_gpu_each({"a": 1.0, "b": 1.0, "c": 5.0, "d": 2.0}, 3)
+    assert [pool.stages for pool in pools] == [("a", "b"), ("c",), ("d",)]
