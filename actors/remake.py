@@ -1,4 +1,5 @@
-"""One pair of a run made again from its row and run.json alone: its subject and itself, not its shard.
+"""One pair of a run made again from its row and run.json alone: its subject and itself, not its shard. A given pair is
+read from its set.
 
 Seeds are each sample's own and micro-batches are padded to one size, so that on the same kind of machine every bit is
 what it was.
@@ -12,14 +13,15 @@ from typing import Any
 from actors.chain import StageChain, stages_of
 from actors.guard import NoGuard
 from actors.read import fill
+from actors.read_pairs import ReadPairs
 from actors.shard import PairState, Shard, SubjectState
 from actors.stage import StageTable, no_progress
 from actors.write import Write
-from toffee_pipeline.config.generate import RunConfig
+from toffee_pipeline.config.refine_pairs import PairDatasetConfig, RefinementConfig
 from toffee_pipeline.errors import RunError, RunMismatch
 from toffee_pipeline.models.roles import describe_roles
 from toffee_pipeline.rundir.bank import stored_bank
-from toffee_pipeline.rundir.description import GenerationRun, read_generation
+from toffee_pipeline.rundir.description import PairRun, read_pairs
 from toffee_pipeline.rundir.image_difference import ImageDifference, compare_images
 from toffee_pipeline.rundir.layout import BANK
 from toffee_pipeline.rundir.stored_pair import StoredPair, read_pair
@@ -41,17 +43,20 @@ def remake(storage: Storage, pair_id: str, device: str | None = None) -> list[Im
     Raises:
         RunMismatch: weights, or the subject bank, are not what they were.
         RunError: the pair fails now, such as by a file of the user's that is gone.
-        NoRun, OtherVersion, PlanError, DamagedFile, OSError: as `read_generation`, `read_pair` and `compare_images`.
+        NoRun, OtherVersion, PlanError, DamagedFile, OSError: as `read_pairs`, `read_pair` and `compare_images`.
     """
-    run = read_generation(storage)
+    run = read_pairs(storage)
     stored = read_pair(storage, run, pair_id)
     config = run.config.model_copy(update={"device": device}) if device else run.config
     stages = {name: stage for name, stage in stages_of(config).items() if name in PAINTING_STAGES[stored.row["kind"]]}
     _require_same_weights(run, config, stages)
-    shard = _shard_of(stored)
-    if config.subjects.source == "bank":
-        bank = stored_bank(config, storage.get(BANK), storage.path_for(BANK))
-        fill(shard, bank, config.stages.segment)
+    if isinstance(config, RefinementConfig):
+        shard = _given(config, storage, stored)
+    else:
+        shard = _shard_of(stored)
+        if config.subjects.source == "bank":
+            bank = stored_bank(config, storage.get(BANK), storage.path_for(BANK))
+            fill(shard, bank, config.stages.segment)
     num_threads = max(1, int(config.fused.num_cpus))
     chain = StageChain(config, list(stages.values()), no_progress, NoGuard(), num_threads=num_threads)
     chain(shard)
@@ -66,7 +71,7 @@ def remake(storage: Storage, pair_id: str, device: str | None = None) -> list[Im
     return compare_images(stored.images, images, f"the pair is rejected now: {state.reason}")
 
 
-def _require_same_weights(run: GenerationRun, config: RunConfig, stages: StageTable) -> None:
+def _require_same_weights(run: PairRun, config: PairDatasetConfig, stages: StageTable) -> None:
     """As far as run.json tells them apart: files by their digest, hub ids by their revision."""
     roles = dict.fromkeys(role for stage in stages.values() for role in stage.roles)
     changed = [
@@ -84,3 +89,10 @@ def _shard_of(stored: StoredPair) -> Shard:
     planned = [planned_from(row) for row in rows]
     _, subject = planned[-1]
     return Shard(stored.shard, {subject.subject_id: SubjectState(subject)}, [PairState(pair) for pair, _ in planned])
+
+
+def _given(config: RefinementConfig, storage: Storage, stored: StoredPair) -> Shard:
+    """The pair alone, with its images as its set holds them now."""
+    shard = ReadPairs(config, storage.uri)(stored.shard)
+    state = next(state for state in shard.pairs if state.id == stored.row["pair_id"])
+    return Shard(stored.shard, {state.pair.subject_id: shard.subject_of(state)}, [state])

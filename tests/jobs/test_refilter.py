@@ -17,7 +17,7 @@ from toffee_pipeline.report.curves import curves_of, heat_map
 from toffee_pipeline.report.shard_rows import read_ledger
 from toffee_pipeline.rundir.counts import Summary
 from toffee_pipeline.rundir.dataset import load_pairs
-from toffee_pipeline.rundir.description import read_generation, read_run
+from toffee_pipeline.rundir.description import read_pairs, read_run
 from toffee_pipeline.rundir.index import read_whole_ledger
 from toffee_pipeline.rundir.layout import SUMMARY
 from toffee_pipeline.rundir.manifests import data_files, read_manifests
@@ -149,7 +149,7 @@ def test_a_report_shows_the_views_verdicts_and_pictures_and_what_other_threshold
 
 def test_a_curve_says_what_a_view_with_that_threshold_accepts(run, looser, tmp_path):
     storage = open_storage(run)
-    ledger = read_whole_ledger(storage, read_generation(storage)).rows
+    ledger = read_whole_ledger(storage, read_pairs(storage)).rows
     for uri in (run, looser, view(run, tmp_path / "view", *TIGHTER)):
         for curve in curves_of(ledger, read_run(open_storage(uri))):
             assert curve.accepted == len(accepted(uri)), curve.bound
@@ -170,7 +170,7 @@ def test_a_curve_says_what_a_view_with_that_threshold_accepts(run, looser, tmp_p
 
 def test_a_heat_map_counts_every_scored_pair(run):
     storage = open_storage(run)
-    heat = heat_map(read_whole_ledger(storage, read_generation(storage)).rows, read_run(storage))
+    heat = heat_map(read_whole_ledger(storage, read_pairs(storage)).rows, read_run(storage))
     assert sum(int(cell.title.rpartition(" ")[2]) for cell in heat.cells) == 48
     assert heat.x_thresholds == (0.5, 0.985) and heat.y_thresholds == (0.3,)
 

@@ -13,6 +13,7 @@ from jobs import remake
 from jobs.generate import generate
 from tests.conftest import QUICK
 from tests.helpers.banks import make_bank
+from tests.helpers.pair_sets import refinement, write_imagefolder
 from tests.helpers.stub_stages import STUB_STAGES
 from toffee_pipeline.config.load import load_config
 from toffee_pipeline.images import decode, encode_png, read_file
@@ -157,6 +158,22 @@ def test_a_pair_needs_its_own_image_alone(tmp_path):
     assert refusal(run, "p000000001") == f"p000000001 cannot be made again: synthesize: {mine}: no such file"
 
 
+def test_a_given_pair_is_read_from_its_set_again(tmp_path):
+    write_imagefolder(tmp_path / "set", 3)
+    sets = ("stages.refine.region=everywhere", "stages.refine.sampling.num_inference_steps=2", "output.keep=all")
+    run = tmp_path / "run"
+    generate(refinement("imagefolder", tmp_path / "set", *sets), str(run))
+    assert refusal(run, "p000000003") == "no pair 'p000000003': allowed are p000000000 to p000000002"
+    again = make_again(run, "p000000002", "--tolerance", 0)
+    assert again.exit_code == 0, again.output
+    assert results(again.stdout) == dict.fromkeys(
+        ("input_image", "target_image", "subject_image", "draft_image"), "equal"
+    )
+    gone = tmp_path / "set/images/2.target.png"
+    gone.unlink()
+    assert refusal(run, "p000000002").startswith("p000000002 cannot be made again: ")
+
+
 def test_a_pair_that_was_rejected_early_is_the_same_up_to_there(tmp_path):
     """Its subject's depth is in its row too, for the sake of the other pair. The renderer drew the subject."""
     sets = ("pairs.count=2", "pairs.per_subject=2", "pairs.edit_fraction=0.5", "stages.segment.min_fraction=0.94")
@@ -200,7 +217,9 @@ def test_runs_of_another_kind(copy_of_stub_run, tmp_path):
     change_run_file(copy_of_stub_run, schema_version=1)
     assert "schema version 1, this code reads" in refusal(copy_of_stub_run, "p000000001")
     make_bank(str(tmp_path / "bank"))
-    assert "of a run of jobs/generate_subjects.py, not of jobs/generate.py" in refusal(tmp_path / "bank", "p000000001")
+    assert "of a run of jobs/generate_subjects.py, not of jobs/generate.py or jobs/refine_pairs.py" in refusal(
+        tmp_path / "bank", "p000000001"
+    )
     assert "no such file" in refusal(tmp_path / "nowhere", "p000000001")
 
 

@@ -202,13 +202,19 @@ def _num_subjects(config: RunConfig) -> int:
     return -(-config.pairs.count // config.pairs.per_subject)
 
 
-def shard_of_pair(config: RunConfig, pair_id: str) -> int:
-    """The shard of a planned pair. Raises PlanError for an id that the plan does not have."""
+def pair_number(pair_id: str, num_pairs: int) -> int:
+    """Raises PlanError for an id that a plan of so many pairs does not have."""
     digits = pair_id.removeprefix("p")
     number = int(digits) if digits.isdecimal() else -1
-    if pair_id != pair_id_of(number) or number >= config.pairs.count:
-        raise PlanError(f"no pair {pair_id!r}: allowed are {pair_id_of(0)} to {pair_id_of(config.pairs.count - 1)}")
-    return number // config.pairs.per_subject // subjects_per_shard(config, _num_subjects(config))
+    if pair_id != pair_id_of(number) or number >= num_pairs:
+        raise PlanError(f"no pair {pair_id!r}: allowed are {pair_id_of(0)} to {pair_id_of(num_pairs - 1)}")
+    return number
+
+
+def shard_of_pair(config: RunConfig, pair_id: str) -> int:
+    """The shard of a planned pair. Raises as `pair_number`."""
+    subject = pair_number(pair_id, config.pairs.count) // config.pairs.per_subject
+    return subject // subjects_per_shard(config, _num_subjects(config))
 
 
 def make_plan(

@@ -10,7 +10,7 @@ import numpy as np
 
 from toffee_pipeline.config.base import Category
 from toffee_pipeline.config.refine_pairs import RefinementConfig
-from toffee_pipeline.plan.plan import pair_id_of
+from toffee_pipeline.plan.plan import pair_id_of, pair_number
 from toffee_pipeline.plan.seeds import seed_for
 from toffee_pipeline.plan.shards import PLAN_VERSION, ShardPlan
 from toffee_pipeline.plan.subjects import subject_id_of
@@ -88,6 +88,10 @@ class RefinementPlan(ShardPlan):
 
     def num_rows_of(self, index: int) -> int:
         return len(self.numbers(index))
+
+    def shard_of_pair(self, pair_id: str) -> int:
+        """Raises as `pair_number`."""
+        return pair_number(pair_id, self.num_rows) // self.subjects_per_shard
 
     def _content(self) -> dict[str, Any]:
         return {

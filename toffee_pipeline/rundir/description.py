@@ -232,11 +232,6 @@ def read_run(storage: Storage) -> DatasetRun:
     return _read(storage, DATASET_RUNS)
 
 
-def read_generation(storage: Storage) -> GenerationRun:
-    """run.json of a run of pairs. Raises as `read_run`."""
-    return _read(storage, {RunConfig.job: GenerationRun})
-
-
 def read_pairs(storage: Storage) -> PairRun:
     """run.json of a run whose rows are pairs, but of no view. Raises as `read_run`."""
     return _read(storage, PAIR_RUNS)

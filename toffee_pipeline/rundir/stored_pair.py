@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
+from toffee_pipeline.config.generate import RunConfig
 from toffee_pipeline.errors import DamagedFile, MissingKey, RunError
 from toffee_pipeline.plan.plan import shard_of_pair
-from toffee_pipeline.rundir.description import GenerationRun
+from toffee_pipeline.plan.refinement import RefinementPlan
+from toffee_pipeline.rundir.description import PairRun
+from toffee_pipeline.rundir.inputs import stored_plan
 from toffee_pipeline.rundir.layout import manifest_key
 from toffee_pipeline.rundir.manifests import read_manifest
 from toffee_pipeline.rundir.pictures import ShardPictures
@@ -26,15 +29,15 @@ class StoredPair:
     images: dict[str, bytes]
 
 
-def read_pair(storage: Storage, run: GenerationRun, pair_id: str) -> StoredPair:
+def read_pair(storage: Storage, run: PairRun, pair_id: str) -> StoredPair:
     """Reads the ledger of its shard, and of the pictures the row group that holds them.
 
     Raises:
-        PlanError: the run has no such pair.
+        PlanError: the run has no such pair, or its list of given pairs is damaged.
         RunError: its shard is not committed, or no pictures of it are kept.
         DamagedFile, OtherVersion, OSError: as `read_manifest`.
     """
-    shard = shard_of_pair(run.config, pair_id)
+    shard = _shard_of(storage, run, pair_id)
     try:
         manifest = read_manifest(storage, shard)
     except MissingKey as error:
@@ -49,3 +52,9 @@ def read_pair(storage: Storage, run: GenerationRun, pair_id: str) -> StoredPair:
         raise RunError(f"{pair_id} is {row['status']} ({row['reason']}), and the run keeps no pictures of such a pair")
     images = {name: data for name, data in pictures.items() if data is not None}
     return StoredPair(shard, row, rows.get(row["reversed_from"]), images)
+
+
+def _shard_of(storage: Storage, run: PairRun, pair_id: str) -> int:
+    if isinstance(run.config, RunConfig):
+        return shard_of_pair(run.config, pair_id)
+    return cast(RefinementPlan, stored_plan(storage, run.config)).shard_of_pair(pair_id)
