@@ -34,6 +34,8 @@ customize: setup ## Draw a held-out toy in three places and edit it, with the na
 	$(BIN)/python jobs/customize.py --model nano --subject docs/images/subject.png --num-images 1 --mask auto --depth auto \
 		--class-name "toy train" --prompt "a watercolor painting of a toy train" $(ARGS)
 
+test test-fast: export PYTHONDONTWRITEBYTECODE := # a hundred processes would compile the same sources
+
 test: setup ## Lint, type check and run all tests, those that start a Ray beside the rest
 	@log=$$(mktemp); $(PYTEST) tests/ray $(ARGS) > $$log 2>&1 & ray=$$!; \
 	$(CHECKS) && $(PYTEST) tests --ignore=tests/ray $(ARGS); others=$$?; \

@@ -28,6 +28,7 @@ from actors.stages.segment_pictures import SegmentPictures
 from actors.stages.segment_subjects import SegmentSubjects
 from actors.stages.synthesize import Synthesize
 from actors.stages.view import View
+from toffee_pipeline.collector import collector_paused
 from toffee_pipeline.config.dataset import DatasetConfig, SubjectDatasetConfig
 from toffee_pipeline.config.evaluate import EvaluationConfig
 from toffee_pipeline.config.generate import RunConfig
@@ -114,18 +115,19 @@ class StageChain:
         metrics: MetricSink = no_metrics,
         num_threads: int = 1,
     ) -> None:
-        models = None
-        if any(stage.roles for stage in stages):
-            import torch  # seconds that neither a driver nor stages without models need spend
-
-            from toffee_pipeline.models.model_set import ModelSet
-
-            torch.set_num_threads(num_threads)
-            models = ModelSet(config)
         self._metrics = metrics
-        self.stages = [stage(config, models, progress, guard) for stage in stages]
-        for stage in self.stages:
-            stage.load()
+        with collector_paused():
+            models = None
+            if any(stage.roles for stage in stages):
+                import torch  # seconds that neither a driver nor stages without models need spend
+
+                from toffee_pipeline.models.model_set import ModelSet
+
+                torch.set_num_threads(num_threads)
+                models = ModelSet(config)
+            self.stages = [stage(config, models, progress, guard) for stage in stages]
+            for stage in self.stages:
+                stage.load()
 
     def __call__(self, shard: Any) -> Any:
         """shard: a `RowShard` of the kind that the stages take, which is returned."""

@@ -110,7 +110,8 @@ class _Expansion:
         return summary
 
     def _filters(self) -> dict[str, Filter]:
-        from toffee_pipeline.models.prompts import clip_tokenizer, count_tokens, room_for_a_change  # seconds
+        from toffee_pipeline.models.prompts import count_tokens, room_for_a_change  # seconds
+        from toffee_pipeline.models.tokenizers import clip_tokenizer
 
         tokenizer = clip_tokenizer()
 

@@ -22,8 +22,9 @@ from toffee_pipeline.models.autoencoder import Autoencoder
 from toffee_pipeline.models.loading import computes_bfloat16, pick_device
 from toffee_pipeline.models.networks import published
 from toffee_pipeline.models.networks.toffeenet import ToffeeNetNetwork
-from toffee_pipeline.models.tiny.untrained import clip_tokenizer, velocity_scheduler
+from toffee_pipeline.models.tiny.untrained import velocity_scheduler
 from toffee_pipeline.models.toffeenet import ToffeeNet
+from toffee_pipeline.models.tokenizers import clip_tokenizer
 
 PAPER_S = 2.0
 

@@ -45,7 +45,8 @@ def check(file: str, samples: int, seed: int, catalog: str) -> None:
     else:
         with_bank, sound = read_catalog(file), True
         print_catalog(with_bank, samples, seed)
-    from toffee_pipeline.models.prompts import clip_tokenizer, longest_prompt, too_long  # seconds
+    from toffee_pipeline.models.prompts import longest_prompt, too_long  # seconds
+    from toffee_pipeline.models.tokenizers import clip_tokenizer
 
     tokenizer = clip_tokenizer()
     prompt, count = longest_prompt(with_bank, tokenizer)

@@ -1,5 +1,7 @@
 """What tests of all rooms share."""
 
+import gc
+
 import pytest
 import torch
 
@@ -7,6 +9,7 @@ from tests.helpers.s3 import BUCKET, CREDENTIALS, make_bucket, s3_server
 from toffee_pipeline.config.load import load_config
 
 torch.set_num_threads(1)
+gc.set_threshold(50_000, 20, 20)  # all libraries together hold a million objects, through which Python looks too often
 
 QUICK = tuple(f"stages.{stage}.sampling.num_inference_steps=2" for stage in ("synthesize", "draft", "refine", "view"))
 """Settings of tests to which the pictures do not matter."""

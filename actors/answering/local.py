@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from toffee_pipeline.collector import collector_paused
 from toffee_pipeline.config.expand import ExpansionConfig
 from toffee_pipeline.models.weights import resolve
 
@@ -32,14 +33,16 @@ class LocalModel:
     """An actor with the model."""
 
     def __init__(self, config: ExpansionConfig) -> None:
-        import torch
-
-        from toffee_pipeline.models.language_model import LanguageModel
-        from toffee_pipeline.models.loading import pick_device
-
-        torch.set_num_threads(max(1, int(config.transformers.num_cpus)))
         self._sampling = config.sampling
-        self._model = LanguageModel(config.model, pick_device(config.device if config.transformers.num_gpus else "cpu"))
+        with collector_paused():
+            import torch
+
+            from toffee_pipeline.models.language_model import LanguageModel
+            from toffee_pipeline.models.loading import pick_device
+
+            torch.set_num_threads(max(1, int(config.transformers.num_cpus)))
+            device = pick_device(config.device if config.transformers.num_gpus else "cpu")
+            self._model = LanguageModel(config.model, device)
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
         text = self._model.answer(json.loads(row["messages"]), self._sampling, row["seed"])

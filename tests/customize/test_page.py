@@ -1,11 +1,8 @@
 """The page of `jobs/customize.py --serve` in a real browser: upload, generate, draw, edit, find, download."""
 
-import os
 import re
 import shutil
-import signal
 import socket
-import subprocess
 import sys
 from pathlib import Path
 
@@ -14,6 +11,7 @@ import psutil
 import pytest
 from playwright.sync_api import expect, sync_playwright
 
+from tests.helpers.forked_job import ForkedJob
 from toffee_pipeline.customize.desk import REGIONS
 from toffee_pipeline.customize.page import LOOPBACK
 from toffee_pipeline.customize.png import read_settings
@@ -24,6 +22,11 @@ from toffee_pipeline.schema.subjects import Subject
 ROOT = Path(__file__).parents[2]
 CHROMIUM = shutil.which("chromium")
 SOFTWARE_WEBGL = ["--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
+TEN_FRAMES_A_SECOND = """
+window.requestAnimationFrame = draw => setTimeout(() => draw(performance.now()), 100);
+window.cancelAnimationFrame = clearTimeout;
+"""
+"""The canvas is drawn all the time, and here by the CPU: sixty a second take half a core."""
 WAIT_MS = 120_000
 LINK = "a[download^='0']"
 pytestmark = pytest.mark.slow
@@ -37,19 +40,13 @@ def job(toffeenet_run, tmp_path_factory):
         free.bind((LOOPBACK, 0))
         port = free.getsockname()[1]
     words = ["--model", toffeenet_run, "--serve", "--port", port, "--output", output]
-    process = subprocess.Popen(
-        [sys.executable, ROOT / "jobs/customize.py", *map(str, words)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "GRADIO_SERVER_NAME": "0.0.0.0"},
-    )
+    assert "gradio" not in sys.modules  # which reads this variable when it is imported
+    process = ForkedJob("jobs/customize.py", *words, GRADIO_SERVER_NAME="0.0.0.0")
     said = process.stdout.readline()
     assert f"http://{LOOPBACK}:{port}/" in said, said + process.stdout.read()
     yield process, port
-    process.send_signal(signal.SIGINT)
-    assert process.communicate(timeout=60)[0] == "interrupted\n"
-    assert process.returncode == 130
+    process.interrupt()
+    assert process.wait() == (130, "interrupted\n")
 
 
 @pytest.fixture
@@ -64,6 +61,7 @@ def page(job):
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=SOFTWARE_WEBGL)
         page = browser.new_page(viewport={"width": 1000, "height": 1400}, reduced_motion="reduce")
         page.set_default_timeout(WAIT_MS)
+        page.add_init_script(TEN_FRAMES_A_SECOND)
         page.goto(f"http://{LOOPBACK}:{job[1]}/", wait_until="domcontentloaded")
         yield page
         browser.close()

@@ -12,7 +12,8 @@ from toffee_pipeline.expansion.filters import filters_of
 from toffee_pipeline.expansion.known import known_rows
 from toffee_pipeline.expansion.near_duplicates import NearDuplicates
 from toffee_pipeline.expansion.sieve import REASONS, Sieve
-from toffee_pipeline.models.prompts import clip_tokenizer, count_tokens, room_for_a_change
+from toffee_pipeline.models.prompts import count_tokens, room_for_a_change
+from toffee_pipeline.models.tokenizers import clip_tokenizer
 from toffee_pipeline.plan.catalog import load_catalog
 from toffee_pipeline.plan.prompt_row import PromptRow
 

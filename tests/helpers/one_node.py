@@ -15,6 +15,8 @@ from benchmarks.chaos import kill_session
 ROOT = Path(__file__).parents[2]
 ADDRESS = ray.util.get_node_ip_address()
 NAMES = ("port", "dashboard-port", "ray-client-server-port", "dashboard-agent-listen-port")
+SPARED = ("--include-log-monitor=false", "--object-store-memory=200000000")
+"""A process and memory that no test needs."""
 TRIES = 3
 """Ray gives a node 30 s to come up, which a busy machine may miss."""
 
@@ -42,7 +44,7 @@ def one_node(environment: Mapping[str, str], log: Path, ports: Mapping[str, int]
     for left in reversed(range(TRIES)):
         with log.open("w") as stream:
             head = subprocess.Popen(
-                [ROOT / "cluster/one_node.sh", *words, "--object-store-memory=200000000", *flags],
+                [ROOT / "cluster/one_node.sh", *words, *SPARED, *flags],
                 env=environment,
                 stdout=stream,
                 stderr=subprocess.STDOUT,
@@ -74,6 +76,7 @@ class Cluster:
         session = next(temporary.glob("**/session_latest")).resolve()  # the link moves when another Ray starts there
         self.metrics_endpoints = session / "prom_metrics_service_discovery.json"
         """Ray's list of them, for Prometheus."""
+        self.logs = session / "logs"
         self.environment = {
             **environment,
             "RAY_ADDRESS": f"http://127.0.0.1:{self.port}",

@@ -6,7 +6,8 @@ import sys
 from pathlib import Path
 
 WITHOUT_PROJECT = """
-import json, os, sys
+import gc, json, os, sys
+gc.disable()  # a fifth of the imports' time
 sys.modules.update(dict.fromkeys(("toffee_pipeline", "actors", "jobs")))  # such an import raises
 import torch
 torch.set_num_threads(1)

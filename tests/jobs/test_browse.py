@@ -1,8 +1,6 @@
 """jobs/browse.py as a process, and its pages in a real browser."""
 
-import os
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -14,6 +12,7 @@ from click.testing import CliRunner
 from playwright.sync_api import expect, sync_playwright
 
 from jobs.browse import main
+from tests.helpers.forked_job import ForkedJob
 from tests.report.test_report import fake_pair, run_of, summary_of, write
 from toffee_pipeline.rundir.layout import RUN, SUMMARY
 
@@ -39,26 +38,15 @@ def folder(tmp_path_factory):
     return folder
 
 
-def start(*words):
-    return subprocess.Popen(
-        [sys.executable, ROOT / "jobs/browse.py", *map(str, words)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
-    )
-
-
 @pytest.fixture(scope="module")
 def job(folder):
     """The process and its URL; Ctrl-C ends it with one line."""
-    process = start(folder, "--port", 0)
+    process = ForkedJob("jobs/browse.py", folder, "--port", 0)
     said = process.stdout.readline()
     assert said.startswith("http://127.0.0.1:"), said + process.stdout.read()
     yield process, said.split()[0]
-    process.send_signal(signal.SIGINT)
-    assert process.communicate(timeout=60)[0] == "interrupted\n"
-    assert process.returncode == 130
+    process.interrupt()
+    assert process.wait() == (130, "interrupted\n")
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,6 @@
 import io
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -16,6 +15,7 @@ from click.testing import CliRunner
 from PIL import Image
 
 from jobs.export import main
+from tests.helpers.forked_job import ForkedJob
 from tests.helpers.planned_run import write_planned_run
 from toffee_pipeline.export.rows import source_type_of
 from toffee_pipeline.export.splits import split_of, subject_key
@@ -91,16 +91,14 @@ def test_killed_at_any_point_it_ends_the_same(tmp_path):
     write_planned_run(LocalStorage(str(tmp_path / "run")), 48, 128, False)
     whole, killed = tmp_path / "whole" / "export", tmp_path / "killed" / "export"
     assert export(tmp_path / "run", whole).exit_code == 0
-    command = [sys.executable, str(ROOT / "jobs/export.py"), *words(tmp_path / "run", killed)]
     num_kills = 0
     while True:
         seen = sum(path.is_file() for path in killed.rglob("*"))
-        job = subprocess.Popen(command, env={**os.environ, "PYTHONPATH": str(ROOT)}, stdout=subprocess.DEVNULL)
-        while job.poll() is None and (num_kills == 2 or sum(p.is_file() for p in killed.rglob("*")) <= seen):
+        job = ForkedJob("jobs/export.py", *words(tmp_path / "run", killed))
+        while job.running and (num_kills == 2 or sum(p.is_file() for p in killed.rglob("*")) <= seen):
             time.sleep(0.005)
-        if job.poll() is None:
-            job.send_signal(signal.SIGKILL)
-        if job.wait() == 0:
+        job.kill()
+        if job.wait()[0] == 0:
             break
         num_kills += 1
     assert num_kills > 0

@@ -1,11 +1,7 @@
 """The main job as a user runs it: finished, killed, resumed, on odd photographs."""
 
 import json
-import os
 import re
-import signal
-import subprocess
-import sys
 import time
 
 import numpy as np
@@ -17,6 +13,7 @@ from PIL import Image
 from jobs.generate import main
 from tests.conftest import QUICK
 from tests.helpers import stub_job
+from tests.helpers.forked_job import ForkedJob
 from toffee_pipeline.images import decode
 from toffee_pipeline.nano.world import View, make_toy, render
 from toffee_pipeline.rundir.manifests import committed_shards, data_files, read_manifests
@@ -103,19 +100,12 @@ def test_after_a_kill_only_what_is_missing_is_computed(tmp_path):
     output = tmp_path / "run"
     sets = [word for item in (*SMALL, "subjects_per_shard=1", "pairs.count=10") for word in ("--set", item)]
     command = ["--output", str(output), *sets]
-    slowly = os.environ | {"PYTHONPATH": ".", "STUB_SLEEP_S": "1"}
-    job = subprocess.Popen(
-        [sys.executable, "tests/helpers/stub_job.py", *command],
-        env=slowly,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+    job = ForkedJob("tests/helpers/stub_job.py", *command, STUB_SLEEP_S="1")
     storage = open_storage(str(output))
     while not committed_shards(storage):
-        assert job.poll() is None
+        assert job.running
         time.sleep(0.05)
-    job.send_signal(signal.SIGKILL)
-    job.wait()
+    job.kill()
     before = {manifest.shard: manifest for manifest in read_manifests(storage)}
     assert 0 < len(before) < 5
     assert not storage.exists("summary.json")

@@ -2,8 +2,6 @@
 
 import json
 import os
-import subprocess
-import sys
 import time
 
 import numpy as np
@@ -16,6 +14,7 @@ from jobs import verify
 from jobs.generate import generate
 from tests.helpers import stub_job
 from tests.helpers.faulty_s3 import Rule, error, faulty_s3, lose_answer
+from tests.helpers.forked_job import ForkedJob
 from tests.helpers.full_disk import files_up_to
 from tests.helpers.s3 import BUCKET, CREDENTIALS, EXTERNAL, make_bucket, s3_server
 from tests.helpers.stub_stages import STUB_STAGES
@@ -91,14 +90,12 @@ def test_a_run_on_s3_stops_and_goes_on_and_no_secret_is_seen(secrets, tmp_path):
 def test_two_drivers_without_a_lease_make_no_duplicate(tmp_path, monkeypatch):
     run, sets = str(tmp_path / "run"), ("pairs.count=8", "output.lease_s=0")
     monkeypatch.setenv("STUB_SLEEP_S", "0.2")
-    command = [sys.executable, "tests/helpers/stub_job.py", "--output", run, *words(*sets)]
-    other = subprocess.Popen(command, env=os.environ | {"PYTHONPATH": "."}, stderr=subprocess.PIPE, text=True)
+    other = ForkedJob("tests/helpers/stub_job.py", "--output", run, *words(*sets))
     while not open_storage(run).exists(RUN):
-        assert other.poll() is None
+        assert other.running
         time.sleep(0.05)
     mine = run_generate(run, *sets)
-    errors = [mine.stderr, other.communicate()[1]]
-    codes = [mine.exit_code, other.returncode]
+    codes, errors = zip((mine.exit_code, mine.stderr), other.wait(), strict=True)
     # who is still writing when the other finishes may find its half written file cleared away
     assert 0 in codes and set(codes) <= {0, 2} and not any("Traceback" in error for error in errors), errors
     assert {problem.kind for problem in verify_run(open_storage(run)).problems} <= {"orphan"}

@@ -1,10 +1,6 @@
 """Following a run from its directory alone: while it runs, interrupted, finished; on local disk and S3."""
 
 import json
-import os
-import signal
-import subprocess
-import sys
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +13,7 @@ from click.testing import CliRunner
 from jobs.status import main
 from tests.helpers import stub_job
 from tests.helpers.faulty_s3 import faulty_s3
+from tests.helpers.forked_job import ForkedJob
 from tests.helpers.s3 import BUCKET, CREDENTIALS, make_bucket, s3_server
 from toffee_pipeline.config.load import load_config
 from toffee_pipeline.plan.plan import Plan
@@ -97,19 +94,17 @@ def interrupted(tmp_path_factory):
     """A run that was stopped by Ctrl-C in its middle, the command that goes on, and what was seen while it ran."""
     output = tmp_path_factory.mktemp("status") / "run"
     command = ["--output", str(output), *words(*SETTINGS, "output.report_every_s=0.01")]
-    slowly = os.environ | {"PYTHONPATH": ".", "STUB_SLEEP_S": "1"}
-    process = [sys.executable, "tests/helpers/stub_job.py", *command]
-    job = subprocess.Popen(process, env=slowly, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    job = ForkedJob("tests/helpers/stub_job.py", *command, STUB_SLEEP_S="1")
     storage = CountingStorage(str(output))
     while not storage.exists("_lease.json"):
-        assert job.poll() is None
+        assert job.running
         time.sleep(0.1)
     follower = Follower(storage)
     while (seen := follower.look()).totals.shards < 2:
-        assert job.poll() is None
+        assert job.running
         time.sleep(0.1)
-    job.send_signal(signal.SIGINT)
-    assert job.wait(60) == 130
+    job.interrupt()
+    assert job.wait()[0] == 130
     return storage, follower, command, seen
 
 

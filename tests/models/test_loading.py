@@ -25,9 +25,9 @@ def test_missing_weights_are_named(tmp_path: Path) -> None:
 
 
 def test_options_fetch_nothing_for_a_path(tmp_path: Path) -> None:
-    assert loading.hub_options(ModelSpec(path=tmp_path)) == {"local_files_only": True}
+    assert weights.hub_options(ModelSpec(path=tmp_path)) == {"local_files_only": True}
     spec = ModelSpec(id="a/b", revision="1234", variant="fp16")
-    assert loading.hub_options(spec) == {"revision": "1234", "variant": "fp16"}
+    assert weights.hub_options(spec) == {"revision": "1234", "variant": "fp16"}
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")

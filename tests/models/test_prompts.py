@@ -3,12 +3,13 @@
 from pathlib import Path
 
 import numpy as np
+import open_clip
 import pytest
 
 from toffee_pipeline.config.base import CATEGORIES, ModelSpec
 from toffee_pipeline.errors import CatalogError
 from toffee_pipeline.models.prompts import check_prompts, count_tokens, load_tokenizer, longest_prompt
-from toffee_pipeline.models.tiny.text_encoder import build_tokenizer
+from toffee_pipeline.models.tokenizers import clip_tokenizer, nano_tokenizer
 from toffee_pipeline.plan.catalog import load_catalog
 
 NANO, UNTRAINED = ModelSpec(weights="nano"), ModelSpec(weights="untrained")
@@ -80,11 +81,19 @@ def test_the_longest_prompt_of_an_own_catalogue_is_named(tmp_path, slot, prompt)
     assert check_prompts(catalog, UNTRAINED) == ()  # CLIP's own takes 77
 
 
+def test_clips_own_ids_are_open_clips():
+    ours, theirs = clip_tokenizer(), open_clip.SimpleTokenizer()
+    texts = ["a Photo of 3 red mugs, isn't it?", "ein Käse – 漢字 🙂"]
+    expected = [[theirs.sot_token_id, *theirs.encode(text), theirs.eot_token_id] for text in texts]
+    assert ours(texts).input_ids == expected
+    assert (len(ours), ours.model_max_length) == (theirs.vocab_size, theirs.context_length)
+
+
 def test_a_pretrained_tokenizer_is_read_alone(tmp_path):
-    build_tokenizer().save_pretrained(tmp_path / "sdxl" / "tokenizer")
+    nano_tokenizer().save_pretrained(tmp_path / "sdxl" / "tokenizer")
     spec = ModelSpec(path=tmp_path / "sdxl")
     texts = ["a photo of a red mug", "a zebra"]
-    assert count_tokens(load_tokenizer(spec), texts) == count_tokens(build_tokenizer(), texts)
+    assert count_tokens(load_tokenizer(spec), texts) == count_tokens(nano_tokenizer(), texts)
     with pytest.raises(CatalogError, match="the text encoder takes 24"):
         check_prompts(own(tmp_path, SIZE="very " * 30 + "small"), spec)
 

@@ -160,8 +160,10 @@ def test_the_refiners_vae_follows_the_config(make_config: MakeConfig) -> None:
     assert refiner_vae(make_config(pretrained | {"vae": nano}).models) == (nano, "")
 
 
-def test_who_describes_roles_or_renders_needs_no_torch() -> None:
+def test_who_describes_roles_renders_or_counts_tokens_needs_no_torch() -> None:
     code = "import sys, toffee_pipeline.models.roles, toffee_pipeline.models.protocols, toffee_pipeline.nano.renderer; "
+    code += "from toffee_pipeline.models.prompts import measure, ModelSpec; "
+    code += "[measure(['a mug'], ModelSpec(weights=weights)) for weights in ('nano', 'untrained')]; "
     root = Path(__file__).parents[2]
     assert subprocess.run([sys.executable, "-c", code + "sys.exit('torch' in sys.modules)"], cwd=root).returncode == 0
 

@@ -9,7 +9,8 @@ import pytest
 from toffee_pipeline.config.base import CATEGORIES
 from toffee_pipeline.config.load import load_config
 from toffee_pipeline.errors import RunMismatch
-from toffee_pipeline.models.prompts import clip_tokenizer, longest_prompt
+from toffee_pipeline.models.prompts import longest_prompt
+from toffee_pipeline.models.tokenizers import clip_tokenizer
 from toffee_pipeline.plan.catalog import load_catalog
 from toffee_pipeline.plan.plan import Plan
 from toffee_pipeline.plan.prompt_bank import is_benchmark_row

@@ -30,7 +30,10 @@ def ray_home():
             "RAY_prestart_worker_first_driver": "0",  # a worker costs seconds of a core, and most are never used
             "RAY_enable_worker_prestart": "0",
             "RAY_USAGE_STATS_ENABLED": "0",  # an actor of Ray Data's
+            "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",  # an actor of Ray Train's
             "LOG_NAME_UPDATE_INTERVAL_S": "5",  # ten times Ray's: its log monitor takes a twentieth of a core
+            "RAY_idle_worker_killing_time_threshold_ms": "60000",  # at Ray's second each next task starts a new one
+            "REPORTER_UPDATE_INTERVAL_MS": "15000",  # of each node's figures; Ray's 5000 takes a tenth of a core
             "PYTHONPATH": str(ROOT),
         }
         ray = Path(sys.executable).with_name("ray")
@@ -43,7 +46,7 @@ def cluster(ray_home):
     """A cluster that cluster/one_node.sh started, whose Ray no test ends. Its GPU is there in name alone."""
     environment, ports = with_ray(ray_home), free_ports()
     environment["CUDA_VISIBLE_DEVICES"] = "-1"  # the only one by Ray's count, and none by CUDA's
-    environment["RAY_metrics_report_interval_ms"] = "2000"
+    environment["RAY_metrics_report_interval_ms"] = "4000"
     environment["RAY_DATA_AUTOSCALING_REQUEST_EXPIRE_TIME_S"] = "5"  # a killed job's claim on the CPUs
     flags = ("--num-cpus=6", "--num-gpus=1")
     with one_node(environment, Path(ray_home["HOME"]) / "one_node.log", ports, *flags):

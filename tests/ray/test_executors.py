@@ -60,4 +60,5 @@ def test_shards_are_computed_in_more_than_one_dataset_and_without_models_none_is
     assert done.returncode == 0, done.stdout + done.stderr
     assert json.loads(done.stdout.splitlines()[-1]) == [1] * 3
     assert committed_shards(open_storage(str(tmp_path / "run"))) == set(range(3))
-    assert "pickled python objects" not in done.stderr
+    said = [done.stderr, *(log.read_text() for log in cluster.logs.glob("worker-*.err"))]
+    assert len(said) > 1 and "pickled python objects" not in "".join(said)

@@ -7,7 +7,9 @@ from collections import Counter
 
 import pyarrow.parquet as pq
 import pytest
+from click.testing import CliRunner
 
+from jobs.expand_prompts import main
 from tests.helpers.chat_server import HANG, Reply, changes, chat, chat_server
 from tests.helpers.tiny_language_model import write_language_model
 from toffee_pipeline.rundir.prompt_bank import read_prompt_bank
@@ -43,9 +45,12 @@ def respond(question, number):
     return changes("a paper lantern", "a tiny bell") if live else changes("a bronze plaque")
 
 
+def words(output, *settings):
+    return ["--output", str(output), *(word for item in (*SETTINGS, *settings) for word in ("--set", item))]
+
+
 def run(cluster, output, *settings, **environment):
-    sets = [word for item in (*SETTINGS, *settings) for word in ("--set", item)]
-    command = [sys.executable, "jobs/expand_prompts.py", "--output", str(output), *sets]
+    command = [sys.executable, "jobs/expand_prompts.py", *words(output, *settings)]
     return subprocess.run(command, env=cluster.driver | environment, capture_output=True, text=True)
 
 
@@ -96,8 +101,8 @@ def test_a_server_that_misbehaves_costs_its_own_questions(tmp_path, cluster):
         assert again.returncode == 0, again.stdout + again.stderr
         assert {name: (output / name).read_bytes() for name in before} == before
         assert 4 <= len(server.requests) - asked < 3 * len(lost)  # a shard's questions, and their retries
-        other = run(cluster, output, *settings, "seed=4", TEST_KEY="k")
-        assert other.returncode == 2 and "holds another expansion; it differs in: seed" in other.stderr
+        other = CliRunner(env={"TEST_KEY": "k"}).invoke(main, words(output, *settings, "seed=4"))
+        assert other.exit_code == 2 and "holds another expansion; it differs in: seed" in other.output
 
 
 @pytest.mark.slow

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from toffee_pipeline.config.base import CATEGORIES
-from toffee_pipeline.models.tiny.text_encoder import build_tokenizer
+from toffee_pipeline.models.tokenizers import nano_tokenizer
 from toffee_pipeline.nano import world
 from toffee_pipeline.plan.catalog import load_catalog
 from toffee_pipeline.recipe.pairs import COLUMN, FIRST_UNSEEN, PICTURES, draw_pictures, facts_of, render_subjects
@@ -64,7 +64,7 @@ def test_the_prompt_of_a_pair_holds_for_its_target_and_not_for_the_subject():
 
 
 def test_prompts_are_worded_as_a_plan_words_them_and_clip_reads_all_of_them():
-    tokenizer, found = build_tokenizer(), set()
+    tokenizer, found = nano_tokenizer(), set()
     for seed in SEEDS:
         told, rng = facts(seed), np.random.default_rng(seed)
         name = world.CLASS_NAMES[told[0, COLUMN["class"]]]

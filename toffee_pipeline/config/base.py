@@ -56,7 +56,8 @@ NOT_CONTENT = NotContent()
 class Model(BaseModel):
     """Base of all settings: frozen, an unknown key is an error, and so is a number that is not finite."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
+    # every process imports the settings of all jobs, and builds those that it uses
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, defer_build=True)
 
 
 def differing_content(old: Model, new: Model) -> list[str]:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
+import itertools
 import json
+import textwrap
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import NoneType, UnionType
@@ -83,18 +86,31 @@ def _section(model: type[BaseModel]) -> str:
     if bases := _bases(model):
         lines += [f"It has the keys of {' and '.join(map(_link, bases))}{' too' if _own_fields(model) else ''}.", ""]
     if fields := _own_fields(model):
+        docstrings = _docstrings(model)
         lines += [
             "| key | allowed | default | |",
             "|---|---|---|---|",
-            *(_row(name, field) for name, field in fields),
+            *(_row(name, field, docstrings.get(name, "")) for name, field in fields),
             "",
         ]
     return "\n".join(lines)
 
 
-def _row(name: str, field: FieldInfo) -> str:
+def _docstrings(model: type[BaseModel]) -> dict[str, str]:
+    """What stands below the model's own fields. Pydantic would read it in every process that imports the model."""
+    body = ast.parse(textwrap.dedent(inspect.getsource(model))).body[0]
+    assert isinstance(body, ast.ClassDef)
+    return {
+        field.target.id: below.value.value
+        for field, below in itertools.pairwise(body.body)
+        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name)
+        if isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant) and isinstance(below.value.value, str)
+    }
+
+
+def _row(name: str, field: FieldInfo, docstring: str) -> str:
     free = any(isinstance(mark, NotContent) for mark in field.metadata)
-    meaning = " ".join((*(["*Free.*"] if free else []), *(field.description or "").split()))
+    meaning = " ".join((*(["*Free.*"] if free else []), *docstring.split()))
     return f"| `{name}` | {_allowed(field.annotation, field.metadata)} | {_default(field)} | {meaning} |"
 
 

@@ -8,6 +8,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
+from toffee_pipeline.collector import collector_paused
 from toffee_pipeline.customize.inputs import read_mask, read_picture
 from toffee_pipeline.customize.request import AUTO, Request
 from toffee_pipeline.customize.results import settings_of, write_results
@@ -49,10 +50,11 @@ class Desk:
     """Holds the networks, and the folder to which pictures go."""
 
     def __init__(self, trained: Trained, output: Path) -> None:
-        from toffee_pipeline.customize.customizer import Customizer
-
         self.trained, self.output = trained, output
-        self.customizer = Customizer(trained)
+        with collector_paused():
+            from toffee_pipeline.customize.customizer import Customizer
+
+            self.customizer = Customizer(trained)
 
     def canvas(self, photos: Sequence[str] | None) -> np.ndarray | None:
         """The first photo's centred square to draw on, uint8 (CANVAS_PX, CANVAS_PX, 3). Raises RequestError."""

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from toffee_pipeline.collector import collector_paused
 from toffee_pipeline.customize.inputs import read_depth, read_mask, read_picture
 from toffee_pipeline.customize.request import AUTO, Request
 from toffee_pipeline.customize.results import settings_of, write_results
@@ -48,9 +49,10 @@ def customize(
         dino_scale=strength_dino,
         dino_guidance_scale=guidance_dino,
     )
-    from toffee_pipeline.customize.customizer import Customizer  # seconds, which a mistake above should not cost
+    with collector_paused():
+        from toffee_pipeline.customize.customizer import Customizer  # seconds, which a mistake above should not cost
 
-    customizer = Customizer(trained)
+        customizer = Customizer(trained)
     sources = {"subjects": [Path(path).name for path in subject], "mask": _name(mask), "depth": _name(depth)}
     failed = []
     for request in [replace(first, prompt=words) for words in prompt]:

@@ -12,8 +12,8 @@ from transformers import AutoImageProcessor, AutoModelForDepthEstimation
 
 from toffee_pipeline.config.base import ModelSpec
 from toffee_pipeline.errors import SampleError
-from toffee_pipeline.models.loading import build_random, build_untrained, dtype_of, hub_options, load_model
-from toffee_pipeline.models.weights import resolve
+from toffee_pipeline.models.loading import build_random, build_untrained, dtype_of, load_model
+from toffee_pipeline.models.weights import hub_options, resolve
 from toffee_pipeline.schema.subjects import Subject
 
 

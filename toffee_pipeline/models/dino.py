@@ -11,9 +11,9 @@ from torch.nn import functional as F
 from transformers import Dinov2Config, Dinov2Model
 
 from toffee_pipeline.config.base import ModelSpec
-from toffee_pipeline.models.loading import build_untrained, config_options, load_model
+from toffee_pipeline.models.loading import build_untrained, load_model
 from toffee_pipeline.models.tensors import HALF, IMAGENET_MEAN, IMAGENET_STD, normalize, resize, to_tensor
-from toffee_pipeline.models.weights import resolve
+from toffee_pipeline.models.weights import config_options, resolve
 
 GRID = 16
 

@@ -23,8 +23,8 @@ from transformers import (
 
 from toffee_pipeline.config.base import GroundingConfig, ModelSpec, SegmenterSpec
 from toffee_pipeline.images import black_out
-from toffee_pipeline.models.loading import build_random, build_untrained, dtype_of, hub_options, load_model
-from toffee_pipeline.models.weights import resolve
+from toffee_pipeline.models.loading import build_random, build_untrained, dtype_of, load_model
+from toffee_pipeline.models.weights import hub_options, resolve
 from toffee_pipeline.schema.subjects import Subject
 
 

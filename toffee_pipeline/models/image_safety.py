@@ -13,8 +13,8 @@ from transformers import AutoImageProcessor, AutoModelForImageClassification
 from toffee_pipeline.config.base import ModelSpec
 from toffee_pipeline.config.stages import CheckImagesConfig
 from toffee_pipeline.errors import ConfigError, SampleError
-from toffee_pipeline.models.loading import config_options, dtype_of, hub_options
-from toffee_pipeline.models.weights import resolve
+from toffee_pipeline.models.loading import dtype_of
+from toffee_pipeline.models.weights import config_options, hub_options, resolve
 
 
 class ImageSafety:

@@ -9,8 +9,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from toffee_pipeline.config.base import ModelSpec
 from toffee_pipeline.config.expand import TextSamplingConfig
-from toffee_pipeline.models.loading import hub_options, load_model
-from toffee_pipeline.models.weights import resolve, weights_hash
+from toffee_pipeline.models.loading import load_model
+from toffee_pipeline.models.weights import hub_options, resolve, weights_hash
 
 
 class LanguageModel:

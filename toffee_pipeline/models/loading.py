@@ -11,7 +11,7 @@ from huggingface_hub import snapshot_download
 
 from toffee_pipeline.config.base import ModelSpec
 from toffee_pipeline.errors import ConfigError
-from toffee_pipeline.models.weights import resolve
+from toffee_pipeline.models.weights import hub_options, resolve
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -44,19 +44,6 @@ def computes_bfloat16(device: torch.device) -> bool:
 def dtype_of(spec: ModelSpec) -> torch.dtype:
     """The torch dtype to compute in."""
     return DTYPES[spec.dtype]
-
-
-def hub_options(spec: ModelSpec) -> dict[str, Any]:
-    """Keyword arguments of every `from_pretrained`: revision and variant of a hub id; nothing is fetched for a path."""
-    if spec.weights == "nano":
-        return {"local_files_only": True}
-    variant = {"variant": spec.variant} if spec.variant else {}
-    return variant | ({"local_files_only": True} if spec.path else {"revision": spec.revision})
-
-
-def config_options(spec: ModelSpec) -> dict[str, Any]:
-    """`hub_options` for what is no weights, so has no variant: configs, schedulers, tokenizers."""
-    return {key: value for key, value in hub_options(spec).items() if key != "variant"}
 
 
 def local_folder(spec: ModelSpec, network: str) -> Path:

@@ -9,8 +9,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from toffee_pipeline.config.safety import PromptGuardSpec
 from toffee_pipeline.errors import SampleError
-from toffee_pipeline.models.loading import config_options, dtype_of, hub_options
-from toffee_pipeline.models.weights import resolve
+from toffee_pipeline.models.loading import dtype_of
+from toffee_pipeline.models.weights import config_options, hub_options, resolve
 from toffee_pipeline.safety.guards import GUARDS, Verdict
 
 

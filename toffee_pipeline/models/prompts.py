@@ -9,9 +9,8 @@ from transformers import CLIPTokenizer
 
 from toffee_pipeline.config.base import CATEGORIES, Category, ModelSpec
 from toffee_pipeline.errors import CatalogError
-from toffee_pipeline.models.loading import config_options
-from toffee_pipeline.models.tiny.text_encoder import build_tokenizer
-from toffee_pipeline.models.weights import resolve
+from toffee_pipeline.models.tokenizers import clip_tokenizer, nano_tokenizer
+from toffee_pipeline.models.weights import config_options, resolve
 from toffee_pipeline.plan.catalog import Catalog, SubjectClass
 from toffee_pipeline.plan.worded import MEDIUM, fill
 
@@ -24,15 +23,8 @@ def load_tokenizer(spec: ModelSpec) -> CLIPTokenizer:
     if not spec.has_files:
         return clip_tokenizer()
     if spec.weights == "nano":
-        return build_tokenizer()
+        return nano_tokenizer()
     return CLIPTokenizer.from_pretrained(resolve(spec, "sdxl"), subfolder="tokenizer", **config_options(spec))
-
-
-def clip_tokenizer() -> CLIPTokenizer:
-    """CLIP's own, of 77 tokens, which SDXL's text encoders share: here without any weights."""
-    from toffee_pipeline.models.tiny import untrained  # seconds that only a tokenizer which is built needs cost
-
-    return untrained.clip_tokenizer()
 
 
 def tokenizer_at_hand(spec: ModelSpec) -> CLIPTokenizer:

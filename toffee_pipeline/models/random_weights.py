@@ -23,7 +23,8 @@ from toffee_pipeline.models.networks import published
 from toffee_pipeline.models.networks.dino_projection import add_dino_projection
 from toffee_pipeline.models.networks.refiner import RefinerNetwork
 from toffee_pipeline.models.tensors import IMAGENET_MEAN, IMAGENET_STD
-from toffee_pipeline.models.tiny.untrained import clip_tokenizer, epsilon_scheduler, velocity_scheduler
+from toffee_pipeline.models.tiny.untrained import epsilon_scheduler, velocity_scheduler
+from toffee_pipeline.models.tokenizers import clip_tokenizer
 
 VIEW_SIDE = 64
 """Latents of the View Generator: it is trained at 512 px."""

@@ -10,8 +10,8 @@ from diffusers import StableDiffusionXLPipeline
 
 from toffee_pipeline.config.base import ModelSpec
 from toffee_pipeline.models.autoencoder import Autoencoder
-from toffee_pipeline.models.loading import build_random, build_untrained, dtype_of, hub_options
-from toffee_pipeline.models.weights import resolve
+from toffee_pipeline.models.loading import build_random, build_untrained, dtype_of
+from toffee_pipeline.models.weights import hub_options, resolve
 
 
 @lru_cache(maxsize=1)

@@ -6,9 +6,9 @@ import torch
 from transformers import CLIPTextModel, CLIPTokenizer
 
 from toffee_pipeline.config.base import ModelSpec
-from toffee_pipeline.models.loading import config_options, load_model
+from toffee_pipeline.models.loading import load_model
 from toffee_pipeline.models.tiny.text_encoder import build_text_encoder
-from toffee_pipeline.models.weights import resolve
+from toffee_pipeline.models.weights import config_options, resolve
 
 
 def load_text_encoder(base: ModelSpec, device: torch.device) -> tuple[CLIPTextModel, CLIPTokenizer]:

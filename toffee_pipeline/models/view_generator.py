@@ -13,11 +13,11 @@ from toffee_pipeline.config.base import ModelSpec
 from toffee_pipeline.config.stages import ViewConfig
 from toffee_pipeline.errors import SampleError
 from toffee_pipeline.models.autoencoder import load_autoencoder
-from toffee_pipeline.models.loading import config_options, load_model
+from toffee_pipeline.models.loading import load_model
 from toffee_pipeline.models.networks.view_generator import ViewGeneratorNetwork
 from toffee_pipeline.models.sampling import denoise, guided, initial_noise, make_scheduler
 from toffee_pipeline.models.tensors import resize, to_images
-from toffee_pipeline.models.weights import resolve
+from toffee_pipeline.models.weights import config_options, resolve
 from toffee_pipeline.schema.subjects import Subject
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
+from typing import Any
 
 from toffee_pipeline.config.base import ModelSpec
 
@@ -34,6 +35,19 @@ def resolve(spec: ModelSpec, network: str) -> Path | str:
     if not spec.path.exists():
         raise FileNotFoundError(f"{network}: no such file or folder: {spec.path}")
     return spec.path
+
+
+def hub_options(spec: ModelSpec) -> dict[str, Any]:
+    """Keyword arguments of every `from_pretrained`: revision and variant of a hub id; nothing is fetched for a path."""
+    if spec.weights == "nano":
+        return {"local_files_only": True}
+    variant = {"variant": spec.variant} if spec.variant else {}
+    return variant | ({"local_files_only": True} if spec.path else {"revision": spec.revision})
+
+
+def config_options(spec: ModelSpec) -> dict[str, Any]:
+    """`hub_options` for what is no weights, so has no variant: configs, schedulers, tokenizers."""
+    return {key: value for key, value in hub_options(spec).items() if key != "variant"}
 
 
 def weights_hash(spec: ModelSpec, network: str) -> str | None:

@@ -21,7 +21,8 @@ from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 from torch import Tensor
 from torch.nn import functional as F
 
-from toffee_pipeline.models.tiny.architectures import CONTEXT_LENGTH, build_clip_config
+from toffee_pipeline.models.tiny.architectures import build_clip_config
+from toffee_pipeline.models.tokenizers import CONTEXT_LENGTH
 from toffee_pipeline.recipe.data import WorldData, load_images, to_tensor
 from toffee_pipeline.recipe.loop import fit
 

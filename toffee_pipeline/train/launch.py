@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from toffee_pipeline.collector import collector_paused
 from toffee_pipeline.config.train import TrainingConfig
 from toffee_pipeline.console.training import TrainingDisplay
 from toffee_pipeline.errors import TrainingFailed
@@ -57,12 +58,13 @@ class RayHost:
 
 
 def _train_worker(job: dict[str, Any]) -> None:
-    import ray.train
-    import ray.train.torch
-    import torch
+    with collector_paused():
+        import ray.train
+        import ray.train.torch
+        import torch
 
-    from toffee_pipeline.models.loading import pick_device
-    from toffee_pipeline.train.loop import Worker, work
+        from toffee_pipeline.models.loading import pick_device
+        from toffee_pipeline.train.loop import Worker, work
 
     context = ray.train.get_context()
     config: TrainingConfig = job["config"]
@@ -87,8 +89,9 @@ def launch(config: TrainingConfig, storage: Storage, reader: Reader, display: Tr
         LeaseHeld: another driver took over.
     """
     if config.workers.placement == "inline":
-        from toffee_pipeline.models.loading import pick_device
-        from toffee_pipeline.train.loop import Worker, work
+        with collector_paused():
+            from toffee_pipeline.models.loading import pick_device
+            from toffee_pipeline.train.loop import Worker, work
 
         mailbox = Mailbox()
         with _stop_signals(mailbox.ask_to_stop):

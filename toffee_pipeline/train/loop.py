@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import torch
 import torch.distributed as dist
 
+from toffee_pipeline.collector import collector_paused
 from toffee_pipeline.config.train import TrainingConfig
 from toffee_pipeline.errors import DataError, NotFinite, TrackerError
 from toffee_pipeline.image_grid import image_grid
@@ -52,7 +53,8 @@ class Worker:
 def work(config: TrainingConfig, storage: Storage, reader: Reader, blocks: Blocks, host: Host, worker: Worker) -> None:
     """Trains until `train.max_steps`, a stop, or an error; writes checkpoints, curves, samples and the result."""
     torch.set_num_threads(max(1, int(config.workers.num_cpus)))
-    task = make_task(config)
+    with collector_paused():
+        task = make_task(config)
     task.use(worker.device)
     trainer = Trainer(
         task,

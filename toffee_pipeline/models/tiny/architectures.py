@@ -7,13 +7,14 @@ from typing import Any
 from diffusers import AutoencoderKL, ControlNetModel, UNet2DConditionModel
 from transformers import CLIPTextConfig, Dinov2Config, Dinov2Model
 
+from toffee_pipeline.models.tokenizers import CONTEXT_LENGTH
+
 SIZE_PX = 64
 PATCH_PX = 4
 LATENT_CHANNELS = 8
 DINO_DIM = 128
 TOKEN_MAP_CHANNELS = 24
 REFINER_POOLED_DIM = 16
-CONTEXT_LENGTH = 24
 TEXT_DIM = 128
 TEXT_LAYERS = 4
 TEXT_HEADS = 4

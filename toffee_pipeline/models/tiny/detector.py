@@ -9,8 +9,8 @@ from __future__ import annotations
 from torch import nn
 from transformers import OwlViTConfig, OwlViTForObjectDetection, OwlViTImageProcessor, OwlViTProcessor
 
-from toffee_pipeline.models.tiny.architectures import CONTEXT_LENGTH, SIZE_PX
-from toffee_pipeline.models.tiny.text_encoder import build_tokenizer
+from toffee_pipeline.models.tiny.architectures import SIZE_PX
+from toffee_pipeline.models.tokenizers import CONTEXT_LENGTH, nano_tokenizer
 
 DETECTOR_PATCH_PX = 8
 DETECTOR_TEXT_DIM = 64
@@ -18,7 +18,7 @@ DETECTOR_TEXT_DIM = 64
 
 def build_detector() -> tuple[OwlViTForObjectDetection, OwlViTProcessor]:
     """OWL-ViT with a box for each of 8 x 8 patches, and its processor for 64 px images."""
-    tokenizer = build_tokenizer()
+    tokenizer = nano_tokenizer()
     config = OwlViTConfig(
         text_config={
             "vocab_size": len(tokenizer),

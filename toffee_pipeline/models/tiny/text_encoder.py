@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from safetensors.torch import load_file
 from torch import Tensor
 from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
-from toffee_pipeline.models.tiny.architectures import CONTEXT_LENGTH, TEXT_DIM, build_text_config
+from toffee_pipeline.models.tiny.architectures import TEXT_DIM, build_text_config
+from toffee_pipeline.models.tokenizers import nano_tokenizer
 from toffee_pipeline.models.weights import NANO_WEIGHTS
-
-if TYPE_CHECKING:
-    import open_clip
 
 LAYERS = {
     "ln_1": "layer_norm1",
@@ -26,7 +22,7 @@ LAYERS = {
 
 def build_text_encoder() -> tuple[CLIPTextModel, CLIPTokenizer]:
     """The trained text tower, float32 in eval mode, and its tokenizer: 24 ids to states (b, 24, 128)."""
-    tokenizer = build_tokenizer()
+    tokenizer = nano_tokenizer()
     encoder = CLIPTextModel(build_text_config(len(tokenizer)))
     encoder.load_state_dict(_renamed(_clip_state(), encoder.config.num_hidden_layers))
     return encoder.eval(), tokenizer
@@ -34,7 +30,7 @@ def build_text_encoder() -> tuple[CLIPTextModel, CLIPTokenizer]:
 
 def build_projected_text_encoder() -> CLIPTextModelWithProjection:
     """The same tower with CLIP's projection, whose pooled text (b, 128) is the embedding that CLIP compares."""
-    config = build_text_config(len(build_tokenizer()))
+    config = build_text_config(len(nano_tokenizer()))
     config.projection_dim = TEXT_DIM
     encoder = CLIPTextModelWithProjection(config)
     state = _clip_state()
@@ -45,22 +41,6 @@ def build_projected_text_encoder() -> CLIPTextModelWithProjection:
 
 def _clip_state() -> dict[str, Tensor]:
     return {name: value.float() for name, value in load_file(NANO_WEIGHTS / "clip" / "model.safetensors").items()}
-
-
-def build_tokenizer() -> CLIPTokenizer:
-    """The world's own vocabulary, 24 ids a caption."""
-    path = NANO_WEIGHTS / "clip" / "bpe.txt.gz"
-    import open_clip  # seconds that only a tokenizer which is built needs cost
-
-    return to_transformers(open_clip.SimpleTokenizer(str(path), context_length=CONTEXT_LENGTH))
-
-
-def to_transformers(tokenizer: open_clip.SimpleTokenizer) -> CLIPTokenizer:
-    """The same vocabulary in transformers' class, which gives the same ids, but pads with the end token."""
-    rename = {"<start_of_text>": "<|startoftext|>", "<end_of_text>": "<|endoftext|>"}
-    vocab = {rename.get(token, token): index for token, index in tokenizer.encoder.items()}
-    merges = [merge for merge in tokenizer.bpe_ranks if len(merge) == 2]
-    return CLIPTokenizer(vocab=vocab, merges=merges, model_max_length=tokenizer.context_length)
 
 
 def _renamed(state: dict[str, Tensor], num_layers: int) -> dict[str, Tensor]:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable
-from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -35,7 +34,7 @@ from toffee_pipeline.models.tiny.architectures import (
 )
 from toffee_pipeline.models.tiny.detector import build_detector
 from toffee_pipeline.models.tiny.perception import build_depth, build_segmenter
-from toffee_pipeline.models.tiny.text_encoder import build_tokenizer, to_transformers
+from toffee_pipeline.models.tokenizers import clip_tokenizer, nano_tokenizer
 
 if TYPE_CHECKING:
     import open_clip
@@ -64,14 +63,6 @@ def epsilon_scheduler() -> DDIMScheduler:
 def velocity_scheduler() -> DDIMScheduler:
     """The same noise schedule for v-prediction, starting from t = T."""
     return DDIMScheduler(**SCHEDULER, prediction_type="v_prediction", timestep_spacing="trailing")
-
-
-@cache
-def clip_tokenizer() -> CLIPTokenizer:
-    """CLIP's own tokenizer, from the vocabulary that open_clip ships."""
-    import open_clip  # seconds that only a network which reads text needs cost
-
-    return to_transformers(open_clip.SimpleTokenizer())
 
 
 def build_sdxl() -> StableDiffusionXLPipeline:
@@ -107,7 +98,7 @@ def build_controlnet() -> ControlNetModel:
 
 def build_sd2() -> tuple[CLIPTextModel, CLIPTokenizer]:
     """Stable Diffusion 2's text encoder, and the tokenizer of the small world."""
-    tokenizer = build_tokenizer()
+    tokenizer = nano_tokenizer()
     return CLIPTextModel(build_text_config(len(tokenizer))).eval(), tokenizer
 
 

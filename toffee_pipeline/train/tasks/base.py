@@ -15,11 +15,11 @@ from torch import Tensor, nn
 
 from toffee_pipeline.config.train import TrainingConfig
 from toffee_pipeline.errors import SampleError
-from toffee_pipeline.models.loading import config_options, load_model
+from toffee_pipeline.models.loading import load_model
 from toffee_pipeline.models.sampling import denoise, initial_noise, make_scheduler
 from toffee_pipeline.models.tensors import to_images
 from toffee_pipeline.models.tiny.untrained import velocity_scheduler
-from toffee_pipeline.models.weights import resolve
+from toffee_pipeline.models.weights import config_options, resolve
 from toffee_pipeline.train.data.encode import FrozenEncoders
 from toffee_pipeline.train.data.examples import Block
 from toffee_pipeline.train.losses import diffusion_loss, drop
