@@ -19,7 +19,7 @@ import click
 from actors.cost_plan import nodes_of
 from benchmarks.record import Record, json_option
 from benchmarks.simulation import wall_s
-from benchmarks.stub_pipeline import seconds_asked, stub_config
+from benchmarks.stub_pipeline import PAIRS_PER_SHARD, seconds_asked, stub_config
 from toffee_pipeline.config.generate import RunConfig
 from toffee_pipeline.on_ray.placement import Cluster, Node, Pool, choose, describe, plan_pools
 
@@ -69,13 +69,13 @@ def main(gpus: tuple[int, ...], shards_per_gpu: int, quick: bool, path: Path | N
     if quick:
         gpus, shards_per_gpu = (4, 8), 5
     record = Record("placement", path)
-    config = stub_config(max(gpus) * shards_per_gpu * 16)
+    config = stub_config(max(gpus) * shards_per_gpu * PAIRS_PER_SHARD)
     shards = seconds_asked(config)
-    num_pairs = 16 * len(shards)
+    num_pairs = PAIRS_PER_SHARD * len(shards)
     costs = {stage: sum(shard[stage] for shard in shards) / num_pairs for stage in shards[0]}
     record.add(
         conditions=f"simulated: our planner, Ray Data as queues; sdxl profile's seconds with rejections, "
-        f"{shards_per_gpu} shards of 16 pairs per GPU",
+        f"{shards_per_gpu} shards of {PAIRS_PER_SHARD} pairs per GPU",
         **{f"{stage}_s": cost for stage, cost in costs.items()},
     )
     for num_gpus in gpus:

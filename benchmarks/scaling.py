@@ -20,8 +20,7 @@ import click
 
 from benchmarks.record import Record, json_option
 from benchmarks.stub_job import wall_s
-from benchmarks.stub_pipeline import Settings, seconds_asked, stub_config
-from toffee_pipeline.plan.plan import Plan
+from benchmarks.stub_pipeline import PAIRS_PER_SHARD, Settings, seconds_asked, stub_config
 
 
 @click.command(help=__doc__)
@@ -34,15 +33,14 @@ def main(gpus: tuple[int, ...], shards_per_gpu: int, scale: float, quick: bool, 
     if quick:
         gpus, shards_per_gpu, scale = (1, 2), 5, 0.02
     record = Record("scaling", path)
-    pairs_per_shard = Plan(stub_config(10**6)).num_rows_of(0)
     record.add(
         scale=scale,
         conditions=f"sleeping stages of the sdxl profile's seconds x {scale:g} with rejections, "
-        f"{shards_per_gpu} shards of {pairs_per_shard} pairs per GPU, real Ray on this machine, fill and drain inside",
+        f"{shards_per_gpu} shards of {PAIRS_PER_SHARD} pairs per GPU, real Ray on this machine, fill and drain inside",
     )
     one: float | None = None
     for num_gpus in sorted({1, *gpus}):
-        config = stub_config(num_gpus * shards_per_gpu * pairs_per_shard)
+        config = stub_config(num_gpus * shards_per_gpu * PAIRS_PER_SHARD)
         work = sum(sum(shard.values()) for shard in seconds_asked(config)) * scale
         took = wall_s(config, num_gpus, Settings(scale))
         busy = work / took / num_gpus

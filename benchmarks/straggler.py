@@ -15,8 +15,7 @@ import click
 
 from benchmarks.record import Record, json_option
 from benchmarks.stub_job import wall_s
-from benchmarks.stub_pipeline import Settings, seconds_asked, stub_config
-from toffee_pipeline.plan.plan import Plan
+from benchmarks.stub_pipeline import PAIRS_PER_SHARD, Settings, seconds_asked, stub_config
 
 GPUS = 8
 
@@ -31,8 +30,7 @@ def main(shards_per_gpu: int, factor: float, scale: float, quick: bool, path: Pa
     if quick:
         shards_per_gpu, scale = 10, 0.01
     record = Record("straggler", path)
-    pairs_per_shard = Plan(stub_config(10**6)).num_rows_of(0)
-    config = stub_config(GPUS * shards_per_gpu * pairs_per_shard)
+    config = stub_config(GPUS * shards_per_gpu * PAIRS_PER_SHARD)
     work = sum(sum(shard.values()) for shard in seconds_asked(config)) * scale
     ideal = work / (GPUS - 1 + 1 / factor)
     took = wall_s(config, GPUS, Settings(scale, slow_gpu=0, slow_factor=factor))
@@ -40,7 +38,7 @@ def main(shards_per_gpu: int, factor: float, scale: float, quick: bool, path: Pa
         wall_s=took,
         ideal_s=ideal,
         ratio=took / ideal,
-        conditions=f"as scaling, x {scale:g}; {GPUS * shards_per_gpu} shards of {pairs_per_shard} pairs on {GPUS} GPUs",
+        conditions=f"as scaling, x {scale:g}; {GPUS * shards_per_gpu} shards of {PAIRS_PER_SHARD} pairs on {GPUS} GPUs",
     )
 
 

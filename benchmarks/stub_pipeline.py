@@ -29,6 +29,7 @@ from toffee_pipeline.rundir.prompt_bank import load_prompts
 
 NO_MASK, LOW = 0.1, 0.4
 """Shares of subjects whose edits the mask stage rejects, and of scored pairs with scores too low."""
+SUBJECTS_PER_SHARD, PAIRS_PER_SHARD = 4, 16
 SETTINGS = "STUB_PIPELINE"
 BARRIER_S = 600.0
 
@@ -154,7 +155,8 @@ def stub_stages(config: RunConfig) -> StageTable:
 def stub_config(num_pairs: int, *overrides: str) -> RunConfig:
     """The sdxl profile, of which no weights are asked for; an actor takes little of the CPUs that Ray counts."""
     config = load_config(
-        "sdxl", (f"pairs.count={num_pairs}", "subjects_per_shard=4", "fused.num_cpus=0.05", *overrides)
+        "sdxl",
+        (f"pairs.count={num_pairs}", f"subjects_per_shard={SUBJECTS_PER_SHARD}", "fused.num_cpus=0.05", *overrides),
     )
     return with_random_weights(config)
 

@@ -14,17 +14,12 @@ from actors.executors.ray_rows import RayChain, RunRecord, write_row
 from actors.stage import StageTable
 from toffee_pipeline.config.dataset import DatasetConfig
 from toffee_pipeline.on_ray.placement import SPARE_CPUS, Pool, check, choose, describe, least_pools, plan_pools
+from toffee_pipeline.on_ray.pool_costs import SHARDS_PER_DATASET, PoolCosts, next_shards
 from toffee_pipeline.on_ray.session import num_cores, quiet_data_context, ray_session, read_cluster
 from toffee_pipeline.on_ray.stall import Stalled, StallWatch
 from toffee_pipeline.rundir.counts import ShardCounts
 from toffee_pipeline.rundir.manifests import committed_shards, read_manifest
-from toffee_pipeline.rundir.totals import Totals
 from toffee_pipeline.storage import open_storage
-
-SHARDS_PER_DATASET = 10_000
-"""Of one Ray Dataset: its driver keeps about 15 KiB for each until the dataset ends."""
-MEASURED_PAIRS = 100
-"""From so many pairs on, the run's own figures say what the stages cost."""
 
 
 def logical_cpus(config: DatasetConfig, stages: StageTable) -> int:
@@ -33,7 +28,7 @@ def logical_cpus(config: DatasetConfig, stages: StageTable) -> int:
     return max(num_cores(), math.ceil(sum(pool.num_actors * pool.num_cpus for pool in least))) + SPARE_CPUS
 
 
-def plan_now(stages: StageTable, config: DatasetConfig, totals: Totals) -> tuple[DatasetConfig, list[Pool], str]:
+def plan_now(stages: StageTable, config: DatasetConfig, costs: PoolCosts) -> tuple[DatasetConfig, list[Pool], str]:
     """The config with its placement chosen, the pools for the nodes that are there, and both in words.
 
     Raises PlacementError where the cluster can never hold them.
@@ -41,38 +36,35 @@ def plan_now(stages: StageTable, config: DatasetConfig, totals: Totals) -> tuple
     cluster = read_cluster(with_gpu_memory=config.device != "cpu")
     placement, why = choose(config, cluster)
     config = config.model_copy(update={"placement": placement})
-    names = [name for name in stages if name in config.model_stages]
-    if measured := totals.planned >= MEASURED_PAIRS:
-        costs = {stage: totals.stages[stage].seconds / totals.planned for stage in names}
-    else:
-        costs = {stage: config.stage(stage).seconds_per_pair for stage in names}
     # each fused actor is of use alone, so that all may be asked for at once, which makes the autoscaler's nodes come;
     # pools that wait for nodes could fill those that are there with one stage's actors
     nodes = cluster.most if placement == "fused" else cluster.nodes
-    pools = plan_pools(config, placement, list(stages), nodes, costs)
+    pools = plan_pools(config, placement, list(stages), nodes, costs.seconds)
     check(config, pools, cluster)
     said = f"placement {placement} ({why}): actors {describe(pools)}"
     if placement == "pools":
-        said += f", by {'measured' if measured else 'configured'} seconds per pair"
+        said += f", by {'measured' if costs.measured else 'configured'} seconds per pair"
     return config, pools, said
 
 
 def run(
     stages: StageTable, context: RunContext, shards: Sequence[int], shards_per_dataset: int = SHARDS_PER_DATASET
 ) -> Generator[ShardCounts]:
-    """As `actors.executors.run`. Pools are planned anew for each Dataset, and where nodes are lost that do not come
-    back."""
-    config, output = context.config, context.output
+    """As `actors.executors.run`. Pools are planned anew for each Dataset, by what the run has measured, and where nodes
+    are lost that do not come back."""
+    config, output, totals = context.config, context.output, context.totals
+    costs = PoolCosts({name: config.stage(name).seconds_per_pair for name in stages if name in config.model_stages})
     with ray_session(logical_cpus(config, stages)):
         record = _beside_the_driver(RunRecord)
         watch, left, said = StallWatch(config.stall_s), set(shards), ""
         with _watching(record, context, watch):
             while left:
-                chosen, pools, plan = plan_now(stages, config, context.totals)
+                costs.update(totals.planned, {name: figures.seconds for name, figures in totals.stages.items()})
+                chosen, pools, plan = plan_now(stages, config, costs)
                 if plan != said:
                     context.say(said := plan)
                 watch.restart()
-                some = sorted(left)[:shards_per_dataset]
+                some = sorted(left)[: next_shards(pools, totals.shards, len(left), shards_per_dataset)]
                 shared = (chosen, output, record)
                 actors = [
                     (pool, ([stages[name] for name in pool.stages], *shared, max(1, int(pool.num_cpus))))
