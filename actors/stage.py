@@ -1,11 +1,12 @@
-"""A stage, and what every stage shares: micro-batches, timing, failures."""
+"""A stage, and what every stage shares: micro-batches, coding beside them, timing, failures."""
 
 from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, ClassVar, Generic, Protocol, TypeVar
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
 
 from actors.guard import Guard, halving
 from actors.shard import RowShard
@@ -36,8 +37,27 @@ class Timed(Protocol):
 
 
 Item = TypeVar("Item", bound=Timed)
+Input = TypeVar("Input")
 Result = TypeVar("Result")
+Stored = TypeVar("Stored")
 Work = TypeVar("Work", bound=RowShard)
+
+
+CODERS = ThreadPoolExecutor(4, "coding")
+"""Decode and encode images beside the networks; Pillow lets other threads run meanwhile."""
+
+
+def as_it_is(value: Any) -> Any:
+    return value
+
+
+def in_threads(function: Callable[[Any], Stored], value: Any) -> Future[Stored]:
+    """What has nothing to do is done."""
+    if function is not as_it_is:
+        return CODERS.submit(function, value)
+    done: Future[Stored] = Future()
+    done.set_result(value)
+    return done
 
 
 class Stage(ABC, Generic[Work]):
@@ -81,34 +101,56 @@ class Stage(ABC, Generic[Work]):
     def run(
         self,
         items: Sequence[Item],
-        compute: Callable[[list[Item]], Sequence[Result | SampleError]],
-        store: Callable[[Item, Result], None],
+        compute: Callable[[list[Input]], Sequence[Result | SampleError]],
+        store: Callable[[Item, Stored], None],
+        read: Callable[[Item], Input] = as_it_is,
+        encode: Callable[[Result], Stored] = as_it_is,
     ) -> None:
         """Computes `items` in micro-batches and stores each result; a `SampleError` result fails its item alone.
 
         Every micro-batch has the same size, the last one padded with its last item: who the neighbours are then
         changes no bit of a result. Suspects (see `guard`) have a micro-batch of their own.
+
+        Args:
+            compute: gets what was read of each item.
+            store: gets what was encoded of each result, in the order of the items.
+            read, encode: pure; they run in threads while networks compute, for the next micro-batch and of the last.
         """
         settings, tries = self.config.stage(self.name), self.config.max_crashes
         size = settings.batch_size
         crashes = {item.id: self.guard.crashes_alone(self.name, item.id) for item in items}
         trusted = [item for item in items if crashes[item.id] is None]
         batches = [trusted[start : start + size] for start in range(0, len(trusted), size)]
+        num_trusted = len(batches)
         for item in items:
             if (count := crashes[item.id]) is not None and count >= tries:
                 item.fail(f"{self.name}: its process died {count} times while it was computed alone")
             elif count is not None:
                 batches.append([item])
-        for batch in batches:
+        inputs: list[Future[Input]] = []
+        encoding: list[tuple[Item, Future[Stored]]] = []
+
+        def finish() -> None:
+            for item, stored in encoding:
+                store(item, stored.result())
+            encoding.clear()
+
+        for number, batch in enumerate(batches):
             began = time.perf_counter()
-            padded = batch + [batch[-1]] * (size - len(batch))
             with self.guard.watch(self.name, [item.id for item in batch], settings.timeout_s):
-                results = halving(compute, padded)
+                ready = [future.result() for future in inputs or [in_threads(read, item) for item in batch]]
+                # a suspect is read under its own name alone
+                ahead = batches[number + 1] if number + 1 < num_trusted else []
+                inputs = [in_threads(read, item) for item in ahead]
+                results = halving(compute, ready + [ready[-1]] * (size - len(ready)))
+            finish()
             for item, result in zip(batch, results, strict=False):
                 if isinstance(result, SampleError):
                     item.fail(f"{self.name}: {result}", result.reason)
                 else:
-                    store(item, result)
+                    encoding.append((item, in_threads(encode, result)))
+            if number + 1 == len(batches):
+                finish()
             elapsed = time.perf_counter() - began
             for item in batch:
                 item.stage_s[self.name] = item.stage_s.get(self.name, 0.0) + elapsed / len(batch)

@@ -29,11 +29,10 @@ class Stub(Stage):
             state.edit_mask = MASK if state.pair.kind == "edit" else None
             state.scores = {"dino": score, "clip": score}
 
-        self.run(
-            shard.open_pairs(),
-            lambda batch: [0.9 if int(state.pair.pair_id.lstrip("p")) % 3 else 0.1 for state in batch],
-            store,
-        )
+        def score(batch: list[PairState]) -> list[float]:
+            return [0.9 if int(state.pair.pair_id.lstrip("p")) % 3 else 0.1 for state in batch]
+
+        self.run(shard.open_pairs(), score, store)
 
 
 STUB_STAGES: StageTable = {stage.name: stage for stage in (Stub, Judge)}

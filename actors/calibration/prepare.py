@@ -96,9 +96,8 @@ class Look(Stage[Shard]):
             found = (dino.encode(images), clip.encode_images(images), texts)
             return list(zip(*(each.cpu().numpy() for each in found), strict=True))
 
-        self.run(
-            [pair for pairs in views.values() for pair in pairs],
-            lambda batch: list(dino.encode([decode(present(pair.input)) for pair in batch]).cpu().numpy()),
-            store_view,
-        )
+        def see_view(batch: list[PairState]) -> Sequence[np.ndarray]:
+            return list(dino.encode([decode(present(pair.input)) for pair in batch]).cpu().numpy())
+
+        self.run([pair for pairs in views.values() for pair in pairs], see_view, store_view)
         self.run(shard.open_subjects(), see, store)

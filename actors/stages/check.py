@@ -51,8 +51,8 @@ class CheckSubject(Gate[SubjectState]):
         stopped = {state.id for state in subjects if self.stops(state)}
         self.reject(shard, [pair for pair in pairs if pair.pair.subject_id in stopped])
 
-    def material(self, shard: Shard, batch: list[SubjectState]) -> Mapping[str, Sequence[Any]]:
-        return {"image": [state.rgb() for state in batch], "prompt": [state.subject.prompt for state in batch]}
+    def material(self, shard: Shard, state: SubjectState) -> Mapping[str, Any]:
+        return {"image": state.rgb(), "prompt": state.subject.prompt}
 
 
 class PairGate(Gate[PairState]):
@@ -74,8 +74,8 @@ class CheckDraft(PairGate):
     def process(self, shard: Shard) -> None:
         self.check(shard, shard.pairs_to_paint())
 
-    def material(self, shard: Shard, batch: list[PairState]) -> Mapping[str, Sequence[Any]]:
-        return {"draft": [state.draft_rgb() for state in batch], "prompt": [state.pair.prompt for state in batch]}
+    def material(self, shard: Shard, state: PairState) -> Mapping[str, Any]:
+        return {"draft": state.draft_rgb(), "prompt": state.pair.prompt}
 
 
 class CheckRefined(PairGate):
@@ -86,8 +86,5 @@ class CheckRefined(PairGate):
     def process(self, shard: Shard) -> None:
         self.check(shard, shard.open_pairs("generation"))
 
-    def material(self, shard: Shard, batch: list[PairState]) -> Mapping[str, Sequence[Any]]:
-        return {
-            "target": [decode(present(state.target)) for state in batch],
-            "image": [shard.subject_of(state).rgb() for state in batch],
-        }
+    def material(self, shard: Shard, state: PairState) -> Mapping[str, Any]:
+        return {"target": decode(present(state.target)), "image": shard.subject_of(state).rgb()}

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TypeVar
 
+import numpy as np
+
 from actors.shard import PairState, RowState, Shard, SubjectState
 from actors.stage import Stage
 from toffee_pipeline.config.generate import RunConfig
@@ -54,8 +56,10 @@ class CheckImages(Stage):
             if unsafe > settings.max_unsafe:
                 state.fail(f"{self.name}: {' or '.join(settings.unsafe_labels)}: {unsafe:.2f}, in the {name}", "unsafe")
 
-        self.run(
-            [state for state in states if state.id in data_of],
-            lambda batch: self.models.image_safety.score([decode(data_of[state.id]) for state in batch]),
-            store,
-        )
+        def read(state: Looked) -> np.ndarray:
+            return decode(data_of[state.id])
+
+        def score(batch: list[np.ndarray]) -> Sequence[float]:
+            return self.models.image_safety.score(batch)
+
+        self.run([state for state in states if state.id in data_of], score, store, read)

@@ -17,17 +17,12 @@ class CheckPrompts(Stage):
     config: SubjectDatasetConfig | RefinementConfig
 
     def process(self, shard: Shard) -> None:
-        self.run(
-            shard.open_subjects(),
-            lambda batch: self.models.prompt_guard.judge([state.subject.prompt for state in batch]),
-            self._store,
-        )
+        def judge(prompts: list[str]) -> Sequence[Verdict]:
+            return self.models.prompt_guard.judge(prompts)
+
+        self.run(shard.open_subjects(), judge, self._store, lambda state: state.subject.prompt)
         shard.spread_failures()
-        self.run(
-            shard.open_pairs(),
-            lambda batch: self.models.prompt_guard.judge([state.pair.draft_prompt for state in batch]),
-            self._store,
-        )
+        self.run(shard.open_pairs(), judge, self._store, lambda state: state.pair.draft_prompt)
 
     def _store(self, state: SubjectState | PairState, verdict: Verdict) -> None:
         refused: Sequence[str] = ("unsafe",)

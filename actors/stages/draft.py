@@ -12,6 +12,8 @@ from actors.stage import Stage
 from toffee_pipeline.config.generate import RunConfig
 from toffee_pipeline.errors import SampleError
 from toffee_pipeline.images import encode_png
+from toffee_pipeline.schema.pairs import Pair
+from toffee_pipeline.schema.subjects import Subject
 
 
 class Draft(Stage):
@@ -20,22 +22,22 @@ class Draft(Stage):
     config: RunConfig
 
     def process(self, shard: Shard) -> None:
-        def store(state: PairState, image: np.ndarray) -> None:
-            state.draft = encode_png(image)
+        def store(state: PairState, png: bytes) -> None:
+            state.draft = png
 
-        def draft(batch: list[PairState]) -> Sequence[np.ndarray | SampleError]:
-            subjects = [shard.subject_of(state) for state in batch]
-            return self.models.draft.draft(
-                [state.pair for state in batch],
-                [state.subject for state in subjects],
-                [state.inverse_depth() for state in subjects],
-                [state.rgb() for state in subjects],
-                [state.bool_edit_mask() for state in batch],
-            )
+        def read(state: PairState) -> tuple[Pair, Subject, np.ndarray, np.ndarray, np.ndarray | None]:
+            subject = shard.subject_of(state)
+            return state.pair, subject.subject, subject.inverse_depth(), subject.rgb(), state.bool_edit_mask()
+
+        def draft(
+            batch: list[tuple[Pair, Subject, np.ndarray, np.ndarray, np.ndarray | None]],
+        ) -> Sequence[np.ndarray | SampleError]:
+            pairs, subjects, depths, images, masks = zip(*batch, strict=True)
+            return self.models.draft.draft(pairs, subjects, depths, images, masks)
 
         def strength(state: PairState) -> float:
             return self.config.stages.draft.strength_of(state.pair.edited)
 
         # what starts at one noise level takes the same steps
         for _, pairs in groupby(sorted(shard.pairs_to_paint(), key=strength), key=strength):
-            self.run(list(pairs), draft, store)
+            self.run(list(pairs), draft, store, read, encode_png)

@@ -22,8 +22,8 @@ class Draw(Stage[PictureShard]):
         toffeenet, settings = self.models.toffeenet, self.config.stages.draw
         sampler = toffeenet.sampler(settings.sampling, settings.dino_scale)
 
-        def store(state: PictureState, image: np.ndarray) -> None:
-            state.image = encode_png(image)
+        def store(state: PictureState, png: bytes) -> None:
+            state.image = png
 
         for real, drawn in shard.open_subjects():
             image = fit_square(real[0].rgb(), sampler.size_px)
@@ -43,4 +43,4 @@ class Draw(Stage[PictureShard]):
                     None if depth is None else [depth] * len(batch),
                 )
 
-            self.run(drawn, draw, store)
+            self.run(drawn, draw, store, encode=encode_png)

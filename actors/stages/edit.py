@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from actors.shard import PairState, Shard, present
+from actors.stage import in_threads
 from actors.stages.refine import MixingStage
 from toffee_pipeline.config.base import OUTSIDE
 from toffee_pipeline.errors import SampleError
@@ -22,20 +23,23 @@ class Edit(MixingStage):
     def process(self, shard: Shard) -> None:
         from toffee_pipeline.models.blended import composite
 
-        def store(state: PairState, image: np.ndarray) -> None:
-            state.target = encode_png(image)
+        def store(state: PairState, png: bytes) -> None:
+            state.target = png
             state.input = shard.subject_of(state).image
 
-        def edit(batch: list[PairState]) -> Sequence[np.ndarray | SampleError]:
-            drafts = [state.draft_rgb() for state in batch]
-            tokens = self.mixed_tokens(shard, batch, drafts)
-            return self.models.refiner.edit(
-                [shard.subject_of(state).rgb() for state in batch],
-                drafts,
-                [present(state.bool_edit_mask()) for state in batch],
-                tokens,
-                [state.pair.seed for state in batch],
-            )
+        def read(state: PairState) -> tuple[PairState, np.ndarray, np.ndarray, np.ndarray]:
+            return state, shard.subject_of(state).rgb(), state.draft_rgb(), present(state.bool_edit_mask())
+
+        def edit(
+            batch: list[tuple[PairState, np.ndarray, np.ndarray, np.ndarray]],
+        ) -> Sequence[np.ndarray | SampleError]:
+            pairs, images, drafts, masks = zip(*batch, strict=True)
+            tokens = self.mixed_tokens(shard, pairs, drafts)
+            return self.models.refiner.edit(images, drafts, masks, tokens, [state.pair.seed for state in pairs])
+
+        def paste(state: PairState) -> bytes:
+            _, image, draft, mask = read(state)
+            return encode_png(composite(draft, image, mask))
 
         self.encode_subjects(shard)
         refined: list[PairState] = []
@@ -43,10 +47,10 @@ class Edit(MixingStage):
         for state in shard.pairs_to_paint("edit"):
             takes_nothing = state.pair.region in OUTSIDE or self.config.stages.refine.a_of(state.pair.category) == 0
             (drafted if takes_nothing else refined).append(state)
-        self.run(refined, edit, store)
-        for state in drafted:
-            image = shard.subject_of(state).rgb()
-            store(state, composite(state.draft_rgb(), image, present(state.bool_edit_mask())))
+        pasted = [in_threads(paste, state) for state in drafted]
+        self.run(refined, edit, store, read, encode_png)
+        for state, future in zip(drafted, pasted, strict=True):
+            store(state, future.result())
         _turn_round(shard)
 
 

@@ -29,10 +29,13 @@ class MixingStage(Stage):
         def store(state: SubjectState, tokens: Tensor) -> None:
             state.tokens = tokens.cpu().half().numpy()
 
-        missing = [state for state in shard.open_subjects() if state.tokens is None]
-        self.run(missing, lambda batch: list(self.models.dino.encode([state.rgb() for state in batch])), store)
+        def encode(images: list[np.ndarray]) -> Sequence[Tensor]:
+            return list(self.models.dino.encode(images))
 
-    def mixed_tokens(self, shard: Shard, batch: list[PairState], drafts: list[np.ndarray]) -> Tensor:
+        missing = [state for state in shard.open_subjects() if state.tokens is None]
+        self.run(missing, encode, store, SubjectState.rgb)
+
+    def mixed_tokens(self, shard: Shard, batch: Sequence[PairState], drafts: Sequence[np.ndarray]) -> Tensor:
         """(b, 1 + n, c): the draft's tokens, refined towards the subject's."""
         config = self.config.stages.refine
         subjects = [shard.subject_of(state) for state in batch]
@@ -56,13 +59,16 @@ class Refine(MixingStage):
     name = "refine"
 
     def process(self, shard: Shard) -> None:
-        def store(state: PairState, image: np.ndarray) -> None:
-            state.target = encode_png(image)
+        def store(state: PairState, png: bytes) -> None:
+            state.target = png
 
-        def refine(batch: list[PairState]) -> Sequence[np.ndarray | SampleError]:
-            drafts = [state.draft_rgb() for state in batch]
-            tokens = self.mixed_tokens(shard, batch, drafts)
-            return self.models.refiner.refine(drafts, tokens, [state.pair.seed for state in batch])
+        def read(state: PairState) -> tuple[PairState, np.ndarray]:
+            return state, state.draft_rgb()
+
+        def refine(batch: list[tuple[PairState, np.ndarray]]) -> Sequence[np.ndarray | SampleError]:
+            pairs, drafts = zip(*batch, strict=True)
+            tokens = self.mixed_tokens(shard, pairs, drafts)
+            return self.models.refiner.refine(drafts, tokens, [state.pair.seed for state in pairs])
 
         self.encode_subjects(shard)
-        self.run(shard.open_pairs("generation"), refine, store)
+        self.run(shard.open_pairs("generation"), refine, store, read, encode_png)

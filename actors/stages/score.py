@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, ClassVar, Generic, TypeVar
 
 import numpy as np
@@ -36,22 +36,24 @@ class ScoreStage(Stage, Generic[S]):
             getattr(self.models, score.role)
 
     @abstractmethod
-    def material(self, shard: Shard, batch: list[S]) -> Mapping[str, Sequence[Any]]:
-        """What is compared, by the names in `Score.of`."""
+    def material(self, shard: Shard, state: S) -> Mapping[str, Any]:
+        """What is compared, by the names in `Score.of`. Pure: threads decode it."""
 
     def kind(self, state: S) -> Kind | None:
         """Of a pair."""
         return None
 
     def score(self, shard: Shard, states: list[S]) -> None:
-        def compute(batch: list[S]) -> list[dict[str, float] | SampleError]:
-            material = self.material(shard, batch)
+        def read(state: S) -> tuple[Kind | None, Mapping[str, Any]]:
+            return self.kind(state), self.material(shard, state)
+
+        def compute(batch: list[tuple[Kind | None, Mapping[str, Any]]]) -> list[dict[str, float] | SampleError]:
             found: list[dict[str, float]] = [{} for _ in batch]
             for score in self.scores:
                 measure = getattr(getattr(self.models, score.role), score.method)
-                measured = measure(*(material[part] for part in score.of))
-                for state, values, value in zip(batch, found, measured, strict=True):
-                    if score.only in (None, self.kind(state)):
+                measured = measure(*([material[part] for _, material in batch] for part in score.of))
+                for (kind, _), values, value in zip(batch, found, measured, strict=True):
+                    if score.only in (None, kind):
                         values[score.name] = float(np.float32(value))  # as the ledger has it, to be judged again
             error = SampleError("an encoder's output is not finite", reason="not_finite")
             return [values if all(map(math.isfinite, values.values())) else error for values in found]
@@ -59,7 +61,7 @@ class ScoreStage(Stage, Generic[S]):
         def store(state: S, scores: dict[str, float]) -> None:
             state.scores = {**state.scores, **scores}
 
-        self.run(states, compute, store)
+        self.run(states, compute, store, read)
 
 
 class Score(ScoreStage[PairState]):
@@ -72,10 +74,10 @@ class Score(ScoreStage[PairState]):
     def kind(self, state: PairState) -> Kind:
         return state.pair.kind
 
-    def material(self, shard: Shard, batch: list[PairState]) -> Mapping[str, Sequence[Any]]:
+    def material(self, shard: Shard, state: PairState) -> Mapping[str, Any]:
         return {
-            "input": [decode(present(state.input)) for state in batch],
-            "target": [decode(present(state.target)) for state in batch],
-            "mask": [state.bool_edit_mask() for state in batch],
-            "prompt": [state.pair.prompt for state in batch],
+            "input": decode(present(state.input)),
+            "target": decode(present(state.target)),
+            "mask": state.bool_edit_mask(),
+            "prompt": state.pair.prompt,
         }

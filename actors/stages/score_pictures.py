@@ -18,6 +18,8 @@ from toffee_pipeline.images import black_out
 
 Embeddings = dict[str, np.ndarray]
 """By "dino", "clip_i", "seg_dino", "seg_clip_i" (the cut-out's; NaN without one), "text": float32 (c,)."""
+Seen = tuple[np.ndarray, np.ndarray | None, str]
+"""A picture, its subject's mask and its prompt."""
 IMAGE_METRICS = ("dino", "clip_i", "seg_dino", "seg_clip_i")
 
 
@@ -32,7 +34,7 @@ class ScorePictures(Stage[PictureShard]):
         def store(state: PictureState, embeddings: Embeddings) -> None:
             found[state.id] = embeddings
 
-        self.run(shard.open_pictures(), self._embed, store)
+        self.run(shard.open_pictures(), self._embed, store, _seen)
         shard.spread_failures()
         for real, drawn in shard.open_subjects():
             known = {name: np.stack([found[state.id][name] for state in real]) for name in IMAGE_METRICS}
@@ -54,13 +56,13 @@ class ScorePictures(Stage[PictureShard]):
             for state in (*real, *drawn):
                 state.status = "accepted"
 
-    def _embed(self, batch: list[PictureState]) -> list[Embeddings | SampleError]:
+    def _embed(self, batch: list[Seen]) -> list[Embeddings | SampleError]:
         dino, clip = self.models.dino_scorer, self.models.clip_scorer
-        images, masks = [state.rgb() for state in batch], [state.bool_mask() for state in batch]
+        images, masks, prompts = zip(*batch, strict=True)
         columns: dict[str, Sequence[np.ndarray]] = {
             "dino": _encode(dino.encode, images),
             "clip_i": _encode(clip.encode_images, images),
-            "text": list(_array(clip.encode_texts([state.picture.prompt or "" for state in batch]))),
+            "text": list(_array(clip.encode_texts(prompts))),
         }
         if self.config.models.detector is not None:
             # a picture without a cut-out is encoded as it is, so that its neighbours keep their bits
@@ -79,7 +81,11 @@ class ScorePictures(Stage[PictureShard]):
         return embeddings
 
 
-def _encode(encode: Callable[[Sequence[np.ndarray]], Any], images: list[np.ndarray]) -> list[np.ndarray]:
+def _seen(state: PictureState) -> Seen:
+    return state.rgb(), state.bool_mask(), state.picture.prompt or ""
+
+
+def _encode(encode: Callable[[Sequence[np.ndarray]], Any], images: Sequence[np.ndarray]) -> list[np.ndarray]:
     """float32 (c,) each; images of several sizes go by size."""
     vectors: list[np.ndarray] = [np.empty(0)] * len(images)
     for indices in same_size(images):

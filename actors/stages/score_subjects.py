@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from actors.shard import Shard, SubjectState
@@ -17,5 +17,5 @@ class ScoreSubjects(ScoreStage[SubjectState]):
     def process(self, shard: Shard) -> None:
         self.score(shard, shard.open_subjects())
 
-    def material(self, shard: Shard, batch: list[SubjectState]) -> Mapping[str, Sequence[Any]]:
-        return {"image": [state.rgb() for state in batch], "prompt": [state.subject.prompt for state in batch]}
+    def material(self, shard: Shard, state: SubjectState) -> Mapping[str, Any]:
+        return {"image": state.rgb(), "prompt": state.subject.prompt}

@@ -12,8 +12,14 @@ from actors.stage import Stage
 from toffee_pipeline.config.dataset import SubjectDatasetConfig
 from toffee_pipeline.config.generate import RunConfig
 from toffee_pipeline.config.refine_pairs import RefinementConfig
-from toffee_pipeline.filters import decide_mask
+from toffee_pipeline.filters import Reason, decide_mask
 from toffee_pipeline.images import encode_mask
+from toffee_pipeline.schema.subjects import Subject
+
+
+def seen(state: SubjectState) -> tuple[np.ndarray, Subject]:
+    """A subject's picture, and what to look for in it."""
+    return state.rgb(), state.subject
 
 
 class MaskStage(Stage):
@@ -26,18 +32,19 @@ class MaskStage(Stage):
     def find_subjects(self, shard: Shard) -> None:
         """Masks of the subjects that have none, and what these mean for an edit."""
 
-        def store(state: SubjectState, mask: np.ndarray | None) -> None:
-            state.mask_reason = decide_mask(None if mask is None else float(mask.mean()), self.config.stages.segment)
-            if mask is not None:
-                state.mask = encode_mask(mask)
+        def encode(mask: np.ndarray | None) -> tuple[bytes | None, Reason | None]:
+            fraction = None if mask is None else float(mask.mean())
+            return None if mask is None else encode_mask(mask), decide_mask(fraction, self.config.stages.segment)
 
-        self.run(
-            [state for state in shard.open_subjects() if state.mask is None],
-            lambda batch: self.models.mask.segment(
-                [state.rgb() for state in batch], [state.subject for state in batch]
-            ),
-            store,
-        )
+        def store(state: SubjectState, found: tuple[bytes | None, Reason | None]) -> None:
+            state.mask, state.mask_reason = found
+
+        missing = [state for state in shard.open_subjects() if state.mask is None]
+        self.run(missing, self.segment, store, seen, encode)
+
+    def segment(self, batch: list[tuple[np.ndarray, Subject]]) -> Sequence[np.ndarray | None]:
+        images, subjects = zip(*batch, strict=True)
+        return self.models.mask.segment(images, subjects)
 
 
 class Segment(MaskStage):
@@ -65,13 +72,12 @@ class Segment(MaskStage):
                 mask = present(shard.subject_of(state).bool_mask())
                 state.edit_mask = encode_mask(editing_mask(mask, state.pair.region, settings))
 
-        def find(batch: list[PairState]) -> Sequence[np.ndarray | None]:
-            subjects = [shard.subject_of(state) for state in batch]
-            return self.models.mask.segment_parts(
-                [state.rgb() for state in subjects],
-                [state.subject for state in subjects],
-                [state.pair.change for state in batch],
-            )
+        def read(state: PairState) -> tuple[np.ndarray, Subject, str]:
+            return *seen(shard.subject_of(state)), state.pair.change
+
+        def find(batch: list[tuple[np.ndarray, Subject, str]]) -> Sequence[np.ndarray | None]:
+            images, subjects, changes = zip(*batch, strict=True)
+            return self.models.mask.segment_parts(images, subjects, changes)
 
         def store(state: PairState, part: np.ndarray | None) -> None:
             subject = present(shard.subject_of(state).bool_mask())
@@ -80,7 +86,7 @@ class Segment(MaskStage):
             else:
                 state.edit_mask = encode_mask(dilate(part & subject, settings.dilation_fraction))
 
-        self.run(parts, find, store)
+        self.run(parts, find, store, read)
 
 
 def is_part(part: np.ndarray, subject: np.ndarray) -> bool:

@@ -7,6 +7,7 @@ import numpy as np
 from actors.shard import PairState, Shard
 from actors.stages.segment import MaskStage
 from toffee_pipeline.images import encode_mask
+from toffee_pipeline.schema.subjects import Subject
 
 
 class SegmentPairs(MaskStage):
@@ -17,16 +18,13 @@ class SegmentPairs(MaskStage):
             if shard.subject_of(pair).mask is None:
                 pair.reject("no_mask")
 
+        def read(state: PairState) -> tuple[np.ndarray, Subject]:
+            return state.draft_rgb(), shard.subject_of(state).subject
+
         def store(state: PairState, mask: np.ndarray | None) -> None:
             if mask is None:
                 state.reject("no_mask")
             else:
                 state.draft_mask = encode_mask(mask)
 
-        self.run(
-            shard.open_pairs(),
-            lambda batch: self.models.mask.segment(
-                [state.draft_rgb() for state in batch], [shard.subject_of(state).subject for state in batch]
-            ),
-            store,
-        )
+        self.run(shard.open_pairs(), self.segment, store, read)

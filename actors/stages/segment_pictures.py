@@ -10,6 +10,7 @@ from actors.pictures import PictureShard, PictureState
 from actors.stage import Stage
 from toffee_pipeline.config.evaluate import EvaluationConfig
 from toffee_pipeline.images import encode_mask
+from toffee_pipeline.schema.subjects import Subject
 
 
 class SegmentPictures(Stage[PictureShard]):
@@ -20,12 +21,15 @@ class SegmentPictures(Stage[PictureShard]):
     config: EvaluationConfig
 
     def process(self, shard: PictureShard) -> None:
-        def segment(batch: list[PictureState]) -> list[np.ndarray | None]:
-            images = [state.rgb() for state in batch]
+        def read(state: PictureState) -> tuple[np.ndarray, Subject]:
+            return state.rgb(), state.subject()
+
+        def segment(batch: list[tuple[np.ndarray, Subject]]) -> list[np.ndarray | None]:
+            images, subjects = zip(*batch, strict=True)
             masks: list[np.ndarray | None] = [None] * len(batch)
             for indices in same_size(images):
                 found = self.models.mask.segment(
-                    [images[index] for index in indices], [batch[index].subject() for index in indices]
+                    [images[index] for index in indices], [subjects[index] for index in indices]
                 )
                 for index, mask in zip(indices, found, strict=True):
                     masks[index] = mask
@@ -35,7 +39,7 @@ class SegmentPictures(Stage[PictureShard]):
             if mask is not None:
                 state.mask = encode_mask(mask)
 
-        self.run(shard.open_pictures(), segment, store)
+        self.run(shard.open_pictures(), segment, store, read)
 
 
 def same_size(images: Sequence[np.ndarray]) -> list[list[int]]:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from actors.shard import Shard, SubjectState
 from actors.stage import Stage
 from toffee_pipeline.config.dataset import SubjectDatasetConfig
+from toffee_pipeline.errors import SampleError
 from toffee_pipeline.images import encode_png
 
 
@@ -16,12 +19,13 @@ class Synthesize(Stage):
     config: SubjectDatasetConfig
 
     def process(self, shard: Shard) -> None:
-        def store(state: SubjectState, image: np.ndarray) -> None:
-            state.image = encode_png(image)
+        def create(batch: list[SubjectState]) -> Sequence[np.ndarray | SampleError]:
+            return self.models.subject.create([state.subject for state in batch])
 
-        self.run(
-            shard.open_subjects(), lambda batch: self.models.subject.create([state.subject for state in batch]), store
-        )
+        def store(state: SubjectState, png: bytes) -> None:
+            state.image = png
+
+        self.run(shard.open_subjects(), create, store, encode=encode_png)
         self._reject_duplicates(shard)
 
     def _reject_duplicates(self, shard: Shard) -> None:

@@ -20,8 +20,8 @@ class View(Stage):
     def process(self, shard: Shard) -> None:
         from toffee_pipeline.models.dino import stack_tokens
 
-        def store(state: PairState, image: np.ndarray) -> None:
-            state.input = encode_png(image)
+        def store(state: PairState, png: bytes) -> None:
+            state.input = png
 
         def view(batch: list[PairState]) -> Sequence[np.ndarray | SampleError]:
             subjects = [shard.subject_of(state) for state in batch]
@@ -29,6 +29,6 @@ class View(Stage):
             seeds = [seed_for(str(state.pair.seed), self.name) for state in batch]
             return self.models.view.generate(tokens, [state.subject for state in subjects], seeds)
 
-        self.run(shard.open_pairs("generation"), view, store)
+        self.run(shard.open_pairs("generation"), view, store, encode=encode_png)
         for subject in shard.subjects.values():  # nothing after this stage needs them
             subject.tokens = None
