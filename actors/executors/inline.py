@@ -1,8 +1,10 @@
-"""The stages in this process, one shard after the other."""
+"""The stages in this process, one shard after the other; each is written while the next is computed."""
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
 
 from actors.chain import StageChain
 from actors.context import RunContext
@@ -13,8 +15,10 @@ from actors.stage_counts import StageCounts
 from actors.writers import writer_of
 from toffee_pipeline.rundir.counts import ShardCounts
 
+Work = TypeVar("Work")
 
-def run(stages: StageTable, context: RunContext, shards: Sequence[int]) -> Generator[ShardCounts]:
+
+def run(stages: StageTable, context: RunContext, shards: Iterable[int]) -> Generator[ShardCounts]:
     """As `actors.executors.run`."""
     config, stage_counts = context.config, StageCounts()
 
@@ -25,5 +29,17 @@ def run(stages: StageTable, context: RunContext, shards: Sequence[int]) -> Gener
     read, write = reader_of(config, context.output), writer_of(config, context.output)
     num_threads = max(1, int(config.fused.num_cpus))
     chain = StageChain(config, list(stages.values()), progress, NoGuard(), num_threads=num_threads)
-    for index in shards:
-        yield write(chain(read(index)))
+    yield from written_behind((chain(read(index)) for index in shards), write)
+
+
+def written_behind(shards: Iterable[Work], write: Callable[[Work], ShardCounts]) -> Generator[ShardCounts]:
+    """What writing each shard gives, in a thread while the next one is taken from `shards`. Where that one
+    cannot be had, the one before is still written."""
+    with ThreadPoolExecutor(1, "writing") as writer:
+        former: Future[ShardCounts] | None = None
+        for shard in shards:
+            if former is not None:
+                yield former.result()
+            former = writer.submit(write, shard)
+        if former is not None:
+            yield former.result()
