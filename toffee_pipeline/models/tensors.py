@@ -23,14 +23,16 @@ def to_tensor(images: Sequence[np.ndarray], device: torch.device) -> Tensor:
 
 def to_images(pixels: Tensor) -> list[np.ndarray | SampleError]:
     """(b, 3, H, W) in 0..1 to uint8 (H, W, 3) each; a SampleError where values are not finite or the image is flat."""
-    pixels = pixels.detach().float().cpu()
-    return [_to_image(sample) for sample in pixels]
+    pixels = pixels.detach().float()
+    finite = pixels.isfinite().flatten(1).all(1)
+    # rounded where they are: a quarter of the bytes to move, and no GPU waits for a CPU's arithmetic
+    levels = (pixels.clamp(0, 1) * 255).round().to(torch.uint8).permute(0, 2, 3, 1).contiguous().cpu()
+    return [_to_image(image.numpy(), known) for image, known in zip(levels, finite.tolist(), strict=True)]
 
 
-def _to_image(pixels: Tensor) -> np.ndarray | SampleError:
-    if not pixels.isfinite().all():
+def _to_image(image: np.ndarray, finite: bool) -> np.ndarray | SampleError:
+    if not finite:
         return SampleError("the model's image holds NaN or infinite values", reason="not_finite")
-    image = (pixels.clamp(0, 1) * 255).round().to(torch.uint8).permute(1, 2, 0).contiguous().numpy()
     if is_flat(image):
         colour = tuple(image.mean(axis=(0, 1)).round().astype(int).tolist())
         return SampleError(f"the model's image is flat: RGB {colour} all over", reason="flat_image")
