@@ -9,7 +9,7 @@ CHECKS := $(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && 
 NETWORKS := $(addprefix nano-, vae dino filter-dino clip filter-clip detector segmenter depth text-to-image controlnet)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo customize test test-fast check bench cluster submit nano-data $(NETWORKS) nano-refiner nano-view-generator clean
+.PHONY: help setup demo customize test test-fast test-ceph check bench cluster submit nano-data $(NETWORKS) nano-refiner nano-view-generator clean
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-zA-Z_-]+:.*## / {printf "  make %-20s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -44,6 +44,9 @@ test: setup ## Lint, type check and run all tests, those that start a Ray beside
 
 test-fast: setup ## The quick tests, without Ray, whole jobs and files of more than five seconds: about two minutes on two slow cores
 	$(PYTEST) tests --ignore=tests/ray -m "not slow" -n 2 $(ARGS)
+
+test-ceph: setup ## The tests of storage, lease and faults on a Ceph of one node (needs Debian's ceph-mon, ceph-mgr, ceph-osd, radosgw)
+	$(BIN)/python -m tests.helpers.ceph $(ARGS)
 
 check: setup ## Lint, type check and hold the imports against the layout
 	$(CHECKS)

@@ -20,6 +20,7 @@ from toffee_pipeline.on_ray.stall import Stalled, StallWatch
 from toffee_pipeline.rundir.counts import ShardCounts
 from toffee_pipeline.rundir.manifests import committed_shards, read_manifest
 from toffee_pipeline.storage import open_storage
+from toffee_pipeline.storage.patience import Seldom
 
 
 def logical_cpus(config: DatasetConfig, stages: StageTable) -> int:
@@ -71,7 +72,7 @@ def run(
                     for pool in pools
                 ]
                 try:
-                    for row in _dataset(chosen, output, some, actors, watch).iter_rows():
+                    for row in _dataset(chosen, output, some, actors, watch, record).iter_rows():
                         left.discard(row["shard"])
                         yield ShardCounts.model_validate_json(row["counts"])
                 except Stalled as stalled:
@@ -87,11 +88,13 @@ def _watching(record: Any, context: RunContext, watch: StallWatch) -> Iterator[N
     """Once a second brings the stages' figures to whom they concern, from a thread."""
     import ray
 
-    stop, known_retries = threading.Event(), 0
+    stop, known_retries, say_wait = threading.Event(), 0, Seldom(context.say)
 
     def look() -> None:
         nonlocal known_retries
-        stages, retries = ray.get([record.snapshot.remote(), record.retries.remote()])
+        stages, retries, note = ray.get([record.snapshot.remote(), record.retries.remote(), record.take_note.remote()])
+        if note:
+            say_wait(note)
         context.show(stages)
         watch.note(stages)
         context.metrics("toffee_retries", retries - known_retries)  # a record that was replaced counts anew
@@ -128,10 +131,11 @@ def _dataset(
     shards: Sequence[int],
     actors: Sequence[tuple[Pool, tuple[Any, ...]]],
     watch: StallWatch,
+    record: Any,
 ) -> Any:
     """The Ray Dataset whose rows are the shards' counts: iterating over it computes and commits them.
 
-    actors: each pool, and the arguments of its actors' `RayChain`.
+    actors: each pool, and the arguments of its actors' `RayChain`. record: an actor of a `RunRecord`.
     """
     import ray
 
@@ -153,7 +157,7 @@ def _dataset(
                 num_gpus=pool.num_gpus,
                 scheduling_strategy="DEFAULT",
             )
-    dataset = dataset.map(write_row, fn_args=(config, output), num_cpus=0.5)
+    dataset = dataset.map(write_row, fn_args=(config, output, record), num_cpus=0.5)
     dataset.set_name("toffee")
     return dataset
 

@@ -31,6 +31,16 @@ class RunRecord(StageCounts, CrashRecord):
     def __init__(self) -> None:
         StageCounts.__init__(self)
         CrashRecord.__init__(self)
+        self._note = ""
+
+    def note(self, line: str) -> None:
+        """That a writer waits for the store; the last one counts, since all wait for the same."""
+        self._note = line
+
+    def take_note(self) -> str:
+        """ "" where nobody waits."""
+        note, self._note = self._note, ""
+        return note
 
 
 class RayChain:
@@ -92,9 +102,15 @@ class RayChain:
         return {"shard": shard.index, "data": shard_to_bytes(shard)}
 
 
-def write_row(row: dict[str, Any], config: DatasetConfig, output: str) -> dict[str, Any]:
+def write_row(row: dict[str, Any], config: DatasetConfig, output: str, record: Any) -> dict[str, Any]:
     """Commits the shard; its counts are all that reaches the driver."""
     write, storage = writer_of(config, output), storage_of(output, config.output.endpoint_url)
+
+    def waits(line: str, wait_s: float) -> None:
+        record.note.remote(line)
+        _sink(output)("toffee_storage_wait_seconds", wait_s)
+
+    storage.tell_waits(waits)
     before = storage.num_retries
     counts = write(shard_from_bytes(row["shard"], row["data"]))
     _sink(output)("toffee_storage_retries", storage.num_retries - before)

@@ -3,12 +3,14 @@
 import http.client
 import re
 import socket
+import ssl
 import struct
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from threading import Lock, Thread
 from urllib.parse import urlsplit
 
@@ -91,6 +93,42 @@ def slow(request: "_Handler") -> None:
         time.sleep(0.1)
 
 
+def unquoted_etags(request: "_Handler") -> None:
+    """As Ceph 16: a condition whose ETag stands in quotes is never met."""
+    etag = request.headers.get("If-Match")
+    if etag and etag.startswith('"'):
+        error(412, "PreconditionFailed")(request)
+    else:
+        request.replace_header("If-Match", f'"{etag}"' if etag else None)
+        request.forward()
+
+
+def refuse_swaps(request: "_Handler") -> None:
+    """If-Match is never met."""
+    if "If-Match" in request.headers:
+        error(412, "PreconditionFailed")(request)
+    else:
+        request.forward()
+
+
+def ignoring(condition: str) -> Action:
+    """As if the store knew no such header."""
+
+    def forward(request: "_Handler") -> None:
+        request.replace_header(condition, None)
+        request.forward()
+
+    return forward
+
+
+def refuse_trailers(request: "_Handler") -> None:
+    """As Ceph, over HTTPS: a body whose checksum follows it has no length."""
+    if request.headers.get("X-Amz-Trailer"):
+        error(411, "MissingContentLength")(request)
+    else:
+        request.forward()
+
+
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     proxy: FaultyS3
@@ -100,6 +138,11 @@ class _Handler(BaseHTTPRequestHandler):
         self.proxy._action_for(f"{self.command} {self.path}")(self)
 
     do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = handle_any
+
+    def replace_header(self, name: str, value: str | None) -> None:
+        del self.headers[name]
+        if value is not None:
+            self.headers[name] = value
 
     def read_body(self) -> bytes:
         return self.rfile.read(int(self.headers.get("Content-Length", 0)))
@@ -148,11 +191,19 @@ class _Server(ThreadingHTTPServer):
 
 
 @contextmanager
-def faulty_s3(upstream: str) -> Iterator[FaultyS3]:
-    """A proxy on a free port of the loopback before the server at `upstream` (http only)."""
+def faulty_s3(upstream: str, certificate: Path | None = None) -> Iterator[FaultyS3]:
+    """A proxy on a free port of the loopback before the server at `upstream` (http only).
+
+    certificate: with its key, as PEM; then the proxy speaks HTTPS.
+    """
     proxy = FaultyS3()
     server = _Server(("127.0.0.1", 0), type("Handler", (_Handler,), {"proxy": proxy, "upstream": upstream}))
     proxy.endpoint = f"http://127.0.0.1:{server.server_port}"
+    if certificate is not None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate)
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        proxy.endpoint = f"https://127.0.0.1:{server.server_port}"
     thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
     thread.start()
     try:

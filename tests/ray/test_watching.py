@@ -12,7 +12,7 @@ from toffee_pipeline.config.stages import IMAGE_STAGES
 from toffee_pipeline.metrics import METRICS
 from toffee_pipeline.rundir.manifests import data_files
 
-NO_DATA_HERE = {"toffee_gpu_memory_bytes", "toffee_retries", "toffee_storage_retries"}
+NO_DATA_HERE = {"toffee_gpu_memory_bytes", "toffee_retries", "toffee_storage_retries", "toffee_storage_wait_seconds"}
 """Without a GPU, a process that dies or a storage that fails."""
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from toffee_pipeline.rundir.layout import TRIES
 from toffee_pipeline.rundir.lease import LEASE_S, Lease
 from toffee_pipeline.storage import Storage
 
@@ -21,8 +23,10 @@ def at_work(
 
     Raises:
         KeyboardInterrupt: with a line for the user.
+        StorageError: the store does not honour what commits, or the lease, rest on.
         LeaseHeld, OSError: as `Lease`.
     """
+    storage.check(f"{TRIES}check-{secrets.token_hex(8)}", swaps=lease_s > 0)
     try:
         with Lease(storage, lease_s, say) as lease:
             yield lease

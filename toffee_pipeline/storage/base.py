@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from toffee_pipeline.errors import StorageError
+from toffee_pipeline.storage.patience import OnWait
 
 TEMPORARY = ".tmp-"
 
@@ -37,8 +38,18 @@ class Storage(ABC):
     """
 
     uri: str
-    num_retries: int = 0
-    """Requests of this process that the store failed or refused, and that were repeated."""
+
+    @property
+    def num_retries(self) -> int:
+        """Requests of this process that the store failed or refused, and that were repeated."""
+        return 0
+
+    def tell_waits(self, listener: OnWait) -> None:  # noqa: B027 (nothing to wait for on local disk)
+        """`listener` hears of each wait for a store that is away; by default a line on stderr does, now and then."""
+
+    def check(self, key: str, swaps: bool) -> None:  # noqa: B027 (local disk raises where it cannot)
+        """Raises StorageError where the store ignores or refuses what exactly once, and with `swaps` the lease, rest
+        on. key: free, and free again afterwards."""
 
     @abstractmethod
     def put(self, key: str, data: bytes) -> None:

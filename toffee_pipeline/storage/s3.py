@@ -5,13 +5,14 @@ from __future__ import annotations
 import io
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, cast
+from urllib.parse import urlsplit
 
 import boto3
-from boto3.exceptions import Boto3Error
+from boto3.exceptions import Boto3Error, RetriesExceededError
 from botocore.config import Config
 from botocore.exceptions import (
     BotoCoreError,
@@ -19,37 +20,47 @@ from botocore.exceptions import (
     HTTPClientError,
     IncompleteReadError,
     NoCredentialsError,
+    SSLError,
 )
-from tenacity import Retrying, retry, retry_if_exception, retry_if_exception_type, stop_after_attempt
-from tenacity.wait import wait_random_exponential
+from botocore.exceptions import ConnectionError as NoConnection
 
 from toffee_pipeline.errors import MissingKey, StorageError
 from toffee_pipeline.storage.base import Storage, check_key, is_key
+from toffee_pipeline.storage.patience import OnWait, Patience
 
 ENDPOINT = re.compile(r"https?://([A-Za-z0-9._-]+|\[[0-9A-Fa-f:]+])(:\d{1,5})?/?")
-ATTEMPTS = 8
 S3_CONFIG = Config(
-    retries={"mode": "standard", "max_attempts": ATTEMPTS}, connect_timeout=10, read_timeout=60, max_pool_connections=32
+    # a part of a large file is tried again by itself; what lasts longer is `Patience`'s
+    retries={"mode": "standard", "total_max_attempts": 3},
+    connect_timeout=10,
+    read_timeout=60,
+    max_pool_connections=32,
+)
+NOT_AWS = S3_CONFIG.merge(
+    # boto3 of 2025 sends checksums after the body, which other stores refuse over HTTPS as without a length
+    Config(request_checksum_calculation="when_required", response_checksum_validation="when_required")
 )
 CHECK_CREDENTIALS = "check AWS_PROFILE, the AWS_* variables or the role of this machine"
 CHECK_POLICY = "check that the policy allows s3:ListBucket, GetObject, PutObject and DeleteObject here"
 ADVICE = {
     "NoSuchBucket": "there is no such bucket; check its name, and region or endpoint",
-    "AccessDenied": f"no permission; {CHECK_POLICY}",
-    "403": f"no permission; {CHECK_POLICY}",  # of a HEAD, whose answer has no body to say more
+    "AccessDenied": f"the store knows the key, and its owner has no permission; {CHECK_POLICY}",
+    "403": f"key, secret or permission, the store does not say which; {CHECK_CREDENTIALS}, and {CHECK_POLICY}",
     "400": f"bad request, often expired credentials; {CHECK_CREDENTIALS}",
     "InvalidAccessKeyId": f"the access key is unknown; {CHECK_CREDENTIALS}",
-    "SignatureDoesNotMatch": f"the secret key or this machine's clock is wrong; {CHECK_CREDENTIALS}",
+    "SignatureDoesNotMatch": f"the access key is known and its secret is wrong; {CHECK_CREDENTIALS}",
+    "RequestTimeTooSkewed": "this machine's clock is wrong",
     **dict.fromkeys(
         ("ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired", "RequestExpired", "InvalidToken"),
         f"the credentials have expired; renew them, then run the same command again ({CHECK_CREDENTIALS})",
     ),
 }
-"""Error code -> what to check. The server's own words are left out: some servers repeat the request in them."""
+"""Error code -> what to check."""
 
 
-CUT_SHORT = retry_if_exception_type((HTTPClientError, IncompleteReadError))
-"""botocore repeats a request, but not the reading of its body."""
+def _code(error: ClientError) -> str:
+    code: str = error.response.get("Error", {}).get("Code", "")
+    return code
 
 
 def _status(error: ClientError) -> int:
@@ -57,13 +68,32 @@ def _status(error: ClientError) -> int:
     return status
 
 
-def _is_conflict(error: BaseException) -> bool:
-    """Whether another conditional write is under way: S3 asks to try again."""
-    return isinstance(error, ClientError) and _status(error) == 409
+def _passes(error: BaseException) -> bool:
+    """Whether the same request may go well in a while: no answer, one cut short, a server in trouble or busy, or
+    another conditional write that is under way (409)."""
+    if isinstance(error, ClientError):
+        status = _status(error)
+        return status in (409, 429) or (status >= 500 and status != 501) or _code(error) == "RequestTimeout"
+    passing = (NoConnection, HTTPClientError, IncompleteReadError, RetriesExceededError)
+    return isinstance(error, passing) and not isinstance(error, SSLError)
+
+
+def _words(error: BaseException) -> str:
+    """One line. The server's own words are left out: some servers repeat the request in them."""
+    if not isinstance(error, ClientError):
+        return " ".join(str(error).split())
+    code = _code(error)
+    advice = ADVICE.get(code)
+    return f"{error.operation_name} failed with {code} (HTTP {_status(error)})" + (f": {advice}" if advice else "")
+
+
+def _is_aws(endpoint_url: str) -> bool:
+    host = urlsplit(endpoint_url).hostname or ""
+    return host.endswith((".amazonaws.com", ".amazonaws.com.cn"))
 
 
 class S3Storage(Storage):
-    """A prefix of an S3 bucket, `address` is ``bucket/prefix``. The store must honour ``If-None-Match`` in puts."""
+    """A prefix of an S3 bucket, `address` is ``bucket/prefix``. What the store must honour stands in `check`."""
 
     def __init__(self, address: str, endpoint_url: str | None = None) -> None:
         self._bucket, _, prefix = address.partition("/")
@@ -85,6 +115,8 @@ class S3Storage(Storage):
         self.endpoint_url = endpoint_url
         self.uri = f"s3://{self._bucket}/{prefix}".rstrip("/")
         self._clients: dict[int, Any] = {}
+        self._patience = Patience(self.uri, _passes, _words)
+        self._num_inner_retries = 0
 
     def __reduce__(self) -> tuple[Any, ...]:
         return S3Storage, (self.uri.removeprefix("s3://"), self.endpoint_url)
@@ -95,15 +127,23 @@ class S3Storage(Storage):
     def _client(self) -> Any:
         process = os.getpid()  # a client must not be shared with a forked child
         if process not in self._clients:
-            session = boto3.session.Session()  # an own one: the default session is not thread safe
-            client = session.client("s3", endpoint_url=self.endpoint_url, config=S3_CONFIG)
+            client = _make_client(self.endpoint_url)
+            if self.endpoint_url is None and not _is_aws(client.meta.endpoint_url):  # the environment named another
+                client = _make_client(client.meta.endpoint_url)
             client.meta.events.register("needs-retry.s3", self._count_retry)
             return self._clients.setdefault(process, client)
         return self._clients[process]
 
     def _count_retry(self, attempts: int, **_: Any) -> None:
         """botocore asks after each attempt, also after one that went well; the first is none that was repeated."""
-        self.num_retries += attempts > 1
+        self._num_inner_retries += attempts > 1
+
+    @property
+    def num_retries(self) -> int:
+        return self._num_inner_retries + self._patience.num_repeats
+
+    def tell_waits(self, listener: OnWait) -> None:
+        self._patience.on_wait = listener
 
     def _object(self, key: str) -> dict[str, str]:
         return {"Bucket": self._bucket, "Key": self._prefix + check_key(key)}
@@ -112,86 +152,102 @@ class S3Storage(Storage):
         return f"{self.uri}/{check_key(key)}"
 
     def put(self, key: str, data: bytes) -> None:
-        self._upload(key, io.BytesIO(data))
+        self._upload(key, lambda: io.BytesIO(data))
 
     def put_file(self, key: str, path: Path) -> None:
-        with open(path, "rb") as file:
-            self._upload(key, file)
+        self._upload(key, lambda: path.open("rb"))
 
-    def _upload(self, key: str, file: BinaryIO) -> None:
-        with _one_line(self.path_for(key)):
-            self._client().upload_fileobj(file, **self._object(key))  # boto3 sends what is large in parts
+    def _upload(self, key: str, source: Callable[[], BinaryIO]) -> None:
+        def upload() -> None:
+            with source() as file:
+                self._client().upload_fileobj(file, **self._object(key))  # boto3 sends what is large in parts
+
+        with self._one_line(key):
+            self._patience(upload)
 
     def put_if_absent(self, key: str, data: bytes) -> bool:
-        with _one_line(self.path_for(key)):
+        with self._one_line(key):
             return self._put_if(key, data, IfNoneMatch="*")
 
     def compare_and_swap(self, key: str, old: bytes, new: bytes) -> bool:
-        with _one_line(self.path_for(key)):
+        with self._one_line(key):
             try:
                 body, etag = self._read(key)
-                return body == old and self._put_if(key, new, IfMatch=etag)
+                if body != old:
+                    return False
+                if self._put_if(key, new, IfMatch=etag):
+                    return True
+                if self._read(key) != (old, etag):
+                    return False
+                # refused although nothing has changed: Ceph compares without the quotes
+                return self._put_if(key, new, IfMatch=etag.strip('"'))
             except ClientError as error:
                 if _code(error) == "NoSuchKey":
                     return False
                 raise
 
-    @retry(
-        retry=retry_if_exception(_is_conflict),
-        wait=wait_random_exponential(0.1, max=5),
-        stop=stop_after_attempt(ATTEMPTS),
-        reraise=True,
-    )
     def _put_if(self, key: str, data: bytes, **condition: str) -> bool:
         try:
-            self._client().put_object(**self._object(key), Body=data, **condition)
+            self._patience(lambda: self._client().put_object(**self._object(key), Body=data, **condition))
         except ClientError as error:
             if _status(error) == 412:
                 return False
             raise
         return True
 
+    def check(self, key: str, swaps: bool) -> None:
+        self.put(key, b"old")
+        try:
+            if self.put_if_absent(key, b"new"):
+                raise StorageError(
+                    f"{self.uri}: this store does not honour If-None-Match: two tries of a shard could both be "
+                    "committed; use another store (docs/storage.md)"
+                )
+            if not swaps:
+                return
+            with self._one_line(key):
+                ignored = self._put_if(key, b"new", IfMatch=f'"{"0" * 32}"')
+            if ignored or not self.compare_and_swap(key, b"old", b"new"):
+                how = "ignored" if ignored else "always refused"
+                raise StorageError(
+                    f"{self.uri}: this store does not honour If-Match ({how}), so that no lease can be held here; set "
+                    "output.lease_s=0 where the job has it, and see to it that no second job works on this run"
+                )
+        finally:
+            self.delete(key)
+
     def get(self, key: str) -> bytes:
-        with _one_line(self.path_for(key)):
+        with self._one_line(key):
             return self._read(key)[0]
 
     def open(self, key: str) -> BinaryIO:
-        with _one_line(self.path_for(key)):
-            try:
-                size_bytes = self._client().head_object(**self._object(key))["ContentLength"]
-            except ClientError as error:
-                if _status(error) == 404:  # as in `get_file`
-                    self._client().get_object(**self._object(key))
-                raise
+        with self._one_line(key):
+            size_bytes = self._patience(lambda: self._client().head_object(**self._object(key)))["ContentLength"]
         return cast(BinaryIO, _Ranges(self, key, size_bytes))
 
     def get_range(self, key: str, start: int, size_bytes: int) -> bytes:
         """`size_bytes` (at least 1) of what lies under `key`, from byte `start` on."""
-        with _one_line(self.path_for(key)):
+        with self._one_line(key):
             return self._read(key, Range=f"bytes={start}-{start + size_bytes - 1}")[0]
 
     def _read(self, key: str, **part: str) -> tuple[bytes, str]:
         """The bytes under `key`, or a part of them, and their ETag."""
-        for attempt in Retrying(retry=CUT_SHORT, stop=stop_after_attempt(ATTEMPTS), reraise=True):
+
+        def read() -> tuple[bytes, str]:
             response = self._client().get_object(**self._object(key), **part)
-            with attempt:
-                return response["Body"].read(), response["ETag"]
-        raise AssertionError("unreachable")
+            return response["Body"].read(), response["ETag"]
+
+        return self._patience(read)
 
     def get_file(self, key: str, path: Path) -> None:
-        with _one_line(self.path_for(key)):
+        with self._one_line(key):
             path.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                self._client().download_file(**self._object(key), Filename=str(path))
-            except ClientError as error:
-                if _status(error) == 404:  # of a HEAD, which does not tell the key from the bucket; a GET does
-                    self._client().get_object(**self._object(key))
-                raise
+            self._patience(lambda: self._client().download_file(**self._object(key), Filename=str(path)))
 
     def exists(self, key: str) -> bool:
-        with _one_line(self.path_for(key)):
+        with self._one_line(key):
             try:
-                self._client().head_object(**self._object(key))
+                self._patience(lambda: self._client().head_object(**self._object(key)))
             except ClientError as error:
                 if _status(error) != 404:
                     raise
@@ -199,30 +255,52 @@ class S3Storage(Storage):
         return True
 
     def delete(self, key: str) -> None:
-        with _one_line(self.path_for(key)):
-            self._client().delete_object(**self._object(key))
+        with self._one_line(key):
+            self._patience(lambda: self._client().delete_object(**self._object(key)))
 
     def move(self, old: str, new: str) -> None:
-        with _one_line(self.path_for(old)):
+        with self._one_line(old):
             source, target = self._object(old), self._object(new)
-            try:
-                self._client().copy(CopySource=source, **target)  # boto3 copies what is large in parts
-            except ClientError as error:
-                if _status(error) == 404:  # as in `get_file`
-                    self._client().get_object(**source)
-                raise
-            self._client().delete_object(**source)
+            # boto3 copies what is large in parts
+            self._patience(lambda: self._client().copy(CopySource=source, **target))
+            self._patience(lambda: self._client().delete_object(**source))
 
     def _list(self, prefix: str) -> Iterator[tuple[str, int]]:
-        with _one_line(f"{self.uri}/{prefix}"):
-            pages = (
-                self._client()
-                .get_paginator("list_objects_v2")
-                .paginate(Bucket=self._bucket, Prefix=self._prefix + prefix)
-            )
-            for page in pages:
-                for entry in page.get("Contents", []):
-                    yield entry["Key"].removeprefix(self._prefix), entry["Size"]
+        where: dict[str, str] = {"Bucket": self._bucket, "Prefix": self._prefix + prefix}
+        while True:
+            with self._one_line(prefix):
+                page = self._patience(lambda: self._client().list_objects_v2(**where))
+            for entry in page.get("Contents", []):
+                yield entry["Key"].removeprefix(self._prefix), entry["Size"]
+            if not page["IsTruncated"]:
+                return
+            where["ContinuationToken"] = page["NextContinuationToken"]
+
+    @contextmanager
+    def _one_line(self, key: str) -> Iterator[None]:
+        """Turns boto3's errors into a `StorageError` that names the object, and what to check where that is known."""
+        name = f"{self.uri}/{key}"
+        try:
+            try:
+                yield
+            except ClientError as error:
+                if error.operation_name == "HeadObject":  # its answer has no body to say why; a GET's has
+                    self._patience(lambda: self._client().get_object(**self._object(key)))
+                raise
+        except ClientError as error:
+            if _code(error) == "NoSuchKey":
+                raise MissingKey(f"{name}: no such key") from error
+            raise StorageError(f"{name}: {_words(error)}") from error
+        except NoCredentialsError as error:
+            raise StorageError(f"{name}: no credentials found: {CHECK_CREDENTIALS}") from error
+        except (BotoCoreError, Boto3Error) as error:
+            raise StorageError(f"{name}: {_words(error)}") from error
+
+
+def _make_client(endpoint_url: str | None) -> Any:
+    config = S3_CONFIG if endpoint_url is None or _is_aws(endpoint_url) else NOT_AWS
+    session = boto3.session.Session()  # an own one: the default session is not thread safe
+    return session.client("s3", endpoint_url=endpoint_url, config=config)
 
 
 class _Ranges(io.RawIOBase):
@@ -257,26 +335,3 @@ class _Ranges(io.RawIOBase):
         data = self.read(len(buffer))
         buffer[: len(data)] = data
         return len(data)
-
-
-def _code(error: ClientError) -> str:
-    code: str = error.response.get("Error", {}).get("Code", "")
-    return code
-
-
-@contextmanager
-def _one_line(name: str) -> Iterator[None]:
-    """Turns boto3's errors into a `StorageError` that names the object, and says what to check where that is known."""
-    try:
-        yield
-    except ClientError as error:
-        code = _code(error)
-        if code == "NoSuchKey":
-            raise MissingKey(f"{name}: no such key") from error
-        if advice := ADVICE.get(code):
-            raise StorageError(f"{name}: {error.operation_name} failed with {code}: {advice}") from error
-        raise StorageError(f"{name}: {' '.join(str(error).split())}") from error
-    except NoCredentialsError as error:
-        raise StorageError(f"{name}: no credentials found: {CHECK_CREDENTIALS}") from error
-    except (BotoCoreError, Boto3Error) as error:
-        raise StorageError(f"{name}: {' '.join(str(error).split())}") from error
