@@ -50,6 +50,7 @@ def resolved(aws):
     """The cluster file after Ray's loader, which looks up AWS's instance types: moto tells those of the file alone,
     since it takes long over all of them."""
     text = (CLUSTER / "aws/cluster.yaml").read_text().replace("SECURITY_GROUP]", f"{aws['SecurityGroup']}]")
+    text = text.replace("AMI_ID", boto3.client("ec2", REGION).describe_images()["Images"][0]["ImageId"])
     config = prepare_config(yaml.safe_load(text))
     validate_config(config)
     named = {node["node_config"]["InstanceType"] for node in config["available_node_types"].values()}
@@ -144,6 +145,10 @@ def test_the_network_is_closed(aws):
 def test_no_statement_of_s3_reaches_beyond_the_prefix(aws):
     statements = [s for name in ("DataPolicy", "AutoscalerPolicy") for s in policy(aws[name])]
     s3 = [s for s in statements if any(action.startswith("s3:") for action in as_list(s["Action"]))]
+    (weights,) = (statement for statement in statements if statement["Effect"] == "Deny")
+    assert weights["Resource"] == f"arn:aws:s3:::{BUCKET}/{PREFIX}/weights/*"
+    statements.remove(weights)
+    s3.remove(weights)
     for statement in statements:
         assert statement["Effect"] == "Allow"
         assert not any("*" in action for action in as_list(statement["Action"]))
@@ -171,6 +176,16 @@ def test_only_the_head_may_start_nodes_and_end_its_own(aws):
             assert all(action.startswith("ec2:Describe") for action in as_list(statement["Action"]))
         if "ec2:TerminateInstances" in as_list(statement["Action"]):
             assert statement["Condition"] == {"StringEquals": {"aws:ResourceTag/ray-cluster-name": "toffee"}}
+        if statement["Sid"] == "StartNodesOfThisCluster":
+            listed = statement["Condition"]["StringEquals"]["ec2:InstanceType"]
+            types = load("aws/cluster.yaml")["available_node_types"]
+            assert set(listed) == {
+                node["node_config"]["InstanceType"] for name, node in types.items() if name != "head"
+            }
+        if statement["Action"] == "ec2:RunInstances" and any(
+            "image/" in name for name in as_list(statement["Resource"])
+        ):
+            assert statement["Condition"] == {"StringEquals": {"ec2:Owner": "amazon"}}
         if statement["Action"] == "iam:PassRole":
             assert statement["Resource"].endswith(f":role/{aws['WorkerRole']}")
     assert load("aws/cluster.yaml")["cluster_name"] == "toffee"  # the tag that these conditions ask for
@@ -191,6 +206,8 @@ def test_moto_enforces_the_prefix(aws, role):
     def check():
         s3.put_object(Bucket=BUCKET, Key=f"{PREFIX}/run/object", Body=b"1")
         assert s3.get_object(Bucket=BUCKET, Key=f"{PREFIX}/run/object")["Body"].read() == b"1"
+        with pytest.raises(s3.exceptions.ClientError, match="AccessDenied"):
+            s3.put_object(Bucket=BUCKET, Key=f"{PREFIX}/weights/refiner/model.safetensors", Body=b"1")
         for bucket, key in OUTSIDE:
             with pytest.raises(s3.exceptions.ClientError, match="AccessDenied"):
                 s3.put_object(Bucket=bucket, Key=key, Body=b"1")

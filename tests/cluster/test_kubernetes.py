@@ -114,6 +114,7 @@ def test_pods_are_one_ray_node_each_and_run_as_a_user_without_rights(pods):
         assert pod["serviceAccountName"] == "toffee"
         user = pod["securityContext"]
         assert user["runAsNonRoot"] is True
+        assert user["seccompProfile"] == {"type": "RuntimeDefault"}
         assert min(user["runAsUser"], user["runAsGroup"], user["fsGroup"]) > 0
         for container in (*pod["initContainers"], *pod["containers"]):
             assert container["securityContext"] == {
@@ -124,6 +125,14 @@ def test_pods_are_one_ray_node_each_and_run_as_a_user_without_rights(pods):
             assert all(path.startswith("/") for path in mounts(container).values())
             assert set(mounts(container)) <= {volume["name"] for volume in pod["volumes"]}
         assert all(volume["emptyDir"]["sizeLimit"] for volume in pod["volumes"])
+
+
+def test_workers_hold_no_token_of_kubernetes_and_images_are_named_by_digest(cluster, pods):
+    for group in cluster["workerGroupSpecs"]:
+        assert group["template"]["spec"]["automountServiceAccountToken"] is False
+    for pod in pods:
+        for container in (*pod["initContainers"], *pod["containers"]):
+            assert re.search("@(sha256:[0-9a-f]{64}|DIGEST)$", container["image"])
 
 
 def test_a_failed_try_is_followed_by_one_on_a_new_cluster(job):
@@ -188,9 +197,15 @@ def test_the_entrypoint_is_a_command_that_the_job_takes(job, tmp_path):
     assert all(any(str(path) in line for line in said) for path in missing), result.output
 
 
-def test_only_the_namespace_and_the_operator_reach_the_pods():
-    policy = load("kubernetes/network-policy.yaml")
-    assert policy["spec"]["policyTypes"] == ["Ingress"]
-    assert policy["spec"]["podSelector"]["matchLabels"] == {"ray.io/is-ray-node": "yes"}
-    ((rule,),) = (policy["spec"]["ingress"],)
+def test_only_the_namespace_and_the_operator_reach_the_pods_and_they_reach_dns_and_https():
+    policy = load("kubernetes/network-policy.yaml")["spec"]
+    assert policy["policyTypes"] == ["Ingress", "Egress"]
+    assert policy["podSelector"]["matchLabels"] == {"ray.io/is-ray-node": "yes"}
+    (rule,) = policy["ingress"]
     assert all("podSelector" in source and "ipBlock" not in source for source in rule["from"])
+    named = [source["namespaceSelector"] for source in rule["from"] if "namespaceSelector" in source]
+    assert named == [{"matchLabels": {"kubernetes.io/metadata.name": "kuberay-operator"}}]
+    own, dns, https = policy["egress"]
+    assert own == {"to": [{"podSelector": {}}]}
+    assert {port["port"] for port in dns["ports"]} == {53} and dns["to"][0]["namespaceSelector"]["matchLabels"]
+    assert {port["port"] for port in https["ports"]} == {443, 6443}
