@@ -59,6 +59,8 @@ def test_local_path_overrides_a_hub_id():
         ("stages.refine.a=1.5", ["stages.refine.a", "1.5", "less than or equal to 1"]),
         ("noequals", ["noequals", "key=value"]),
         ("pairs.edit_categories={sparkle: 1}", ["sparkle", "style", "background"]),
+        ("stages.draft.guidance_interval=[0.8, 0.2]", ["guidance_interval=[0.8, 0.2] ends before it begins"]),
+        ("models.draft_unet={id: a/lcm}", ["models.draft_unet", "published SDXL", "nano weights"]),
     ],
 )
 def test_a_wrong_value_is_one_line_and_exit_code_2(override, words, tmp_path):

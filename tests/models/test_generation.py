@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +26,7 @@ from toffee_pipeline.schema.subjects import Subject
 pytestmark = pytest.mark.slow
 
 
-@pytest.mark.parametrize("scheduler", ["ddim", "dpm++"])
+@pytest.mark.parametrize("scheduler", ["ddim", "dpm++", "euler", "lcm"])
 def test_synthesised_subjects_are_independent(
     make_config: Callable[..., RunConfig],
     device: torch.device,
@@ -59,16 +60,20 @@ def test_drafts_are_independent_and_follow_the_depth(
     assert not np.array_equal(first, other)
 
 
-@pytest.mark.parametrize("scheduler", ["ddim", "dpm++"])
+@pytest.mark.parametrize(
+    ("scheduler", "control_guidance_end"), [("ddim", 1.0), ("dpm++", 1.0), ("euler", 0.5), ("lcm", 1.0)]
+)
 def test_a_whole_draft_is_what_the_stock_pipeline_draws(
     make_config: Callable[..., RunConfig],
     device: torch.device,
     pairs: list[Pair],
     images: list[np.ndarray],
     scheduler: str,
+    control_guidance_end: float,
 ) -> None:
     sampling = SamplingConfig(scheduler=scheduler, num_inference_steps=4, guidance_scale=3.0)
-    model = load_role("draft", make_config(stages={"draft": {"sampling": sampling}}), device)
+    settings = {"sampling": sampling, "control_guidance_end": control_guidance_end}
+    model = load_role("draft", make_config(stages={"draft": settings}), device)
     stock = StableDiffusionXLControlNetPipeline(
         **model.pipeline.components, controlnet=model.controlnet, add_watermarker=False
     )
@@ -82,6 +87,7 @@ def test_a_whole_draft_is_what_the_stock_pipeline_draws(
         num_inference_steps=4,
         guidance_scale=3.0,
         controlnet_conditioning_scale=model.settings.controlnet_conditioning_scale,
+        control_guidance_end=control_guidance_end,
         generator=generators([pair.seed for pair in pairs]),
         output_type="latent",
     ).images
@@ -89,6 +95,52 @@ def test_a_whole_draft_is_what_the_stock_pipeline_draws(
         drafts_of(model, pairs, images), to_images(model.autoencoder.decode(latents)), strict=True
     ):
         assert np.abs(drawn.astype(int) - expected).max() <= 1
+
+
+def batch_sizes(network: torch.nn.Module, draw: Callable[[], object]) -> list[int]:
+    """Of the network's calls while something is drawn."""
+    sizes: list[int] = []
+    hook = network.register_forward_pre_hook(lambda _, args: sizes.append(len(args[0])))
+    draw()
+    hook.remove()
+    return sizes
+
+
+def test_the_controlnet_and_guidance_run_in_their_own_steps_alone(
+    config: RunConfig, device: torch.device, pairs: list[Pair], images: list[np.ndarray]
+) -> None:
+    windows = config.with_stage("draft", control_guidance_end=0.5, guidance_interval=(0.25, 0.75))
+    model = load_role("draft", windows, device)
+    draw = partial(drafts_of, model, pairs, images)
+    assert batch_sizes(model.unet, draw) == [3, 6, 6, 3] and batch_sizes(model.controlnet, draw) == [3, 6]
+    everywhere, edited = [np.ones((64, 64), bool)], [replace(pairs[0], kind="edit", category="color")]
+    half = model.with_settings(windows.stages.draft.model_copy(update={"edit_strength": {"color": 0.5}}))
+    draw = partial(drafts_of, half, edited, images[:1], everywhere)
+    assert batch_sizes(model.unet, draw) == [2, 2] and batch_sizes(model.controlnet, draw) == [2]
+    never = model.with_settings(windows.stages.draft.model_copy(update={"control_guidance_end": 0.0}))
+    assert batch_sizes(model.controlnet, partial(drafts_of, never, pairs, images)) == []
+
+
+def test_an_empty_interval_of_guidance_is_no_guidance(
+    config: RunConfig, device: torch.device, pairs: list[Pair], images: list[np.ndarray]
+) -> None:
+    model = load_role("draft", config, device)
+    settings = config.stages.draft
+    never = settings.model_copy(update={"guidance_interval": (0.5, 0.5)})
+    unguided = settings.model_copy(update={"sampling": settings.sampling.model_copy(update={"guidance_scale": 1.0})})
+    first, second, guided = (
+        drafts_of(model.with_settings(each), pairs, images) for each in (never, unguided, settings)
+    )
+    assert np.array_equal(first, second) and not np.array_equal(first, guided)
+
+
+def test_a_prompt_is_encoded_once(
+    config: RunConfig, device: torch.device, pairs: list[Pair], images: list[np.ndarray]
+) -> None:
+    model = load_role("draft", config, device)
+    draw = partial(drafts_of, model, [pairs[0], pairs[1], pairs[0]], images)
+    assert batch_sizes(model.pipeline.text_encoder, draw) == [1, 1]
+    assert batch_sizes(model.pipeline.text_encoder_2, draw) == []
 
 
 def test_whole_pictures_beside_an_edit_do_not_change(

@@ -6,14 +6,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from diffusers import StableDiffusionXLControlNetPipeline, UNet2DConditionModel
+from safetensors.torch import save_file
 from transformers import ViTConfig, ViTModel
 
-from toffee_pipeline.config.base import ModelSpec, SegmenterSpec
+from toffee_pipeline.config.base import DistilledSpec, ModelSpec, SamplingConfig, SegmenterSpec
 from toffee_pipeline.config.generate import RunConfig
+from toffee_pipeline.errors import ConfigError
 from toffee_pipeline.models import grounded_sam
 from toffee_pipeline.models.depth import DepthEstimator
-from toffee_pipeline.models.roles import load_role
+from toffee_pipeline.models.roles import describe_roles, load_role, require_weights
+from toffee_pipeline.models.sampling import generators, make_scheduler
 from toffee_pipeline.models.scores import DinoScorer
+from toffee_pipeline.models.tensors import to_images
 from toffee_pipeline.models.tiny import untrained
 from toffee_pipeline.schema.pairs import Pair
 from toffee_pipeline.schema.subjects import Subject
@@ -47,6 +52,67 @@ def test_sdxl_and_controlnet(
             for each in (config, loaded)
         )
     )
+
+
+def test_distilled_unets_of_subjects_and_drafts(make_config: MakeConfig, device: torch.device, tmp_path: Path) -> None:
+    """A folder or one file; the UNet of the other role is SDXL's own."""
+    pipeline = untrained.build("sdxl")
+    pipeline.save_pretrained(tmp_path / "sdxl")
+    torch.nn.init.ones_(pipeline.unet.conv_out.weight)
+    pipeline.unet.save_pretrained(tmp_path / "folder")
+    save_file(pipeline.unet.state_dict(), tmp_path / "file.safetensors")
+
+    def is_distilled(unet: UNet2DConditionModel) -> bool:
+        return bool((unet.conv_out.weight == 1).all())
+
+    for name in ("folder", "file.safetensors"):
+        own = {"sdxl": ModelSpec(path=tmp_path / "sdxl"), "draft_unet": DistilledSpec(path=tmp_path / name)}
+        config = make_config(own)
+        require_weights(config)
+        assert describe_roles(config)["draft_unet"].startswith(f"pretrained {name} ")
+        assert is_distilled(load_role("draft", config, device).unet)
+        if name == "folder":
+            assert not is_distilled(load_role("subject", config, device).pipeline.unet)
+    both = make_config(own | {"subject_unet": own["draft_unet"]})
+    assert is_distilled(load_role("subject", both, device).pipeline.unet)
+    gone = make_config(own | {"draft_unet": DistilledSpec(path=tmp_path / "gone")})
+    with pytest.raises(ConfigError, match="missing weights: draft_unet: no such file or folder: .*/gone"):
+        require_weights(gone)
+
+
+def test_a_draft_of_an_lcm_is_what_the_stock_pipeline_draws(
+    make_config: MakeConfig, device: torch.device, tmp_path: Path, pairs: list[Pair], images: list[np.ndarray]
+) -> None:
+    """Its UNet reads the guidance scale: one pass per step."""
+    pipeline = untrained.build("sdxl")
+    pipeline.save_pretrained(tmp_path / "sdxl")
+    torch.manual_seed(0)
+    lcm = UNet2DConditionModel.from_config(pipeline.unet.config, time_cond_proj_dim=32)
+    lcm.save_pretrained(tmp_path / "lcm")
+    sampling = SamplingConfig(scheduler="lcm", num_inference_steps=2, guidance_scale=8.0)
+    weights = {"sdxl": ModelSpec(path=tmp_path / "sdxl"), "draft_unet": DistilledSpec(path=tmp_path / "lcm")}
+    model = load_role("draft", make_config(weights, stages={"draft": {"sampling": sampling}}), device)
+    sizes: list[int] = []
+    model.unet.register_forward_pre_hook(lambda _, args: sizes.append(len(args[0])))
+    drawn = model.draft(pairs, [], [np.eye(64, dtype=np.float32)] * 3, images, [None] * 3)
+    assert sizes == [3, 3]
+    stock = StableDiffusionXLControlNetPipeline(
+        **model.pipeline.components, controlnet=model.controlnet, add_watermarker=False
+    )
+    stock.scheduler = make_scheduler(sampling, model.scheduler_config)
+    latents = stock(
+        prompt=[pair.draft_prompt for pair in pairs],
+        image=torch.eye(64).expand(3, 3, -1, -1),
+        height=64,
+        width=64,
+        num_inference_steps=2,
+        guidance_scale=8.0,
+        controlnet_conditioning_scale=model.settings.controlnet_conditioning_scale,
+        generator=generators([pair.seed for pair in pairs]),
+        output_type="latent",
+    ).images
+    for own, expected in zip(drawn, to_images(model.autoencoder.decode(latents)), strict=True):
+        assert np.abs(own.astype(int) - expected).max() <= 1
 
 
 def test_view_generator(

@@ -5,13 +5,13 @@ from torch import Tensor
 
 from toffee_pipeline.config.base import SamplingConfig
 from toffee_pipeline.errors import SampleError
-from toffee_pipeline.models.sampling import Blend, Scheduler, denoise, guided, initial_noise, make_scheduler
+from toffee_pipeline.models.sampling import Blend, Scheduler, denoise, generators, guided, initial_noise, make_scheduler
 from toffee_pipeline.models.tensors import center_crop, resize, to_images, to_tensor
 from toffee_pipeline.models.tiny.untrained import epsilon_scheduler, velocity_scheduler
 
 SHAPE = (8, 16, 16)
 CPU = torch.device("cpu")
-NAMES = ("ddim", "dpm++")
+NAMES = ("ddim", "dpm++", "euler", "lcm")
 
 
 def scheduler(name: str, velocity: bool = False) -> Scheduler:
@@ -30,7 +30,7 @@ def oracle(clean: Tensor, base: Scheduler):
 
 
 def noise(*seeds: int) -> Tensor:
-    return initial_noise(SHAPE, seeds, CPU)
+    return initial_noise(SHAPE, generators(seeds), CPU)
 
 
 def test_noise_of_a_seed_does_not_depend_on_its_neighbours() -> None:
@@ -60,7 +60,7 @@ def test_steps_follow_strength(name: str) -> None:
         assert seen == sampler.timesteps[10 - steps :].tolist()
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", ["ddim", "dpm++", "euler"])  # each step of lcm goes to clean latents and back
 @pytest.mark.parametrize("velocity", [False, True])
 def test_a_small_strength_stays_close_to_the_start(name: str, velocity: bool) -> None:
     start, distances = noise(3), []
@@ -83,11 +83,11 @@ def test_blend_keeps_latents_outside_its_mask_and_noises_them_as_the_schedule_sa
     kept, mask = noise(4), torch.zeros(1, 1, 16, 16)
     mask[..., 4:9, 4:9] = 1
     start, sampler = noise(1), scheduler(name)
-    reference = scheduler(name)
-    reference.set_timesteps(6)
 
     def predict(latents: Tensor, timestep: Tensor) -> Tensor:
-        level = reference.add_noise(kept, start, timestep.expand(1))
+        reference = scheduler(name)
+        reference.set_timesteps(6)
+        level = reference.scale_model_input(reference.add_noise(kept, start, timestep.expand(1)), timestep)
         assert torch.allclose((latents - level) * (1 - mask), torch.zeros(1), atol=1e-5)
         return torch.ones_like(latents)
 
@@ -95,6 +95,37 @@ def test_blend_keeps_latents_outside_its_mask_and_noises_them_as_the_schedule_sa
     outside = (mask == 0).expand_as(kept)
     assert torch.equal(found[outside], kept[outside])
     assert not torch.allclose(found[~outside], kept[~outside], atol=0.1)
+
+
+def timesteps(**sampling) -> list[int]:
+    steps = make_scheduler(SamplingConfig(**sampling), epsilon_scheduler().config)
+    steps.set_timesteps(sampling["num_inference_steps"])
+    return steps.timesteps.round().int().tolist()
+
+
+def test_distilled_networks_find_the_steps_that_they_were_trained_for() -> None:
+    """As the cards of SDXL-Lightning, Hyper-SD, DMD2 and LCM have them, over a schedule of 1000 steps."""
+    trailing = {"num_inference_steps": 4, "timestep_spacing": "trailing"}
+    for scheduler in ("euler", "ddim", "lcm"):
+        assert timesteps(scheduler=scheduler, **trailing) == [999, 749, 499, 249]
+    assert timesteps(scheduler="lcm", num_inference_steps=4) == [999, 759, 499, 259]
+    assert timesteps(scheduler="ddim", num_inference_steps=4) != [999, 749, 499, 249]
+
+
+def test_what_lcm_adds_after_a_step_is_the_samples_own() -> None:
+    def drawn(*seeds: int) -> Tensor:
+        sampler, sources = scheduler("lcm"), generators(seeds)
+        start = initial_noise(SHAPE, sources, CPU)
+        return denoise(lambda latents, timestep: 0.5 * latents, sampler, start, 4, sources=sources)
+
+    assert torch.equal(drawn(1, 2)[1], drawn(2)[0])
+    assert not torch.equal(drawn(1)[0], drawn(2)[0])
+
+
+def test_more_steps_than_lcm_has_are_refused() -> None:
+    with pytest.raises(ValueError, match="num_inference_steps=60: scheduler=lcm takes up to 50"):
+        SamplingConfig(scheduler="lcm", num_inference_steps=60)
+    SamplingConfig(scheduler="lcm", num_inference_steps=60, timestep_spacing="trailing")
 
 
 def test_guidance_extrapolates_from_null_tokens_and_scale_1_is_one_pass() -> None:

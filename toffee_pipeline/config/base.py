@@ -111,6 +111,13 @@ class ModelSpec(Model):
         return self.weights in ("pretrained", "random")
 
 
+class DistilledSpec(ModelSpec):
+    """A UNet of few steps: LCM's, Lightning's, DMD2's. `path` or `id` is a folder as diffusers writes it, or one
+    safetensors file, which `variant` names in the repository of an id. It computes in the dtype of `models.sdxl`."""
+
+    weights: Literal["pretrained", "random"] = "pretrained"
+
+
 class SegmenterSpec(ModelSpec):
     """Segment Anything's weights."""
 
@@ -124,12 +131,26 @@ class SegmenterSpec(ModelSpec):
         return self
 
 
+LCM_STEPS = 50
+"""Of the schedule from which a consistency model is distilled (Luo et al. 2023)."""
+
+
 class SamplingConfig(Model):
     """How a diffusion model is sampled."""
 
-    scheduler: Literal["ddim", "dpm++"] = "dpm++"
+    scheduler: Literal["ddim", "dpm++", "euler", "lcm"] = "dpm++"
+    """dpm++: the second-order multistep solver on Karras sigmas. euler and lcm are what distilled networks ask for."""
+    timestep_spacing: Literal["leading", "linspace", "trailing"] | None = None
+    """null: as the network was trained. trailing: what Lightning and Hyper ask for, and under lcm the steps of DMD2."""
     num_inference_steps: Annotated[int, Field(gt=0, le=1000)] = 25
     guidance_scale: Annotated[float, Field(ge=1, le=100)] = 3.0
+    """1: no guidance, a single pass of the network per step."""
+
+    @model_validator(mode="after")
+    def _steps_that_lcm_knows(self) -> Self:
+        if self.scheduler == "lcm" and self.timestep_spacing != "trailing" and self.num_inference_steps > LCM_STEPS:
+            raise ValueError(f"num_inference_steps={self.num_inference_steps}: scheduler=lcm takes up to {LCM_STEPS}")
+        return self
 
 
 class GroundingConfig(Model):

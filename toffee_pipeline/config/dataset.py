@@ -12,6 +12,7 @@ from toffee_pipeline.config.base import (
     NOT_CONTENT,
     AbsoluteUri,
     Amount,
+    DistilledSpec,
     Fraction,
     Model,
     ModelSpec,
@@ -95,6 +96,8 @@ class SubjectModelsConfig(Model):
     """The weights behind the roles that make and check a subject."""
 
     sdxl: ModelSpec
+    subject_unet: DistilledSpec | None = None
+    """A distilled UNet in the place of SDXL's own where subjects are drawn, with its `stages.synthesize.sampling`."""
     depth: ModelSpec
     detector: ModelSpec
     segmenter: SegmenterSpec
@@ -103,6 +106,15 @@ class SubjectModelsConfig(Model):
     """A guard model for `stages.check_prompts`. null: off."""
     image_safety: SafetensorsSpec | None = None
     """An image classifier for `stages.check_images`, such as Falconsai/nsfw_image_detection. null: off."""
+
+    @model_validator(mode="after")
+    def _distilled_from_a_published_base(self) -> Self:
+        for name in ("subject_unet", "draft_unet"):
+            if getattr(self, name, None) is not None and not self.sdxl.is_published:
+                raise ValueError(
+                    f"models.{name} takes the place of a published SDXL's, not of {self.sdxl.weights} weights"
+                )
+        return self
 
 
 class FusedConfig(Model):

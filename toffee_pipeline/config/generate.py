@@ -12,6 +12,7 @@ from toffee_pipeline.config.base import (
     AbsolutePath,
     AbsoluteUri,
     Category,
+    DistilledSpec,
     Fraction,
     Model,
     ModelSpec,
@@ -63,6 +64,8 @@ class ModelsConfig(SubjectModelsConfig):
 
     vae: ModelSpec | None = None
     """The VAE that the Refiner works in. None: nano or untrained as the Refiner is, else SDXL's own."""
+    draft_unet: DistilledSpec | None = None
+    """As `subject_unet`, where drafts are drawn, with its `stages.draft.sampling`."""
     controlnet: ModelSpec
     dino: ModelSpec
     refiner: ModelSpec

@@ -6,9 +6,9 @@ that computes each.
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from toffee_pipeline.config.base import (
     NOT_CONTENT,
@@ -23,6 +23,7 @@ from toffee_pipeline.config.base import (
     Seconds,
 )
 from toffee_pipeline.config.safety import TextFilterConfig
+from toffee_pipeline.config.speed import SpeedConfig
 
 HashDistance = Annotated[int, Field(ge=0, le=64)]
 """Bits in which two perceptual hashes differ (`pixels.perceptual_hash`)."""
@@ -77,6 +78,7 @@ class SynthesizeConfig(StageConfig):
     """Subject images by text to image; of a folder or the renderer, sampling does not count."""
 
     makes_images: ClassVar[bool] = True
+    speed: SpeedConfig = SpeedConfig()
     sampling: SamplingConfig = SamplingConfig(guidance_scale=5.0)
     min_hash_distance: HashDistance | None = None
     """Bits of 64 in which the perceptual hashes of two subjects of a shard must differ; the later one is rejected, with
@@ -98,6 +100,7 @@ class DraftConfig(StageConfig):
     """Text to image under the depth ControlNet; of edit pairs inside the editing mask alone."""
 
     makes_images: ClassVar[bool] = True
+    speed: SpeedConfig = SpeedConfig()
     sampling: SamplingConfig = SamplingConfig(guidance_scale=5.0)
     controlnet_conditioning_scale: Annotated[float, Field(ge=0, le=10)] = 0.5
     """How strictly the draft follows the subject's depth."""
@@ -106,6 +109,17 @@ class DraftConfig(StageConfig):
     edit_strength: dict[Category, Annotated[float, Field(gt=0, le=1)]] = {}
     """How far the subject's picture is noised inside the editing mask, by category; 1, and a category that is not
     there, draws from noise."""
+    control_guidance_end: Fraction = 1.0
+    """Share of a draft's steps after which the ControlNet is left out, and costs nothing."""
+    guidance_interval: tuple[Fraction, Fraction] = (0.0, 1.0)
+    """Shares of a draft's steps between which it is guided (Kynkäänniemi et al. 2024). Others take half the time."""
+
+    @model_validator(mode="after")
+    def _interval_begins_before_it_ends(self) -> Self:
+        start, stop = self.guidance_interval
+        if start > stop:
+            raise ValueError(f"guidance_interval=[{start}, {stop}] ends before it begins")
+        return self
 
     def strength_of(self, edited: Category | None) -> float:
         """edited: the category of an edit pair; None for a generation pair, which is drawn from noise."""
@@ -150,6 +164,7 @@ class RefineConfig(StageConfig):
     """DINO mix (Eq 2-3) and SDEdit; also what `edit` paints with."""
 
     makes_images: ClassVar[bool] = True
+    speed: SpeedConfig = SpeedConfig()
     a: Fraction = 0.6
     """Weight of the subject's token in the mix."""
     g: Cosine = 0.6
@@ -184,6 +199,7 @@ class ViewConfig(StageConfig):
     """The View Generator."""
 
     makes_images: ClassVar[bool] = True
+    speed: SpeedConfig = SpeedConfig()
     sampling: SamplingConfig = SamplingConfig()
 
 

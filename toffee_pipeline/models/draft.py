@@ -4,23 +4,54 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from diffusers import ControlNetModel, StableDiffusionXLPipeline
 from torch import Tensor
 
-from toffee_pipeline.config.base import ModelSpec
+from toffee_pipeline.config.base import DistilledSpec, ModelSpec
 from toffee_pipeline.config.stages import DraftConfig
 from toffee_pipeline.errors import SampleError
 from toffee_pipeline.models.blended import latent_mask
 from toffee_pipeline.models.loading import load_model
 from toffee_pipeline.models.prompts import count_tokens, too_long
-from toffee_pipeline.models.sampling import Blend, Predict, denoise, initial_noise, make_scheduler
-from toffee_pipeline.models.sdxl import load_sdxl
+from toffee_pipeline.models.sampling import (
+    Blend,
+    Predict,
+    denoise,
+    generators,
+    initial_noise,
+    make_scheduler,
+    num_steps_from,
+)
+from toffee_pipeline.models.sdxl import PromptEncoder, load_sdxl
+from toffee_pipeline.models.speed import attention_of, sped_up
 from toffee_pipeline.models.tensors import to_images
 from toffee_pipeline.schema.pairs import Pair
 from toffee_pipeline.schema.subjects import Subject
+
+
+class Step(NamedTuple):
+    """Whether a step of a draft is guided, at twice the batch, and whether its ControlNet runs."""
+
+    guided: bool
+    controlled: bool
+
+
+def plan_steps(settings: DraftConfig, num_steps: int, knows_guidance: bool) -> list[Step]:
+    """What each of `num_steps` steps does. knows_guidance: the UNet reads the scale and gives the guided prediction."""
+    start, stop = (round(share * num_steps) for share in settings.guidance_interval)
+    end = round(settings.control_guidance_end * num_steps)
+    guides = settings.sampling.guidance_scale > 1 and not knows_guidance
+    return [Step(guides and start <= step < stop, step < end) for step in range(num_steps)]
+
+
+def zeros(residual: Tensor, count: int) -> Tensor:
+    """Zeros for `count` samples, the residual's or twice as many, in its memory format."""
+    some = torch.zeros_like(residual[:count])
+    return some if len(some) == count else torch.cat([some, some])
 
 
 class ControlNetDraft:
@@ -28,16 +59,23 @@ class ControlNetDraft:
     inpainting pipelines take 4 or 9 latent channels only, and start every sample of a batch alike."""
 
     def __init__(
-        self, sdxl: ModelSpec, controlnet: ModelSpec, settings: DraftConfig, size_px: int, device: torch.device
+        self,
+        sdxl: ModelSpec,
+        unet: DistilledSpec | None,
+        controlnet: ModelSpec,
+        settings: DraftConfig,
+        size_px: int,
+        device: torch.device,
     ) -> None:
         self.device, self.settings, self.size_px = device, settings, size_px
-        components, self.autoencoder = load_sdxl(sdxl, device)
+        components, self.autoencoder = load_sdxl(sdxl, unet, settings.speed, device)
         self.pipeline = StableDiffusionXLPipeline(**components, add_watermarker=False)
         self.unet, self.scheduler_config = self.pipeline.unet, self.pipeline.scheduler.config
-        self.controlnet = load_model(ControlNetModel, controlnet, "controlnet", device)
+        self.encode_prompts = PromptEncoder(self.pipeline, device)
+        self.controlnet = sped_up(load_model(ControlNetModel, controlnet, "controlnet", device), settings.speed)
 
     def with_settings(self, settings: DraftConfig) -> ControlNetDraft:
-        """The same networks, sampled in another way."""
+        """The same networks, at the same speed, sampled in another way."""
         other = copy.copy(self)
         other.settings = settings
         return other
@@ -71,7 +109,8 @@ class ControlNetDraft:
         if len(strengths) > 1:
             raise ValueError(f"drafts of strengths {sorted(strengths)} in one batch: they take different steps")
         side = self.size_px // self.autoencoder.scale_factor
-        noise = initial_noise((self.unet.config.in_channels, side, side), [pair.seed for pair in pairs], self.device)
+        sources = generators([pair.seed for pair in pairs])
+        noise = initial_noise((self.unet.config.in_channels, side, side), sources, self.device)
         blend = None
         if any(mask is not None for mask in masks):
             everywhere = np.ones((self.size_px, self.size_px), bool)
@@ -79,15 +118,18 @@ class ControlNetDraft:
             area = latent_mask(areas, self.autoencoder.scale_factor, self.device)
             blend = Blend(self.autoencoder.encode(images), area, noise)
         (strength,) = strengths
-        latents = denoise(
-            self._predict(pairs, depths),
-            make_scheduler(self.settings.sampling, self.scheduler_config),
-            noise,
-            self.settings.sampling.num_inference_steps,
-            init_latents=blend.latents if blend is not None and strength < 1 else None,
-            strength=strength,
-            blend=blend,
-        )
+        steps, from_picture = self.settings.sampling.num_inference_steps, blend is not None and strength < 1
+        with attention_of(self.settings.speed):
+            latents = denoise(
+                self._predict(pairs, depths, num_steps_from(strength, steps) if from_picture else steps),
+                make_scheduler(self.settings.sampling, self.scheduler_config),
+                noise,
+                steps,
+                sources=sources,
+                init_latents=blend.latents if blend is not None and from_picture else None,
+                strength=strength,
+                blend=blend,
+            )
         drawn = to_images(self.autoencoder.decode(latents))
         # drawn with the others all the same: they depend on the micro-batch's size
         prompts = [pair.draft_prompt for pair in pairs]
@@ -97,36 +139,52 @@ class ControlNetDraft:
             for prompt, count, image in zip(prompts, counts, drawn, strict=True)
         ]
 
-    def _predict(self, pairs: Sequence[Pair], depths: Sequence[np.ndarray]) -> Predict:
-        """UNet and ControlNet under classifier-free guidance, with SDXL's conditions: the empty prompt's come first."""
+    def _predict(self, pairs: Sequence[Pair], depths: Sequence[np.ndarray], num_steps: int) -> Predict:
+        """UNet and ControlNet under classifier-free guidance, for a run of `num_steps` calls."""
+        prompts = self.encode_prompts([pair.draft_prompt for pair in pairs])
+        dtype, count = prompts.text.dtype, len(pairs)
         guidance_scale = self.settings.sampling.guidance_scale
-        copies = 2 if guidance_scale > 1 else 1
-        text, no_text, pooled, no_pooled = self.pipeline.encode_prompt(
-            [pair.draft_prompt for pair in pairs], device=self.device, do_classifier_free_guidance=copies == 2
-        )
-        dtype = text.dtype
-        layout = torch.from_numpy(np.stack(depths)).to(self.device, dtype)[:, None].expand(-1, 3, -1, -1)
-        scales = torch.tensor([self.settings.scale_of(pair.edited) for pair in pairs], device=self.device, dtype=dtype)
         size_and_crop = torch.tensor([self.size_px, self.size_px, 0, 0, self.size_px, self.size_px])
-        added = {
-            "text_embeds": pooled if copies == 1 else torch.cat([no_pooled, pooled]),
-            "time_ids": size_and_crop.to(self.device, dtype).expand(copies * len(pairs), -1),
-        }
-        prompts = text if copies == 1 else torch.cat([no_text, text])
-        layouts, scale = layout.repeat(copies, 1, 1, 1), scales.repeat(copies)[:, None, None, None]
+        # the empty prompt's come first: the last `count` rows of each are what a step without guidance takes
+        text, pooled = torch.cat([prompts.no_text, prompts.text]), torch.cat([prompts.no_pooled, prompts.pooled])
+        time_ids = size_and_crop.to(self.device, dtype).expand(2 * count, -1)
+        layouts = torch.from_numpy(np.stack(depths)).to(self.device, dtype)[:, None].expand(-1, 3, -1, -1)
+        layouts = layouts.repeat(2, 1, 1, 1)
+        scales = torch.tensor([self.settings.scale_of(pair.edited) for pair in pairs], device=self.device, dtype=dtype)
+        scales = scales.repeat(2)[:, None, None, None]
+        scale_dim, scale_condition = self.unet.config.time_cond_proj_dim, None
+        if scale_dim is not None:  # LCM's
+            each = torch.full((count,), guidance_scale - 1, device=self.device)
+            scale_condition = self.pipeline.get_guidance_scale_embedding(each, scale_dim, dtype)
+        steps = iter(plan_steps(self.settings, num_steps, knows_guidance=scale_dim is not None))
+        residuals: list[Tensor] = []
 
         def predict(latents: Tensor, timestep: Tensor) -> Tensor:
-            noisy = latents.to(dtype).repeat(copies, 1, 1, 1)
-            shared = {"encoder_hidden_states": prompts, "added_cond_kwargs": added, "return_dict": False}
-            down, middle = self.controlnet(noisy, timestep, controlnet_cond=layouts, conditioning_scale=scale, **shared)
+            nonlocal residuals
+            step = next(steps)
+            rows = slice(None) if step.guided else slice(count, None)
+            noisy = latents.to(dtype).repeat(2 if step.guided else 1, 1, 1, 1)
+            shared = {
+                "encoder_hidden_states": text[rows],
+                "added_cond_kwargs": {"text_embeds": pooled[rows], "time_ids": time_ids[rows]},
+                "return_dict": False,
+            }
+            if step.controlled:
+                down, middle = self.controlnet(
+                    noisy, timestep, controlnet_cond=layouts[rows], conditioning_scale=scales[rows], **shared
+                )
+                residuals = [*down, middle]
+            else:  # zeros and not None, which would be one more graph to compile
+                residuals = [zeros(each, len(noisy)) for each in residuals]
             prediction = self.unet(
                 noisy,
                 timestep,
-                down_block_additional_residuals=down,
-                mid_block_additional_residual=middle,
+                timestep_cond=scale_condition,
+                down_block_additional_residuals=tuple(residuals[:-1]) or None,
+                mid_block_additional_residual=residuals[-1] if residuals else None,
                 **shared,
             )[0].float()
-            if copies == 1:
+            if not step.guided:
                 return prediction
             unguided, conditioned = prediction.chunk(2)
             return unguided + guidance_scale * (conditioned - unguided)

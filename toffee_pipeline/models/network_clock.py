@@ -34,12 +34,11 @@ class NetworkClock:
 
     @contextmanager
     def finding(self) -> Iterator[None]:
-        with _removed(
-            [
-                module.register_module_forward_pre_hook(self._find),
-                module.register_module_forward_hook(self._leave, always_call=True),
-            ]
-        ):
+        hooks = [
+            module.register_module_forward_pre_hook(self._find),
+            module.register_module_forward_hook(self._leave, always_call=True),
+        ]
+        with _removed(hooks), torch.compiler.set_stance("force_eager"):  # they cannot be compiled with the networks
             yield
         self.seconds = 0.0
 

@@ -16,7 +16,8 @@ from toffee_pipeline.models.autoencoder import load_autoencoder
 from toffee_pipeline.models.blended import composite, latent_mask
 from toffee_pipeline.models.loading import build_random, build_untrained, dtype_of, local_folder
 from toffee_pipeline.models.networks.refiner import RefinerNetwork
-from toffee_pipeline.models.sampling import Blend, denoise, guided, initial_noise, make_scheduler
+from toffee_pipeline.models.sampling import Blend, denoise, generators, guided, initial_noise, make_scheduler
+from toffee_pipeline.models.speed import attention_of, sped_up
 from toffee_pipeline.models.tensors import to_images
 
 
@@ -31,6 +32,7 @@ class Refiner:
         self, refiner: ModelSpec, vae: tuple[ModelSpec, str], settings: RefineConfig, device: torch.device
     ) -> None:
         self.device, self.strength, self.sampling = device, settings.strength, settings.sampling
+        self.speed = settings.speed
         self.autoencoder = load_autoencoder(vae[0], device, vae[1])
         network: RefinerNetwork
         if refiner.weights == "untrained":
@@ -41,9 +43,10 @@ class Refiner:
             folder = local_folder(refiner, "refiner")
             network = RefinerNetwork.load(folder, self.autoencoder.scale_factor, dtype_of(refiner), refiner.variant)
         self.network = network.to(device)
+        self.network.unet = sped_up(self.network.unet, self.speed)
 
     def with_settings(self, settings: RefineConfig) -> Refiner:
-        """The same network, sampled in another way."""
+        """The same network, at the same speed, sampled in another way."""
         other = copy.copy(self)
         other.strength, other.sampling = settings.strength, settings.sampling
         return other
@@ -102,13 +105,16 @@ class Refiner:
         kept: Tensor | None = None,
         mask: Tensor | None = None,
     ) -> Tensor:
-        noise = initial_noise(init_latents.shape[1:], seeds, self.device)
-        return denoise(
-            guided(self.network, tokens.to(self.device), self.sampling.guidance_scale),
-            make_scheduler(self.sampling, self.network.scheduler.config),
-            noise,
-            self.sampling.num_inference_steps,
-            init_latents=init_latents,
-            strength=self.strength,
-            blend=None if kept is None or mask is None else Blend(kept, mask, noise),
-        )
+        sources = generators(seeds)
+        noise = initial_noise(init_latents.shape[1:], sources, self.device)
+        with attention_of(self.speed):
+            return denoise(
+                guided(self.network, tokens.to(self.device), self.sampling.guidance_scale),
+                make_scheduler(self.sampling, self.network.scheduler.config),
+                noise,
+                self.sampling.num_inference_steps,
+                sources=sources,
+                init_latents=init_latents,
+                strength=self.strength,
+                blend=None if kept is None or mask is None else Blend(kept, mask, noise),
+            )

@@ -30,12 +30,14 @@ FOLDER = f"{MODELS}.subject:FolderSubject"
 class Weights(NamedTuple):
     """One set of weights behind a role.
 
-    label: its name in run.json. key: its field of `ModelsConfig`. network: the nano weights' folder.
+    label: its name in run.json. key: its field of `ModelsConfig`. network: the nano weights' folder. optional: the role
+    plays without them too.
     """
 
     label: str
     key: str
     network: str
+    optional: bool = False
 
 
 class Role(NamedTuple):
@@ -54,7 +56,7 @@ class Role(NamedTuple):
 ROLES = {
     "subject": Role(
         f"{MODELS}.subject:SDXLSubject",
-        (Weights("subject", "sdxl", "sdxl"),),
+        (Weights("subject", "sdxl", "sdxl"), Weights("subject_unet", "subject_unet", "subject_unet", optional=True)),
         stage="synthesize",
         takes_size=True,
         stand_in=f"{RENDERER}:RendererSubject",
@@ -72,7 +74,11 @@ ROLES = {
     ),
     "draft": Role(
         f"{MODELS}.draft:ControlNetDraft",
-        (Weights("draft", "sdxl", "sdxl"), Weights("controlnet", "controlnet", "controlnet")),
+        (
+            Weights("draft", "sdxl", "sdxl"),
+            Weights("draft_unet", "draft_unet", "draft_unet", optional=True),
+            Weights("controlnet", "controlnet", "controlnet"),
+        ),
         stage="draft",
         takes_size=True,
         stand_in=f"{RENDERER}:RendererDraft",
@@ -152,7 +158,10 @@ def same_weights() -> dict[str, frozenset[str]]:
 
 def has_weights(name: str, config: DatasetConfig) -> bool:
     """Whether the config names the weights that the role needs; else it is off, or none of a subject bank's."""
-    return all(weights.key == "vae" or getattr(config.models, weights.key, None) for weights in ROLES[name].weights)
+    return all(
+        weights.optional or weights.key == "vae" or getattr(config.models, weights.key, None)
+        for weights in ROLES[name].weights
+    )
 
 
 def describe_roles(config: DatasetConfig, names: Iterable[str] = ROLES) -> dict[str, str]:
@@ -193,5 +202,6 @@ def _networks(name: str, config: DatasetConfig) -> list[tuple[str, ModelSpec, st
         return []
     return [
         (label, refiner_vae(config.models)[0] if key == "vae" else getattr(config.models, key), network)
-        for label, key, network in ROLES[name].weights
+        for label, key, network, optional in ROLES[name].weights
+        if not optional or getattr(config.models, key) is not None
     ]

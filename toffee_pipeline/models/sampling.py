@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import torch
-from diffusers import DDIMScheduler, DPMSolverMultistepScheduler
+from diffusers import DDIMScheduler, DPMSolverMultistepScheduler, EulerDiscreteScheduler, LCMScheduler
 from torch import Tensor
 
-from toffee_pipeline.config.base import SamplingConfig
+from toffee_pipeline.config.base import LCM_STEPS, SamplingConfig
 
-Scheduler: TypeAlias = DDIMScheduler | DPMSolverMultistepScheduler
+Scheduler: TypeAlias = DDIMScheduler | DPMSolverMultistepScheduler | EulerDiscreteScheduler | LCMScheduler
 Predict = Callable[[Tensor, Tensor], Tensor]
 """(latents (b, c, h, w), timestep ()) to the network's prediction (b, c, h, w)."""
 
@@ -37,13 +37,19 @@ def make_scheduler(sampling: SamplingConfig, base: Mapping[str, Any]) -> Schedul
     """A new scheduler; schedulers hold state, so make one for every call.
 
     Args:
-        sampling: "ddim", or "dpm++" for the second-order multistep DPM-Solver++ on Karras sigmas.
         base: the trained network's scheduler config: noise schedule, `prediction_type`, `timestep_spacing`.
     """
+    if sampling.scheduler == "lcm":  # it has a spacing of its own, over the steps of its teacher
+        trailing = sampling.timestep_spacing == "trailing"
+        steps = sampling.num_inference_steps if trailing else LCM_STEPS
+        return LCMScheduler.from_config(base, clip_sample=False, original_inference_steps=steps)
+    spacing = {} if sampling.timestep_spacing is None else {"timestep_spacing": sampling.timestep_spacing}
     if sampling.scheduler == "ddim":
-        return DDIMScheduler.from_config(base, clip_sample=False)
+        return DDIMScheduler.from_config(base, clip_sample=False, **spacing)
+    if sampling.scheduler == "euler":
+        return EulerDiscreteScheduler.from_config(base, **spacing)
     return DPMSolverMultistepScheduler.from_config(
-        base, algorithm_type="dpmsolver++", solver_order=2, use_karras_sigmas=True
+        base, algorithm_type="dpmsolver++", solver_order=2, use_karras_sigmas=True, **spacing
     )
 
 
@@ -52,12 +58,9 @@ def generators(seeds: Sequence[int]) -> list[torch.Generator]:
     return [torch.Generator("cpu").manual_seed(seed) for seed in seeds]
 
 
-def initial_noise(
-    shape: tuple[int, ...], seeds: Sequence[int], device: torch.device, dtype: torch.dtype = torch.float32
-) -> Tensor:
-    """Standard normal noise (len(seeds), *shape), row i from seeds[i] alone."""
-    rows = [torch.randn(shape, generator=generator) for generator in generators(seeds)]
-    return torch.stack(rows).to(device, dtype)
+def initial_noise(shape: tuple[int, ...], sources: Sequence[torch.Generator], device: torch.device) -> Tensor:
+    """Standard normal noise, float32 (len(sources), *shape), row i from sources[i] alone."""
+    return torch.stack([torch.randn(shape, generator=source) for source in sources]).to(device)
 
 
 def guided(network: Callable[[Tensor, Tensor, Tensor], Tensor], tokens: Tensor, guidance_scale: float) -> Predict:
@@ -77,12 +80,18 @@ def guided(network: Callable[[Tensor, Tensor, Tensor], Tensor], tokens: Tensor, 
     return predict
 
 
+def num_steps_from(strength: float, num_inference_steps: int) -> int:
+    """Steps that are left to an image noised to t0 = strength * T; at least one."""
+    return max(int(num_inference_steps * strength), 1)
+
+
 def denoise(
     predict: Predict,
     scheduler: Scheduler,
     noise: Tensor,
     num_inference_steps: int,
     *,
+    sources: list[torch.Generator] | None = None,
     init_latents: Tensor | None = None,
     strength: float = 1.0,
     blend: Blend | None = None,
@@ -92,6 +101,7 @@ def denoise(
     Args:
         scheduler: a fresh one from `make_scheduler`.
         noise: (b, c, h, w) standard normal, float32; the loop computes in its dtype.
+        sources: one per sample, for what LCM adds after a step; the others add nothing.
         init_latents: (b, c, h, w) clean latents; None starts from pure noise, whatever the strength.
         strength: 0..1; at least one step is taken.
         blend: what to keep outside its mask, after every step; exactly `blend.latents` there in the result.
@@ -102,7 +112,7 @@ def denoise(
     scheduler.set_timesteps(num_inference_steps, device=noise.device)
     start = 0
     if init_latents is not None:
-        start = num_inference_steps - max(int(num_inference_steps * strength), 1)
+        start = num_inference_steps - num_steps_from(strength, num_inference_steps)
     timesteps = scheduler.timesteps[start:]
     if hasattr(scheduler, "set_begin_index"):  # DDIM keeps no index
         scheduler.set_begin_index(start)
@@ -118,7 +128,7 @@ def denoise(
         latents = blend.apply(latents, noised(blend.latents, 0))
     for step, timestep in enumerate(timesteps):
         prediction = predict(scheduler.scale_model_input(latents, timestep), timestep).to(latents.dtype)
-        latents = scheduler.step(prediction, timestep, latents, return_dict=False)[0]
+        latents = scheduler.step(prediction, timestep, latents, generator=sources, return_dict=False)[0]
         if blend is not None:
             last = step + 1 == len(timesteps)
             latents = blend.apply(latents, blend.latents if last else noised(blend.latents, step + 1))

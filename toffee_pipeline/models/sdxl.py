@@ -2,21 +2,33 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-from typing import Any
+from collections.abc import Sequence
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import torch
-from diffusers import StableDiffusionXLPipeline
+from diffusers import StableDiffusionXLPipeline, UNet2DConditionModel
+from huggingface_hub import hf_hub_download
+from safetensors.torch import load_file
+from torch import Tensor
 
-from toffee_pipeline.config.base import ModelSpec
+from toffee_pipeline.config.base import DistilledSpec, ModelSpec
+from toffee_pipeline.config.speed import SpeedConfig
 from toffee_pipeline.models.autoencoder import Autoencoder
 from toffee_pipeline.models.loading import build_random, build_untrained, dtype_of
-from toffee_pipeline.models.weights import hub_options, resolve
+from toffee_pipeline.models.speed import sped_up
+from toffee_pipeline.models.weights import config_options, hub_options, resolve
 
 
-@lru_cache(maxsize=1)
-def load_sdxl(spec: ModelSpec, device: torch.device) -> tuple[dict[str, Any], Autoencoder]:
-    """The stock pipeline's components on the device, and its VAE, which decodes in float32."""
+@lru_cache(maxsize=2)
+def load_sdxl(
+    spec: ModelSpec, distilled: DistilledSpec | None, speed: SpeedConfig, device: torch.device
+) -> tuple[dict[str, Any], Autoencoder]:
+    """The stock pipeline's components on the device, and its VAE, which decodes in float32.
+
+    Subjects and drafts share them where they draw with one UNet, at one `speed`.
+    """
     if spec.weights == "untrained":
         pipeline = build_untrained("sdxl")
     elif spec.weights == "random":
@@ -26,8 +38,55 @@ def load_sdxl(spec: ModelSpec, device: torch.device) -> tuple[dict[str, Any], Au
 
         pipeline = load_nano_sdxl()
     else:
+        own = {} if distilled is None else {"unet": load_distilled(distilled, spec)}
         pipeline = StableDiffusionXLPipeline.from_pretrained(
-            resolve(spec, "sdxl"), dtype=dtype_of(spec), add_watermarker=False, **hub_options(spec)
+            resolve(spec, "sdxl"), dtype=dtype_of(spec), add_watermarker=False, **hub_options(spec), **own
         )
     pipeline.to(device)
-    return pipeline.components, Autoencoder(pipeline.vae)
+    return pipeline.components | {"unet": sped_up(pipeline.unet, speed)}, Autoencoder(pipeline.vae)
+
+
+def load_distilled(spec: DistilledSpec, base: ModelSpec) -> UNet2DConditionModel:
+    """The UNet on the CPU, in the base's dtype. One file holds the weights alone: their shape is the base's.
+
+    Raises RuntimeError where a file holds other weights.
+    """
+    source = resolve(spec, "distilled UNet")
+    if not isinstance(source, Path) and (spec.variant or "").endswith(".safetensors"):
+        source = Path(hf_hub_download(source, spec.variant, revision=spec.revision))
+    if not isinstance(source, Path) or source.is_dir():
+        return UNet2DConditionModel.from_pretrained(source, dtype=dtype_of(base), **hub_options(spec)).eval()
+    config = UNet2DConditionModel.load_config(resolve(base, "sdxl"), subfolder="unet", **config_options(base))
+    with torch.device("meta"):
+        unet = UNet2DConditionModel.from_config(config)
+    unet.load_state_dict(load_file(source), assign=True)
+    return unet.to(dtype_of(base)).eval()
+
+
+class PromptConditions(NamedTuple):
+    """What SDXL's UNet reads of b prompts, and the null condition of as many.
+
+    text, no_text: (b, 77, c) `encoder_hidden_states`. pooled, no_pooled: (b, p) `text_embeds`.
+    """
+
+    text: Tensor
+    no_text: Tensor
+    pooled: Tensor
+    no_pooled: Tensor
+
+
+class PromptEncoder:
+    """SDXL's text encoders; the last `REMEMBERED` distinct prompts are not encoded again.
+
+    One prompt at a time, so that its bits do not depend on what is encoded beside it.
+    """
+
+    REMEMBERED = 64
+
+    def __init__(self, pipeline: StableDiffusionXLPipeline, device: torch.device) -> None:
+        encode = partial(pipeline.encode_prompt, device=device, do_classifier_free_guidance=True)
+        self._encode = lru_cache(self.REMEMBERED)(encode)
+
+    def __call__(self, prompts: Sequence[str]) -> PromptConditions:
+        rows = [self._encode(prompt) for prompt in prompts]
+        return PromptConditions(*(torch.cat(parts) for parts in zip(*rows, strict=True)))

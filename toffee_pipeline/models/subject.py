@@ -9,12 +9,13 @@ import numpy as np
 import torch
 from diffusers import StableDiffusionXLPipeline
 
-from toffee_pipeline.config.base import ModelSpec
+from toffee_pipeline.config.base import DistilledSpec, ModelSpec
 from toffee_pipeline.config.stages import SynthesizeConfig
 from toffee_pipeline.errors import ImageError, SampleError
 from toffee_pipeline.images import fit_square, read_file
 from toffee_pipeline.models.sampling import generators, make_scheduler
 from toffee_pipeline.models.sdxl import load_sdxl
+from toffee_pipeline.models.speed import attention_of
 from toffee_pipeline.models.tensors import to_images
 from toffee_pipeline.pixels import is_flat
 from toffee_pipeline.schema.subjects import Subject
@@ -23,9 +24,16 @@ from toffee_pipeline.schema.subjects import Subject
 class SDXLSubject:
     """Text to image by the stock SDXL pipeline."""
 
-    def __init__(self, sdxl: ModelSpec, settings: SynthesizeConfig, size_px: int, device: torch.device) -> None:
-        self.sampling, self.size_px = settings.sampling, size_px
-        components, self.autoencoder = load_sdxl(sdxl, device)
+    def __init__(
+        self,
+        sdxl: ModelSpec,
+        unet: DistilledSpec | None,
+        settings: SynthesizeConfig,
+        size_px: int,
+        device: torch.device,
+    ) -> None:
+        self.sampling, self.speed, self.size_px = settings.sampling, settings.speed, size_px
+        components, self.autoencoder = load_sdxl(sdxl, unet, settings.speed, device)
         self.pipeline = StableDiffusionXLPipeline(**components, add_watermarker=False)
         self.pipeline.set_progress_bar_config(disable=True)
         self.scheduler_config = self.pipeline.scheduler.config
@@ -34,15 +42,16 @@ class SDXLSubject:
     def create(self, subjects: Sequence[Subject]) -> list[np.ndarray | SampleError]:
         """One image per subject from its prompt and seed: uint8 (size_px, size_px, 3), or a SampleError."""
         self.pipeline.scheduler = make_scheduler(self.sampling, self.scheduler_config)
-        latents = self.pipeline(
-            prompt=[subject.prompt for subject in subjects],
-            height=self.size_px,
-            width=self.size_px,
-            num_inference_steps=self.sampling.num_inference_steps,
-            guidance_scale=self.sampling.guidance_scale,
-            generator=generators([subject.seed for subject in subjects]),
-            output_type="latent",
-        ).images
+        with attention_of(self.speed):
+            latents = self.pipeline(
+                prompt=[subject.prompt for subject in subjects],
+                height=self.size_px,
+                width=self.size_px,
+                num_inference_steps=self.sampling.num_inference_steps,
+                guidance_scale=self.sampling.guidance_scale,
+                generator=generators([subject.seed for subject in subjects]),
+                output_type="latent",
+            ).images
         return to_images(self.autoencoder.decode(latents))
 
 

@@ -15,7 +15,7 @@ from toffee_pipeline.images import black_out
 from toffee_pipeline.models.autoencoder import Autoencoder
 from toffee_pipeline.models.blended import composite, latent_mask
 from toffee_pipeline.models.networks.toffeenet import CONSTANT_DEPTH, ToffeeNetNetwork
-from toffee_pipeline.models.sampling import Predict, denoise, initial_noise, make_scheduler
+from toffee_pipeline.models.sampling import Predict, denoise, generators, initial_noise, make_scheduler
 from toffee_pipeline.models.tensors import to_images
 
 
@@ -145,12 +145,14 @@ class ToffeeNet:
             depth = torch.from_numpy(np.stack(depths)).to(self.device)[:, None]
             if depth.shape[-2:] != (height, width):
                 raise ValueError(f"depth maps of {tuple(depth.shape[-2:])} for images of {(height, width)}")
+        sources = generators(seeds)
         with self.network.scaled(self.dino_scale):
             return denoise(
                 self._guided(self._encode(prompts), tokens.to(self.device), (mask, masked_latents, depth)),
                 make_scheduler(self.sampling, self.network.scheduler.config),
-                initial_noise(masked_latents.shape[1:], seeds, self.device),
+                initial_noise(masked_latents.shape[1:], sources, self.device),
                 self.sampling.num_inference_steps,
+                sources=sources,
             )
 
     def _guided(self, text: Tensor, tokens: Tensor, conditions: Sequence[Tensor]) -> Predict:

@@ -15,7 +15,8 @@ from toffee_pipeline.errors import SampleError
 from toffee_pipeline.models.autoencoder import load_autoencoder
 from toffee_pipeline.models.loading import load_model
 from toffee_pipeline.models.networks.view_generator import ViewGeneratorNetwork
-from toffee_pipeline.models.sampling import denoise, guided, initial_noise, make_scheduler
+from toffee_pipeline.models.sampling import denoise, generators, guided, initial_noise, make_scheduler
+from toffee_pipeline.models.speed import attention_of, sped_up
 from toffee_pipeline.models.tensors import resize, to_images
 from toffee_pipeline.models.weights import config_options, resolve
 from toffee_pipeline.schema.subjects import Subject
@@ -26,8 +27,9 @@ class ViewGenerator:
 
     def __init__(self, spec: ModelSpec, settings: ViewConfig, size_px: int, device: torch.device) -> None:
         self.device, self.sampling, self.size_px = device, settings.sampling, size_px
+        self.speed = settings.speed
         unet = load_model(UNet2DConditionModel, spec, "view_generator", device, "unet")
-        self.network = ViewGeneratorNetwork(unet, _load_scheduler(spec)).eval()
+        self.network = ViewGeneratorNetwork(sped_up(unet, self.speed), _load_scheduler(spec)).eval()
         self.autoencoder = load_autoencoder(spec, device, "vae")
         # Its own resolution, which need not be the run's: SD2 was trained at 512 or 768 px.
         self.latents_shape = (self.autoencoder.channels, *(unet.config.sample_size,) * 2)
@@ -46,12 +48,15 @@ class ViewGenerator:
         Returns:
             uint8 (size_px, size_px, 3) each, or a SampleError in its place.
         """
-        latents = denoise(
-            guided(self.network, tokens.to(self.device), self.sampling.guidance_scale),
-            make_scheduler(self.sampling, self.network.scheduler.config),
-            initial_noise(self.latents_shape, seeds, self.device),
-            self.sampling.num_inference_steps,
-        )
+        sources = generators(seeds)
+        with attention_of(self.speed):
+            latents = denoise(
+                guided(self.network, tokens.to(self.device), self.sampling.guidance_scale),
+                make_scheduler(self.sampling, self.network.scheduler.config),
+                initial_noise(self.latents_shape, sources, self.device),
+                self.sampling.num_inference_steps,
+                sources=sources,
+            )
         return to_images(resize(self.autoencoder.decode(latents), self.size_px))
 
 

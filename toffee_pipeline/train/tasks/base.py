@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from toffee_pipeline.config.train import TrainingConfig
 from toffee_pipeline.errors import SampleError
 from toffee_pipeline.models.loading import load_model
-from toffee_pipeline.models.sampling import denoise, initial_noise, make_scheduler
+from toffee_pipeline.models.sampling import denoise, generators, initial_noise, make_scheduler
 from toffee_pipeline.models.tensors import to_images
 from toffee_pipeline.models.tiny.untrained import velocity_scheduler
 from toffee_pipeline.models.weights import config_options, resolve
@@ -107,11 +107,13 @@ class Task(ABC):
 
     def draw(self, predict: Any, shape: tuple[int, ...], seeds: list[int]) -> list[np.ndarray]:
         """Images from pure noise: uint8 (s, s, 3) each; grey where the network gave no finite picture."""
+        sources = generators(seeds)
         latents = denoise(
             predict,
             make_scheduler(self.config.sampling, self.scheduler.config),
-            initial_noise(shape, seeds, self.device),
+            initial_noise(shape, sources, self.device),
             self.config.sampling.num_inference_steps,
+            sources=sources,
         )
         return self.pictures(latents)
 
