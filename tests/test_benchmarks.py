@@ -1,6 +1,6 @@
 """The benchmarks' parts that need neither Ray nor time: what they measure must stay what they say."""
 
-import importlib.util
+import importlib
 import json
 import re
 from pathlib import Path
@@ -11,7 +11,7 @@ from actors.chain import StageChain
 from actors.guard import NoGuard
 from actors.shard import Shard
 from actors.write import count
-from benchmarks import chaos, evidence, overhead, placement, plan_scale
+from benchmarks import chaos, evidence, levers, overhead, placement, plan_scale
 from benchmarks.bars import BARS, BENCHMARKS
 from benchmarks.chaos_log import Try, read_tries, work
 from benchmarks.record import Record
@@ -137,11 +137,7 @@ def test_the_page_of_results_says_what_is_met_missed_and_not_measured():
 @pytest.mark.slow
 def test_every_bar_is_of_a_benchmark_that_can_be_run():
     assert {bar.benchmark for bar in BARS} == set(BENCHMARKS)
-    scripts = {
-        name: importlib.import_module(f"benchmarks.{made.module}").main
-        for name, made in BENCHMARKS.items()
-        if importlib.util.find_spec(f"benchmarks.{made.module}")  # steps is still to come
-    }
+    scripts = {name: importlib.import_module(f"benchmarks.{made.module}").main for name, made in BENCHMARKS.items()}
     for name, main in scripts.items():
         context = main.make_context(name, [*BENCHMARKS[name].arguments.split(), "--json", "found.json"])
         assert context.params["path"] == Path("found.json")
@@ -179,3 +175,25 @@ def test_the_simulation_counts_fill_work_and_drain():
 def test_whole_gpu_pools_share_where_there_are_fewer_gpus_than_stages():
     pools = placement.one_gpu_each({"a": 1.0, "b": 1.0, "c": 5.0, "d": 2.0}, 3)
     assert [pool.stages for pool in pools] == [("a", "b"), ("c",), ("d",)]
+
+
+def figures(**changes):
+    return levers.Figures(
+        **{"seconds": 100.0, "planned": 20, "accepted": 10, "scored": 16, "dino": 8, "clip": 4} | changes
+    )
+
+
+def test_a_lever_pays_where_a_pair_that_is_accepted_costs_less_and_no_score_falls():
+    plain = [figures(), figures(seconds=110.0)]
+    quicker = [figures(seconds=80.0), figures(seconds=88.0)]
+    choosier = [figures(seconds=80.0, accepted=8), figures(seconds=88.0, accepted=7)]
+    uglier = [figures(seconds=80.0, clip=3.9), figures(seconds=88.0, clip=3.8)]
+    found = {
+        name: levers.means(runs) for name, runs in (("plain", plain), ("a", quicker), ("b", choosier), ("c", uglier))
+    }
+    changes = {name: levers.change(found["plain"], own) for name, own in found.items()}
+    assert {name: each.pays for name, each in changes.items()} == {"plain": False, "a": True, "b": False, "c": False}
+    assert changes["a"].cost.value == pytest.approx(0.8) and changes["b"].cost.value > 1 > changes["b"].time.value
+    assert found["b"].accepted.value == pytest.approx(15 / 40) and changes["c"].clip.value < 0
+    rows = levers.markdown(found, "Two seeds.").splitlines()[4:]
+    assert [row.split(" | ")[-1] for row in rows] == [" |", "yes |", "no |", "no |"]
