@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import tomllib
 
 import pytest
 import yaml
@@ -55,9 +56,26 @@ def test_the_image_is_pinned_and_runs_as_a_user():
     steps = [line.split(maxsplit=1) for line in lines if not line.startswith(" ")]
     users = [argument for step, argument in steps if step == "USER"]
     assert users[-1:] == ["ray"]
-    assert all(":" in argument for step, argument in steps if step == "FROM")
-    assert any("--constraint /app/constraints.txt" in argument for step, argument in steps if step == "RUN")
+    assert all(re.search("@sha256:[0-9a-f]{64}$", argument) for step, argument in steps if step == "FROM")
+    installs = [argument for step, argument in steps if step == "RUN" and "pip install" in argument]
+    assert all("--require-hashes" in argument or "--no-deps --no-build-isolation" in argument for argument in installs)
     for step, argument in steps:
         if step == "COPY":
             assert all((ROOT / source).exists() for source in argument.split()[:-1])  # and never the whole folder
             assert "." not in argument.split()[:-1]
+
+
+def plain(requirement):
+    """Its name as registries compare it."""
+    name, *version = requirement.split("==")
+    return "==".join([re.sub("[-_.]+", "-", name).lower(), *version])
+
+
+def test_the_image_installs_the_pinned_versions_each_with_its_hashes():
+    pinned = {plain(line) for line in (ROOT / "constraints.txt").read_text().split()}
+    entries = re.split(r"\n(?=\w)", "\n" + (CLUSTER / "requirements.txt").read_text())[1:]
+    assert all(re.search("--hash=sha256:[0-9a-f]{64}", entry) for entry in entries)
+    installed = {plain(entry.split()[0]) for entry in entries}
+    assert {entry.split("==")[0] for entry in installed - pinned} <= {"setuptools"}  # which builds the package
+    needed = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+    assert {plain(re.match(r"[\w.-]+", name)[0]) for name in needed} <= {entry.split("==")[0] for entry in installed}
