@@ -12,10 +12,11 @@ from typing import Any
 from actors.chain import stages_of
 from actors.shard import Shard
 from actors.stage import Stage, StageTable
+from benchmarks.stub_stage import STUB_STAGES, Stub
 from toffee_pipeline.config.load import load_config
 
-STAGES = stages_of(load_config("nano"))
-FIRST, *_, LAST = STAGES
+SLEEP_S = 0.2
+"""Of the stub stage, per pair: long enough for kills to meet work in flight."""
 
 
 class Log:
@@ -39,7 +40,10 @@ log = functools.cache(Log)
 
 
 class Logged(Stage):
-    """Goes before a stage's class."""
+    """Goes before a stage's class. first, last: of the table's stages."""
+
+    first: bool
+    last: bool
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
@@ -52,13 +56,29 @@ class Logged(Stage):
         self.progress = logged
 
     def __call__(self, shard: Shard) -> Shard:
-        if self.name == FIRST:
+        if self.first:
             log().cpu_seconds()
             log().line(shard=shard.index)
         shard = super().__call__(shard)
-        if self.name == LAST:
+        if self.last:
             log().line(done=True)
         return shard
 
 
-LOGGED_STAGES: StageTable = {name: type(stage.__name__, (Logged, stage), {}) for name, stage in STAGES.items()}
+class SlowStub(Stub):
+    def process(self, shard: Shard) -> None:
+        time.sleep(SLEEP_S * len(shard.open_pairs()))
+        super().process(shard)
+
+
+def logged(stages: StageTable) -> StageTable:
+    """The same stages, each micro-batch of which is logged."""
+    first, *_, last = stages
+    return {
+        name: type(stage.__name__, (Logged, stage), {"first": name == first, "last": name == last})
+        for name, stage in stages.items()
+    }
+
+
+LOGGED_STAGES = logged(stages_of(load_config("nano")))
+LOGGED_STUBS = logged({**STUB_STAGES, SlowStub.name: SlowStub})

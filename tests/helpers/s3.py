@@ -12,7 +12,8 @@ from contextlib import contextmanager
 
 import boto3
 
-from toffee_pipeline.storage import Storage, open_storage
+from toffee_pipeline.storage import Storage
+from toffee_pipeline.storage.s3 import S3Storage
 
 EXTERNAL = os.environ.get("TOFFEE_TEST_S3_ENDPOINT")
 BUCKET = os.environ.get("TOFFEE_TEST_S3_BUCKET", "toffee")
@@ -33,7 +34,7 @@ CLIENTS: dict[str, dict[int, object]] = {}
 
 def shared_storage(prefix: str, endpoint: str) -> Storage:
     """A prefix of `BUCKET`, whose client all tests share."""
-    storage = open_storage(f"s3://{BUCKET}/{prefix}", endpoint)
+    storage = S3Storage(f"{BUCKET}/{prefix}", endpoint)
     storage._clients = CLIENTS.setdefault(endpoint, {})
     return storage
 
