@@ -32,3 +32,19 @@ def test_without_the_token_of_another_ray_it_says_what_to_set(ray_home):
         said.startswith("RAY_ADDRESS=127.0.0.1:1: no token that this Ray takes; set RAY_AUTH_TOKEN")
         and "\n" not in said
     )
+
+
+MODES = """
+from pathlib import Path
+from toffee_pipeline.on_ray.session import ray_session
+with ray_session(1):
+    import ray
+    session = Path(ray._private.worker.global_worker.node.get_session_dir_path())
+    print(oct(session.stat().st_mode & 0o777), oct(Path("~/.ray/auth_token").expanduser().stat().st_mode & 0o777))
+"""
+
+
+def test_the_token_and_the_session_of_a_ray_of_our_own_are_its_users_alone(ray_home):
+    environment = {name: value for name, value in ray_home.items() if name != "RAY_ADDRESS"}
+    ran = subprocess.run([sys.executable, "-c", MODES], env=environment, capture_output=True, text=True, timeout=200)
+    assert ran.stdout.split() == ["0o700", "0o600"], ran.stderr

@@ -14,11 +14,12 @@ from typing import Any
 
 import yaml
 
-from toffee_pipeline.errors import StorageError
+from toffee_pipeline.errors import StorageError, ToffeeError
 from toffee_pipeline.on_ray.placement import Cluster, Node
 
 BOOTSTRAP = Path("~/ray_bootstrap_config.yaml")
 """The cluster's file on the head node of a cluster that `ray up` made; its autoscaler goes by it."""
+TOKEN = Path("~/.ray/auth_token")
 SUBMITTED = "RAY_JOB_CONFIG_JSON_ENV_VAR"
 """The variable that Ray sets for the driver of a submitted job, and for no other process."""
 MANY = 1000
@@ -39,12 +40,14 @@ def ray_session(num_cpus: int) -> Iterator[None]:
 
     Raises:
         ConnectionError: no Ray answers at RAY_ADDRESS, or it does not take our token.
+        ToffeeError: what a worker raised, without the tracebacks that Ray puts around it.
     """
     os.environ.setdefault("RAY_AUTH_MODE", "token")
     import ray
 
     if ray.is_initialized():
-        yield
+        with _workers_errors():
+            yield
         return
     if os.environ.get("RAY_ADDRESS"):
         try:
@@ -68,10 +71,37 @@ def ray_session(num_cpus: int) -> Iterator[None]:
             logging_level="WARNING",
             _node_ip_address="127.0.0.1",  # its HTTP agents; Ray binds gRPC ports to every interface, behind the token
         )
+        Path(ray._private.worker.global_worker.node.get_session_dir_path()).chmod(0o700)  # Ray opens it to all
     try:
-        yield
+        with _workers_errors():
+            yield
     finally:
         ray.shutdown()
+
+
+@contextmanager
+def _workers_errors() -> Iterator[None]:
+    """Raises our own error where Ray has wrapped one that a worker raised."""
+    import ray
+
+    try:
+        yield
+    except ray.exceptions.RayTaskError as error:
+        if own := _own_error(error):
+            raise own from error
+        raise
+
+
+def _own_error(error: Any) -> ToffeeError | None:
+    """A RayTaskError is of its cause's class too, with all tracebacks as its text."""
+    import ray
+
+    while isinstance(error, ray.exceptions.RayTaskError):
+        error = error.cause
+    if not isinstance(error, ToffeeError):
+        return None
+    error.args = (str(error.args[0]).splitlines()[0], *error.args[1:])  # Ray Data appends lines about its tries
+    return error
 
 
 def refuse_relative_output(output: str) -> None:
@@ -85,11 +115,14 @@ def refuse_relative_output(output: str) -> None:
 
 
 def _ensure_token() -> None:
-    """Ray writes its token into the home folder; where it cannot, a Ray of our own has one in its environment."""
+    """Ray writes its token into the home folder, for its user alone; where it cannot, a Ray of our own has one in its
+    environment."""
     from ray._private.authentication.authentication_token_setup import ensure_token_if_auth_enabled
 
     try:
         ensure_token_if_auth_enabled()
+        if TOKEN.expanduser().is_file():
+            TOKEN.expanduser().chmod(0o600)  # Ray leaves it readable to all
     except OSError:
         os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
 
@@ -204,7 +237,10 @@ def quiet_data_context() -> Any:
     logging.getLogger("ray.data._internal.progress").setLevel(logging.ERROR)  # that its own bars are off
     # that actors which hold both CPUs and GPUs are experimental
     logging.getLogger("ray.data._internal.execution.operators.map_operator").setLevel(logging.ERROR)
+    # with its traceback, what is raised here anyway
+    logging.getLogger("ray.data._internal.execution.streaming_executor_state").setLevel(logging.CRITICAL)
     context = DataContext.get_current()
     context.print_on_execution_start = False
     context.enable_progress_bars = False
+    context.raise_original_map_exception = True  # an error in a wrapper of Ray Data's loses its cause on the way here
     return context

@@ -1,0 +1,66 @@
+"""A job on Ray whose store goes away, and whose key expires in mid-run."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+
+from tests.helpers.faulty_s3 import Rule, error, faulty_s3
+from tests.helpers.s3 import CREDENTIALS
+from toffee_pipeline.rundir.manifests import committed_shards
+from toffee_pipeline.storage import open_storage
+
+NUM_SHARDS = 6
+SETTINGS = (
+    f"pairs.count={NUM_SHARDS}",
+    "pairs.per_subject=1",
+    "subjects_per_shard=1",
+    "placement=fused",
+    "fused.num_actors=1",
+)
+
+
+def test_an_outage_is_said_and_an_expired_key_is_one_line_after_which_the_job_goes_on(tmp_path, ray_home, s3):
+    uri, endpoint = s3
+    with faulty_s3(endpoint) as proxy:
+        settings = (*SETTINGS, f"output.endpoint_url={proxy.endpoint}")
+        command = [sys.executable, "tests/helpers/stub_job.py", "--output", uri]
+        command += [word for setting in settings for word in ("--set", setting)]
+
+        def job() -> subprocess.CompletedProcess[str]:
+            (tmp_path / "marks").mkdir(exist_ok=True)
+            stubs = {"STUB_FAULTS": "", "STUB_MARKS": str(tmp_path / "marks"), "STUB_SLEEP_S": "0.02"}
+            environment = ray_home | CREDENTIALS | stubs
+            started = subprocess.Popen(
+                command,
+                env=environment,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+                start_new_session=True,
+            )
+            try:
+                out, err = started.communicate(timeout=240)
+            finally:
+                if started.poll() is None:
+                    os.killpg(started.pid, signal.SIGKILL)
+            return subprocess.CompletedProcess(command, started.returncode, out, err)
+
+        storage = open_storage(uri, endpoint)
+        proxy.rules.append(Rule("^PUT .*/_tries/_ledger/pair-000000", error(503, "SlowDown"), times=6))
+        proxy.rules.append(Rule("^PUT .*/_tries/_ledger/pair-000003", error(400, "ExpiredToken"), times=-1))
+        first = job()
+        assert first.returncode == 2, first.stderr
+        (line,) = [line for line in first.stderr.splitlines() if line.startswith("error: ")]
+        assert f"{uri}/_tries/_ledger/pair-000003" in line and "the credentials have expired; renew them" in line
+        assert first.stderr.splitlines()[-1] == line and "Traceback" not in first.stderr
+        assert f"{uri}: the store has been away for " in first.stdout
+        proxy.rules.clear()
+        done = committed_shards(storage)
+        assert 3 not in done and 0 in done
+        second = job()
+        assert second.returncode == 0, second.stderr
+        found = re.search(rf"resuming: (\d+) of {NUM_SHARDS} shards are committed", second.stdout)
+        assert found is not None and int(found[1]) >= len(done)  # what was decided is finished first
+        assert committed_shards(storage) == set(range(NUM_SHARDS))
