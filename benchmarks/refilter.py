@@ -136,7 +136,7 @@ def counts_of(rows: pa.Table) -> ShardCounts:
 def measure(run: str, output: str) -> dict[str, float]:
     settings = load_config((), SETTINGS, RefilterConfig)
     before, began, used = peak_rss_bytes(), time.perf_counter(), time.process_time()
-    refilter(open_storage(run), open_storage(output), settings, None, False, print)
+    refilter(open_storage(run), open_storage(output), settings, False, print)
     return {
         "s": time.perf_counter() - began,
         "CPU s": time.process_time() - used,

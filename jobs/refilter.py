@@ -29,7 +29,7 @@ def main(
 ) -> None:
     settings = load_config((), overrides, RefilterConfig)
     source, target = open_storage(run, endpoint_url), open_storage(output, endpoint_url)
-    refilter(source, target, settings, endpoint_url, materialize, click.echo)
+    refilter(source, target, settings, materialize, click.echo)
     click.echo(f"view: {target.uri}")
     if curve:
         click.echo(f"report: {target.path_for(write_report_of_view(source, target))}")

@@ -29,7 +29,7 @@ from toffee_pipeline.storage import open_storage
 def main(run: str, endpoint_url: str | None, do_repair: bool) -> None:
     storage = open_storage(run, endpoint_url)
     report = repair(storage, click.echo) if do_repair else verify(storage)
-    print_report(report, storage.uri)
+    print_report(report, storage)
     sys.exit(1 if report.problems else 0)
 
 

@@ -48,9 +48,9 @@ class CountingStorage(LocalStorage):
         super().__init__(path)
         self.read: list[str] = []
 
-    def get(self, key: str) -> bytes:
+    def get(self, key: str, *bound: int) -> bytes:
         self.read.append(key)
-        return super().get(key)
+        return super().get(key, *bound)
 
     def manifests_read(self) -> list[str]:
         read = [key for key in self.read if key.startswith("_manifests/")]

@@ -1,6 +1,7 @@
 """The catalogues: what they hold, how prompts read, and what a bad file says."""
 
 import hashlib
+import os
 import pickle
 import re
 from dataclasses import replace
@@ -439,3 +440,9 @@ def test_unknown_names_say_what_is_allowed(nano: Catalog) -> None:
         nano.choices("mug", "pose")
     with pytest.raises(CatalogError, match="category 'pose'"):
         nano.prompt("mug", "pose", "sitting")
+
+
+def test_a_pipe_is_no_catalogue(tmp_path):
+    os.mkfifo(tmp_path / "catalog.yaml")
+    with pytest.raises(CatalogError, match="catalog.yaml: damaged: no regular file"):
+        load_catalog(str(tmp_path / "catalog.yaml"))

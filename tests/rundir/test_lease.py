@@ -17,7 +17,7 @@ from tests.helpers.s3 import shared_storage
 from toffee_pipeline.errors import DamagedFile, LeaseHeld
 from toffee_pipeline.rundir.layout import LAYOUT_VERSION, LEASE
 from toffee_pipeline.rundir.lease import Lease, LeaseRecord, current_holder
-from toffee_pipeline.rundir.run_file import read, write
+from toffee_pipeline.rundir.run_file import read
 from toffee_pipeline.storage import Storage, open_storage
 
 pytestmark = pytest.mark.slow
@@ -39,10 +39,10 @@ def storage(request, tmp_path) -> Storage:
     return shared_storage(tmp_path.name, request.getfixturevalue("endpoint"))
 
 
-def foreign(storage: Storage, left_s: float, **changes: object) -> None:
-    """The lease of a driver on another machine."""
+def record(left_s: float = 60.0, **changes: object) -> bytes:
+    """Of a driver on another machine."""
     now = datetime.now(UTC)
-    record = LeaseRecord(
+    made = LeaseRecord(
         host="elsewhere",
         pid=7,
         machine="other",
@@ -52,7 +52,12 @@ def foreign(storage: Storage, left_s: float, **changes: object) -> None:
         lease_s=60.0,
         released=False,
     )
-    write(storage, LEASE, record.model_copy(update=changes))
+    return made.model_copy(update=changes).encode()
+
+
+def foreign(storage: Storage, left_s: float, **changes: object) -> None:
+    """The lease of a driver on another machine."""
+    storage.put(LEASE, record(left_s, **changes))
 
 
 def holder(storage: Storage) -> LeaseRecord:
@@ -110,8 +115,8 @@ def test_a_process_that_only_took_over_the_number_of_a_dead_driver_holds_nobody_
     with Lease(storage):
         ours = holder(storage)
     # left by a driver of this machine and this number that last renewed its lease a minute before this process began
-    until = datetime.fromtimestamp(psutil.Process().create_time() - 60 + 36000, UTC)
-    foreign(storage, 0, until=until, lease_s=36000.0, pid=ours.pid, machine=ours.machine)
+    until = datetime.fromtimestamp(psutil.Process().create_time() - 60 + 600, UTC)
+    foreign(storage, 0, until=until, lease_s=600.0, pid=ours.pid, machine=ours.machine)
     assert current_holder(storage) is None
     said: list[str] = []
     with Lease(storage, say=said.append):
@@ -180,9 +185,16 @@ def test_a_driver_that_was_overtaken_is_told_and_leaves_the_lease_alone(storage)
         b"[]",
         f'{{"version": {LAYOUT_VERSION}, "until": "now"}}'.encode(),
         f'{{"version": {LAYOUT_VERSION}, "host": "here", "pid": 1}}'.encode(),
+        record(lease_s=1e18),
+        record(lease_s=-1.0),
+        record().replace(b'"lease_s": 60.0', b'"lease_s": NaN'),
+        record(until=datetime(9999, 12, 31, tzinfo=UTC)),
+        record(pid=2**70),
     ],
 )
 def test_a_damaged_lease_is_one_clear_line(storage, data):
     storage.put(LEASE, data)
     with pytest.raises(DamagedFile, match=f"{LEASE}: damaged.*delete it if no run writes here"), Lease(storage):
         pass
+    with pytest.raises(DamagedFile):
+        current_holder(storage)

@@ -27,6 +27,9 @@ Fraction = Annotated[float, Field(ge=0, le=1)]
 Cosine = Annotated[float, Field(ge=-1, le=1)]
 Weight = Annotated[float, Field(ge=0, le=1e6)]
 Seconds = Annotated[float, Field(ge=0, le=1e7)]
+MAX_LEASE_S = 600.0
+LeaseSeconds = Annotated[float, Field(ge=0, le=MAX_LEASE_S)]
+"""Nobody waits longer than this for a driver that died."""
 Amount = Annotated[float, Field(ge=0, le=1e4)]
 """Of CPUs, GPUs or GiB."""
 
@@ -37,8 +40,13 @@ def make_absolute(path: Path) -> Path:
 
 
 def make_uri_absolute(uri: str) -> str:
-    """A local path made absolute; s3://bucket/prefix and file:///path stay."""
-    return uri if re.match(r"[A-Za-z][A-Za-z0-9+.-]*:/", uri) else str(make_absolute(Path(uri)))
+    """A local path made absolute; s3://bucket/prefix and file:///path stay. Raises ValueError for any other, which may
+    hold a password."""
+    if not re.match(r"[A-Za-z][A-Za-z0-9+.-]*:/", uri):
+        return str(make_absolute(Path(uri)))
+    if not re.fullmatch(r"s3://[^/@:?#]+(/[^?#]*)?|file:/.*", uri, re.IGNORECASE | re.DOTALL):
+        raise ValueError("allowed are a local path, file:///path and s3://bucket/prefix, without user or password")
+    return uri
 
 
 AbsolutePath = Annotated[Path, AfterValidator(make_absolute)]
@@ -76,6 +84,9 @@ def _differing(old: Any, new: Any, prefix: str = "") -> Iterator[str]:
     elif isinstance(old, dict) and isinstance(new, dict):
         for key in old.keys() | new.keys():
             yield from _differing(old.get(key), new.get(key), f"{prefix}{key}.")
+    elif isinstance(old, tuple) and isinstance(new, tuple) and len(old) == len(new):
+        if any(True for pair in zip(old, new, strict=True) for _ in _differing(*pair)):
+            yield prefix.removesuffix(".")
     elif old != new:
         yield prefix.removesuffix(".")
 

@@ -14,6 +14,7 @@ from toffee_pipeline.config.base import (
     Amount,
     DistilledSpec,
     Fraction,
+    LeaseSeconds,
     Model,
     ModelSpec,
     Positive,
@@ -25,6 +26,7 @@ from toffee_pipeline.config.base import (
     make_uri_absolute,
 )
 from toffee_pipeline.config.clip import ClipSpec
+from toffee_pipeline.config.endpoint import EndpointUrl
 from toffee_pipeline.config.safety import PromptGuardSpec, SafetensorsSpec
 from toffee_pipeline.config.stages import StageConfig, SubjectStagesConfig, settings_of
 
@@ -61,7 +63,7 @@ class SubjectsConfig(Model):
     path: AbsoluteUri | None = None
     """folder: a directory with one folder of images per subject, or images directly in it; bank: its run directory, a
     local path or s3://bucket/prefix."""
-    endpoint_url: Annotated[str | None, NOT_CONTENT] = None
+    endpoint_url: EndpointUrl = None
     """Of a bank: S3-compatible storage other than AWS."""
     catalog: CatalogName = "toffee"
     """Classes and prompts: a catalogue of the package (`toffee`, `nano`) or the path of a YAML file."""
@@ -134,11 +136,11 @@ class OutputConfig(Model):
     keep: Literal["accepted", "scored", "all"] = "accepted"
     """Whose images are kept. scored: also those of what was rejected by a score, so that other thresholds can take it
     back; all: also those of what was rejected earlier, as far as there are any. They have a folder of their own."""
-    endpoint_url: Annotated[str | None, NOT_CONTENT] = None
+    endpoint_url: EndpointUrl = None
     """S3-compatible storage other than AWS."""
     report_every_s: Annotated[Seconds, NOT_CONTENT] = 300.0
     """Least seconds between two reports while the run goes on; 0: only one, at its end."""
-    lease_s: Annotated[Seconds, NOT_CONTENT] = 60.0
+    lease_s: Annotated[LeaseSeconds, NOT_CONTENT] = 60.0
     """Seconds for which a driver that died without a word keeps others off its run directory; 0: nobody is kept off."""
 
 

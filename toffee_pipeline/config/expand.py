@@ -13,6 +13,7 @@ from toffee_pipeline.config.base import (
     Category,
     Count,
     Fraction,
+    LeaseSeconds,
     Model,
     ModelSpec,
     Positive,
@@ -20,6 +21,7 @@ from toffee_pipeline.config.base import (
     Seed,
 )
 from toffee_pipeline.config.dataset import CatalogName, KeptApartConfig, PromptBankName
+from toffee_pipeline.config.endpoint import EndpointUrl
 from toffee_pipeline.config.safety import TextFilterConfig
 
 
@@ -81,9 +83,9 @@ class VllmConfig(Model):
 class ExpansionOutputConfig(Model):
     """What is written."""
 
-    endpoint_url: str | None = None
+    endpoint_url: EndpointUrl = None
     """S3-compatible storage other than AWS, of the bank too."""
-    lease_s: Seconds = 60.0
+    lease_s: LeaseSeconds = 60.0
     """As in a run of pairs."""
 
 

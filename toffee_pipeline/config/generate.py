@@ -26,6 +26,7 @@ from toffee_pipeline.config.dataset import (
     SubjectDatasetConfig,
     SubjectModelsConfig,
 )
+from toffee_pipeline.config.endpoint import EndpointUrl
 from toffee_pipeline.config.stages import JudgeConfig, StagesConfig
 
 StandIn = Literal["subject", "mask", "depth", "draft", "view"]
@@ -43,7 +44,7 @@ class PairsConfig(Model):
     prompt_bank: PromptBankName | None = None
     """Changes beside the catalogue's: a bank of the package (`toffee`), or a .parquet or .jsonl file of rows, a local
     path or s3://bucket/key. Each change that suits a class is drawn as often as any other."""
-    endpoint_url: Annotated[str | None, NOT_CONTENT] = None
+    endpoint_url: EndpointUrl = None
     """Of a prompt bank: S3-compatible storage other than AWS."""
     draft_prompt: Literal["full", "short"] = "full"
     """What drafts are drawn from: a prompt with everything that stays in it, or the pair's own short one."""

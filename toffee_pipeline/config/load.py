@@ -10,6 +10,7 @@ from typing import Any, TypeVar, overload
 from pydantic import BaseModel, ValidationError
 
 from toffee_pipeline.config.calibrate import CalibrationConfig
+from toffee_pipeline.config.endpoint import keys_of_commands, refusal
 from toffee_pipeline.config.evaluate import EvaluationConfig
 from toffee_pipeline.config.expand import ExpansionConfig
 from toffee_pipeline.config.explain import explain
@@ -21,6 +22,7 @@ from toffee_pipeline.config.refine_pairs import RefinementConfig
 from toffee_pipeline.config.train import RefinerTraining, ToffeeNetTraining, ViewGeneratorTraining
 from toffee_pipeline.config.yaml_file import read_yaml
 from toffee_pipeline.errors import ConfigError
+from toffee_pipeline.plain_file import read_plain
 
 PROFILES = files("toffee_pipeline") / "profiles"
 CONFIGS = (
@@ -81,13 +83,15 @@ def _read(source: str, config_class: type[Any]) -> dict[str, Any]:
     if source in profile_names(job):
         content = read_yaml((PROFILES / job / f"{source}.yaml").read_bytes(), f"profile {source}")
     elif Path(source).is_file():
-        content = read_yaml(Path(source).read_bytes(), f"--config {source}")
+        content = read_yaml(read_plain(Path(source)), f"--config {source}")
     else:
         raise ConfigError(
             f"--config {source!r}: allowed are {', '.join(profile_names(job))} or the path of a YAML file"
         )
     if not isinstance(content, dict):
         raise ConfigError(f"--config {source}: a YAML mapping of settings is expected")
+    for key, value in keys_of_commands(content) if source not in profile_names(job) else ():
+        raise ConfigError(f"--config {source}: {key}: {refusal(value)}")
     if isinstance(run := content.get("config"), dict):  # of a run.json
         content, jobs = run, [content.get("job", RunConfig.job)]
     else:

@@ -6,9 +6,10 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from toffee_pipeline.config.base import NOT_CONTENT, AbsoluteUri, Category, Model, ModelSpec, Positive, SegmenterSpec
+from toffee_pipeline.config.base import AbsoluteUri, Category, Model, ModelSpec, Positive, SegmenterSpec
 from toffee_pipeline.config.clip import ClipSpec
 from toffee_pipeline.config.dataset import ImageDatasetConfig
+from toffee_pipeline.config.endpoint import EndpointUrl
 from toffee_pipeline.config.generate import PairsOutputConfig, RunConfig, check_aesthetic
 from toffee_pipeline.config.safety import PromptGuardSpec, SafetensorsSpec, TextFilterConfig
 from toffee_pipeline.config.stages import (
@@ -26,7 +27,7 @@ class GivenPairs(Model):
 
     path: AbsoluteUri
     """A local folder or s3://bucket/prefix."""
-    endpoint_url: Annotated[str | None, NOT_CONTENT] = None
+    endpoint_url: EndpointUrl = None
     """S3-compatible storage other than AWS."""
     class_name: str = "object"
     """What the pictures show, where a row does not say it: the phrase for Grounded-SAM."""

@@ -5,18 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, model_validator
+from pydantic import BeforeValidator, ValidationInfo, model_validator
 
 from toffee_pipeline.config.base import Model, ModelSpec
+from toffee_pipeline.plain_file import read_plain
 from toffee_pipeline.safety.guards import GUARDS, Family
 
 
-def _read(phrases: object) -> object:
-    """The lines of the file that a path names; empty ones and comments (#) do not count."""
-    if not isinstance(phrases, str):
+def _read(phrases: object, info: ValidationInfo) -> object:
+    """The lines of the file that a path names; empty ones and comments (#) do not count. A run.json names none."""
+    if not isinstance(phrases, str) or info.context is not None:
         return tuple(phrases) if isinstance(phrases, list) else phrases  # a run.json is read strictly
     try:
-        lines = Path(phrases).expanduser().read_text(encoding="utf-8").splitlines()
+        lines = read_plain(Path(phrases).expanduser()).decode().splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise ValueError(f"{phrases}: {error}; allowed are a list of phrases and the path of a file of them") from error
     return tuple(line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#"))

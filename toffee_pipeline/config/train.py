@@ -20,6 +20,7 @@ from toffee_pipeline.config.base import (
     SegmenterSpec,
     Weight,
 )
+from toffee_pipeline.config.endpoint import EndpointUrl
 
 
 class StoredSource(Model):
@@ -27,7 +28,7 @@ class StoredSource(Model):
 
     path: AbsoluteUri
     """A local folder or s3://bucket/prefix."""
-    endpoint_url: str | None = None
+    endpoint_url: EndpointUrl = None
     """S3-compatible storage other than AWS."""
 
 
@@ -103,7 +104,8 @@ class DataConfig(Model):
     cache: AbsoluteUri | None = None
     """Folder or s3:// prefix for precomputed DINO tokens and latents: filled before training starts, then read instead
     of the images. None: the networks encode each batch as it comes."""
-    cache_endpoint_url: str | None = None
+    cache_endpoint_url: EndpointUrl = None
+    """Of the cache: S3-compatible storage other than AWS."""
     max_broken_fraction: Fraction = 0.05
     """Broken samples are counted and skipped; above this share the job stops."""
 
@@ -170,7 +172,7 @@ class WorkersConfig(Model):
 class TrainingOutputConfig(Model):
     """Where the run directory lies."""
 
-    endpoint_url: str | None = None
+    endpoint_url: EndpointUrl = None
     """S3-compatible storage other than AWS."""
 
 

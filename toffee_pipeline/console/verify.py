@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from shlex import quote
+
 from rich.table import Table
 
 from toffee_pipeline.console.stdout import Stdout
+from toffee_pipeline.rundir.layout import RUN
 from toffee_pipeline.rundir.verify import Report
+from toffee_pipeline.storage import LocalStorage, Storage
 
 KINDS = {
     "missing": "shards committed",
@@ -20,10 +24,10 @@ KINDS = {
 MAX_LINES = 100
 
 
-def print_report(report: Report, uri: str) -> None:
+def print_report(report: Report, storage: Storage) -> None:
     """A table of what was checked, a line per problem (the first `MAX_LINES`), and what to do."""
     console = Stdout()
-    console.out(f"{uri}: {report.tally.num_bytes / 1e6:,.1f} MB read", highlight=False)
+    console.out(f"{storage.uri}: {report.tally.num_bytes / 1e6:,.1f} MB read", highlight=False)
     table = Table()
     for column in ("checked", "number", "problems"):
         table.add_column(column, justify="left" if column == "checked" else "right")
@@ -34,11 +38,11 @@ def print_report(report: Report, uri: str) -> None:
         console.out(f"{problem.key}: {problem.message}", highlight=False)
     if len(report.problems) > MAX_LINES:
         console.out(f"... and {len(report.problems) - MAX_LINES} more problems")
-    for line in _advice(report, uri):
+    for line in _advice(report, storage):
         console.out(line, highlight=False)
 
 
-def _advice(report: Report, uri: str) -> list[str]:
+def _advice(report: Report, storage: Storage) -> list[str]:
     if not report.problems:
         return ["no problems"]
     lines = []
@@ -50,13 +54,14 @@ def _advice(report: Report, uri: str) -> list[str]:
     elif damaged or orphans:
         lines.append(f"--repair deletes {orphans} orphans and takes {len(damaged)} damaged shards back")
     if unfinished := len(damaged) + len(report.missing):
-        lines.append(f"then {unfinished} shards are to compute: {_command(report.job, uri)}")
+        lines.append(f"then {unfinished} shards are to compute: {_command(report.job, storage)}")
     elif report.count("summary"):
-        lines.append(f"then finish the run: {_command(report.job, uri)}")
+        lines.append(f"then finish the run: {_command(report.job, storage)}")
     return lines
 
 
-def _command(job: str, uri: str) -> str:
-    if uri.startswith("s3://"):
-        return f"python jobs/{job}.py --config COPY_OF_ITS_run.json --output {uri}"
-    return f"python jobs/{job}.py --config '{uri}/run.json' --output '{uri}'"
+def _command(job: str, storage: Storage) -> str:
+    if isinstance(storage, LocalStorage):
+        return f"python jobs/{job}.py --config {quote(storage.path_for(RUN))} --output {quote(storage.uri)}"
+    endpoint = f" --set output.endpoint_url={storage.endpoint_url}" if storage.endpoint_url else ""
+    return f"python jobs/{job}.py --config COPY_OF_ITS_run.json --output {storage.uri}{endpoint}"

@@ -8,6 +8,7 @@ import numpy as np
 
 from toffee_pipeline.errors import ImageError, RequestError
 from toffee_pipeline.images import decode_depth, read_file
+from toffee_pipeline.plain_file import read_plain
 
 
 def read_picture(path: Path) -> np.ndarray:
@@ -28,6 +29,6 @@ def read_depth(path: Path) -> np.ndarray:
     Raises RequestError."""
     lightness = read_picture(path).mean(2, dtype=np.float32) / 255
     try:
-        return decode_depth(path.read_bytes(), str(path))
+        return decode_depth(read_plain(path), str(path))
     except ImageError:  # 8 bits, or another format
         return lightness

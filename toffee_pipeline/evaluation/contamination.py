@@ -83,12 +83,12 @@ def check_contamination(config: EvaluationConfig, run: str) -> Contamination:
             picture = central_square(decode(real_picture(config.benchmark, subject, number)))
             real.append(_Real(subject.subject_id, image.name, picture, _embed(encoder, [picture])[0]))
     prompts = {prompt.text: subject.subject_id for subject in plan.benchmark.subjects for prompt in subject.prompts}
-    datasets, unchecked = datasets_of(run)
+    datasets, unchecked = datasets_of(run, config.output.endpoint_url)
     finder = _Finder(config, real, prompts, encoder)
-    for uri, endpoint_url in datasets:
-        finder.read(open_storage(uri, endpoint_url))
+    for uri in datasets:
+        finder.read(open_storage(uri, config.output.endpoint_url))
     return Contamination(
-        datasets=[uri for uri, _ in datasets],
+        datasets=datasets,
         unchecked=unchecked,
         num_pictures=finder.num_pictures,
         min_duplicate_dino=config.min_duplicate_dino,

@@ -10,21 +10,21 @@ from toffee_pipeline.storage import open_storage
 TRAININGS = {kind.job: kind for kind in (RefinerTraining, ViewGeneratorTraining, ToffeeNetTraining)}
 
 
-def datasets_of(run: str) -> tuple[list[tuple[str, str | None]], list[str]]:
-    """Run directories with their endpoint URLs, and what of the training's sources is no run, in words.
+def datasets_of(run: str, endpoint_url: str | None) -> tuple[list[str], list[str]]:
+    """Run directories, and what of the training's sources is no run, in words.
 
     A run of a job that makes a dataset is its own. Raises as `read_run`.
     """
-    storage = open_storage(run, None)
+    storage = open_storage(run, endpoint_url)
     kind = TRAININGS.get(read_header(storage).job)
     if kind is None:
-        return [(storage.uri, None)], []
+        return [storage.uri], []
     runs, unchecked = [], []
     for source in read_training(storage, kind).config.data.sources:
         if not isinstance(source, RunSource):
             unchecked.append(f"data.sources, format={source.format}")
-        elif open_storage(source.path, source.endpoint_url).exists(RUN):
-            runs.append((source.path, source.endpoint_url))
+        elif open_storage(source.path, endpoint_url).exists(RUN):
+            runs.append(source.path)
         else:
             unchecked.append(f"data.sources, {source.path}: Parquet files without a {RUN}")
     return runs, unchecked

@@ -54,7 +54,7 @@ class InstructPix2Pix:
                 f"source.path: {where}: no such file; format=instructpix2pix is a folder with {SEEDS} and folders of "
                 f"{PROMPT}, SEED_0.jpg and SEED_1.jpg"
             ) from error
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, RecursionError) as error:
             raise PlanError(f"source.path: {where}: expected is [[FOLDER, [SEED, ...]], ...]: {error}") from error
 
     def _prompt(self, folder: str) -> dict[str, Any] | str:

@@ -110,7 +110,7 @@ class PairSet:
 
 def open_source(source: GivenPairs) -> Storage:
     """Where the set lies."""
-    return open_storage(source.path, source.endpoint_url)
+    return open_storage(source.path, source.endpoint_url, follow_links=True)
 
 
 def reader_of(source: GivenPairs) -> Reader:
@@ -122,7 +122,7 @@ def reader_of(source: GivenPairs) -> Reader:
 def files_of(source: GivenPairs) -> Files:
     """Lists the set's files."""
     reader, number, num_bytes = reader_of(source), 0, 0
-    digest = hashlib.sha256(source.model_dump_json(exclude={"path", "endpoint_url"}).encode())
+    digest = hashlib.sha256(source.model_dump_json(exclude={"path"}).encode())
     for key, size in visible(open_source(source)):
         if reader.files(key):
             number, num_bytes = number + 1, num_bytes + size

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from toffee_pipeline.errors import PlanError
+from toffee_pipeline.plain_file import read_plain
+from toffee_pipeline.plan.stored_list import stays_below
 
 
 @dataclass(frozen=True)
@@ -91,12 +93,12 @@ class Benchmark:
         try:
             head, *rows = map(json.loads, data.splitlines())
             return cls(head["benchmark"], tuple(map(_subject, rows)))
-        except (ValueError, TypeError, KeyError) as error:
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             raise PlanError(f"{name}: damaged: {error!r}") from error
 
 
 def _subject(row: dict[str, Any]) -> BenchmarkSubject:
-    images = tuple(RealImage(**image) for image in row.pop("images"))
+    images = tuple(RealImage(stays_below(image["name"]), image["sha256"]) for image in row.pop("images"))
     prompts = tuple(Prompt(**prompt) for prompt in row.pop("prompts"))
     return BenchmarkSubject(images=images, prompts=prompts, **row)
 
@@ -104,6 +106,6 @@ def _subject(row: dict[str, Any]) -> BenchmarkSubject:
 def real_images(root: Path, paths: Iterable[Path]) -> tuple[RealImage, ...]:
     """The files at `paths` below `root`, sorted by name. Raises OSError where one cannot be read."""
     return tuple(
-        RealImage(path.relative_to(root).as_posix(), hashlib.sha256(path.read_bytes()).hexdigest())
+        RealImage(path.relative_to(root).as_posix(), hashlib.sha256(read_plain(path)).hexdigest())
         for path in sorted(paths)
     )

@@ -12,6 +12,7 @@ import numpy as np
 
 from toffee_pipeline.config.base import CATEGORIES, Category, EditRegion
 from toffee_pipeline.errors import CatalogError
+from toffee_pipeline.plain_file import read_plain
 from toffee_pipeline.plan.catalog_file import parse_catalog
 from toffee_pipeline.plan.language import is_english
 from toffee_pipeline.plan.prompt_bank import PromptBank
@@ -185,10 +186,10 @@ def load_catalog(name_or_path: str) -> Catalog:
     packaged = name_or_path in PACKAGED
     path = Path(__file__).parent / "catalogs" / f"{name_or_path}.yaml" if packaged else Path(name_or_path)
     try:
-        data = path.read_bytes()
+        data = read_plain(path)
     except OSError as error:
         allowed = f"allowed are {', '.join(PACKAGED)} and the path of a YAML file"
-        raise CatalogError(f"catalog {name_or_path!r}: {error.strerror}; {allowed}") from error
+        raise CatalogError(f"catalog {name_or_path!r}: {error.strerror or error}; {allowed}") from error
     file = parse_catalog(data, f"catalog {path}")
     classes = tuple(
         SubjectClass(name, group.live, removable, group.prompts, group.descriptions)

@@ -7,12 +7,13 @@ import json
 import os
 import re
 import stat
-import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import Literal
+
+from pydantic import TypeAdapter
 
 from toffee_pipeline.errors import PlanError
 from toffee_pipeline.images import SUFFIXES
@@ -20,6 +21,7 @@ from toffee_pipeline.plan.captions import TEXT_SUFFIX, read_captions
 from toffee_pipeline.plan.language import is_english
 from toffee_pipeline.plan.metadata import METADATA_NAMES
 from toffee_pipeline.plan.names import few, one_line
+from toffee_pipeline.plan.stored_list import PathBelow, read_list
 
 SYSTEM_NAMES = frozenset({"__macosx", "@eadir", "thumbs.db", "desktop.ini"})
 """What systems leave behind, beside names that start with a dot."""
@@ -43,7 +45,7 @@ class FolderImage:
     mtime_ns: when it was last modified, nanoseconds since 1970. caption: the words of the one beside it.
     """
 
-    path: str
+    path: PathBelow
     class_name: str
     size_bytes: int
     mtime_ns: int
@@ -193,10 +195,7 @@ def to_bytes(images: Iterable[FolderImage]) -> bytes:
 
 def from_bytes(data: bytes, name: str) -> tuple[FolderImage, ...]:
     """The images of `to_bytes`. name: what errors call the file. Raises PlanError where it is damaged."""
-    try:
-        return tuple(FolderImage(**json.loads(line)) for line in gzip.decompress(data).splitlines())
-    except (OSError, EOFError, zlib.error, ValueError, TypeError) as error:
-        raise PlanError(f"{name}: damaged: {error!r}") from error
+    return tuple(read_list(data, name, TypeAdapter(FolderImage)))
 
 
 def first_difference(old: Iterable[FolderImage], new: Iterable[FolderImage]) -> str | None:

@@ -75,9 +75,7 @@ class Plan(SubjectPlan):
         return min((index + 1) * size, self.num_rows) - index * size
 
     def _content(self) -> dict[str, Any]:
-        pairs = self.config.pairs.model_dump(
-            mode="json", exclude={"prompt_bank", "endpoint_url"}, exclude_defaults=True
-        )
+        pairs = self.config.pairs.model_dump(mode="json", exclude={"prompt_bank"}, exclude_defaults=True)
         bank = {} if self.config.pairs.prompt_bank is None else {"prompt_bank": self.catalog.bank.digest}
         return super()._content() | {"pairs": pairs} | bank
 

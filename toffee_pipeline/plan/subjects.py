@@ -144,7 +144,7 @@ class SubjectPlan(ShardPlan):
         return len(self.numbers(index))
 
     def _content(self) -> dict[str, Any]:
-        subjects = self.config.subjects.model_dump(mode="json", exclude={"path", "endpoint_url"}, exclude_defaults=True)
+        subjects = self.config.subjects.model_dump(mode="json", exclude={"path"}, exclude_defaults=True)
         return {
             "version": PLAN_VERSION,
             "seed": self.config.seed,

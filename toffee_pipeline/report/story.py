@@ -45,7 +45,7 @@ def tell(row: Row, run: DatasetRun) -> Story:
             for column, label in labels.items()
             if row[column] is not None
         ),
-        stage_s={stage: seconds for stage, seconds in row["stage_s"].items() if seconds},
+        stage_s={stage: seconds for stage, seconds in (row["stage_s"] or {}).items() if seconds},
         columns={
             name: row[name]
             for name in run.table.ledger.names

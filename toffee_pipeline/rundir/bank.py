@@ -10,7 +10,6 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
-import zlib
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from itertools import groupby
@@ -19,6 +18,7 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pydantic import TypeAdapter
 
 from toffee_pipeline.config.generate import RunConfig
 from toffee_pipeline.errors import (
@@ -30,9 +30,11 @@ from toffee_pipeline.errors import (
     SampleError,
 )
 from toffee_pipeline.images import decode, decode_depth, decode_mask
+from toffee_pipeline.plan.stored_list import read_list
 from toffee_pipeline.rundir.description import read_bank
 from toffee_pipeline.rundir.layout import DATA
 from toffee_pipeline.rundir.manifests import BankManifest, Manifest, read_bank_manifest, read_manifests
+from toffee_pipeline.rundir.run_file import Number
 from toffee_pipeline.schema.subjects import SUBJECTS, Subject
 from toffee_pipeline.storage import Storage, open_storage
 from toffee_pipeline.storage.parquet import DAMAGED, is_of_store, unsound
@@ -44,8 +46,8 @@ DECODE = {"image": decode, "mask": decode_mask, "depth": decode_depth}
 class BankShard(NamedTuple):
     """A shard with accepted subjects. sha256: of their file in `data`."""
 
-    shard: int
-    num_subjects: int
+    shard: Number
+    num_subjects: Number
     sha256: str
 
 
@@ -192,10 +194,7 @@ def stored_bank(config: RunConfig, data: bytes, name: str) -> Bank:
 
 def shards_from(data: bytes, name: str) -> list[BankShard]:
     """What `Bank.to_bytes` made. name: what errors call the file. Raises PlanError where it is damaged."""
-    try:
-        return [BankShard(*json.loads(line)) for line in gzip.decompress(data).splitlines()]
-    except (OSError, EOFError, zlib.error, ValueError, TypeError) as error:
-        raise PlanError(f"{name}: damaged: {error!r}") from error
+    return read_list(data, name, TypeAdapter(BankShard))
 
 
 def _unsound(error: Exception, name: str) -> SampleError:

@@ -20,7 +20,7 @@ from toffee_pipeline.config.train import TrainingConfig
 from toffee_pipeline.errors import MissingKey, NoRun, OtherVersion, RunMismatch
 from toffee_pipeline.plan.shards import ShardPlan
 from toffee_pipeline.rundir.layout import FOLDERS, RUN, SHARD_FILE
-from toffee_pipeline.rundir.run_file import Number, Part, RunFile, decode
+from toffee_pipeline.rundir.run_file import MAX_SMALL_BYTES, Number, Part, RunFile, decode
 from toffee_pipeline.schema.pairs import PAIRS
 from toffee_pipeline.schema.pictures import PICTURES
 from toffee_pipeline.schema.subjects import SUBJECTS
@@ -108,17 +108,16 @@ class RefinementRun(PairRun):
 class ViewRun(PairRun):
     """Of jobs/refilter.py: a run of pairs under other verdicts.
 
-    config: the run's, with the view's thresholds. view: its settings. source: URI of the run. endpoint_url: of the
-    run's storage. materialized: with files of its own; else its shards' files lie in the run.
+    config: the run's, with the view's thresholds. view: its settings. source: URI of the run. materialized: with files
+    of its own; else its shards' files lie in the run.
     """
 
     view: RefilterConfig
     source: str
-    endpoint_url: str | None
     materialized: bool
 
     @classmethod
-    def of_run(cls, run: PairRun, uri: str, endpoint_url: str | None, view: RefilterConfig, whole: bool) -> Self:
+    def of_run(cls, run: PairRun, uri: str, view: RefilterConfig, whole: bool) -> Self:
         """whole: `materialized`."""
         judge = view.judge_of(run.config)
         config = run.config.model_copy(update={"stages": run.config.stages.model_copy(update={"judge": judge})})
@@ -129,7 +128,6 @@ class ViewRun(PairRun):
             config=config,
             view=view.model_copy(update={"filter": judge}),
             source=uri,
-            endpoint_url=endpoint_url,
             materialized=whole,
             **run.model_dump(include={"plan_hash", "num_rows", "num_shards", "roles"}),
         )
@@ -271,11 +269,11 @@ def _read(storage: Storage, kinds: Mapping[str, type[R]]) -> R:
         raise NoRun(f"{name}: of a run of jobs/{header.job}.py, not of {allowed}")
     if header.schema_version != SCHEMA_VERSION:
         raise OtherVersion(f"{name}: schema version {header.schema_version}, this code reads {SCHEMA_VERSION}")
-    return decode(kinds[header.job], data, name)
+    return decode(kinds[header.job], data, name, storage.endpoint_url)
 
 
 def _data(storage: Storage, allowed: str) -> bytes:
     try:
-        return storage.get(RUN)
+        return storage.get(RUN, MAX_SMALL_BYTES)
     except MissingKey as error:
         raise NoRun(f"{storage.path_for(RUN)}: no such file; a run directory of {allowed} is expected") from error

@@ -19,15 +19,18 @@ from typing import Annotated
 import psutil
 from pydantic import AwareDatetime, Field
 
-from toffee_pipeline.errors import DamagedFile, LeaseHeld, MissingKey
+from toffee_pipeline.config.base import LeaseSeconds
+from toffee_pipeline.errors import DamagedFile, LeaseHeld, MissingKey, OtherVersion
 from toffee_pipeline.rundir.layout import LEASE
-from toffee_pipeline.rundir.run_file import RunFile, Seconds, decode
+from toffee_pipeline.rundir.run_file import MAX_SMALL_BYTES, RunFile, decode
 from toffee_pipeline.storage import Storage
 
 LEASE_S = 60.0
 RENEWALS = 4
 """Renewals in the time of one lease: three may fail before it ends."""
 POLL_S = 0.5
+MAX_AHEAD = timedelta(days=1)
+"""By how much another machine's clock may be ahead of this one's."""
 
 
 class LeaseRecord(RunFile):
@@ -35,13 +38,13 @@ class LeaseRecord(RunFile):
     renewed, and with `released` it has ended."""
 
     host: str
-    pid: Annotated[int, Field(gt=0)]
+    pid: Annotated[int, Field(gt=0, lt=2**31)]
     machine: str | None
     """What the process number belongs to: a boot of a kernel, and its process namespace. None: not known."""
     token: str
     since: AwareDatetime
     until: AwareDatetime
-    lease_s: Seconds
+    lease_s: LeaseSeconds
     released: bool
 
     def __str__(self) -> str:
@@ -53,7 +56,7 @@ class Lease:
     """Held inside a `with` block and renewed by a thread; released at its end, also when that is an error.
 
     Args:
-        lease_s: seconds after which the lease of a driver that died ends by itself; 0 takes none.
+        lease_s: seconds after which the lease of a driver that died ends by itself, up to `MAX_LEASE_S`; 0 takes none.
         say: gets one line when there is something to wait for, or trouble with renewing.
         renew_s: seconds between renewals; None: `lease_s` / `RENEWALS`.
 
@@ -93,7 +96,7 @@ class Lease:
         try:
             if self._lost is None:
                 self._renew(released=True)
-        except OSError as error:  # what ended the block matters more
+        except (OSError, OtherVersion) as error:  # what ended the block matters more
             self._say(f"the lease was not released and ends in {self._lease_s:.0f} s: {error}")
 
     def check(self) -> None:
@@ -108,7 +111,7 @@ class Lease:
         mine = self._record()
         if self._storage.put_if_absent(LEASE, mine):
             return
-        seen = self._storage.get(LEASE)
+        seen = self._storage.get(LEASE, MAX_SMALL_BYTES)
         holder = _parse(self._storage, seen)
         if holder.token == self._token:  # a put repeated after a lost answer finds its own record
             return
@@ -125,7 +128,7 @@ class Lease:
                 )
                 seen = self._watch(seen, left_s)
         if not self._storage.compare_and_swap(LEASE, seen, mine):
-            holder = _parse(self._storage, self._storage.get(LEASE))
+            holder = _parse(self._storage, self._storage.get(LEASE, MAX_SMALL_BYTES))
             if holder.token != self._token:
                 raise LeaseHeld(self._refusal(holder))
 
@@ -134,7 +137,7 @@ class Lease:
         end = time.monotonic() + left_s
         while time.monotonic() < end:
             time.sleep(min(POLL_S, left_s))
-            now = self._storage.get(LEASE)
+            now = self._storage.get(LEASE, MAX_SMALL_BYTES)
             if now != seen:
                 holder = _parse(self._storage, now)
                 if holder.released:
@@ -146,18 +149,21 @@ class Lease:
         while not self._stop.wait(self._renew_s):
             try:
                 if not self._renew():
-                    self._lost = str(_parse(self._storage, self._storage.get(LEASE)))
+                    self._lost = str(_parse(self._storage, self._storage.get(LEASE, MAX_SMALL_BYTES)))
                     return
-            except OSError as error:  # whoever takes over meanwhile is seen as soon as the store answers
+            except (
+                OSError,
+                OtherVersion,
+            ) as error:  # whoever takes over meanwhile is seen as soon as the store answers
                 self._say(f"the lease is not renewed yet: {error}")
 
     def _renew(self, released: bool = False) -> bool:
         """Whether the lease was still ours, and then it is renewed or released."""
-        seen = self._storage.get(LEASE)
+        seen = self._storage.get(LEASE, MAX_SMALL_BYTES)
         if not self._is_mine(seen):
             return False
         renewed = self._storage.compare_and_swap(LEASE, seen, self._record(released))
-        return renewed or self._is_mine(self._storage.get(LEASE))
+        return renewed or self._is_mine(self._storage.get(LEASE, MAX_SMALL_BYTES))
 
     def _is_mine(self, record: bytes) -> bool:
         return _parse(self._storage, record).token == self._token
@@ -185,7 +191,7 @@ class Lease:
 def current_holder(storage: Storage) -> str | None:
     """Who holds the lease at this moment, in words; None when nobody does."""
     try:
-        holder = _parse(storage, storage.get(LEASE))
+        holder = _parse(storage, storage.get(LEASE, MAX_SMALL_BYTES))
     except MissingKey:
         return None
     if holder.released or holder.until <= _now() or _died_here(holder):
@@ -196,14 +202,18 @@ def current_holder(storage: Storage) -> str | None:
 def last_start(storage: Storage) -> datetime | None:
     """When the driver started that works here or was the last to; None without a lease."""
     try:
-        return _parse(storage, storage.get(LEASE)).since
+        return _parse(storage, storage.get(LEASE, MAX_SMALL_BYTES)).since
     except MissingKey:
         return None
 
 
 def _parse(storage: Storage, data: bytes) -> LeaseRecord:
+    name = storage.path_for(LEASE)
     try:
-        return decode(LeaseRecord, data, storage.path_for(LEASE))
+        found = decode(LeaseRecord, data, name)
+        if found.until - _now() > timedelta(seconds=found.lease_s) + MAX_AHEAD:
+            raise DamagedFile(f"{name}: damaged: a lease of {found.lease_s:g} s until {found.until:%Y-%m-%d}")
+        return found
     except DamagedFile as error:
         raise DamagedFile(f"{error}; delete it if no run writes here") from error
 

@@ -49,7 +49,6 @@ class ViewOf(Part):
 
     run: str
     """URI of the run directory in which its files lie."""
-    endpoint_url: str | None = None
     verdicts: dict[str, str | None]
     """By id the rows that are judged otherwise than their files say: the reason, or None where they are accepted."""
 

@@ -12,6 +12,7 @@ from pydantic import Field
 from toffee_pipeline.config.base import differing_content
 from toffee_pipeline.config.generate import RunConfig
 from toffee_pipeline.errors import ConfigError
+from toffee_pipeline.plain_file import read_plain
 from toffee_pipeline.rundir.pass_rates import read_pass_rates
 from toffee_pipeline.rundir.run_file import Number, Part, RunFile, Seconds, decode
 
@@ -79,7 +80,7 @@ class Measurements(RunFile):
 def read_measurements(path: Path) -> Measurements:
     """What jobs/measure.py wrote. Raises ConfigError where there is no such file; else as `decode`."""
     try:
-        data = path.read_bytes()
+        data = read_plain(path)
     except FileNotFoundError as error:
         raise ConfigError(f"measurements={path}: no such file; jobs/measure.py writes it") from error
     return decode(Measurements, data, str(path))

@@ -36,7 +36,6 @@ def refilter(
     source: Storage,
     target: Storage,
     settings: RefilterConfig,
-    endpoint_url: str | None,
     materialize: bool,
     say: Callable[[str], None],
 ) -> None:
@@ -44,7 +43,6 @@ def refilter(
 
     Args:
         source: of the run. Its ledger alone is read, and images where the view is materialized.
-        endpoint_url: of `source`.
         materialize: give the view files of its own.
         say: gets what came out, and which pairs lack their images.
 
@@ -55,7 +53,7 @@ def refilter(
     """
     run = read_pairs(source)
     finished_shards(source, run)
-    known = claim(target, ViewRun.of_run(run, source.uri, endpoint_url, settings, materialize))
+    known = claim(target, ViewRun.of_run(run, source.uri, settings, materialize))
     if target.exists(SUMMARY):
         say(f"nothing to do: {target.uri} holds this view")
         return
@@ -66,7 +64,7 @@ def refilter(
         write_card(target, known)
         ledger = read_whole_ledger(source, run)
         cut = recut(ledger.rows, run.config, settings)
-        shards = shards_of_view(ledger, cut, source.uri, endpoint_url)
+        shards = shards_of_view(ledger, cut, source.uri)
         totals = Totals()
         for counts in _with_files(target, shards, run.table) if materialize else _packed(target, shards):
             totals.add(counts)

@@ -25,7 +25,7 @@ _open_storage = cache(open_storage)
 
 def home_of(storage: Storage, manifest: Manifest) -> Storage:
     """Where the files of a shard lie. storage: of the manifest."""
-    return storage if manifest.view is None else _open_storage(manifest.view.run, manifest.view.endpoint_url)
+    return storage if manifest.view is None else _open_storage(manifest.view.run, storage.endpoint_url)
 
 
 def files_of(manifest: Manifest, *folders: str) -> list[DataFile]:

@@ -6,6 +6,7 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from toffee_pipeline.config.endpoint import of_file
 from toffee_pipeline.errors import DamagedFile, OtherVersion
 from toffee_pipeline.rundir.layout import LAYOUT_VERSION
 from toffee_pipeline.storage import Storage
@@ -13,6 +14,10 @@ from toffee_pipeline.storage import Storage
 Number = Annotated[int, Field(ge=0, lt=2**63)]
 Seconds = Annotated[float, Field(ge=0, le=1e15)]
 MAX_CHARACTERS = 300
+MAX_SMALL_BYTES = 16 * 2**20
+"""Of run.json and the lease."""
+MAX_FILE_BYTES = 256 * 2**20
+"""Of a JSON file whose size goes by the run's: verdicts of a shard, names of unreadable files."""
 
 
 class Part(BaseModel):
@@ -37,8 +42,12 @@ class _Version(BaseModel):
 F = TypeVar("F", bound=RunFile)
 
 
-def decode(kind: type[F], data: bytes, name: str) -> F:
-    """What `encode` made. name: of the file, for messages.
+def decode(kind: type[F], data: bytes, name: str, endpoint_url: str | None = None) -> F:
+    """What `encode` made.
+
+    Args:
+        name: of the file, for messages.
+        endpoint_url: of whoever reads it, for the settings in it (see `config.endpoint`).
 
     Raises:
         OtherVersion: another layout's, which nothing more is read of.
@@ -46,7 +55,7 @@ def decode(kind: type[F], data: bytes, name: str) -> F:
     """
     try:
         try:
-            found = kind.model_validate_json(data, strict=True)
+            found = kind.model_validate_json(data, strict=True, context=of_file(endpoint_url))
             version = found.version
         except ValidationError:
             version = _Version.model_validate_json(data, strict=True).version
@@ -61,7 +70,7 @@ def decode(kind: type[F], data: bytes, name: str) -> F:
 
 def read(storage: Storage, key: str, kind: type[F]) -> F:
     """The file under `key`. Raises as `decode`, and MissingKey."""
-    return decode(kind, storage.get(key), storage.path_for(key))
+    return decode(kind, storage.get(key, MAX_FILE_BYTES), storage.path_for(key), storage.endpoint_url)
 
 
 def write(storage: Storage, key: str, file: RunFile) -> None:

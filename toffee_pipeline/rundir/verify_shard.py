@@ -138,6 +138,8 @@ class ShardCheck:
             data = home.get(entry.key)
         except MissingKey as error:
             raise _Damaged("file", "the manifest names it, but it is not there") from error
+        except DamagedFile as error:
+            raise _Damaged("file", str(error).removeprefix(f"{home.path_for(entry.key)}: ")) from error
         self.tally.num_bytes += len(data)
         if len(data) != entry.size_bytes:
             raise _Damaged("file", f"{len(data)} bytes, the manifest says {entry.size_bytes}")

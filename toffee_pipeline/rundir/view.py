@@ -22,12 +22,12 @@ GROUPS = {"by_kind": "kind", "by_category": "category"}
 """What a manifest counts by besides the class, and the column."""
 
 
-def shards_of_view(ledger: WholeLedger, cut: pa.Table, uri: str, endpoint_url: str | None) -> Iterator[Manifest]:
+def shards_of_view(ledger: WholeLedger, cut: pa.Table, uri: str) -> Iterator[Manifest]:
     """The manifests of a view, by shard number.
 
     Args:
         cut: the rows of `ledger` with the view's verdicts.
-        uri, endpoint_url: of the run.
+        uri: of the run.
     """
     known, start = iter(ledger.manifests), 0
     differs = _differs(ledger.rows, cut)
@@ -46,7 +46,7 @@ def shards_of_view(ledger: WholeLedger, cut: pa.Table, uri: str, endpoint_url: s
                 committed=datetime.now(UTC),
                 files=manifest.files,
                 counts=counted,
-                view=ViewOf(run=uri, endpoint_url=endpoint_url, verdicts=changed),
+                view=ViewOf(run=uri, verdicts=changed),
             )
 
 

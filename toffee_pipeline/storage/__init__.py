@@ -16,11 +16,15 @@ from toffee_pipeline.storage.local import LocalStorage
 __all__ = ["LocalStorage", "MissingKey", "Storage", "StorageError", "check_key", "open_storage"]
 
 
-def open_storage(uri: str, endpoint_url: str | None = None) -> Storage:
+def open_storage(uri: str, endpoint_url: str | None = None, follow_links: bool = False) -> Storage:
     """Open the run directory at `uri`: a local path, ``file:///path`` or ``s3://bucket/prefix``. Creates nothing.
 
-    `endpoint_url` is for S3-compatible stores (MinIO and others) and has no meaning for a local path. Credentials come
-    from the usual AWS chain only. Raises `StorageError` for anything else.
+    Args:
+        endpoint_url: of S3-compatible stores (MinIO and others). Credentials come from the usual AWS chain only.
+        follow_links: of a local path, see `LocalStorage`: True for the user's own images and pairs, of which many are
+            folders of links, and which are only read.
+
+    Raises `StorageError` for anything else.
     """
     scheme = re.match(r"([A-Za-z][A-Za-z0-9+.-]*):/", uri)
     if not uri or "\0" in uri:
@@ -28,10 +32,10 @@ def open_storage(uri: str, endpoint_url: str | None = None) -> Storage:
             "run directory: the URI is empty or holds a NUL; allowed: a path, file:///path, s3://bucket/prefix"
         )
     if scheme is None:
-        return LocalStorage(uri)
+        return LocalStorage(uri, endpoint_url, follow_links)
     name, rest = scheme[1].lower(), uri[scheme.end() :]
     if name == "file" and re.match(r"/(localhost)?/", rest):
-        return LocalStorage(unquote(rest[1:].removeprefix("localhost")))
+        return LocalStorage(unquote(rest[1:].removeprefix("localhost")), endpoint_url, follow_links)
     if name == "s3" and rest.startswith("/"):
         from toffee_pipeline.storage.s3 import S3Storage  # a third of a second that local disk does without
 

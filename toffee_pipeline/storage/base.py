@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import mmap
+import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
 from toffee_pipeline.errors import StorageError
+from toffee_pipeline.plain_file import mapped
 from toffee_pipeline.storage.patience import OnWait
 
 TEMPORARY = ".tmp-"
+MAX_BYTES = 4 * 2**30
+"""Of what is read as a whole: no file that the project writes is near it."""
 
 
 def check_key(key: str) -> str:
@@ -38,6 +43,8 @@ class Storage(ABC):
     """
 
     uri: str
+    endpoint_url: str | None
+    """As `open_storage` got it: what lies here may name other places, which are looked for there too."""
 
     @property
     def num_retries(self) -> int:
@@ -72,12 +79,12 @@ class Storage(ABC):
         """
 
     @abstractmethod
-    def get(self, key: str) -> bytes:
-        """The bytes under `key`. Raises `MissingKey`."""
+    def get(self, key: str, max_bytes: int = MAX_BYTES) -> bytes:
+        """The bytes under `key`. Raises `MissingKey`, and `DamagedFile` where there are more, or it is no file."""
 
     @abstractmethod
     def open(self, key: str) -> BinaryIO:
-        """The file under `key`, to be read in parts: only these are fetched. Raises `MissingKey`."""
+        """The file under `key`, to be read in parts: only these are fetched. Raises as `get`."""
 
     @abstractmethod
     def put_file(self, key: str, path: Path) -> None:
@@ -89,6 +96,14 @@ class Storage(ABC):
 
         The file appears under its name when it is complete. Raises `MissingKey`.
         """
+
+    def map(self, key: str) -> bytes | mmap.mmap:
+        """The bytes under `key`, of any size, as `mapped`: on S3 of a copy on this machine's disk. Raises as `get`."""
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder, "copy")
+            self.get_file(key, path)
+            with path.open("rb") as file:
+                return mapped(file)
 
     @abstractmethod
     def exists(self, key: str) -> bool:

@@ -24,11 +24,12 @@ from botocore.exceptions import (
 )
 from botocore.exceptions import ConnectionError as NoConnection
 
+from toffee_pipeline.config.endpoint import ALLOWED, ENDPOINT
 from toffee_pipeline.errors import MissingKey, StorageError
-from toffee_pipeline.storage.base import Storage, check_key, is_key
+from toffee_pipeline.plain_file import check_size
+from toffee_pipeline.storage.base import MAX_BYTES, Storage, check_key, is_key
 from toffee_pipeline.storage.patience import OnWait, Patience
 
-ENDPOINT = re.compile(r"https?://([A-Za-z0-9._-]+|\[[0-9A-Fa-f:]+])(:\d{1,5})?/?")
 S3_CONFIG = Config(
     # a part of a large file is tried again by itself; what lasts longer is `Patience`'s
     retries={"mode": "standard", "total_max_attempts": 3},
@@ -107,10 +108,7 @@ class S3Storage(Storage):
                 f"run directory 's3://{self._bucket}/...': the prefix is no plain path (no '?', '#', '..', '//')"
             )
         if endpoint_url is not None and not ENDPOINT.fullmatch(endpoint_url):
-            raise StorageError(
-                "S3 endpoint: allowed is http(s)://host[:port], without user, password, path or query; "
-                "the bucket belongs into s3://bucket/prefix"
-            )
+            raise StorageError(f"S3 endpoint: {ALLOWED}; the bucket belongs into s3://bucket/prefix")
         self._prefix = f"{prefix}/" if prefix else ""
         self.endpoint_url = endpoint_url
         self.uri = f"s3://{self._bucket}/{prefix}".rstrip("/")
@@ -216,9 +214,9 @@ class S3Storage(Storage):
         finally:
             self.delete(key)
 
-    def get(self, key: str) -> bytes:
+    def get(self, key: str, max_bytes: int = MAX_BYTES) -> bytes:
         with self._one_line(key):
-            return self._read(key)[0]
+            return self._read(key, max_bytes)[0]
 
     def open(self, key: str) -> BinaryIO:
         with self._one_line(key):
@@ -230,11 +228,12 @@ class S3Storage(Storage):
         with self._one_line(key):
             return self._read(key, Range=f"bytes={start}-{start + size_bytes - 1}")[0]
 
-    def _read(self, key: str, **part: str) -> tuple[bytes, str]:
+    def _read(self, key: str, max_bytes: int = MAX_BYTES, **part: str) -> tuple[bytes, str]:
         """The bytes under `key`, or a part of them, and their ETag."""
 
         def read() -> tuple[bytes, str]:
             response = self._client().get_object(**self._object(key), **part)
+            check_size(response["ContentLength"], max_bytes, self.path_for(key))
             return response["Body"].read(), response["ETag"]
 
         return self._patience(read)

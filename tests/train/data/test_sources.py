@@ -63,6 +63,12 @@ def tar(*members):
     return buffer.getvalue()
 
 
+def begun(count):
+    """A tar of so many pictures, without its end."""
+    blocks = sum(1 + -(-len(png) // 512) for png in PNGS[:count])
+    return tar(*((f"{n}.png", png) for n, png in enumerate(PNGS[:count])))[: 512 * blocks]
+
+
 def read_until_broken(source, file="0.tar"):
     """The records of a file, and the line that it ends with (None: it is sound)."""
     found = []
@@ -217,6 +223,28 @@ class TestWebDataset:
         long_name = tar(("x" * 300 + ".png", b""))[:1536]  # a header whose name comes in further headers
         found, problem = read_until_broken(one_tar(whole[:start] + long_name[:1024] * 2000))
         assert found == [] and "not a sound tar" in problem
+
+    @pytest.mark.parametrize("kind", [tarfile.GNUTYPE_LONGNAME, tarfile.XHDTYPE])
+    def test_a_name_of_300_mib_ends_the_tar_unread(self, one_tar, kind, tmp_path):
+        header = tarfile.TarInfo("name")
+        header.type, header.size = kind, 300 * 2**20
+        source = one_tar(begun(2) + header.tobuf())
+        with (tmp_path / "0.tar").open("r+b") as file:
+            file.truncate(301 * 2**20)
+        found, problem = read_until_broken(source)
+        assert [record.key for record in found] == ["0"]  # the one before the damage may be cut off
+        assert "a header of more than 1048576 bytes" in problem
+
+    def test_a_member_of_20_gib_breaks_alone_and_is_not_read(self, one_tar, tmp_path):
+        header = tarfile.TarInfo("1.png")
+        header.size = 20 * 2**30
+        source = one_tar(begun(1) + header.tobuf())
+        with (tmp_path / "0.tar").open("r+b") as file:
+            file.truncate(file.seek(0, io.SEEK_END) + 20 * 2**30 + 1024)
+        good, large = records(source)
+        assert np.array_equal(good.images["image"](), PHOTOS[0])
+        with pytest.raises(ImageError, match="0.tar: 1: .*bytes"):
+            large.images["image"]()
 
     def test_random_damage_raises_nothing_else(self, one_tar):
         rng = np.random.default_rng(0)

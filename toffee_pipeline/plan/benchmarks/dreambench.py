@@ -9,6 +9,7 @@ from pathlib import Path
 
 from toffee_pipeline.errors import PlanError
 from toffee_pipeline.images import SUFFIXES
+from toffee_pipeline.plain_file import read_plain
 from toffee_pipeline.plan.benchmark import Benchmark, BenchmarkSubject, Prompt, real_images
 
 LIST = "prompts_and_classes.txt"
@@ -31,10 +32,10 @@ def load_dreambench(root: Path) -> Benchmark:
     folder = dataset_folder(root)
     path = folder / LIST
     try:
-        text = path.read_text()
+        text = read_plain(path).decode()
     except OSError as error:
         raise PlanError(
-            f"benchmark.path: {path}: {error.strerror}; DreamBench's list of prompts is expected"
+            f"benchmark.path: {path}: {error.strerror or error}; DreamBench's list of prompts is expected"
         ) from error
     templates, classes = parse_prompts(text, str(path)), parse_classes(text, str(path))
     subjects = []

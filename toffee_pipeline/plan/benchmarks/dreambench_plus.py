@@ -7,6 +7,7 @@ from pathlib import Path
 
 from toffee_pipeline.errors import PlanError
 from toffee_pipeline.images import SUFFIXES
+from toffee_pipeline.plain_file import read_plain
 from toffee_pipeline.plan.benchmark import Benchmark, BenchmarkSubject, Prompt, real_images
 
 CATEGORIES = ("photorealistic",) * 4 + ("style_transfer",) * 3 + ("imaginative",) * 2
@@ -28,9 +29,9 @@ def load_dreambench_plus(root: Path) -> Benchmark:
 
 def _subject(root: Path, image: Path, caption: Path) -> BenchmarkSubject:
     try:
-        lines = [line.strip() for line in caption.read_text().splitlines() if line.strip()]
+        lines = [line.strip() for line in read_plain(caption).decode().splitlines() if line.strip()]
     except OSError as error:
-        raise PlanError(f"benchmark.path: {caption}: {error.strerror}; {image} needs its prompts") from error
+        raise PlanError(f"benchmark.path: {caption}: {error.strerror or error}; {image} needs its prompts") from error
     if len(lines) != 1 + len(CATEGORIES):
         raise PlanError(f"benchmark.path: {caption}: a subject and {len(CATEGORIES)} prompts are expected")
     name, *texts = lines

@@ -17,12 +17,14 @@ import pyarrow.parquet as pq
 
 from toffee_pipeline.config.train import ExportSource
 from toffee_pipeline.errors import BrokenFile, DataError
+from toffee_pipeline.images import MAX_BYTES
 from toffee_pipeline.pairsets.tar import samples_of
 from toffee_pipeline.schema.pairs import FILE_NAME_COLUMNS, IMAGE_COLUMNS
 from toffee_pipeline.storage import Storage, open_storage
 from toffee_pipeline.train.data.records import Record
 from toffee_pipeline.train.data.sources.run import IMAGES, accepted_rows, pair_record
 
+MAX_TEXT_BYTES = 1024 * 1024
 TEXTS = ("pair_id", "subject_id", "kind", "class_name", "prompt")
 Row = dict[str, Any]
 
@@ -66,12 +68,15 @@ def _parquet(storage: Storage, key: str) -> Iterator[Row]:
 
 
 def _tar(storage: Storage, key: str) -> Iterator[Row]:
-    samples, problem = samples_of(storage.get(key))
-    for members in samples.values():
-        row: Row = json.loads(bytes(members["json"]))
-        for name, data in members.items():
-            if (column := name.partition(".")[0]) in IMAGE_COLUMNS:
-                row[column] = {"bytes": bytes(data)}
+    samples, problem = samples_of(storage.map(key))
+    for name, members in samples.items():
+        try:
+            row: Row = json.loads(bytes(members["json"][:MAX_TEXT_BYTES]))
+        except (KeyError, ValueError, RecursionError) as error:
+            raise BrokenFile(f"{storage.path_for(key)}: {name!a}: no .json of a pair: {error}") from error
+        for member, data in members.items():
+            if (column := member.partition(".")[0]) in IMAGE_COLUMNS:
+                row[column] = {"bytes": bytes(data[: MAX_BYTES + 1])}  # one more than allowed, so that it is refused
         yield row
     if problem is not None:
         raise BrokenFile(f"{storage.path_for(key)}: {problem}")

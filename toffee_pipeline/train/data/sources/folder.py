@@ -40,7 +40,7 @@ class Folder:
     """
 
     def __init__(self, config: FolderSource) -> None:
-        self._storage = open_storage(config.path, config.endpoint_url)
+        self._storage = open_storage(config.path, config.endpoint_url, follow_links=True)
 
     def files(self) -> list[str]:
         """Lists of images, by path."""
@@ -65,7 +65,7 @@ class ImageFolder:
     """
 
     def __init__(self, config: ImageFolderSource) -> None:
-        self._storage = open_storage(config.path, config.endpoint_url)
+        self._storage = open_storage(config.path, config.endpoint_url, follow_links=True)
         self._caption_column = config.caption_column
 
     def files(self) -> list[str]:

@@ -24,7 +24,7 @@ class MVImgNet:
     """One file of this source is one object, and its record holds every view; other folders and files are left out."""
 
     def __init__(self, config: MVImgNetSource) -> None:
-        self._storage = open_storage(config.path, config.endpoint_url)
+        self._storage = open_storage(config.path, config.endpoint_url, follow_links=True)
 
     def files(self) -> list[str]:
         """`category/object` of each object with 2 or more views, in the order of a listing, which is all it costs."""

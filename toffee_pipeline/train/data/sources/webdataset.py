@@ -32,7 +32,7 @@ class WebDataset:
     """
 
     def __init__(self, config: WebDatasetSource) -> None:
-        self._storage = open_storage(config.path, config.endpoint_url)
+        self._storage = open_storage(config.path, config.endpoint_url, follow_links=True)
 
     def files(self) -> list[str]:
         """Keys of the shards, sorted."""
@@ -43,7 +43,7 @@ class WebDataset:
 
     def read(self, file: str) -> Iterator[Record]:
         """The samples in the order of the tar; images: "image". A sample that a broken tar cuts off is not given."""
-        samples, problem = samples_of(self._storage.get(file))
+        samples, problem = samples_of(self._storage.map(file))
         for name, files in samples.items():
             record = _record(name if name.isprintable() else ascii(name), files, file)
             if record is not None:
