@@ -13,11 +13,16 @@ from click.testing import CliRunner
 from jobs import evaluate, status, verify
 from tests.helpers.dreambench import photo, write_dreambench
 from tests.helpers.toffeenet_run import write_run
+from toffee_pipeline.config.stages import EditConfig
 from toffee_pipeline.config.train import RunSource
 from toffee_pipeline.errors import DataError
-from toffee_pipeline.images import encode_png
+from toffee_pipeline.images import decode, encode_png
+from toffee_pipeline.models.blended import editing_mask
+from toffee_pipeline.models.loading import pick_device
+from toffee_pipeline.models.trained_toffeenet import TrainedToffeeNet
 from toffee_pipeline.rundir.layout import FIGURES, REPORT, SUMMARY, manifest_key
 from toffee_pipeline.rundir.manifests import committed_shards, data_files, read_manifest
+from toffee_pipeline.rundir.trained import find_toffeenet
 from toffee_pipeline.storage import open_storage
 from toffee_pipeline.train.data.sources import make_source
 
@@ -231,6 +236,23 @@ def test_depth_of_the_input_and_lambda_change_the_picture(tmp_path, toffeenet, e
         assert result.exit_code == 0, result.output
         pictures.append(rows_of(tmp_path / name, "data")["mug_00/0_0"]["image"]["bytes"])
     assert len(set(pictures)) == 3
+
+
+def test_an_edit_changes_the_background_alone_and_of_an_addition_what_is_around(tmp_path, toffeenet):
+    settings = (STEPS, "benchmark.max_subjects=1", "benchmark.max_prompts=19", "stages.draw.task=edit")
+    assert run(tmp_path / "run", *settings, options=("--model", toffeenet)).exit_code == 0
+    pictures = {row["picture_id"]: decode(row["image"]["bytes"]) for row in rows_of(tmp_path / "run", "data").values()}
+    categories = {row["picture_id"]: row["category"] for row in rows_of(tmp_path / "run").values()}
+    image = pictures["mug_00/real_0"]
+    trained = find_toffeenet(str(toffeenet))
+    mask = TrainedToffeeNet(trained.weights, trained.config, pick_device("cpu")).find(image, "mug")
+    for number, category, region in (
+        (0, "background", ~mask),
+        (18, "addition", editing_mask(mask, "around", EditConfig())),
+    ):
+        changed = (pictures[f"mug_00/{number}_0"] != image).any(-1)
+        assert categories[f"mug_00/{number}_0"] == category
+        assert changed[region].mean() > 0.8 and not changed[~region].any()
 
 
 DREAMBENCH = os.environ.get("DREAMBENCH")

@@ -76,6 +76,9 @@ class DrawConfig(StageConfig):
     """Lambda."""
     depth: Literal["constant", "input"] = "constant"
     """constant: a new view; input: the input image's depth, which keeps its structure (Table 2)."""
+    task: Literal["generation", "edit"] = "generation"
+    """edit: the input image is repainted where the prompt's category may change it, such as the background alone; all
+    else stays exactly."""
 
 
 class EvaluationStagesConfig(Model):

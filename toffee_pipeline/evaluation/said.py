@@ -30,7 +30,8 @@ def drawn_by(config: EvaluationConfig) -> str:
     if config.models.toffeenet is not None:
         draw = config.stages.draw
         return (
-            f"Pictures by ToffeeNet, {config.models.toffeenet.path}: {draw.sampling.num_inference_steps} steps of "
+            f"{'Edits' if draw.task == 'edit' else 'Pictures'} by ToffeeNet, {config.models.toffeenet.path}: "
+            f"{draw.sampling.num_inference_steps} steps of "
             f"{draw.sampling.scheduler}, guidance {draw.sampling.guidance_scale:g}, lambda {draw.dino_scale:g}, depth: "
             f"{draw.depth}"
         )
