@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,8 +21,10 @@ from toffee_pipeline.config.load import load_config
 from toffee_pipeline.config.train import ToffeeNetTraining
 from toffee_pipeline.evaluation.conclude import ledger
 from toffee_pipeline.evaluation.setup import prepare
+from toffee_pipeline.evaluation.similarity import INPUT
 from toffee_pipeline.images import decode
 from toffee_pipeline.models.model_set import ModelSet
+from toffee_pipeline.rundir.layout import DATA
 from toffee_pipeline.rundir.manifests import data_files
 from toffee_pipeline.schema.subjects import Subject
 from toffee_pipeline.storage import open_storage
@@ -107,32 +109,31 @@ class Bench:
             for metric, column in COLUMNS.items()
         }
         if (variant.name, asked) in LAID_OUT:
-            means[LAYOUT] = _layout(config, str(output), output.with_name(f"{output.name}-layout.json"))
+            means[LAYOUT] = layout(config, str(output), output.with_name(f"{output.name}-layout.json"))
         return means
 
 
-def _layout(config: EvaluationConfig, output: str, kept: Path) -> dict[str, float]:
+def layout(config: EvaluationConfig, output: str, kept: Path) -> dict[str, float]:
     """Overlap of each picture's silhouette with that of its input image, by subject. Found once, and kept in a file."""
     if not kept.exists():
-        mask_of = ModelSet(config).mask
         found = []
-        for path in data_files(open_storage(output), "data"):
-            rows = pq.read_table(path, columns=["picture_id", "subject_id", "class_name", "kind", "sample", "image"])
-            silhouettes: dict[str, np.ndarray | None] = {}
-            of_input: dict[str, np.ndarray | None] = {}
-            for row in rows.to_pylist():
-                is_input = row["kind"] == "real" and row["sample"] == 0
-                if row["kind"] == "real" and not is_input:
-                    continue
-                image = decode(row["image"]["bytes"], row["picture_id"])
-                (mask,) = mask_of.segment([image], [Subject(row["subject_id"], row["class_name"], "", 0)])
-                (of_input if is_input else silhouettes)[row["subject_id" if is_input else "picture_id"]] = mask
-            for name, mask in silhouettes.items():
-                subject = name.partition("/")[0]
-                if mask is not None and (other := of_input.get(subject)) is not None:
-                    found.append((subject, float((mask & other).sum() / (mask | other).sum())))
+        for path in data_files(open_storage(output), DATA):
+            rows = [row for row in pq.read_table(path).to_pylist() if row["kind"] == "drawn" or row["sample"] == INPUT]
+            masks = _silhouettes(config, rows)
+            of_input = {row["subject_id"]: mask for row, mask in zip(rows, masks, strict=True) if row["kind"] == "real"}
+            for row, mask in zip(rows, masks, strict=True):
+                other = of_input[row["subject_id"]]
+                if row["kind"] == "drawn" and mask is not None and other is not None:
+                    found.append((row["subject_id"], float((mask & other).sum() / (mask | other).sum())))
         kept.write_text(json.dumps(found))
     return _by_subject(json.loads(kept.read_text()))
+
+
+def _silhouettes(config: EvaluationConfig, rows: Sequence[Mapping[str, Any]]) -> list[np.ndarray | None]:
+    """Bool (H, W) of each picture's subject; None where it is not found."""
+    images = [decode(row["image"]["bytes"], row["picture_id"]) for row in rows]
+    subjects = [Subject(row["subject_id"], row["class_name"], "", 0) for row in rows]
+    return list(ModelSet(config).mask.segment(images, subjects))
 
 
 def _by_subject(values: Iterable[Sequence[Any]]) -> dict[str, float]:

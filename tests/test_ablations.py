@@ -1,6 +1,7 @@
 """The ablations: what their figures say, what -R learns from, and that nothing finished is made again."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -12,13 +13,17 @@ from benchmarks import ablations
 from benchmarks.ablations_claims import claims_table, estimate, judge, judge_all, to_json, to_markdown
 from benchmarks.ablations_drafts import write_drafts
 from benchmarks.ablations_plan import ASKED, CLAIMS, VARIANTS, Claim
+from benchmarks.ablations_runs import layout
 from jobs.generate import generate
 from tests.helpers.drafted_run import STAGES
 from toffee_pipeline.config.evaluate import EvaluationConfig
 from toffee_pipeline.config.load import load_config
 from toffee_pipeline.config.train import RunSource, ToffeeNetTraining
 from toffee_pipeline.errors import DataError
-from toffee_pipeline.images import decode
+from toffee_pipeline.evaluation.real_pictures import real_picture
+from toffee_pipeline.evaluation.setup import prepare
+from toffee_pipeline.images import decode, encode_png
+from toffee_pipeline.plan.benchmarks.nano import load_nano
 from toffee_pipeline.train.data.sources import make_source
 
 CLAIM = Claim("more is more", "clip_t", ("a", "x"), ("b", "x"))
@@ -161,3 +166,21 @@ def test_what_is_finished_is_not_made_again(run, tmp_path):
     ]
     assert all(cell["means"]["clip_t"]["value"] is not None for cell in cells)
     assert "| R | new view | 1 |" in (work / "ablations.md").read_text()
+
+
+@pytest.mark.slow
+def test_the_layout_is_that_of_the_input_image(tmp_path):
+    """Of a copy of it wholly; of a picture whose subject stands elsewhere hardly."""
+    settings = ("placement=inline", "images_per_prompt=1", "benchmark.max_prompts=1", "benchmark.max_subjects=2")
+    config = load_config("nano", settings, EvaluationConfig)
+    copied, moved = load_nano().subjects[:2]
+    for subject, shift in ((copied, 0), (moved, 24)):
+        image = decode(real_picture(config.benchmark, subject, 0))
+        (tmp_path / "drawn" / subject.subject_id).mkdir(parents=True)
+        (tmp_path / "drawn" / subject.subject_id / "0_0.png").write_bytes(encode_png(np.roll(image, shift, 1)))
+    config = prepare(config, None, tmp_path / "drawn", print)
+    generate(config, str(tmp_path / "run"))
+    found = layout(config, str(tmp_path / "run"), tmp_path / "layout.json")
+    assert found[copied.subject_id] == 1 and found[moved.subject_id] < 0.8
+    shutil.rmtree(tmp_path / "run")
+    assert layout(config, str(tmp_path / "run"), tmp_path / "layout.json") == found
