@@ -24,6 +24,7 @@ from toffee_pipeline.evaluation.setup import prepare
 from toffee_pipeline.evaluation.similarity import INPUT
 from toffee_pipeline.images import decode
 from toffee_pipeline.models.model_set import ModelSet
+from toffee_pipeline.models.protocols import MaskModel
 from toffee_pipeline.rundir.layout import DATA
 from toffee_pipeline.rundir.manifests import data_files
 from toffee_pipeline.schema.subjects import Subject
@@ -116,10 +117,10 @@ class Bench:
 def layout(config: EvaluationConfig, output: str, kept: Path) -> dict[str, float]:
     """Overlap of each picture's silhouette with that of its input image, by subject. Found once, and kept in a file."""
     if not kept.exists():
-        found = []
+        segmenter, found = ModelSet(config).mask, []
         for path in data_files(open_storage(output), DATA):
             rows = [row for row in pq.read_table(path).to_pylist() if row["kind"] == "drawn" or row["sample"] == INPUT]
-            masks = _silhouettes(config, rows)
+            masks = _silhouettes(segmenter, rows)
             of_input = {row["subject_id"]: mask for row, mask in zip(rows, masks, strict=True) if row["kind"] == "real"}
             for row, mask in zip(rows, masks, strict=True):
                 other = of_input[row["subject_id"]]
@@ -129,11 +130,11 @@ def layout(config: EvaluationConfig, output: str, kept: Path) -> dict[str, float
     return _by_subject(json.loads(kept.read_text()))
 
 
-def _silhouettes(config: EvaluationConfig, rows: Sequence[Mapping[str, Any]]) -> list[np.ndarray | None]:
+def _silhouettes(segmenter: MaskModel, rows: Sequence[Mapping[str, Any]]) -> list[np.ndarray | None]:
     """Bool (H, W) of each picture's subject; None where it is not found."""
     images = [decode(row["image"]["bytes"], row["picture_id"]) for row in rows]
     subjects = [Subject(row["subject_id"], row["class_name"], "", 0) for row in rows]
-    return list(ModelSet(config).mask.segment(images, subjects))
+    return list(segmenter.segment(images, subjects))
 
 
 def _by_subject(values: Iterable[Sequence[Any]]) -> dict[str, float]:
