@@ -181,6 +181,6 @@ def test_the_layout_is_that_of_the_input_image(tmp_path):
     config = prepare(config, None, tmp_path / "drawn", print)
     generate(config, str(tmp_path / "run"))
     found = layout(config, str(tmp_path / "run"), tmp_path / "layout.json")
-    assert found[copied.subject_id] == 1 and found[moved.subject_id] < 0.8
+    assert found[copied.subject_id] == 1 and found.get(moved.subject_id, 0) < 0.8  # or it is not found there
     shutil.rmtree(tmp_path / "run")
     assert layout(config, str(tmp_path / "run"), tmp_path / "layout.json") == found
