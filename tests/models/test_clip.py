@@ -1,7 +1,9 @@
 """CLIP as its users bring it: open_clip's files, folders and repositories, with tiny untrained weights."""
 
+import io
 import json
 import math
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ from tokenizers.pre_tokenizers import Whitespace
 from torch.nn import functional as F
 from transformers import PreTrainedTokenizerFast
 
+from tests.helpers.foreign_code import CODE, add, place_code
 from toffee_pipeline.config.clip import ClipSpec
 from toffee_pipeline.errors import ConfigError
 from toffee_pipeline.models.clip import load_clip, preprocessing_of
@@ -131,3 +134,22 @@ def test_images_are_prepared_as_the_weights_were_trained() -> None:
     assert (siglip["image_mean"], siglip["image_resize_mode"]) == ((0.5, 0.5, 0.5), "squash")
     laion = preprocessing_of("ViT-L-14", "laion/CLIP-ViT-L-14-laion2B-s32B-b82K")
     assert laion["image_mean"] == (0.5, 0.5, 0.5) != preprocessing_of("ViT-L-14", None)["image_mean"]
+
+
+@pytest.mark.parametrize("where", ["tokenizer", "text tower"])
+def test_code_that_lies_with_a_clip_is_never_run(
+    siglip: Path, tmp_path: Path, where: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO("y\n" * 10))
+    folder = Path(shutil.copytree(siglip, tmp_path / "clip"))
+    mark = place_code(folder)
+    if where == "tokenizer":
+        add(folder / "tokenizer_config.json", tokenizer_class="S", auto_map={"AutoTokenizer": [None, CODE]})
+    else:
+        add(folder / "config.json", model_type="stranger", auto_map={"AutoConfig": CODE, "AutoModel": CODE})
+        config = json.loads((folder / "open_clip_config.json").read_text())
+        config["model_cfg"]["text_cfg"] |= {"hf_model_name": str(folder)}
+        (folder / "open_clip_config.json").write_text(json.dumps(config))
+    with pytest.raises(ConfigError, match="asks for code of its own"):
+        load_clip(ClipSpec(path=folder))
+    assert not mark.exists()

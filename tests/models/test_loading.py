@@ -1,12 +1,14 @@
+import hashlib
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import save_file
 
-from toffee_pipeline.config.base import ModelSpec
+from toffee_pipeline.config.base import ModelSpec, SegmenterSpec
 from toffee_pipeline.errors import ConfigError
 from toffee_pipeline.models import loading, weights
+from toffee_pipeline.models.grounded_sam import load_sam
 from toffee_pipeline.models.tiny import untrained
 
 
@@ -52,12 +54,30 @@ def test_weights_hash_follows_contents_and_names(tmp_path: Path) -> None:
     assert weights.weights_hash(ModelSpec(id="a/b"), "vae") is None
 
 
-def test_weights_hash_follows_pickles_where_there_is_nothing_better(tmp_path: Path) -> None:
+@pytest.mark.parametrize("beside", [False, True])
+def test_weights_hash_follows_pickles_too(tmp_path: Path, beside: bool) -> None:
+    """Even beside other files: of a pipeline's folder one part may be of these, another of those."""
     spec, hashes = ModelSpec(path=tmp_path), set()
+    if beside:
+        save_file({"w": torch.zeros(2)}, tmp_path / "a.safetensors")
     for contents in (b"one", b"two"):
-        (tmp_path / "open_clip_pytorch_model.bin").write_bytes(contents)
+        (tmp_path / "unet").mkdir(exist_ok=True)
+        (tmp_path / "unet/diffusion_pytorch_model.bin").write_bytes(contents)
         hashes.add(weights.weights_hash(spec, "clip"))
     assert len(hashes) == 2
+
+
+def test_a_segmenter_is_the_file_whose_digest_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "sam.pth"
+    path.write_bytes(b"some weights")
+    digest = hashlib.sha256(b"some weights").hexdigest()
+    weights.require_digest(SegmenterSpec(path=path, sha256=digest), path)
+    weights.require_digest(SegmenterSpec(path=path), path)
+    wrong = SegmenterSpec(path=path, sha256="0" * 64)
+    with pytest.raises(ConfigError, match=f"sam.pth: its SHA-256 is {digest}, .*says {'0' * 64}; null allows any"):
+        weights.require_digest(wrong, path)
+    with pytest.raises(ConfigError, match="its SHA-256 is"):
+        load_sam(wrong)  # before anything is unpickled
 
 
 def test_untrained_weights_are_the_same_in_every_process_and_leave_torch_alone() -> None:

@@ -134,6 +134,8 @@ class SegmenterSpec(ModelSpec):
 
     type: Literal["vit_h", "vit_l", "vit_b"] = "vit_h"
     """Of pretrained weights; the nano one has a shape of its own."""
+    sha256: Annotated[str | None, Field(pattern=r"^[0-9a-f]{64}$")] = None
+    """Of the `.pth` file, which is loaded only if it has it. null: any file is."""
 
     @model_validator(mode="after")
     def _file_of_the_repository(self) -> Self:

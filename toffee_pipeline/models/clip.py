@@ -12,12 +12,13 @@ from huggingface_hub import hf_hub_download, snapshot_download
 from PIL import Image
 from safetensors.torch import load_file
 from torch import Tensor
+from transformers import AutoConfig
 
 from toffee_pipeline.config.clip import HUB, ClipSpec
 from toffee_pipeline.errors import ConfigError
 from toffee_pipeline.models.loading import build_untrained, dtype_of
 from toffee_pipeline.models.tensors import HALF
-from toffee_pipeline.models.weights import resolve
+from toffee_pipeline.models.weights import code_refused, load_pretrained, resolve
 
 HUB_FILES = ("open_clip*", "*.json", "*.txt", "*.model")
 """Config, tokenizer and weights, whose names open_clip gives."""
@@ -46,11 +47,25 @@ def load_clip(spec: ClipSpec) -> Clip:
     if spec.weights != "pretrained":
         return _load_untrained() if spec.weights == "untrained" else load_nano_clip(Path(resolve(spec, "filter_clip")))
     name, weights, preprocessing = _find(spec, resolve(spec, "filter_clip"))
-    config = open_clip.get_model_config(name)
-    if config["text_cfg"].get("tokenizer_kwargs", {}).get("trust_remote_code"):
-        raise ConfigError(f"models.clip: {name} asks for code of its own, which is never run")
+    _refuse_code(name)
     model, preprocess = open_clip.create_model_from_pretrained(name, weights, precision="fp32", **preprocessing)
-    return Clip(model.to(dtype_of(spec)).eval(), preprocess, open_clip.get_tokenizer(name))
+    return Clip(model.to(dtype_of(spec)).eval(), preprocess, _tokenizer(name))
+
+
+def _refuse_code(name: str) -> None:
+    """open_clip would run the code of a text tower or a tokenizer, or ask on the terminal whether to."""
+    text = open_clip.get_model_config(name)["text_cfg"]
+    if text.get("tokenizer_kwargs", {}).get("trust_remote_code"):
+        raise ConfigError(f"models.clip: {name} asks for code of its own, which is never run")
+    if tower := text.get("hf_model_name"):
+        load_pretrained(AutoConfig, tower)
+
+
+def _tokenizer(name: str) -> Callable[[Sequence[str]], Tensor]:
+    if not open_clip.get_model_config(name)["text_cfg"].get("hf_tokenizer_name"):
+        return open_clip.get_tokenizer(name)
+    with code_refused(name):
+        return open_clip.get_tokenizer(name, trust_remote_code=False)
 
 
 def _find(spec: ClipSpec, source: Path | str) -> tuple[str, str | None, dict[str, Any]]:
@@ -88,8 +103,9 @@ def preprocessing_of(name: str, repository: str | None) -> dict[str, Any]:
 
 def _load_random(spec: ClipSpec) -> Clip:
     name = spec.architecture
+    _refuse_code(name)
     model, _, preprocess = open_clip.create_model_and_transforms(name, **preprocessing_of(name, None))
-    return Clip(model.to(dtype_of(spec)).eval(), preprocess, open_clip.get_tokenizer(name))
+    return Clip(model.to(dtype_of(spec)).eval(), preprocess, _tokenizer(name))
 
 
 def _load_untrained() -> Clip:

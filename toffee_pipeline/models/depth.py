@@ -13,7 +13,7 @@ from transformers import AutoImageProcessor, AutoModelForDepthEstimation
 from toffee_pipeline.config.base import ModelSpec
 from toffee_pipeline.errors import SampleError
 from toffee_pipeline.models.loading import build_random, build_untrained, dtype_of, load_model
-from toffee_pipeline.models.weights import hub_options, resolve
+from toffee_pipeline.models.weights import hub_options, load_pretrained, resolve
 from toffee_pipeline.schema.subjects import Subject
 
 
@@ -29,7 +29,7 @@ class DepthEstimator:
             self.model, self.processor = build_random("depth", device, dtype_of(spec))
         else:
             self.model = load_model(AutoModelForDepthEstimation, spec, "depth", device)
-            self.processor = AutoImageProcessor.from_pretrained(resolve(spec, "depth"), **hub_options(spec))
+            self.processor = load_pretrained(AutoImageProcessor, resolve(spec, "depth"), **hub_options(spec))
 
     @torch.inference_mode()
     def estimate(self, images: Sequence[np.ndarray], subjects: Sequence[Subject]) -> list[np.ndarray | SampleError]:

@@ -13,7 +13,7 @@ from transformers import Dinov2Config, Dinov2Model
 from toffee_pipeline.config.base import ModelSpec
 from toffee_pipeline.models.loading import build_untrained, load_model
 from toffee_pipeline.models.tensors import HALF, IMAGENET_MEAN, IMAGENET_STD, normalize, resize, to_tensor
-from toffee_pipeline.models.weights import config_options, resolve
+from toffee_pipeline.models.weights import config_options, load_pretrained, resolve
 
 GRID = 16
 
@@ -74,7 +74,7 @@ def token_dim(spec: ModelSpec) -> int:
     """Width of a DINO's tokens, from its config alone."""
     if spec.weights == "untrained":
         return build_untrained("dino").config.hidden_size
-    return Dinov2Config.from_pretrained(resolve(spec, "dino"), **config_options(spec)).hidden_size
+    return load_pretrained(Dinov2Config, resolve(spec, "dino"), **config_options(spec)).hidden_size
 
 
 def stack_tokens(tokens: Sequence[np.ndarray]) -> Tensor:

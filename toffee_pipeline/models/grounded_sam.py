@@ -24,7 +24,7 @@ from transformers import (
 from toffee_pipeline.config.base import GroundingConfig, ModelSpec, SegmenterSpec
 from toffee_pipeline.images import black_out
 from toffee_pipeline.models.loading import build_random, build_untrained, dtype_of, load_model
-from toffee_pipeline.models.weights import hub_options, resolve
+from toffee_pipeline.models.weights import hub_options, load_pretrained, require_digest, resolve
 from toffee_pipeline.schema.subjects import Subject
 
 
@@ -42,7 +42,7 @@ class GroundedSam:
             self.detector, self.processor = build_random("detector", device, dtype_of(detector))
         else:
             self.detector = load_model(AutoModelForZeroShotObjectDetection, detector, "detector", device)
-            self.processor = AutoProcessor.from_pretrained(resolve(detector, "detector"), **hub_options(detector))
+            self.processor = load_pretrained(AutoProcessor, resolve(detector, "detector"), **hub_options(detector))
         self.sam = load_sam(segmenter).to(device)
         self.to_sam = ResizeLongestSide(self.sam.image_encoder.img_size)
 
@@ -139,7 +139,7 @@ def load_sam(spec: SegmenterSpec) -> Sam:
     """Segment Anything on the CPU in eval mode, float32.
 
     Pretrained weights are Meta's `.pth`: the file at `path`, or the file that `variant` names in the hub repository
-    `id`.
+    `id`. Raises ConfigError where it has not the SHA-256 that the spec names.
     """
     if spec.weights == "untrained":
         return build_untrained("segmenter")
@@ -151,6 +151,7 @@ def load_sam(spec: SegmenterSpec) -> Sam:
 
         return load_segmenter(Path(source))
     path = source if isinstance(source, Path) else Path(hf_hub_download(source, spec.variant, revision=spec.revision))
+    require_digest(spec, path)
     sam = sam_model_registry[spec.type](checkpoint=None)
     sam.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
     return sam.eval()

@@ -14,7 +14,7 @@ from toffee_pipeline.config.base import ModelSpec
 from toffee_pipeline.config.stages import CheckImagesConfig
 from toffee_pipeline.errors import ConfigError, SampleError
 from toffee_pipeline.models.loading import dtype_of
-from toffee_pipeline.models.weights import config_options, hub_options, resolve
+from toffee_pipeline.models.weights import config_options, hub_options, load_pretrained, resolve
 
 
 class ImageSafety:
@@ -23,9 +23,9 @@ class ImageSafety:
     def __init__(self, spec: ModelSpec, settings: CheckImagesConfig, device: torch.device) -> None:
         source = resolve(spec, "image_safety")
         self.device = device
-        self.processor = AutoImageProcessor.from_pretrained(source, **config_options(spec))
-        model = AutoModelForImageClassification.from_pretrained(
-            source, dtype=dtype_of(spec), use_safetensors=True, **hub_options(spec)
+        self.processor = load_pretrained(AutoImageProcessor, source, **config_options(spec))
+        model = load_pretrained(
+            AutoModelForImageClassification, source, dtype=dtype_of(spec), use_safetensors=True, **hub_options(spec)
         )
         self.model = model.eval().to(device)
         known = self.model.config.label2id

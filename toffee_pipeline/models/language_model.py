@@ -10,7 +10,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from toffee_pipeline.config.base import ModelSpec
 from toffee_pipeline.config.expand import TextSamplingConfig
 from toffee_pipeline.models.loading import load_model
-from toffee_pipeline.models.weights import hub_options, resolve, weights_hash
+from toffee_pipeline.models.weights import hub_options, load_pretrained, resolve, weights_hash
 
 
 class LanguageModel:
@@ -22,7 +22,7 @@ class LanguageModel:
 
     def __init__(self, spec: ModelSpec, device: torch.device) -> None:
         self.model = load_model(AutoModelForCausalLM, spec, "language_model", device)
-        self.tokenizer = AutoTokenizer.from_pretrained(resolve(spec, "language_model"), **hub_options(spec))
+        self.tokenizer = load_pretrained(AutoTokenizer, resolve(spec, "language_model"), **hub_options(spec))
         self.revision: str | None = (
             weights_hash(spec, "language_model") if spec.path else getattr(self.model.config, "_commit_hash", None)
         )

@@ -11,7 +11,7 @@ from huggingface_hub import snapshot_download
 
 from toffee_pipeline.config.base import ModelSpec
 from toffee_pipeline.errors import ConfigError
-from toffee_pipeline.models.weights import hub_options, resolve
+from toffee_pipeline.models.weights import hub_options, load_pretrained, resolve
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -72,7 +72,7 @@ def load_model(
     if spec.weights == "random":
         return build_random(network, device, dtype or dtype_of(spec))
     options = hub_options(spec) | ({"subfolder": subfolder} if subfolder and spec.weights == "pretrained" else {})
-    model = model_class.from_pretrained(resolve(spec, network), dtype=dtype or dtype_of(spec), **options)
+    model = load_pretrained(model_class, resolve(spec, network), dtype=dtype or dtype_of(spec), **options)
     return model.eval().to(device)
 
 

@@ -10,7 +10,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from toffee_pipeline.config.safety import PromptGuardSpec
 from toffee_pipeline.errors import SampleError
 from toffee_pipeline.models.loading import dtype_of
-from toffee_pipeline.models.weights import config_options, hub_options, resolve
+from toffee_pipeline.models.weights import config_options, hub_options, load_pretrained, resolve
 from toffee_pipeline.safety.guards import GUARDS, Verdict
 
 
@@ -20,11 +20,11 @@ class PromptGuard:
     def __init__(self, spec: PromptGuardSpec, device: torch.device) -> None:
         self.guard, self.device = GUARDS[spec.family], device
         source = resolve(spec, "prompt_guard")
-        self.tokenizer = AutoTokenizer.from_pretrained(source, padding_side="left", **config_options(spec))
+        self.tokenizer = load_pretrained(AutoTokenizer, source, padding_side="left", **config_options(spec))
         if self.tokenizer.pad_token is None:
             self.tokenizer.pad_token = self.tokenizer.eos_token
-        model = AutoModelForCausalLM.from_pretrained(
-            source, dtype=dtype_of(spec), use_safetensors=True, **hub_options(spec)
+        model = load_pretrained(
+            AutoModelForCausalLM, source, dtype=dtype_of(spec), use_safetensors=True, **hub_options(spec)
         )
         self.model = model.eval().to(device)
 

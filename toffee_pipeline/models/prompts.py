@@ -10,7 +10,7 @@ from transformers import CLIPTokenizer
 from toffee_pipeline.config.base import CATEGORIES, Category, ModelSpec
 from toffee_pipeline.errors import CatalogError
 from toffee_pipeline.models.tokenizers import clip_tokenizer, nano_tokenizer
-from toffee_pipeline.models.weights import config_options, resolve
+from toffee_pipeline.models.weights import config_options, load_pretrained, resolve
 from toffee_pipeline.plan.catalog import Catalog, SubjectClass
 from toffee_pipeline.plan.worded import MEDIUM, fill
 
@@ -24,7 +24,7 @@ def load_tokenizer(spec: ModelSpec) -> CLIPTokenizer:
         return clip_tokenizer()
     if spec.weights == "nano":
         return nano_tokenizer()
-    return CLIPTokenizer.from_pretrained(resolve(spec, "sdxl"), subfolder="tokenizer", **config_options(spec))
+    return load_pretrained(CLIPTokenizer, resolve(spec, "sdxl"), subfolder="tokenizer", **config_options(spec))
 
 
 def tokenizer_at_hand(spec: ModelSpec) -> CLIPTokenizer:

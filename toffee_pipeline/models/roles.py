@@ -15,7 +15,7 @@ from toffee_pipeline.config.dataset import DatasetConfig, ImageDatasetConfig, Su
 from toffee_pipeline.config.generate import ModelsConfig
 from toffee_pipeline.config.refine_pairs import RefinementModels
 from toffee_pipeline.errors import ConfigError
-from toffee_pipeline.models.weights import describe_weights, resolve
+from toffee_pipeline.models.weights import describe_weights, require_digest, resolve
 
 if TYPE_CHECKING:
     import torch
@@ -183,13 +183,16 @@ def describe_roles(config: DatasetConfig, names: Iterable[str] = ROLES) -> dict[
 
 
 def require_weights(config: DatasetConfig) -> None:
-    """Raises ConfigError that names all weights that should lie on this machine and do not."""
+    """Raises ConfigError that names all weights that should lie on this machine and do not, and for a file that is not
+    the one whose digest the config names."""
     missing: list[str] = []
     for name in ROLES:
         for _, spec, network in _networks(name, config):
             if spec.has_files:
                 try:
-                    resolve(spec, network)
+                    source = resolve(spec, network)
+                    if spec.weights == "pretrained" and isinstance(source, Path):
+                        require_digest(spec, source)
                 except FileNotFoundError as error:
                     missing.append(str(error))
     if missing:

@@ -18,7 +18,7 @@ from toffee_pipeline.config.speed import SpeedConfig
 from toffee_pipeline.models.autoencoder import Autoencoder
 from toffee_pipeline.models.loading import build_random, build_untrained, dtype_of
 from toffee_pipeline.models.speed import sped_up
-from toffee_pipeline.models.weights import config_options, hub_options, resolve
+from toffee_pipeline.models.weights import config_options, hub_options, load_pretrained, resolve
 
 
 @lru_cache(maxsize=2)
@@ -39,8 +39,13 @@ def load_sdxl(
         pipeline = load_nano_sdxl()
     else:
         own = {} if distilled is None else {"unet": load_distilled(distilled, spec)}
-        pipeline = StableDiffusionXLPipeline.from_pretrained(
-            resolve(spec, "sdxl"), dtype=dtype_of(spec), add_watermarker=False, **hub_options(spec), **own
+        pipeline = load_pretrained(
+            StableDiffusionXLPipeline,
+            resolve(spec, "sdxl"),
+            dtype=dtype_of(spec),
+            add_watermarker=False,
+            **hub_options(spec),
+            **own,
         )
     pipeline.to(device)
     return pipeline.components | {"unet": sped_up(pipeline.unet, speed)}, Autoencoder(pipeline.vae)
@@ -55,7 +60,7 @@ def load_distilled(spec: DistilledSpec, base: ModelSpec) -> UNet2DConditionModel
     if not isinstance(source, Path) and (spec.variant or "").endswith(".safetensors"):
         source = Path(hf_hub_download(source, spec.variant, revision=spec.revision))
     if not isinstance(source, Path) or source.is_dir():
-        return UNet2DConditionModel.from_pretrained(source, dtype=dtype_of(base), **hub_options(spec)).eval()
+        return load_pretrained(UNet2DConditionModel, source, dtype=dtype_of(base), **hub_options(spec)).eval()
     config = UNet2DConditionModel.load_config(resolve(base, "sdxl"), subfolder="unet", **config_options(base))
     with torch.device("meta"):
         unet = UNet2DConditionModel.from_config(config)

@@ -8,7 +8,7 @@ from transformers import CLIPTextModel, CLIPTokenizer
 from toffee_pipeline.config.base import ModelSpec
 from toffee_pipeline.models.loading import load_model
 from toffee_pipeline.models.tiny.text_encoder import build_text_encoder
-from toffee_pipeline.models.weights import config_options, resolve
+from toffee_pipeline.models.weights import config_options, load_pretrained, resolve
 
 
 def load_text_encoder(base: ModelSpec, device: torch.device) -> tuple[CLIPTextModel, CLIPTokenizer]:
@@ -18,4 +18,4 @@ def load_text_encoder(base: ModelSpec, device: torch.device) -> tuple[CLIPTextMo
         return text_encoder.to(device), tokenizer
     text_encoder = load_model(CLIPTextModel, base, "base", device, "text_encoder")
     options = config_options(base)
-    return text_encoder, CLIPTokenizer.from_pretrained(resolve(base, "base"), subfolder="tokenizer", **options)
+    return text_encoder, load_pretrained(CLIPTokenizer, resolve(base, "base"), subfolder="tokenizer", **options)

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from toffee_pipeline.config.base import ModelSpec
+from toffee_pipeline.config.base import ModelSpec, SegmenterSpec
+from toffee_pipeline.errors import ConfigError
 
+WEIGHT_SUFFIXES = frozenset((".safetensors", ".bin", ".pt", ".pth", ".ckpt"))
 NANO_WEIGHTS = Path(__file__).parent.parent / "nano" / "weights"
 
 
@@ -54,7 +58,7 @@ def weights_hash(spec: ModelSpec, network: str) -> str | None:
     """First 16 hex digits of the SHA-256 over the files of a local or nano network; None for a hub id and for
     weights that are made.
 
-    A folder's `*.safetensors` count, or without any its pickles, with their relative paths, in the order of these.
+    All weight files of a folder count, with their relative paths, in the order of these.
     """
     if not spec.has_files or (spec.weights == "pretrained" and spec.path is None):
         return None
@@ -68,8 +72,19 @@ def weights_hash(spec: ModelSpec, network: str) -> str | None:
 
 
 def _weight_files(folder: Path) -> list[Path]:
-    pickles = (path for path in folder.rglob("*") if path.suffix in (".bin", ".pt", ".pth"))
-    return sorted(folder.rglob("*.safetensors")) or sorted(pickles)
+    return sorted(path for path in folder.rglob("*") if path.suffix in WEIGHT_SUFFIXES)
+
+
+def require_digest(spec: ModelSpec, path: Path) -> None:
+    """Raises ConfigError where the file is not the one whose SHA-256 the config names."""
+    if not isinstance(spec, SegmenterSpec) or spec.sha256 is None:
+        return
+    with path.open("rb") as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+    if found != spec.sha256:
+        raise ConfigError(
+            f"{path}: its SHA-256 is {found}, models.segmenter.sha256 says {spec.sha256}; null allows any file"
+        )
 
 
 def describe_weights(spec: ModelSpec, network: str) -> str:
@@ -83,3 +98,21 @@ def describe_weights(spec: ModelSpec, network: str) -> str:
     if spec.path is not None:
         return f"pretrained {spec.path.name} {weights_hash(spec, network)}"
     return f"pretrained {spec.id}@{spec.revision or 'main'}"
+
+
+def load_pretrained(kind: type[Any], source: Path | str, **options: Any) -> Any:
+    """`kind.from_pretrained`, of transformers' or diffusers' classes; code that lies with the weights is never run.
+    Raises ConfigError where they cannot be read without."""
+    with code_refused(source):
+        return kind.from_pretrained(source, trust_remote_code=False, **options)
+
+
+@contextmanager
+def code_refused(source: Path | str) -> Iterator[None]:
+    """Makes one line of what transformers says where weights ask for code of their own."""
+    try:
+        yield
+    except ValueError as error:
+        if "trust_remote_code" not in str(error):
+            raise
+        raise ConfigError(f"{source}: asks for code of its own, which is never run") from error

@@ -1,0 +1,83 @@
+"""Code that lies with weights is never run, even where somebody says yes on the terminal."""
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from tests.helpers.foreign_code import CODE, add, place_code
+from tests.helpers.guards import save_classifier, save_guard
+from tests.helpers.tiny_language_model import write_language_model
+from toffee_pipeline.config.base import GroundingConfig, ModelSpec, SegmenterSpec
+from toffee_pipeline.config.safety import PromptGuardSpec, SafetensorsSpec
+from toffee_pipeline.config.stages import CheckImagesConfig
+from toffee_pipeline.errors import ConfigError
+from toffee_pipeline.models.depth import DepthEstimator
+from toffee_pipeline.models.grounded_sam import GroundedSam
+from toffee_pipeline.models.image_safety import ImageSafety
+from toffee_pipeline.models.language_model import LanguageModel
+from toffee_pipeline.models.prompt_guard import PromptGuard
+from toffee_pipeline.models.scores import DinoScorer
+from toffee_pipeline.models.sdxl import load_sdxl
+
+CPU = torch.device("cpu")
+AUTO_CLASSES = (
+    *("AutoConfig", "AutoModel", "AutoModelForCausalLM", "AutoModelForImageClassification"),
+    *("AutoModelForDepthEstimation", "AutoModelForZeroShotObjectDetection", "AutoProcessor", "AutoImageProcessor"),
+)
+LOADERS: dict[str, Callable[[Path], Any]] = {
+    "language model": lambda folder: LanguageModel(ModelSpec(path=folder), CPU),
+    "prompt guard": lambda folder: PromptGuard(PromptGuardSpec(path=folder), CPU),
+    "image safety": lambda folder: ImageSafety(SafetensorsSpec(path=folder), CheckImagesConfig(), CPU),
+    "depth": lambda folder: DepthEstimator(ModelSpec(path=folder), CPU),
+    "filter DINO": lambda folder: DinoScorer(ModelSpec(path=folder), "filter_dino", CPU),
+    "detector": lambda folder: GroundedSam(
+        ModelSpec(path=folder), SegmenterSpec(weights="untrained"), GroundingConfig(), CPU
+    ),
+}
+
+
+@pytest.fixture(autouse=True)
+def somebody_says_yes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO("y\n" * 10))
+
+
+@pytest.mark.parametrize("loads", LOADERS)
+def test_of_a_model(loads: str, tmp_path: Path) -> None:
+    mark = place_code(tmp_path)
+    add(tmp_path / "config.json", model_type="stranger", auto_map=dict.fromkeys(AUTO_CLASSES, CODE))
+    add(tmp_path / "preprocessor_config.json", auto_map=dict.fromkeys(AUTO_CLASSES, CODE))
+    with pytest.raises(ConfigError, match="asks for code of its own, which is never run") as refused:
+        LOADERS[loads](tmp_path)
+    assert "\n" not in str(refused.value)
+    assert not mark.exists()
+
+
+@pytest.mark.parametrize("loads", ["language model", "prompt guard"])
+def test_of_a_tokenizer(loads: str, tmp_path: Path) -> None:
+    save_guard(tmp_path, "Safety: Safe") if loads == "prompt guard" else write_language_model(tmp_path)
+    mark = place_code(tmp_path)
+    add(tmp_path / "tokenizer_config.json", tokenizer_class="Stranger", auto_map={"AutoTokenizer": [None, CODE]})
+    with pytest.raises(ConfigError, match="asks for code of its own"):
+        LOADERS[loads](tmp_path)
+    assert not mark.exists()
+
+
+def test_of_an_image_processor(tmp_path: Path) -> None:
+    save_classifier(tmp_path, ("nsfw", "normal"))
+    mark = place_code(tmp_path)
+    add(tmp_path / "preprocessor_config.json", image_processor_type="S", auto_map={"AutoImageProcessor": CODE})
+    with pytest.raises(ConfigError, match="asks for code of its own"):
+        LOADERS["image safety"](tmp_path)
+    assert not mark.exists()
+
+
+def test_of_a_pipeline(tmp_path: Path) -> None:
+    mark = place_code(tmp_path / "unet")
+    add(tmp_path / "model_index.json", _class_name=["stranger", "Stranger"], unet=["stranger", "Stranger"])
+    with pytest.raises((ConfigError, OSError)):
+        load_sdxl(ModelSpec(path=tmp_path), CPU)
+    assert not mark.exists()
