@@ -1,6 +1,7 @@
 """Decoding of odd images and lossless round trips; every input is made here with Pillow or by hand."""
 
 import io
+import re
 import struct
 import warnings
 import zlib
@@ -37,6 +38,14 @@ def png(width: int, height: int, depth: int, color: int, rows: bytes, extra: byt
     header = struct.pack(">IIBBBBB", width, height, depth, color, 0, 0, 0)
     body = chunk(b"IHDR", header) + extra + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
     return b"\x89PNG\r\n\x1a\n" + body
+
+
+def progressive(num_scans: int, more: bytes = b"") -> bytes:
+    """A gray JPEG that repeats its last scan, a refinement without any bits, until there are so many."""
+    plain = save(Image.fromarray(scene()).convert("L"), "JPEG", progressive=True)
+    starts = [match.start() for match in re.finditer(b"\xff\xda", plain)]
+    last = plain[starts[-1] : -2]
+    return plain[:2] + more + plain[2:-2] + last * (num_scans - len(starts)) + plain[-2:]
 
 
 class TestDecode:
@@ -316,3 +325,26 @@ class TestEncode:
             images.decode_mask(mask, max_pixels=9)
         with pytest.raises(ImageError, match="not an image"):
             images.decode_depth(images.encode(scene(), "jpeg", 90))
+
+
+class TestJpegsThatCostTooMuch:
+    def test_scans(self):
+        assert decode(progressive(images.MAX_SCANS)).shape == (48, 64, 3)
+        with pytest.raises(ImageError, match="^it: a JPEG has at most 64 scans and 10000 segments, this one more$"):
+            decode(progressive(images.MAX_SCANS + 1), "it")
+
+    def test_segments(self):
+        comment = b"\xff\xfe\x00\x02"
+        assert decode(progressive(10, comment * 1000)).shape == (48, 64, 3)
+        with pytest.raises(ImageError, match="this one more"):
+            decode(progressive(10, comment * images.MAX_SEGMENTS))
+
+    def test_what_lies_in_metadata_and_behind_the_image_is_no_scan(self):
+        """A camera's own data, and a film behind the picture."""
+        note = b"\xff\xda" * 5000
+        hidden = b"\xff\xe1" + struct.pack(">H", len(note) + 2) + note
+        assert decode(progressive(10, hidden) + note).shape == (48, 64, 3)
+
+    def test_long_runs_of_fill_bytes_are_read_once(self):
+        data = progressive(10)
+        assert decode(data[:2] + b"\xff" * 2_000_000 + data[2:]).shape == (48, 64, 3)

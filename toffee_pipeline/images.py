@@ -6,6 +6,7 @@ Colour profiles are not applied: values are read as sRGB, and CMYK is converted 
 from __future__ import annotations
 
 import io
+import re
 from pathlib import Path
 from typing import Literal
 
@@ -27,6 +28,11 @@ SUFFIXES = frozenset(suffix for suffixes in _SUFFIXES_OF.values() for suffix in 
 """Of files that `read_file` can read, in lower case."""
 MAX_PIXELS = 64_000_000
 MAX_BYTES = 64 * 1024 * 1024
+MAX_SCANS, MAX_SEGMENTS = 64, 10_000
+"""Of a JPEG. A progressive one is decoded over the whole image once per scan; encoders write some ten."""
+JPEG_MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
+"""Between segments and after the data of a scan, in which a byte FF is followed by 00 or the number of a restart."""
+START_OF_IMAGE, END_OF_IMAGE, START_OF_SCAN, TEMPORARY = 0xD8, 0xD9, 0xDA, 0x01
 EXIF_ORIENTATION, TIFF_PHOTOMETRIC = 0x0112, 0x0106
 UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -55,7 +61,8 @@ def decode(data: bytes, name: str = "image", max_pixels: int = MAX_PIXELS, max_b
         uint8 (H, W, 3).
 
     Raises:
-        ImageError: empty, truncated, too large, not an image, or gray of 32 bits, whose range nothing tells.
+        ImageError: empty, truncated, too large, of too many scans, not an image, or gray of 32 bits, whose range
+            nothing tells.
     """
     image: Image.Image = _load(data, name, max_pixels, max_bytes, FORMATS)
     if image.mode in ("I", "F"):
@@ -190,6 +197,8 @@ def decode_depth(
 
 def _load(data: bytes, name: str, max_pixels: int, max_bytes: int, formats: tuple[str, ...]) -> ImageFile.ImageFile:
     _check_size(len(data), name, max_bytes)
+    if data.startswith(b"\xff\xd8"):
+        _check_jpeg(data, name)
     try:
         image = Image.open(io.BytesIO(data), formats=formats)
         width, height = image.size
@@ -205,6 +214,20 @@ def _load(data: bytes, name: str, max_pixels: int, max_bytes: int, formats: tupl
     except Exception as error:  # for broken data Pillow raises OSError, SyntaxError, ValueError, struct.error and more
         raise ImageError(f"{name}: truncated or broken: {_line(error)}") from error
     return image
+
+
+def _check_jpeg(data: bytes, name: str) -> None:
+    """Bounds what decoding costs; finds the markers as the decoder does, and reads no pixels."""
+    position = num_segments = num_scans = 0
+    while (marker := JPEG_MARKER.search(data, position)) and data[marker.end() - 1] != END_OF_IMAGE:
+        kind, position = data[marker.end() - 1], marker.end()
+        num_segments, num_scans = num_segments + 1, num_scans + (kind == START_OF_SCAN)
+        if num_scans > MAX_SCANS or num_segments > MAX_SEGMENTS:
+            raise ImageError(
+                f"{name}: a JPEG may have {MAX_SCANS} scans and {MAX_SEGMENTS} segments; this one has more"
+            )
+        if kind not in (START_OF_IMAGE, TEMPORARY):
+            position += int.from_bytes(data[position : position + 2], "big")
 
 
 def _gray16_to_rgb(image: Image.Image) -> np.ndarray:

@@ -130,6 +130,18 @@ DAMAGE = {
         rewrite("_ledger", lambda rows: rows[2].update(error=None)),
         "_ledger/.*p000000005: status 'rejected' with reason 'unreadable' and error None",
     ),
+    "more rows than planned": (
+        rewrite("data", lambda rows: rows.extend(rows * 100)),
+        r"data/.*: the manifest says \d+ rows, the plan has \d+$",
+    ),
+    "long texts": (
+        rewrite("_ledger", lambda rows: [row.update(error="x" * 1_000_000) for row in rows]),
+        "_ledger/.*row group 0 holds more than the .* bytes that .* rows may$",
+    ),
+    "large picture": (
+        rewrite("data", lambda rows: rows[0]["mask"].update(bytes=encode_mask(np.ones((2000, 2000), np.bool_)))),
+        "data/.*p000000003 mask: 2000 x 2000 px are too many pixels; allowed are 4096$",
+    ),
     "counts": (rewrite("_ledger", lambda rows: rows[0].update(status="failed", error="x")), "the manifest counts"),
 }
 
@@ -142,6 +154,11 @@ def test_a_sound_run(storage):
     assert run_verify("--repair", storage.uri).exit_code == 0
     assert committed_shards(storage) == {0, 1}
     assert storage.exists("summary.json")
+
+
+def test_the_name_of_a_pack_claims_no_more_shards_than_a_pack_has(storage):
+    storage.put("_manifests/pack-000009-99999999999.jsonl", b"")
+    assert committed_shards(storage) == {0, 1, *range(9 * 256, 10 * 256)}
 
 
 @pytest.mark.parametrize("name", DAMAGE)

@@ -14,7 +14,7 @@ from toffee_pipeline.filters import decide
 from toffee_pipeline.rundir.parquet import to_parquet
 from toffee_pipeline.schema.pairs import Pair
 from toffee_pipeline.storage import Storage
-from toffee_pipeline.storage.parquet import DAMAGED, unsound
+from toffee_pipeline.storage.parquet import DAMAGED, MAX_GROUP_BYTES, read_rows, unsound, with_schema
 
 SETTINGS = "settings/"
 ROW_GROUP = 256
@@ -59,7 +59,8 @@ def read_results(storage: Storage) -> Iterator[PairResult]:
     for key, _ in storage.list(SETTINGS):
         data = storage.get(key)
         try:
-            rows = pq.read_table(pa.BufferReader(data), schema=SCHEMA).to_pylist(maps_as_pydicts="strict")
+            found = read_rows(pq.ParquetFile(pa.BufferReader(data)), SCHEMA.names, max_row_bytes=MAX_GROUP_BYTES)
+            rows = with_schema(found, SCHEMA).to_pylist(maps_as_pydicts="strict")
         except DAMAGED as error:
             line = f"{storage.path_for(key)}: {unsound(error)}; without it its setting is computed again"
             raise DamagedFile(line) from error

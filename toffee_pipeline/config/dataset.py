@@ -29,6 +29,7 @@ from toffee_pipeline.config.clip import ClipSpec
 from toffee_pipeline.config.endpoint import EndpointUrl
 from toffee_pipeline.config.safety import PromptGuardSpec, SafetensorsSpec
 from toffee_pipeline.config.stages import StageConfig, SubjectStagesConfig, settings_of
+from toffee_pipeline.images import MAX_PIXELS
 
 Player = Literal["networks", "renderer", "folder", "bank"]
 """Who may play a role."""
@@ -173,6 +174,11 @@ class DatasetConfig(Model):
         return "networks"
 
     @property
+    def max_pixels(self) -> int:
+        """Of a picture of the run: more are refused before they are decoded."""
+        return MAX_PIXELS
+
+    @property
     def model_stages(self) -> tuple[str, ...]:
         """The stages that compute with models, but for those that are off."""
         return tuple(name for name in settings_of(type(self.stages)) if self._is_on(self.stage(name)))
@@ -204,6 +210,10 @@ class ImageDatasetConfig(DatasetConfig):
     min_class_yield: Annotated[Fraction | None, NOT_CONTENT] = None
     """Share of a class's planned rows that should be accepted. Classes that miss it are named with what they lack and
     why, in the report and at the end of the run; nothing is refused for it. null: none is named."""
+
+    @property
+    def max_pixels(self) -> int:
+        return self.size_px**2
 
 
 class SubjectDatasetConfig(ImageDatasetConfig):

@@ -20,6 +20,7 @@ from toffee_pipeline.rundir.description import EvaluationRun
 from toffee_pipeline.rundir.layout import DATA, REPORT
 from toffee_pipeline.rundir.manifests import read_manifests
 from toffee_pipeline.storage import Storage
+from toffee_pipeline.storage.parquet import MAX_GROUP_BYTES, read_rows
 from toffee_pipeline.templates import load_template
 
 TEMPLATE = Path(__file__).parent / "templates" / "evaluation.html"
@@ -76,8 +77,8 @@ def _strips(storage: Storage) -> Iterator[list[tuple[str, str]]]:
     for manifest in manifests[:: max(1, len(manifests) // MAX_STRIPS)][:MAX_STRIPS]:
         for file in manifest.files:
             if file.folder == DATA:
-                table = pq.read_table(pa.BufferReader(storage.get(file.key)))
-                yield _strip(table.to_pylist())
+                parquet = pq.ParquetFile(pa.BufferReader(storage.get(file.key)))
+                yield _strip(read_rows(parquet, None, file.num_rows, MAX_GROUP_BYTES).to_pylist())
 
 
 def _strip(rows: list[Row]) -> list[tuple[str, str]]:

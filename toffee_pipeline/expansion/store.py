@@ -18,7 +18,7 @@ from toffee_pipeline.errors import DamagedFile, RunMismatch
 from toffee_pipeline.expansion.sieve import Proposal
 from toffee_pipeline.rundir.run_file import Number, RunFile, read
 from toffee_pipeline.storage import Storage
-from toffee_pipeline.storage.parquet import DAMAGED, is_of_store, unsound
+from toffee_pipeline.storage.parquet import DAMAGED, is_of_store, read_rows, unsound, with_schema
 
 HEADER = "expansion.json"
 LEDGER = "ledger.parquet"
@@ -110,7 +110,8 @@ def read_answers(storage: Storage, round_number: int, num_shards: int) -> Iterat
     for shard in range(num_shards):
         key = answers_key(round_number, shard)
         try:
-            rows = pq.read_table(io.BytesIO(storage.get(key)), schema=ANSWERS).to_pylist()
+            found = read_rows(pq.ParquetFile(io.BytesIO(storage.get(key))), ANSWERS.names)
+            rows = with_schema(found, ANSWERS).to_pylist()
         except DAMAGED as error:
             if is_of_store(error):
                 raise

@@ -13,10 +13,11 @@ from dataclasses import asdict, fields
 from functools import lru_cache
 from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pydantic import Field, TypeAdapter, ValidationError
 
 from toffee_pipeline.config.refine_pairs import (
     GivenPairs,
@@ -25,7 +26,7 @@ from toffee_pipeline.config.refine_pairs import (
     ParquetPairs,
     WebDatasetPairs,
 )
-from toffee_pipeline.errors import PlanError
+from toffee_pipeline.errors import DamagedFile, PlanError
 from toffee_pipeline.pairsets.given import Reader
 from toffee_pipeline.pairsets.imagefolder import ImageFolder
 from toffee_pipeline.pairsets.instructpix2pix import InstructPix2Pix
@@ -35,7 +36,7 @@ from toffee_pipeline.pairsets.webdataset import WebDataset
 from toffee_pipeline.plan.language import is_english
 from toffee_pipeline.plan.refinement import GivenPair
 from toffee_pipeline.storage import Storage, open_storage
-from toffee_pipeline.storage.parquet import sound
+from toffee_pipeline.storage.parquet import MAX_TEXT_BYTES, read_group, sound
 
 SCHEMA = pa.schema([pa.field(each.name, pa.string(), nullable=each.name == "problem") for each in fields(GivenPair)])
 ROWS_PER_GROUP, GROUPS_KEPT = 1024, 2
@@ -56,6 +57,15 @@ class Files(NamedTuple):
     sha256: str
 
 
+class About(NamedTuple):
+    """What a list says of itself. digest: of its rows."""
+
+    files: Files
+    digest: str
+    num_pairs: Annotated[int, Field(gt=0, le=10**9)]
+    num_other_languages: Annotated[int, Field(ge=0)]
+
+
 class PairSet:
     """A listed set.
 
@@ -69,17 +79,20 @@ class PairSet:
     def __init__(self, storage: Storage, key: str, folder: tempfile.TemporaryDirectory[str] | None = None) -> None:
         self._storage, self._key, self._name, self._folder = storage, key, storage.path_for(key), folder
         with sound(self._name), storage.open(key) as file:
-            about = json.loads(pq.ParquetFile(file).metadata.metadata[ABOUT])
-        self.files, self._digest, self._num_pairs = Files(*about["files"]), about["digest"], about["num_pairs"]
-        self.num_other_languages = int(about["num_other_languages"])
+            about = (pq.ParquetFile(file).metadata.metadata or {}).get(ABOUT, b"")
+        try:
+            self._about = TypeAdapter(About).validate_json(about)
+        except ValidationError as error:
+            raise DamagedFile(f"{self._name}: damaged: what it says of itself is not of a list of pairs") from error
+        self.files, self.num_other_languages = self._about.files, self._about.num_other_languages
         self._group = lru_cache(GROUPS_KEPT)(self._read_group)
 
     @property
     def digest(self) -> str:
-        return str(self._digest)
+        return self._about.digest
 
     def __len__(self) -> int:
-        return int(self._num_pairs)
+        return self._about.num_pairs
 
     def pairs(self, numbers: range) -> list[GivenPair]:
         """Raises DamagedFile."""
@@ -105,7 +118,10 @@ class PairSet:
 
     def _read_group(self, number: int) -> pa.Table:
         with sound(self._name), self._storage.open(self._key) as file:
-            return pq.ParquetFile(file).read_row_group(number, use_threads=False)
+            rows = read_group(pq.ParquetFile(file), number, max_row_bytes=MAX_TEXT_BYTES)
+            if not rows.schema.equals(SCHEMA) or len(rows) != min(ROWS_PER_GROUP, len(self) - number * ROWS_PER_GROUP):
+                raise pa.ArrowInvalid("its columns or rows are not those of a list of pairs")
+            return rows
 
 
 def open_source(source: GivenPairs) -> Storage:

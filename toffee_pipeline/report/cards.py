@@ -33,7 +33,9 @@ def inline_cards(storage: Storage, run: DatasetRun, chosen: Sequence[Chosen]) ->
             kind, parts = row["kind"], parts_of(row["kind"], run.table)
             columns = {needed for column in parts.values() for needed in columns_for(kind, column)}
             if pictures := of_shard.of(row["id"], columns):
-                tiles = tuple(inline_tile(label, kind, column, pictures) for label, column in parts.items())
+                tiles = tuple(
+                    inline_tile(label, kind, column, pictures, run.config.max_pixels) for label, column in parts.items()
+                )
                 cards[row["id"]] = Card(row, tiles, tell(row, run))
     return cards
 

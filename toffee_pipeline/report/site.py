@@ -149,7 +149,7 @@ class Site:
         row = shard.rows[number]
         pictures = shard.pictures.of(row["id"], columns_for(row["kind"], column))
         try:
-            rgb = pixels(row["kind"], column, pictures) if pictures else None
+            rgb = pixels(row["kind"], column, pictures, self._run.config.max_pixels) if pictures else None
         except ImageError as error:
             return _placeholder(str(error))
         if rgb is None:

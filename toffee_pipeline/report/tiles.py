@@ -58,10 +58,11 @@ def columns_for(kind: str, column: str) -> tuple[str, ...]:
     return (column, UNDER_MASK[kind]) if column == "mask" else (column,)
 
 
-def inline_tile(label: str, kind: str, column: str, pictures: Mapping[str, bytes | None]) -> Tile:
-    """The picture inside the page. pictures: the columns that `columns_for` names, and perhaps more."""
+def inline_tile(label: str, kind: str, column: str, pictures: Mapping[str, bytes | None], max_pixels: int) -> Tile:
+    """The picture inside the page. pictures: the columns that `columns_for` names, and perhaps more. max_pixels: of a
+    picture of the run."""
     try:
-        rgb = pixels(kind, column, pictures)
+        rgb = pixels(kind, column, pictures, max_pixels)
     except ImageError as error:
         return Tile(label, None, missing=str(error))
     if rgb is None:
@@ -70,18 +71,20 @@ def inline_tile(label: str, kind: str, column: str, pictures: Mapping[str, bytes
     return Tile(label, f"data:{media_type};base64,{base64.b64encode(data).decode()}", max(rgb.shape) <= PIXELATED_PX)
 
 
-def pixels(kind: str, column: str, pictures: Mapping[str, bytes | None]) -> np.ndarray | None:
+def pixels(kind: str, column: str, pictures: Mapping[str, bytes | None], max_pixels: int) -> np.ndarray | None:
     """uint8 RGB (H, W, 3): a mask tints its image, depth is gray and brightest where it is nearest. None where it was
     not made. Raises ImageError."""
     data = pictures[column]
     if data is None:
         return None
     if column == "depth":
-        return np.repeat((255 * decode_depth(data)).astype(np.uint8)[..., None], 3, axis=2)
+        return np.repeat((255 * decode_depth(data, column, max_pixels)).astype(np.uint8)[..., None], 3, axis=2)
     if column != "mask":
-        return decode(data, column)
+        return decode(data, column, max_pixels)
     under = pictures[UNDER_MASK[kind]]
-    return None if under is None else _overlay(decode(under, UNDER_MASK[kind]), decode_mask(data))
+    if under is None:
+        return None
+    return _overlay(decode(under, UNDER_MASK[kind], max_pixels), decode_mask(data, column, max_pixels))
 
 
 def _overlay(rgb: np.ndarray, mask: np.ndarray) -> np.ndarray:

@@ -37,7 +37,7 @@ from toffee_pipeline.rundir.manifests import BankManifest, Manifest, read_bank_m
 from toffee_pipeline.rundir.run_file import Number
 from toffee_pipeline.schema.subjects import SUBJECTS, Subject
 from toffee_pipeline.storage import Storage, open_storage
-from toffee_pipeline.storage.parquet import DAMAGED, is_of_store, unsound
+from toffee_pipeline.storage.parquet import DAMAGED, is_of_store, read_group, unsound
 
 MANIFESTS_KEPT = 16
 DECODE = {"image": decode, "mask": decode_mask, "depth": decode_depth}
@@ -146,7 +146,7 @@ class Bank:
 
     def _row(self, parquet: pq.ParquetFile, row: int, name: str) -> BankedImages | SampleError:
         try:
-            (found,) = parquet.read_row_group(row, list(DECODE), use_threads=False).to_pylist()
+            (found,) = read_group(parquet, row, list(DECODE)).to_pylist()
         except DAMAGED as error:
             return _unsound(error, name)
         return self._checked(found, name)
@@ -158,7 +158,7 @@ class Bank:
             if data is None:
                 return SampleError(f"{name}: no {column}")
             try:
-                height, width = decode_column(data, f"{name} {column}").shape[:2]
+                height, width = decode_column(data, f"{name} {column}", self._size_px**2).shape[:2]
             except ImageError as error:
                 return SampleError(str(error))
             if (height, width) != (self._size_px, self._size_px):

@@ -22,7 +22,7 @@ from toffee_pipeline.rundir.rows import read_ledger
 from toffee_pipeline.rundir.run_file import decode
 from toffee_pipeline.schema.pairs import PAIRS
 from toffee_pipeline.storage import Storage
-from toffee_pipeline.storage.parquet import sound
+from toffee_pipeline.storage.parquet import read_rows, sound, with_schema
 
 READERS = 4
 """More of them wait for each other: most of the work on a small file is Python's."""
@@ -71,17 +71,18 @@ def read_whole_ledger(storage: Storage, run: PairRun) -> WholeLedger:
     Raises RunError where a shard is missing, DamagedFile; else as `read_manifests`.
     """
     if storage.exists(SUMMARY) and storage.exists(INDEX):
-        return read_index(storage)
+        return read_index(storage, run.num_rows)
     manifests, tables = zip(*_shards(storage, run), strict=True)
     return WholeLedger(manifests, pa.concat_tables(tables).combine_chunks())
 
 
-def read_index(storage: Storage) -> WholeLedger:
-    """Raises MissingKey, DamagedFile; of a manifest when it is read."""
+def read_index(storage: Storage, num_rows: int) -> WholeLedger:
+    """num_rows: of the run. Raises MissingKey, DamagedFile; of a manifest when it is read."""
     name = storage.path_for(INDEX_MANIFESTS)
     lines = enumerate(storage.get(INDEX_MANIFESTS).splitlines(), 1)
     with sound(storage.path_for(INDEX)):
-        rows = pq.read_table(pa.BufferReader(storage.get(INDEX)), schema=SCHEMA)
+        parquet = pq.ParquetFile(pa.BufferReader(storage.get(INDEX)))
+        rows = with_schema(read_rows(parquet, SCHEMA.names, num_rows), SCHEMA)
     return WholeLedger((decode(Manifest, line, f"{name}, line {n}") for n, line in lines), rows.combine_chunks())
 
 

@@ -107,7 +107,7 @@ def committed_shards(storage: Storage) -> set[int]:
             shards.add(int(name[1]))
         elif pack := PACK.fullmatch(key):
             first = int(pack[1]) * PACK_SHARDS
-            shards.update(range(first, first + int(pack[2])))
+            shards.update(range(first, first + min(int(pack[2]), PACK_SHARDS)))
     return shards
 
 

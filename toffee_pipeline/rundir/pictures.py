@@ -14,7 +14,7 @@ from toffee_pipeline.rundir.manifests import Manifest
 from toffee_pipeline.rundir.rows import files_of, home_of
 from toffee_pipeline.schema.table import Table
 from toffee_pipeline.storage import Storage
-from toffee_pipeline.storage.parquet import sound
+from toffee_pipeline.storage.parquet import read_group, sound
 
 Pictures = dict[str, bytes | None]
 """By column the image file of a row; None where it was not made."""
@@ -70,4 +70,4 @@ class ShardPictures:
     def _read_cells(self, file: int, group: int, column: str) -> pa.ChunkedArray:
         name, parquet = self._files[file]
         with sound(name):
-            return parquet.read_row_group(group, [column])[column]
+            return read_group(parquet, group, [column])[column]

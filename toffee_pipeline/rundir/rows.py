@@ -17,7 +17,7 @@ from toffee_pipeline.rundir.layout import DATA, LEDGER, REJECTED
 from toffee_pipeline.rundir.manifests import DataFile, Manifest
 from toffee_pipeline.schema.table import Table
 from toffee_pipeline.storage import Storage, open_storage
-from toffee_pipeline.storage.parquet import sound
+from toffee_pipeline.storage.parquet import read_group, read_rows, sound
 
 _open_storage = cache(open_storage)
 """A client for each run of which views are read, and not for each shard."""
@@ -62,7 +62,7 @@ def read_ledger(storage: Storage, manifest: Manifest, table: Table, columns: Seq
     """Every planned row of the shard, in the plan's order. columns: all by default. Raises DamagedFile."""
     home, (file,) = home_of(storage, manifest), files_of(manifest, LEDGER)
     with sound(home.path_for(file.key)):
-        rows = pq.ParquetFile(pa.BufferReader(home.get(file.key))).read(columns, use_threads=False)
+        rows = read_rows(pq.ParquetFile(pa.BufferReader(home.get(file.key))), columns, file.num_rows)
     return as_judged(rows, manifest, table.id)
 
 
@@ -78,8 +78,8 @@ def read_accepted(
         with sound(home.path_for(file.key)), home.open(file.key) as opened:
             parquet = pq.ParquetFile(opened, pre_buffer=True)
             for number in range(parquet.num_row_groups):
-                verdicts = as_judged(parquet.read_row_group(number, [table.id, "status"]), manifest, table.id)
+                verdicts = as_judged(read_group(parquet, number, [table.id, "status"]), manifest, table.id)
                 accepted = pc.equal(verdicts["status"], "accepted")
                 if pc.any(accepted).as_py():
-                    rows = parquet.read_row_group(number, columns, use_threads=False)
+                    rows = read_group(parquet, number, columns)
                     yield file, as_judged(rows, manifest, table.id).filter(accepted)

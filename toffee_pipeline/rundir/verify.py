@@ -87,7 +87,7 @@ def _verify(storage: Storage, run: DatasetRun, holder: str | None) -> Report:
     for key in storage.temporary():
         report.problems.append(Problem("orphan", key, "half written: left by a try that died"))
     report.tally.checked.update({"missing": len(plan), "orphan": len(files)})
-    report.problems += _check_summary(storage, report)
+    report.problems += _check_summary(storage, report, run.num_rows)
     return report
 
 
@@ -123,7 +123,7 @@ def _plan_of(storage: Storage, run: DatasetRun) -> ShardPlan:
     return plan
 
 
-def _check_summary(storage: Storage, report: Report) -> list[Problem]:
+def _check_summary(storage: Storage, report: Report, num_rows: int) -> list[Problem]:
     if report.shards() or report.holder:
         return []  # it is written when all shards are there
     report.tally.checked["summary"] += 1
@@ -136,12 +136,12 @@ def _check_summary(storage: Storage, report: Report) -> list[Problem]:
     said, counted = outcomes(summary), report.tally.outcomes
     if different := sorted(key for key in said.keys() | counted.keys() if said[key] != counted[key]):
         return [Problem("summary", SUMMARY, f"differs from the ledger in: {', '.join(different)}")]
-    return _check_index(storage, report) if storage.exists(INDEX) else []
+    return _check_index(storage, report, num_rows) if storage.exists(INDEX) else []
 
 
-def _check_index(storage: Storage, report: Report) -> list[Problem]:
+def _check_index(storage: Storage, report: Report, num_rows: int) -> list[Problem]:
     try:
-        manifests, rows = read_index(storage)
+        manifests, rows = read_index(storage, num_rows)
         named = {file.key for manifest in manifests for file in manifest.files}
     except (DamagedFile, MissingKey) as error:
         return [Problem("summary", INDEX, str(error).removeprefix(f"{storage.path_for(INDEX)}: "))]

@@ -30,7 +30,7 @@ from toffee_pipeline.rundir.manifests import (
 from toffee_pipeline.rundir.rows import as_judged, home_of
 from toffee_pipeline.schema.subjects import SUBJECTS
 from toffee_pipeline.storage import Storage
-from toffee_pipeline.storage.parquet import DAMAGED, unsound
+from toffee_pipeline.storage.parquet import DAMAGED, MAX_GROUP_BYTES, MAX_TEXT_BYTES, read_group, unsound
 
 Rows = dict[str, dict[str, Any]]
 """Rows by id."""
@@ -109,9 +109,9 @@ class ShardCheck:
                     yield "rows", key, f"the ledger has {lacks}, but {folder} has no file of them"
                 continue
             try:
-                file = self._open(home, entry, self.table.ledger if folder == LEDGER else self.table.data)
+                file = self._open(home, entry, folder, len(planned))
                 if folder == LEDGER:
-                    rows = [row for group in _groups(file) for row in group]
+                    rows = [row for group in _groups(file, MAX_TEXT_BYTES) for row in group]
                     ledger = {row[self.table.id]: row for row in rows}
                     if isinstance(manifest, BankManifest) and not _names_accepted(manifest, ledger):
                         yield "manifest", manifest_at, "the subjects that it names are not the ledger's accepted ones"
@@ -132,8 +132,10 @@ class ShardCheck:
             return {id: row for id, row in rows.items() if keeps_images(self.config.output.keep, row["reason"])}
         return {id: row for id, row in rows.items() if self.table.file_of(row) == name}
 
-    def _open(self, home: Storage, entry: DataFile, schema: pa.Schema) -> pq.ParquetFile:
+    def _open(self, home: Storage, entry: DataFile, folder: str, num_planned: int) -> pq.ParquetFile:
         self.tally.checked["file"] += 1
+        if entry.num_rows > num_planned:
+            raise _Damaged("rows", f"the manifest says {entry.num_rows} rows, the plan has {num_planned}")
         try:
             data = home.get(entry.key)
         except MissingKey as error:
@@ -149,7 +151,7 @@ class ShardCheck:
             file = pq.ParquetFile(pa.BufferReader(data))
         except DAMAGED as error:
             raise _Damaged("rows", unsound(error)) from error
-        if not file.schema_arrow.equals(schema):
+        if not file.schema_arrow.equals(self.table.ledger if folder == LEDGER else self.table.data):
             raise _Damaged("rows", "columns or their types are not those of the schema")
         if file.metadata.num_rows != entry.num_rows:
             raise _Damaged("rows", f"{file.metadata.num_rows} rows, the manifest says {entry.num_rows}")
@@ -183,7 +185,7 @@ class ShardCheck:
         ids: Counter[str] = Counter()
         wrong: list[str] = []
         broken: list[str] = []
-        for rows in _groups(file):
+        for rows in _groups(file, MAX_GROUP_BYTES):
             for row in rows:
                 ids[row[self.table.id]] += 1
                 expected = wanted.get(row[self.table.id], {})
@@ -215,7 +217,7 @@ class ShardCheck:
                     problems.append(f"{name_of_row} {name}: there is none")
                 continue
             try:
-                shape = DECODE.get(name, decode)(data, f"{name_of_row} {name}").shape
+                shape = DECODE.get(name, decode)(data, f"{name_of_row} {name}", self.config.max_pixels).shape
                 if size_px and shape[:2] != (size_px, size_px):
                     problems.append(f"{name_of_row} {name}: {shape[1]} x {shape[0]} px, the config says {size_px}")
             except ImageError as error:
@@ -223,10 +225,10 @@ class ShardCheck:
         return problems
 
 
-def _groups(file: pq.ParquetFile) -> Iterator[list[dict[str, Any]]]:
+def _groups(file: pq.ParquetFile, max_row_bytes: int) -> Iterator[list[dict[str, Any]]]:
     for number in range(file.num_row_groups):
         try:
-            rows: list[dict[str, Any]] = file.read_row_group(number, use_threads=False).to_pylist()
+            rows: list[dict[str, Any]] = read_group(file, number, max_row_bytes=max_row_bytes).to_pylist()
         except DAMAGED as error:
             raise _Damaged("rows", unsound(error)) from error
         yield rows

@@ -6,7 +6,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 
 from toffee_pipeline.config.train import RunSource
 from toffee_pipeline.errors import BrokenFile, DataError, ImageError
-from toffee_pipeline.images import black_out, decode, decode_depth, decode_mask
+from toffee_pipeline.images import MAX_PIXELS, black_out, decode, decode_depth, decode_mask
 from toffee_pipeline.rundir.description import read_run
 from toffee_pipeline.rundir.layout import DATA, RUN, SHARD_FILE
 from toffee_pipeline.rundir.manifests import Manifest, read_manifest, read_manifests
@@ -25,7 +25,7 @@ from toffee_pipeline.schema.pairs import PAIRS
 from toffee_pipeline.schema.subjects import SUBJECTS
 from toffee_pipeline.schema.table import Table
 from toffee_pipeline.storage import Storage, open_storage
-from toffee_pipeline.storage.parquet import DAMAGED, unsound
+from toffee_pipeline.storage.parquet import DAMAGED, read_group, unsound
 from toffee_pipeline.train.data.records import Record
 
 IMAGES = ("input_image", "target_image", "mask", "depth", "subject_image")
@@ -67,6 +67,12 @@ class Run:
             )
         return shards
 
+    @cached_property
+    def _max_pixels(self) -> int:
+        """Of an image: the run's own size, where it is known."""
+        whole = not self._single and self._storage.exists(RUN)
+        return read_run(self._storage).config.max_pixels if whole else MAX_PIXELS
+
     def _without_manifests(self) -> list[str]:
         if self._single:
             keys = [self._single] if self._storage.exists(self._single) else []
@@ -98,9 +104,9 @@ class Run:
             for row in accepted_rows(storage.get(key), storage.path_for(key), manifest):
                 sample = f"{key}: {row[PAIRS.id] if PAIRS.id in row else row[SUBJECTS.id]}"
                 yield (
-                    pair_record(row, sample, row["subject_id"] not in seen)
+                    pair_record(row, sample, row["subject_id"] not in seen, self._max_pixels)
                     if PAIRS.id in row
-                    else _subject(row, sample)
+                    else _subject(row, sample, self._max_pixels)
                 )
                 seen.add(row["subject_id"])
 
@@ -136,7 +142,7 @@ def accepted_rows(data: bytes, name: str, manifest: Manifest | None = None) -> I
     parquet, columns = _open(pa.BufferReader(data), name)
     try:
         for number in range(parquet.num_row_groups):
-            rows = parquet.read_row_group(number, columns=columns, use_threads=False)
+            rows = read_group(parquet, number, columns)
             judged = as_judged(rows, manifest, PAIRS.id) if manifest else rows
             yield from judged.filter(pc.equal(judged["status"], "accepted")).to_pylist()
     except DAMAGED as error:
@@ -167,51 +173,52 @@ def _check_columns(schema: pa.Schema, table: Table, name: str) -> None:
         raise DataError(f"{name}: columns missing or of another type than in a run: {', '.join(wrong)}")
 
 
-def _subject(row: dict[str, Any], sample: str) -> Record:
-    """sample: what errors call it."""
+def _subject(row: dict[str, Any], sample: str, max_pixels: int) -> Record:
+    """sample: what errors call it. max_pixels: of its images."""
     image, depth = ((row[column] or {}).get("bytes") for column in ("image", "depth"))
     return Record(
         key=row["subject_id"],
-        images={"subject": partial(_image, image, f"{sample} subject")},
+        images={"subject": partial(_image, image, f"{sample} subject", max_pixels)},
         text=row["prompt"],
-        depth=None if depth is None else partial(decode_depth, depth, f"{sample} depth"),
+        depth=None if depth is None else partial(decode_depth, depth, f"{sample} depth", max_pixels),
         class_name=row["class_name"],
     )
 
 
-def pair_record(row: dict[str, Any], sample: str, first: bool) -> Record:
-    """A pair with its images, which are decoded when called. sample: what errors call it. first: of its subject."""
+def pair_record(row: dict[str, Any], sample: str, first: bool, max_pixels: int = MAX_PIXELS) -> Record:
+    """A pair with its images, which are decoded when called. sample: what errors call it. first: of its subject.
+    max_pixels: of an image."""
     data = {column: (row[column] or {}).get("bytes") for column in IMAGES}
     edited = row["kind"] == "edit"
     images = {
-        "input": partial(_image, data["input_image"], f"{sample} input"),
-        "target": partial(_image, data["target_image"], f"{sample} target"),
+        "input": partial(_image, data["input_image"], f"{sample} input", max_pixels),
+        "target": partial(_image, data["target_image"], f"{sample} target", max_pixels),
     }
     if edited:
-        images["masked"] = partial(_masked, data["input_image"], data["mask"], sample)
+        images["masked"] = partial(_masked, data["input_image"], data["mask"], sample, max_pixels)
     if first:
-        images["subject"] = partial(_image, data["subject_image"], f"{sample} subject")
+        images["subject"] = partial(_image, data["subject_image"], f"{sample} subject", max_pixels)
     return Record(
         key=row["pair_id"],
         images=images,
         text=row["prompt"],
-        mask=partial(_mask, data["mask"], sample) if edited else None,
-        depth=None if data["depth"] is None else partial(decode_depth, data["depth"], f"{sample} depth"),
+        mask=partial(_mask, data["mask"], sample, max_pixels) if edited else None,
+        depth=None if data["depth"] is None else partial(decode_depth, data["depth"], f"{sample} depth", max_pixels),
         class_name=row["class_name"],
         kind=row["kind"],
     )
 
 
-def _image(data: bytes | None, name: str) -> np.ndarray:
-    return decode(_present(data, name), name)
+def _image(data: bytes | None, name: str, max_pixels: int) -> np.ndarray:
+    return decode(_present(data, name), name, max_pixels)
 
 
-def _mask(data: bytes | None, sample: str) -> np.ndarray:
-    return decode_mask(_present(data, f"{sample} mask"), f"{sample} mask")
+def _mask(data: bytes | None, sample: str, max_pixels: int) -> np.ndarray:
+    return decode_mask(_present(data, f"{sample} mask"), f"{sample} mask", max_pixels)
 
 
-def _masked(image: bytes | None, mask: bytes | None, sample: str) -> np.ndarray:
-    rgb, inside = _image(image, f"{sample} input"), _mask(mask, sample)
+def _masked(image: bytes | None, mask: bytes | None, sample: str, max_pixels: int) -> np.ndarray:
+    rgb, inside = _image(image, f"{sample} input", max_pixels), _mask(mask, sample, max_pixels)
     if rgb.shape[:2] != inside.shape:
         raise ImageError(f"{sample}: the input is {rgb.shape[:2]}, its mask {inside.shape}; allowed is the same size")
     return black_out(rgb, inside)
