@@ -4,8 +4,18 @@ import codecs
 
 import pytest
 
-from toffee_pipeline.config.yaml_file import read_yaml
+from toffee_pipeline.config.yaml_file import MAX_BYTES, read_yaml
 from toffee_pipeline.errors import ConfigError
+
+
+def laughs(kind: type) -> bytes:
+    """Ten to the power of twelve words, by lists of aliases of lists of aliases, or by mappings that are merged."""
+    lines = ["a: &a [x]" if kind is list else "a: &a {x: 1}"]
+    for name, before in zip("bcdefghijklm", "abcdefghijkl", strict=True):
+        ten = f"[{', '.join([f'*{before}'] * 10)}]"
+        lines.append(f"{name}: &{name} {ten if kind is list else f'{{<<: {ten}}}'}")
+    return "\n".join(lines).encode()
+
 
 TEXT = "a: 1\nb: {c: größe}\n"
 
@@ -41,6 +51,11 @@ def test_encodings(data):
         (b"a: 2026-99-99", "no valid YAML: month must be in 1..12"),
         (b"a: \x07", "no valid YAML: unacceptable character"),
         (b"[" * 1000, "no valid YAML: maximum recursion depth"),
+        (b"a: &a\n- *a\n", "line 2: an alias stands inside of itself"),
+        (b"a: &a {b: *a}", "line 1: an alias stands inside of itself"),
+        (laughs(list), "more than 100000 values, those of an alias counted each time"),
+        (laughs(dict), "more than 100000 values, those of an alias counted each time"),
+        (b"# " + b"x" * MAX_BYTES, "x.yaml: 1048578 bytes are too many; allowed are 1048576"),
         (b"a: 1\n---\nb: 2\n", "line 2: expected a single document in the stream but found another document"),
     ],
 )

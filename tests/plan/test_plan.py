@@ -7,6 +7,7 @@ import pytest
 
 from toffee_pipeline.config.base import CATEGORIES
 from toffee_pipeline.config.load import load_config
+from toffee_pipeline.errors import PlanError
 from toffee_pipeline.plan import catalog
 from toffee_pipeline.plan.plan import Plan, make_plan, shard_of_pair
 from toffee_pipeline.plan.seeds import seed_for
@@ -28,6 +29,24 @@ def plan(*overrides: str, profile: str = "nano") -> Plan:
 def everything(plan: Plan):
     shards = [plan.shard(index) for index in range(len(plan))]
     return [s for subjects, _ in shards for s in subjects], [p for _, pairs in shards for p in pairs]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["pairs.count=1000000000"], "the plan has 15625000 shards; allowed are 1000000: raise subjects_per_shard"),
+        (["pairs.count=1000000000", "subjects_per_shard=1000000"], "a shard has 4000000 rows; allowed are 100000: "),
+        (["pairs.count=1000000", "pairs.per_subject=1000000"], "a shard has 1000000 rows; allowed are 100000: "),
+    ],
+)
+def test_a_plan_that_nobody_could_hold_is_one_line(overrides, message):
+    with pytest.raises(PlanError, match=f"^{message}"):
+        plan(*overrides)
+
+
+def test_a_million_pairs_in_small_or_large_shards_are_no_matter():
+    assert len(plan("pairs.count=1000000", "pairs.per_subject=1", "subjects_per_shard=1")) == 1_000_000
+    assert len(plan("pairs.count=1000000", "subjects_per_shard=25000")) == 10
 
 
 @pytest.mark.parametrize(("count", "per_subject", "per_shard"), [(64, 4, 2), (65, 4, 2), (1, 4, 8), (103, 7, 3)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,11 +11,34 @@ import yaml
 
 from toffee_pipeline.errors import ConfigError
 
+MAX_BYTES = 2**20
+MAX_NODES = 100_000
+"""Values, keys and lists of a file, with what an alias stands for counted anew each time."""
 UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
 class _Loader(yaml.SafeLoader):
     """Plain YAML in which a key stands once in its mapping: PyYAML would silently take the last."""
+
+    def __init__(self, stream: str) -> None:
+        super().__init__(stream)
+        self._num_nodes: dict[yaml.Node, int] = {}
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        is_alias = self.check_event(yaml.AliasEvent)
+        node: yaml.Node | None = super().compose_node(parent, index)
+        if node is None:
+            return None
+        if is_alias and node not in self._num_nodes:
+            raise yaml.MarkedYAMLError(problem="an alias stands inside of itself", problem_mark=node.start_mark)
+        if not is_alias:
+            parts = itertools.chain.from_iterable(node.value) if isinstance(node, yaml.MappingNode) else node.value
+            inside = sum(self._num_nodes[part] for part in parts) if isinstance(node, yaml.CollectionNode) else 0
+            self._num_nodes[node] = 1 + inside
+        if max(self._num_nodes[node], len(self._num_nodes)) > MAX_NODES:
+            problem = f"more than {MAX_NODES} values, those of an alias counted each time"
+            raise yaml.MarkedYAMLError(problem=problem, problem_mark=node.start_mark)
+        return node
 
     def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
         node: yaml.MappingNode = super().compose_mapping_node(anchor)
@@ -36,9 +60,12 @@ def read_yaml(data: bytes, name: str) -> Any:
         name: what error messages call the file.
 
     Raises:
-        ConfigError: another encoding, no valid YAML, a tag that asks for more than plain data, or a key that stands
-            twice in one mapping; one line that names the file and, where there is one, the line in it.
+        ConfigError: more than `MAX_BYTES` or `MAX_NODES`, another encoding, no valid YAML, a tag that asks for more
+            than plain data, or a key that stands twice in one mapping; one line that names the file and, where there
+            is one, the line in it.
     """
+    if len(data) > MAX_BYTES:
+        raise ConfigError(f"{name}: {len(data)} bytes are too many; allowed are {MAX_BYTES}")
     try:
         return yaml.load(_text(data), _Loader)
     except UnicodeDecodeError as error:
@@ -51,14 +78,20 @@ def read_yaml(data: bytes, name: str) -> Any:
         raise ConfigError(f"{name}: no valid YAML: {' '.join(str(error).split())}") from error
 
 
-def line_of(data: bytes, place: Sequence[str | int | bool]) -> int:
-    """The line, from 1 on, at which something stands in a YAML file that `read_yaml` can read.
+def compose(data: bytes) -> yaml.Node | None:
+    """The nodes of a YAML file that `read_yaml` can read, for `line_of`."""
+    return yaml.compose(_text(data), _Loader)
+
+
+def line_of(root: yaml.Node | None, place: Sequence[str | int | bool]) -> int:
+    """The line, from 1 on, at which something stands in a YAML file.
 
     Args:
+        root: as `compose` makes it.
         place: keys of mappings; of a list's element its index or its words, or the key that it is a mapping of. Words
             that stand twice are found where they stand again. Where a part is not found, the line of the part before.
     """
-    node = yaml.compose(_text(data), _Loader)
+    node = root
     line = node.start_mark.line if node else 0
     for part in place:
         named = [entry for entry in _entries(node) if _is_called(entry[0], part)]

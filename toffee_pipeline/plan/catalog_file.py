@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Annotated, Any, Self
 
+import yaml
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
 from toffee_pipeline.config.base import CATEGORIES, Category, Model
-from toffee_pipeline.config.yaml_file import line_of, read_yaml
+from toffee_pipeline.config.yaml_file import compose, line_of, read_yaml
 from toffee_pipeline.errors import CatalogError, ConfigError
 from toffee_pipeline.plan.templates import (
     SPOKEN,
@@ -47,6 +48,7 @@ def _named(default: Callable[[Any], Any]) -> BeforeValidator:
     return BeforeValidator(to_dict)
 
 
+MAX_PROBLEMS = 100
 Words = Annotated[Phrases, Field(min_length=1)]
 Wordings = Annotated[dict[Phrase, Phrase], _named(lambda name: name), Field(min_length=1)]
 Classes = Annotated[dict[Phrase, Phrases], _named(lambda name: ()), Field(min_length=1)]
@@ -154,12 +156,13 @@ def parse_catalog(data: bytes, name: str) -> CatalogFile:
     try:
         return CatalogFile.model_validate(content)
     except ValidationError as error:
-        problems = [_problem(each, data) for each in error.errors()]
-        more = f" (and {len(problems) - 1} more: jobs/catalog.py check)" if problems[1:] else ""
+        root = compose(data)
+        problems = [_problem(each, root) for each in error.errors()[:MAX_PROBLEMS]]
+        more = f" (and {error.error_count() - 1} more: jobs/catalog.py check)" if problems[1:] else ""
         raise CatalogError(f"{name}: {problems[0]}{more}", problems) from error
 
 
-def _problem(error: ErrorDetails, data: bytes) -> str:
+def _problem(error: ErrorDetails, root: yaml.Node | None) -> str:
     """One complaint of pydantic's, with its line."""
     place = list(error["loc"])
     wrong = error.get("ctx", {}).get("error")
@@ -168,4 +171,4 @@ def _problem(error: ErrorDetails, data: bytes) -> str:
     if place[-1:] == ["[key]"]:  # a bare `no` or `yes`, which pydantic shows as 0 or 1
         found = [*place[:-2], bool(place[-2]) if isinstance(place[-2], int) else place[-2]]
     problem = "unknown key" if error["type"] == "extra_forbidden" else error["msg"].removeprefix("Value error, ")
-    return ": ".join(filter(None, (f"line {line_of(data, (*found, *at))}", ".".join(map(str, place)), problem)))
+    return ": ".join(filter(None, (f"line {line_of(root, (*found, *at))}", ".".join(map(str, place)), problem)))

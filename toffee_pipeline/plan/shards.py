@@ -6,9 +6,10 @@ import hashlib
 import json
 from abc import ABC, abstractmethod
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from toffee_pipeline.config.dataset import DatasetConfig
+from toffee_pipeline.errors import PlanError
 
 PLAN_VERSION = 3
 
@@ -32,6 +33,10 @@ WIDE, MAX_SUBJECTS = 64, 16
 def subjects_per_shard(config: DatasetConfig, num_subjects: int) -> int:
     """num_subjects: of the whole plan."""
     return config.subjects_per_shard or max(1, min(MAX_SUBJECTS, -(-num_subjects // WIDE)))
+
+
+MAX_SHARDS, MAX_SHARD_ROWS = 10**6, 10**5
+"""Of a plan, and of a shard: whoever reads or makes a run holds a little for every shard, and the rows of one."""
 
 
 class ShardPlan(ABC):
@@ -80,3 +85,18 @@ class ShardPlan(ABC):
             raise IndexError(f"shard {index} of a plan of {len(self)}")
         size = self.subjects_per_shard
         return range(index * size, min((index + 1) * size, self.num_subjects))
+
+
+P = TypeVar("P", bound=ShardPlan)
+
+
+def bounded(plan: P) -> P:
+    """The plan. Raises PlanError where it has more than `MAX_SHARDS`, or more than `MAX_SHARD_ROWS` in one."""
+    if len(plan) > MAX_SHARDS:
+        raise PlanError(f"the plan has {len(plan)} shards; allowed are {MAX_SHARDS}: raise subjects_per_shard")
+    if plan.num_rows_of(0) > MAX_SHARD_ROWS:
+        raise PlanError(
+            f"a shard has {plan.num_rows_of(0)} rows; allowed are {MAX_SHARD_ROWS}: lower subjects_per_shard, or the "
+            "rows of a subject"
+        )
+    return plan

@@ -18,7 +18,7 @@ from toffee_pipeline.plan.benchmark import Benchmark
 from toffee_pipeline.plan.evaluation import EvaluationPlan
 from toffee_pipeline.plan.plan import make_plan
 from toffee_pipeline.plan.refinement import RefinementPlan
-from toffee_pipeline.plan.shards import ListedSource, ShardPlan
+from toffee_pipeline.plan.shards import ListedSource, ShardPlan, bounded
 from toffee_pipeline.plan.subjects import FolderSubjects
 from toffee_pipeline.rundir.bank import open_bank, stored_bank
 from toffee_pipeline.rundir.description import DatasetRun, claim, read_run
@@ -45,8 +45,12 @@ def new_plan(config: DatasetConfig, storage: Storage | None = None) -> ShardPlan
 
     storage: of the run, where it may have begun; pairs that are listed there are not listed again, if their files are
         the same. Raises as `make_source`, `open_bank`, `load_prompts`,
-        `load_benchmark` and `write_list`.
+        `load_benchmark`, `write_list` and `bounded`.
     """
+    return bounded(_new_plan(config, storage))
+
+
+def _new_plan(config: DatasetConfig, storage: Storage | None) -> ShardPlan:
     if isinstance(config, EvaluationConfig):
         return EvaluationPlan(config)
     if isinstance(config, RefinementConfig):
@@ -69,8 +73,12 @@ def stored_plan(storage: Storage, config: DatasetConfig) -> ShardPlan:
     """The plan of a run, by the list that lies with it: folders are not looked at, and of a bank only what the shards
     need.
 
-    Raises MissingKey without such a list, PlanError where it is damaged.
+    Raises MissingKey without such a list, PlanError where it is damaged, and as `bounded`.
     """
+    return bounded(_stored_plan(storage, config))
+
+
+def _stored_plan(storage: Storage, config: DatasetConfig) -> ShardPlan:
     if isinstance(config, EvaluationConfig):
         return EvaluationPlan(config, Benchmark.from_bytes(storage.get(BENCHMARK), storage.path_for(BENCHMARK)))
     if isinstance(config, RefinementConfig):
