@@ -6,8 +6,6 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 
-import click
-
 from actors.context import RunContext
 from actors.executors import run
 from actors.stage import StageTable
@@ -15,6 +13,7 @@ from toffee_pipeline.config.dataset import PACKAGED_PROMPT_BANKS, DatasetConfig
 from toffee_pipeline.config.generate import RunConfig
 from toffee_pipeline.console.clock import clock
 from toffee_pipeline.console.generation import GenerationDisplay
+from toffee_pipeline.console.say import say
 from toffee_pipeline.evaluation.conclude import conclude
 from toffee_pipeline.on_ray.metrics import RayMetricSink
 from toffee_pipeline.plan.catalog import PACKAGED
@@ -52,11 +51,11 @@ def announce(plan: ShardPlan, roles: Mapping[str, str]) -> None:
     row = DATASET_RUNS[plan.config.job].table.row
     rows = "" if row == "subject" else f"{plan.num_rows} {row}s of "
     placement = plan.config.placement
-    click.echo(f"{rows}{plan.num_subjects} subjects in {len(plan)} shards, placement {placement}, plan {plan.hash}")
+    say(f"{rows}{plan.num_subjects} subjects in {len(plan)} shards, placement {placement}, plan {plan.hash}")
     for note in (*plan.notes, *(_checked_prompts(plan) if isinstance(plan, SubjectPlan) else ())):
-        click.echo(note, err=True)
+        say(note, err=True)
     for role, source in roles.items():
-        click.echo(f"  {role}: {source}")
+        say(f"  {role}: {source}")
 
 
 def _checked_prompts(plan: SubjectPlan) -> Sequence[str]:
@@ -95,7 +94,7 @@ def compute(
     write_card(storage, known)
     missing = missing_shards(storage, plan)
     if done := len(plan) - len(missing):
-        click.echo(f"resuming: {done} of {len(plan)} shards are committed")
+        say(f"resuming: {done} of {len(plan)} shards are committed")
     totals = total(storage) if done else Totals()
     sink = RayMetricSink(storage.uri)
     metrics = RunMetrics(sink, known, config.price_per_gpu_hour)
@@ -107,9 +106,7 @@ def compute(
     with (
         GenerationDisplay(known.table.row, plan.num_rows, plan.num_rows - num_rows, names) as display,
         # closed also when the loop ends by an error, so that the actors end before the lease does
-        closing(
-            run(stages, RunContext(config, storage.uri, sink, totals, display.update, click.echo), missing)
-        ) as shards,
+        closing(run(stages, RunContext(config, storage.uri, sink, totals, display.update, say), missing)) as shards,
     ):
         for counts in shards:
             display.add_shard(counts)
@@ -131,7 +128,7 @@ def _live_report(storage: Storage, known: DatasetRun, every_s: float) -> LiveRep
     """An evaluation has none: its figures are those of all pictures."""
     if not isinstance(known, ImageDatasetRun):
         return None
-    return LiveReport(storage, known, every_s, lambda line: click.echo(line, err=True))
+    return LiveReport(storage, known, every_s, lambda line: say(line, err=True))
 
 
 def _finish(storage: Storage, known: DatasetRun, elapsed_s: float, pairs_per_s: float) -> Summary:
@@ -166,32 +163,30 @@ def check_counts(counts: RunCounts, known: DatasetRun) -> None:
 
 def _say(summary: Summary, storage: Storage, known: DatasetRun) -> None:
     rejected = sum(summary.rejected.values())
-    click.echo(
+    say(
         f"{summary.planned} planned = {summary.accepted} accepted + {rejected} rejected + "
         f"{summary.failed} failed, in {clock(summary.elapsed_s)}"
     )
     for gate, saving in summary.savings.items():
         gpu = f", {saving.gpu_seconds:,.0f} GPU seconds" if saving.gpu_seconds else ""
-        click.echo(f"  {gate} stopped {saving.stopped} pairs early and saved about {saving.seconds:,.0f} s{gpu}")
+        say(f"  {gate} stopped {saving.stopped} pairs early and saved about {saving.seconds:,.0f} s{gpu}")
     for why, number in summary.unsafe.items():
-        click.echo(f"  {number} rejected as unsafe by {why}", err=True)
+        say(f"  {number} rejected as unsafe by {why}", err=True)
     for message, number in summary.errors.items():
-        click.echo(f"  {number} failed: {message}", err=True)
+        say(f"  {number} failed: {message}", err=True)
     if unreadable := summary.unreadable:
-        click.echo(f"  {summary.rejected['unreadable']} rejected: {len(unreadable)} files cannot be read", err=True)
+        say(f"  {summary.rejected['unreadable']} rejected: {len(unreadable)} files cannot be read", err=True)
         for path, why in list(unreadable.items())[:MAX_NAMED]:
-            click.echo(f"    {one_line(path)}: {why}", err=True)
+            say(f"    {one_line(path)}: {why}", err=True)
         if (more := len(unreadable) - MAX_NAMED) > 0:
-            click.echo(f"    and {more} more: {storage.path_for(SUMMARY)} names all", err=True)
+            say(f"    and {more} more: {storage.path_for(SUMMARY)} names all", err=True)
     quota = known.config.min_class_yield if isinstance(known, ImageDatasetRun) else None
     if below := shortfalls(summary, quota):
-        click.echo(
-            f"  {len(below)} of {len(summary.by_class)} classes have less than min_class_yield={quota:g}:", err=True
-        )
+        say(f"  {len(below)} of {len(summary.by_class)} classes have less than min_class_yield={quota:g}:", err=True)
         for short in below[:MAX_NAMED]:
             named = f"{one_line(short.class_name)}: {short.accepted} of {short.planned} accepted"
-            click.echo(f"    {named}, mostly {short.reason}", err=True)
+            say(f"    {named}, mostly {short.reason}", err=True)
         if (left := len(below) - MAX_NAMED) > 0:
-            click.echo(f"    and {left} more: {storage.path_for(REPORT)} names all", err=True)
-    click.echo(f"dataset: {storage.path_for('data')}")
-    click.echo(f"report: {storage.path_for(REPORT)}")
+            say(f"    and {left} more: {storage.path_for(REPORT)} names all", err=True)
+    say(f"dataset: {storage.path_for('data')}")
+    say(f"report: {storage.path_for(REPORT)}")

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import click
-
 from actors.cost_plan import plan_costs
 from toffee_pipeline.config.generate import RunConfig
 from toffee_pipeline.console.costs import print_costs
 from toffee_pipeline.console.plan import print_survey
+from toffee_pipeline.console.say import say
 from toffee_pipeline.plan.names import one_line
 from toffee_pipeline.plan.shards import ShardPlan
 from toffee_pipeline.plan.subjects import SubjectPlan
@@ -40,6 +39,6 @@ def _show_unsafe(plan: SubjectPlan, texts: Sequence[str]) -> None:
         return
     text_filter = TextFilter(settings.allow, settings.deny)
     refused = [(text, finding) for text in texts if (finding := text_filter.find(text))]
-    click.echo(f"unsafe by the text filter: {len(refused):,} of these prompts, whose pairs are rejected")
+    say(f"unsafe by the text filter: {len(refused):,} of these prompts, whose pairs are rejected")
     for text, finding in refused[:MAX_NAMED]:
-        click.echo(f"  {finding}, in {one_line(text)!r}")
+        say(f"  {finding}, in {one_line(text)!r}")

@@ -7,10 +7,9 @@ import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-import click
-
 from actors.answering.backends import BACKENDS, answer
 from toffee_pipeline.config.expand import ExpansionConfig
+from toffee_pipeline.console.say import say
 from toffee_pipeline.errors import NoAnswer
 from toffee_pipeline.expansion.ask import Ask, Cell, cells_of, plan_round
 from toffee_pipeline.expansion.filters import filters_of
@@ -62,7 +61,7 @@ def expand(config: ExpansionConfig, output: str, dry_run: bool = False) -> Expan
     storage = open_storage(output, config.output.endpoint_url)
     inputs = json.dumps([catalog.digest, sorted(known.items())])
     claim(storage, ExpansionHeader(config=config, inputs_sha256=hashlib.sha256(inputs.encode()).hexdigest()))
-    with at_work(storage, click.echo, lambda: "what was answered stays", config.output.lease_s) as lease:
+    with at_work(storage, say, lambda: "what was answered stays", config.output.lease_s) as lease:
         return _Expansion(config, catalog, known, storage, lease).run(quotas)
 
 
@@ -93,7 +92,7 @@ class _Expansion:
                 kept += [self._row(each, answered, filters) for each in found if each.reason is None]
             ledger.add(proposals)
             ended.update(each.reason for each in proposals)
-            click.echo(f"round {number + 1}: {len(kept)} of {sum(quotas.values())} rows")
+            say(f"round {number + 1}: {len(kept)} of {sum(quotas.values())} rows")
         self._storage.put(LEDGER, ledger.close())
         write_prompt_bank(self._storage.path_for(BANK), kept, config.output.endpoint_url)
         summary = ExpansionSummary(
@@ -139,7 +138,7 @@ class _Expansion:
             put_answers(self._storage, number, shard, shards.pop(shard))
             self._lease.check()
             done += sizes[shard]
-            click.echo(f"round {number + 1}: {done} of {len(asks)} questions answered")
+            say(f"round {number + 1}: {done} of {len(asks)} questions answered")
 
     def _row(self, proposal: Proposal, answered: Answered, filters: Mapping[str, Filter]) -> PromptRow:
         category, applies_to = proposal.cell
@@ -162,23 +161,24 @@ def _words(cell: Cell) -> str:
 
 
 def _announce(config: ExpansionConfig, quotas: Mapping[Cell, int], known: Known) -> None:
-    click.echo(f"{sum(quotas.values())} rows wanted of {_name(config)} by {config.backend}")
+    say(f"{sum(quotas.values())} rows wanted of {_name(config)} by {config.backend}")
     for cell, number in quotas.items():
-        click.echo(f"  {_words(cell)}: {number}, beside {len(known[cell])} that are there")
+        say(f"  {_words(cell)}: {number}, beside {len(known[cell])} that are there")
 
 
 def _show_question(config: ExpansionConfig, catalog: Catalog, quotas: Mapping[Cell, int], known: Known) -> None:
     asks = list(plan_round(config, catalog, known, quotas, {}, 0))
-    click.echo(f"{len(asks)} questions in the first round, at most {config.max_rounds} rounds; the first one:")
+    say(f"{len(asks)} questions in the first round, at most {config.max_rounds} rounds; the first one:")
     for message in asks[0].messages:
-        click.echo(f"{message['role']}: {message['content']}")
+        for line in f"{message['role']}: {message['content']}".splitlines():
+            say(line)
 
 
 def _say(summary: ExpansionSummary, storage: Storage) -> None:
-    click.echo(f"{summary.proposals} proposals = {summary.kept} kept + {sum(summary.dropped.values())} dropped")
+    say(f"{summary.proposals} proposals = {summary.kept} kept + {sum(summary.dropped.values())} dropped")
     for reason, number in summary.dropped.items():
-        click.echo(f"  {number} {reason}: {REASONS[reason]}")
+        say(f"  {number} {reason}: {REASONS[reason]}")
     for cell, number in summary.lacking.items():
-        click.echo(f"  {cell}: {number} rows below the quota after {summary.rounds} rounds", err=True)
-    click.echo(f"bank: {storage.path_for(BANK)}")
-    click.echo(f"ledger: {storage.path_for(LEDGER)}")
+        say(f"  {cell}: {number} rows below the quota after {summary.rounds} rounds", err=True)
+    say(f"bank: {storage.path_for(BANK)}")
+    say(f"ledger: {storage.path_for(LEDGER)}")

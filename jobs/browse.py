@@ -10,6 +10,7 @@ if __name__ == "__main__":  # the other imports take a second
 import click
 
 from toffee_pipeline.console.options import Job
+from toffee_pipeline.console.say import say
 from toffee_pipeline.report.serve import serve
 from toffee_pipeline.storage import open_storage
 
@@ -19,7 +20,7 @@ from toffee_pipeline.storage import open_storage
 @click.option("--port", type=click.IntRange(0, 65_535), default=7861, show_default=True, help="Of the pages; 0: any.")
 @click.option("--endpoint-url", help="S3-compatible storage other than AWS.")
 def main(run: str, port: int, endpoint_url: str | None) -> None:
-    serve(open_storage(run, endpoint_url), port, click.echo)
+    serve(open_storage(run, endpoint_url), port, say)
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from toffee_pipeline.calibration.record import OVERLAY, CalibrationRun
 from toffee_pipeline.calibration.said import conclusion, intention
 from toffee_pipeline.config.calibrate import CalibrationConfig
 from toffee_pipeline.console.options import Job, job_options
+from toffee_pipeline.console.say import say
 from toffee_pipeline.models.roles import describe_roles, require_weights
 from toffee_pipeline.on_ray.session import refuse_relative_output
 from toffee_pipeline.plan.readable import require_readable
@@ -36,17 +37,17 @@ def main(config: CalibrationConfig, output: str, dry_run: bool) -> None:
     storage, plan = open_storage(output, config.output.endpoint_url), plan_of(config)
     run = CalibrationRun.of(config, plan, describe_roles(config))
     for line in (*intention(run), *plan.source.notes):
-        click.echo(line)
+        say(line)
     require_readable(plan)
     if dry_run:
         return
     known = claim(storage, run)
-    with at_work(storage, click.echo, lambda: "settings that are complete stay", config.output.lease_s):
-        found = calibrate(known.model_copy(update={"config": config}), plan, storage, click.echo)
+    with at_work(storage, say, lambda: "settings that are complete stay", config.output.lease_s):
+        found = calibrate(known.model_copy(update={"config": config}), plan, storage, say)
     for line in conclusion(found):
-        click.echo(line)
-    click.echo(f"page: {storage.path_for(REPORT)}")
-    click.echo(f"use it: jobs/generate.py --config ... --config {storage.path_for(OVERLAY)}")
+        say(line)
+    say(f"page: {storage.path_for(REPORT)}")
+    say(f"use it: jobs/generate.py --config ... --config {storage.path_for(OVERLAY)}")
 
 
 if __name__ == "__main__":

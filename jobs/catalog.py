@@ -14,6 +14,7 @@ import click
 
 from toffee_pipeline.console.catalog import print_bank, print_bank_samples, print_catalog, print_problems
 from toffee_pipeline.console.options import Job
+from toffee_pipeline.console.say import say
 from toffee_pipeline.errors import CatalogError
 from toffee_pipeline.plan.bank_check import BankCheck
 from toffee_pipeline.plan.catalog import Catalog, load_catalog
@@ -53,7 +54,7 @@ def check(file: str, samples: int, seed: int, catalog: str) -> None:
     if count > tokenizer.model_max_length:
         print_problems(file, [too_long(prompt, count, tokenizer.model_max_length)])
         sys.exit(1)
-    click.echo(f"longest prompt: {count} of CLIP's {tokenizer.model_max_length} tokens: {prompt}")
+    say(f"longest prompt: {count} of CLIP's {tokenizer.model_max_length} tokens: {prompt}")
     if not sound:
         sys.exit(1)
 

@@ -19,6 +19,7 @@ import click
 from jobs.generate import generate
 from toffee_pipeline.config.evaluate import EvaluationConfig
 from toffee_pipeline.console.options import Job, job_options
+from toffee_pipeline.console.say import say
 from toffee_pipeline.evaluation.result import Evaluation
 from toffee_pipeline.evaluation.said import lines
 from toffee_pipeline.evaluation.setup import find_contamination, prepare
@@ -33,16 +34,16 @@ from toffee_pipeline.storage import open_storage
 @click.option("--images", type=click.Path(path_type=Path), help="A folder of pictures that another model drew.")
 @click.option("--check-contamination", "training", metavar="RUN", help="Look for the benchmark in a training's data.")
 def main(config: EvaluationConfig, output: str, dry_run: bool, training: str | None, **drawn_by: Any) -> None:
-    config = prepare(config, **drawn_by, say=click.echo)
+    config = prepare(config, **drawn_by, say=say)
     storage = open_storage(output, config.output.endpoint_url)
     if training is not None:
         for line in find_contamination(config, training, storage, dry_run):
-            click.echo(line)
+            say(line)
         return
     generate(config, output, dry_run)
     if not dry_run:
         for line in lines(read(storage, FIGURES, Evaluation)):
-            click.echo(line)
+            say(line)
 
 
 if __name__ == "__main__":

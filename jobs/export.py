@@ -12,6 +12,7 @@ from pathlib import Path
 import click
 
 from toffee_pipeline.console.options import Job
+from toffee_pipeline.console.say import say
 from toffee_pipeline.export.export import Settings, export
 from toffee_pipeline.export.formats import FORMATS
 from toffee_pipeline.export.sign import load_signer
@@ -47,8 +48,8 @@ def main(
     signer = load_signer(c2pa_certificate, c2pa_key)
     settings = Settings(form, parse_splits(splits), license, part_mib * 2**20, signer)
     target = open_storage(output, endpoint_url)
-    num_rows = export(open_storage(run, endpoint_url), target, settings, click.echo)
-    click.echo(f"{num_rows} pairs in {target.uri}")
+    num_rows = export(open_storage(run, endpoint_url), target, settings, say)
+    say(f"{num_rows} pairs in {target.uri}")
 
 
 if __name__ == "__main__":

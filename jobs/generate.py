@@ -16,6 +16,7 @@ from actors.stage import StageTable
 from toffee_pipeline.config.dataset import DatasetConfig
 from toffee_pipeline.config.generate import RunConfig
 from toffee_pipeline.console.options import Job, job_options
+from toffee_pipeline.console.say import say
 from toffee_pipeline.models.roles import describe_roles, require_weights, same_weights
 from toffee_pipeline.on_ray.session import refuse_relative_output
 from toffee_pipeline.plan.readable import require_readable
@@ -54,9 +55,9 @@ def generate(
         return None
     known = claim_dataset(storage, DATASET_RUNS[config.job].of(config, plan, roles), plan)
     if storage.exists(SUMMARY) and not missing_shards(storage, plan):
-        click.echo(f"nothing to do: all {len(plan)} shards of {storage.uri} are committed")
+        say(f"nothing to do: all {len(plan)} shards of {storage.uri} are committed")
         return read(storage, SUMMARY, Summary)
-    with at_work(storage, click.echo, lambda: "what is committed stays", config.output.lease_s) as lease:
+    with at_work(storage, say, lambda: "what is committed stays", config.output.lease_s) as lease:
         return compute(stages or stages_of(config), storage, config, plan, known, lease)
 
 

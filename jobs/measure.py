@@ -18,6 +18,7 @@ from actors.measure.run import measure, with_random_weights
 from toffee_pipeline.config.generate import RunConfig
 from toffee_pipeline.console.measurements import heading, line
 from toffee_pipeline.console.options import Job, config_options
+from toffee_pipeline.console.say import say
 from toffee_pipeline.models.roles import require_weights
 
 
@@ -43,10 +44,10 @@ def main(config: RunConfig, output: Path, random_weights: bool, pairs: int, max_
     if random_weights:
         config = with_random_weights(config)
     require_weights(config)
-    click.echo(heading())
-    found = measure(config, pairs, max_batch_size, lambda name, stage: click.echo(line(name, stage)))
+    say(heading())
+    found = measure(config, pairs, max_batch_size, lambda name, stage: say(line(name, stage)))
     output.write_bytes(found.encode())
-    click.echo(f"{found.num_pairs} pairs on {found.device}: {output}")
+    say(f"{found.num_pairs} pairs on {found.device}: {output}")
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ import click
 from toffee_pipeline.config.load import load_config
 from toffee_pipeline.config.refilter import RefilterConfig
 from toffee_pipeline.console.options import Job
+from toffee_pipeline.console.say import say
 from toffee_pipeline.report.of_view import write_report_of_view
 from toffee_pipeline.rundir.refilter import refilter
 from toffee_pipeline.storage import open_storage
@@ -29,10 +30,10 @@ def main(
 ) -> None:
     settings = load_config((), overrides, RefilterConfig)
     source, target = open_storage(run, endpoint_url), open_storage(output, endpoint_url)
-    refilter(source, target, settings, materialize, click.echo)
-    click.echo(f"view: {target.uri}")
+    refilter(source, target, settings, materialize, say)
+    say(f"view: {target.uri}")
     if curve:
-        click.echo(f"report: {target.path_for(write_report_of_view(source, target))}")
+        say(f"report: {target.path_for(write_report_of_view(source, target))}")
 
 
 if __name__ == "__main__":

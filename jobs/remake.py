@@ -17,6 +17,7 @@ import click
 from actors.remake import remake
 from toffee_pipeline.console.options import Job
 from toffee_pipeline.console.remake import print_differences
+from toffee_pipeline.console.say import say
 from toffee_pipeline.images import encode_png
 from toffee_pipeline.rundir.image_difference import TOLERANCE, side_by_side
 from toffee_pipeline.storage import open_storage
@@ -43,7 +44,7 @@ def main(
     if output is not None:
         place = open_storage(output, endpoint_url)
         place.put(f"{pair_id}.png", encode_png(side_by_side(differences)))
-        click.echo(f"pictures: {place.path_for(f'{pair_id}.png')}")
+        say(f"pictures: {place.path_for(f'{pair_id}.png')}")
     sys.exit(0 if all(difference.mean <= tolerance for difference in differences) else 1)
 
 

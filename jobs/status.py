@@ -10,6 +10,7 @@ if __name__ == "__main__":  # the other imports take a second
 import click
 
 from toffee_pipeline.console.options import Job, stop_politely
+from toffee_pipeline.console.say import say
 from toffee_pipeline.console.status import follow
 from toffee_pipeline.rundir.status import Follower
 from toffee_pipeline.storage import open_storage
@@ -30,9 +31,7 @@ def main(
     run: str, watch: bool, interval: float, as_json: bool, endpoint_url: str | None, price_per_gpu_hour: float | None
 ) -> None:
     try:
-        follower = Follower(
-            open_storage(run, endpoint_url), price_per_gpu_hour, lambda line: click.echo(line, err=True)
-        )
+        follower = Follower(open_storage(run, endpoint_url), price_per_gpu_hour, lambda line: say(line, err=True))
         follow(follower, interval if watch else None, as_json)
     except KeyboardInterrupt:
         stop_politely("no longer watching; the run goes on")

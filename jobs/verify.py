@@ -12,6 +12,7 @@ import sys
 import click
 
 from toffee_pipeline.console.options import Job
+from toffee_pipeline.console.say import say
 from toffee_pipeline.console.verify import print_report
 from toffee_pipeline.rundir.verify import repair, verify
 from toffee_pipeline.storage import open_storage
@@ -28,7 +29,7 @@ from toffee_pipeline.storage import open_storage
 )
 def main(run: str, endpoint_url: str | None, do_repair: bool) -> None:
     storage = open_storage(run, endpoint_url)
-    report = repair(storage, click.echo) if do_repair else verify(storage)
+    report = repair(storage, say) if do_repair else verify(storage)
     print_report(report, storage)
     sys.exit(1 if report.problems else 0)
 

@@ -24,7 +24,7 @@ def print_problems(name: str, problems: Sequence[str]) -> None:
     """A line per problem (the first `MAX_LINES`)."""
     console = Stdout()
     for problem in problems[:MAX_LINES]:
-        console.out(f"{name}: {problem}", highlight=False)
+        console.out(f"{name}: {problem}")
     if len(problems) > MAX_LINES:
         console.out(f"... and {len(problems) - MAX_LINES} more problems")
 
@@ -38,9 +38,9 @@ def print_bank(counts: Mapping[tuple[Category, str], int], notes: Sequence[str])
         if any(counts.get((category, applies)) for applies in APPLIES)
     ]
     print_columns(console, ["category", *APPLIES], rows)
-    console.out(f"{sum(counts.values()):,} rows", highlight=False)
+    console.out(f"{sum(counts.values()):,} rows")
     for note in notes:
-        console.out(note, highlight=False)
+        console.out(note)
 
 
 def print_bank_samples(catalog: Catalog, num_samples: int, seed: int) -> None:
@@ -55,8 +55,8 @@ def print_bank_samples(catalog: Catalog, num_samples: int, seed: int) -> None:
     for _ in range(num_samples if possible else 0):
         entry, category, changes = possible[int(rng.integers(len(possible)))]
         change = changes[int(rng.integers(len(changes)))]
-        console.out(f"  {category}: {catalog.prompt(entry.name, category, change)}", highlight=False)
-        console.out(f"    {catalog.instruction(entry.name, category, change)}", highlight=False)
+        console.out(f"  {category}: {catalog.prompt(entry.name, category, change)}")
+        console.out(f"    {catalog.instruction(entry.name, category, change)}")
 
 
 def print_catalog(catalog: Catalog, num_samples: int, seed: int) -> None:
@@ -68,21 +68,20 @@ def print_catalog(catalog: Catalog, num_samples: int, seed: int) -> None:
     console.out(
         f"{len(rooms)} classes, {num_live} of them live; {sum(rooms.values()):,} different subject prompts, "
         f"{min(rooms.values()):,} of the class with fewest",
-        highlight=False,
     )
     for line in _notes(catalog, rooms):
-        console.out(line, highlight=False)
+        console.out(line)
     rng = np.random.default_rng(seed)
     for _ in range(num_samples):
         entry = catalog.classes[int(rng.integers(len(catalog.classes)))]
         prompt = catalog.subject_prompt(entry.name, rng)
         possible = {category: found for category in CATEGORIES if (found := catalog.choices(entry.name, category))}
-        console.out(f"  {prompt}", highlight=False)
+        console.out(f"  {prompt}")
         if possible:
             category = tuple(possible)[int(rng.integers(len(possible)))]
             change = possible[category][int(rng.integers(len(possible[category])))]
             changed = catalog.draft_prompt(entry.name, prompt, category, change)
-            console.out(f"    {category}: {changed}", highlight=False)
+            console.out(f"    {category}: {changed}")
 
 
 def _rows(catalog: Catalog, rooms: Mapping[str, int]) -> list[list[str]]:

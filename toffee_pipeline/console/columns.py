@@ -15,4 +15,4 @@ def print_columns(console: Console, header: Sequence[str], rows: Sequence[Sequen
     for row in [*([above] if any(above) else []), below, *rows]:
         first, *rest = row
         cells = [first.ljust(widths[0]), *(word.rjust(width) for word, width in zip(rest, widths[1:], strict=True))]
-        console.out("  ".join(cells).rstrip(), highlight=False)
+        console.out("  ".join(cells).rstrip())

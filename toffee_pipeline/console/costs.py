@@ -18,7 +18,7 @@ def print_costs(plan: CostPlan) -> None:
     console = Stdout()
 
     def say(line: str) -> None:
-        console.out(line, highlight=False)
+        console.out(line)
 
     rates = f"pass rates of {plan.rates_of}" if plan.rates_of else "no pass rates are known: as if every pair passed"
     say(f"costs: stages measured on {plan.device}; {rates}")

@@ -15,6 +15,7 @@ import click
 from toffee_pipeline.config.generate import RunConfig
 from toffee_pipeline.config.load import load_config
 from toffee_pipeline.console import interrupt
+from toffee_pipeline.console.say import say
 from toffee_pipeline.errors import ToffeeError
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -34,7 +35,7 @@ class Job(click.Command):
         except (ToffeeError, OSError) as error:  # a full disk, say
             if isinstance(error, BrokenPipeError) and _reader_has_gone():
                 _end_quietly()
-            click.echo(f"error: {error}", err=True)
+            say(f"error: {error}", err=True)
             sys.exit(2)
         except KeyboardInterrupt as error:
             stop_politely(str(error) or "interrupted")
@@ -96,5 +97,5 @@ def _end_quietly() -> NoReturn:
 
 def stop_politely(message: str) -> NoReturn:
     """After Ctrl-C: says what is kept, and exits as shells expect."""
-    click.echo(message, err=True)
+    say(message, err=True)
     sys.exit(interrupt.CODE)

@@ -29,7 +29,6 @@ def print_survey(survey: Survey, lengths: Lengths) -> None:
         f"counted over all {survey.num_subjects:,} subjects"
         if survey.is_whole
         else f"estimated from {survey.counted:,} of {survey.num_subjects:,} subjects, in {STRETCHES} stretches",
-        highlight=False,
     )
     cells = survey.cells
     rows = [
@@ -38,21 +37,17 @@ def print_survey(survey: Survey, lengths: Lengths) -> None:
     ]
     total = ["all", f"{survey.num_subjects:,}", *(f"{survey.total(cell):,.0f}" for cell in cells)]
     print_columns(console, ["class", "subjects", *(f"{kind} {category}" for kind, category in cells)], [*rows, total])
-    console.out(f"subjects: {survey.num_subjects:,}, {about}{survey.distinct_subjects:,.0f} different", highlight=False)
+    console.out(f"subjects: {survey.num_subjects:,}, {about}{survey.distinct_subjects:,.0f} different")
     if survey.pairs:
-        console.out(
-            f"pairs: {survey.num_rows:,}, {about}{survey.distinct_prompts:,.0f} different prompts", highlight=False
-        )
+        console.out(f"pairs: {survey.num_rows:,}, {about}{survey.distinct_prompts:,.0f} different prompts")
     console.out(
         f"tokens: at most {lengths.longest} of {lengths.limit} in {len(survey.texts):,} different prompts of subjects "
         f"and drafts; {len(lengths.over):,} are too long",
-        highlight=False,
     )
     console.out(
         f"language: {len(survey.foreign):,} of these are not English, which CLIP's filter does not understand",
-        highlight=False,
     )
     foreign = (f"not English: {text!r}" for text in survey.foreign[:3])
     too_long = (f"too long, so its pairs fail: {text!r}" for text in lengths.over[:3])
     for line in [*foreign, *too_long, *survey.gaps]:
-        console.out(line, highlight=False)
+        console.out(line)

@@ -8,11 +8,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Self, TextIO
 
-from rich.console import Console, RenderableType
+from rich.console import RenderableType
 from rich.live import Live
 from rich.text import Text
 
 from toffee_pipeline.console.clock import clock
+from toffee_pipeline.console.stdout import PlainConsole
 
 PLAIN_EVERY_S = 10.0
 
@@ -28,7 +29,7 @@ class ProgressDisplay(ABC):
     def __init__(self, stream: TextIO | None = None, now: Callable[[], float] = time.monotonic) -> None:
         self.now = now
         self._began = self._last_line = now()
-        self._console = Console(file=stream or sys.stderr)
+        self._console = PlainConsole(stream or sys.stderr)
         self._live: Live | None = None
 
     @abstractmethod
@@ -59,7 +60,7 @@ class ProgressDisplay(ABC):
 
     def say(self, note: str) -> None:
         """Prints a line of its own."""
-        self._console.print(note, soft_wrap=True, highlight=False, markup=False)
+        self._console.print(note, soft_wrap=True)
 
     def elapsed_s(self) -> float:
         return self.now() - self._began

@@ -5,13 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 
-import click
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
 from toffee_pipeline.console.clock import clock
+from toffee_pipeline.console.say import say
 from toffee_pipeline.console.stdout import Stdout
 from toffee_pipeline.rundir.status import Follower, Status
 
@@ -38,9 +38,9 @@ def _looks(follower: Follower, interval_s: float | None) -> Iterator[Status]:
 
 def _print(console: Console, status: Status, as_json: bool) -> None:
     if as_json:
-        click.echo(status.as_json())
+        say(status.as_json())
     else:
-        console.print(render(status), highlight=False, soft_wrap=True)
+        console.print(render(status), soft_wrap=True)
 
 
 def render(status: Status) -> RenderableType:

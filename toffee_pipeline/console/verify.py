@@ -27,7 +27,7 @@ MAX_LINES = 100
 def print_report(report: Report, storage: Storage) -> None:
     """A table of what was checked, a line per problem (the first `MAX_LINES`), and what to do."""
     console = Stdout()
-    console.out(f"{storage.uri}: {report.tally.num_bytes / 1e6:,.1f} MB read", highlight=False)
+    console.out(f"{storage.uri}: {report.tally.num_bytes / 1e6:,.1f} MB read")
     table = Table()
     for column in ("checked", "number", "problems"):
         table.add_column(column, justify="left" if column == "checked" else "right")
@@ -35,11 +35,11 @@ def print_report(report: Report, storage: Storage) -> None:
         table.add_row(name, f"{report.tally.checked[kind]:,}", f"{report.count(kind):,}")
     console.print(table)
     for problem in report.problems[:MAX_LINES]:
-        console.out(f"{problem.key}: {problem.message}", highlight=False)
+        console.out(f"{problem.key}: {problem.message}")
     if len(report.problems) > MAX_LINES:
         console.out(f"... and {len(report.problems) - MAX_LINES} more problems")
     for line in _advice(report, storage):
-        console.out(line, highlight=False)
+        console.out(line)
 
 
 def _advice(report: Report, storage: Storage) -> list[str]:

@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import click
-
 from toffee_pipeline.collector import collector_paused
+from toffee_pipeline.console.say import say
 from toffee_pipeline.customize.inputs import read_depth, read_mask, read_picture
 from toffee_pipeline.customize.request import AUTO, Request
 from toffee_pipeline.customize.results import settings_of, write_results
@@ -59,8 +58,8 @@ def customize(
         drawn = customizer.draw(request)
         written = write_results(output, request, drawn.images, settings_of(trained, request, sources))
         for path in [*written.pictures, *filter(None, [written.sheet])]:
-            click.echo(path)
-        click.echo(f"{drawn.seconds_per_image:.2f} s per image")
+            say(path)
+        say(f"{drawn.seconds_per_image:.2f} s per image")
         failed += [written.failed] if written.failed else []
     if failed:
         raise RequestError("; ".join(failed))

@@ -7,8 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import click
-
+from toffee_pipeline.console.say import say
 from toffee_pipeline.customize.desk import CANVAS_PX, REGIONS, Desk, Fields
 from toffee_pipeline.errors import ConfigError, ToffeeError
 from toffee_pipeline.rundir.trained import Trained
@@ -25,7 +24,7 @@ def serve(trained: Trained, output: Path, port: int) -> None:
             "--serve needs a package that is not installed: pip install 'toffee-pipeline[serve]'"
         ) from error
     page = build_page(Desk(trained, output))
-    click.echo(f"{launch(page, output, port)}  (Ctrl-C ends it; pictures go to {output})")
+    say(f"{launch(page, output, port)}  (Ctrl-C ends it; pictures go to {output})")
     try:
         threading.Event().wait()
     finally:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 
-import click
-
 from toffee_pipeline.config.train import TrainingConfig
+from toffee_pipeline.console.say import say
 from toffee_pipeline.console.training import CacheDisplay, TrainingDisplay
 from toffee_pipeline.errors import TrainingFailed
 from toffee_pipeline.models.weights import describe_weights
@@ -47,9 +46,9 @@ def run_training(config: TrainingConfig, output: str, dry_run: bool) -> None:
     claim(storage, run)
     if is_done(storage, config):
         steps = steps_saved(storage)[-1]
-        click.echo(f"nothing to do: {steps} steps are done; the network is {storage.path_for(MODEL)}")
+        say(f"nothing to do: {steps} steps are done; the network is {storage.path_for(MODEL)}")
         return
-    with at_work(storage, click.echo, lambda: _kept(storage)) as lease:
+    with at_work(storage, say, lambda: _kept(storage)) as lease:
         train(config, storage, sources, files, lease)
     conclude(storage)
 
@@ -72,7 +71,7 @@ def train(config: TrainingConfig, storage: Storage, sources: list[Source], files
     Raises KeyboardInterrupt after Ctrl-C, and TrainingFailed, which names the last checkpoint.
     """
     if steps := steps_saved(storage):
-        click.echo(f"resuming at step {steps[-1]}")
+        say(f"resuming at step {steps[-1]}")
     try:
         reader = build_reader(config, sources, files)
         with TrainingDisplay(config.train.max_steps) as display:
@@ -94,26 +93,26 @@ def _kept(storage: Storage) -> str:
 def conclude(storage: Storage) -> None:
     """Says what came out and where it lies."""
     summary = read(storage, SUMMARY, TrainingSummary)
-    click.echo(f"{summary.steps} steps, loss {summary.figures['loss']:.4f}")
+    say(f"{summary.steps} steps, loss {summary.figures['loss']:.4f}")
     if summary.broken.times:
-        click.echo(f"broken samples were left out {summary.broken.times} times, each epoch anew:")
+        say(f"broken samples were left out {summary.broken.times} times, each epoch anew:")
         for line in summary.broken.first:
-            click.echo(f"  {line}")
+            say(f"  {line}")
         if len(summary.broken.first) == MAX_NAMED:
-            click.echo(f"  (the first {MAX_NAMED} of them)")
-    click.echo(f"network: {storage.path_for(MODEL)}")
-    click.echo(f"curves: tensorboard --logdir {storage.path_for(TENSORBOARD)}")
+            say(f"  (the first {MAX_NAMED} of them)")
+    say(f"network: {storage.path_for(MODEL)}")
+    say(f"curves: tensorboard --logdir {storage.path_for(TENSORBOARD)}")
 
 
 def _announce(config: TrainingConfig, files: Files, models: dict[str, str]) -> None:
     workers, micro_batch = config.workers.num_workers, config.micro_batch_size
     accumulated = config.train.batch_size // (workers * micro_batch)
-    click.echo(
+    say(
         f"{config.job}: {config.train.max_steps} steps of {config.train.batch_size} samples "
         f"({workers} workers, {accumulated} micro-batches of {micro_batch} each), {len(files)} files"
     )
     for name, words in models.items():
-        click.echo(f"  {name}: {words}")
+        say(f"  {name}: {words}")
 
 
 def _describe_models(config: TrainingConfig) -> dict[str, str]:
