@@ -9,7 +9,7 @@ CHECKS := $(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && 
 NETWORKS := $(addprefix nano-, vae dino filter-dino clip filter-clip detector segmenter depth text-to-image controlnet)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo customize test test-fast test-ceph check bench cluster submit nano-data $(NETWORKS) nano-refiner nano-view-generator clean
+.PHONY: help setup demo customize test test-fast fuzz test-ceph check bench cluster submit nano-data $(NETWORKS) nano-refiner nano-view-generator clean
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-zA-Z_-]+:.*## / {printf "  make %-20s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -47,6 +47,8 @@ test-fast: setup ## The quick tests, without Ray, whole jobs and files of more t
 
 test-ceph: setup ## The tests of storage, lease and faults on a Ceph of one node (needs Debian's ceph-mon, ceph-mgr, ceph-osd, radosgw)
 	$(BIN)/python -m tests.helpers.ceph $(ARGS)
+fuzz: setup ## Change run directories, configs and catalogues at random for a minute, and look for a way out
+	FUZZ_SECONDS=60 $(PYTEST) tests/fuzz $(ARGS)
 
 check: setup ## Lint, type check and hold the imports against the layout
 	$(CHECKS)
