@@ -223,9 +223,7 @@ def _check_jpeg(data: bytes, name: str) -> None:
         kind, position = data[marker.end() - 1], marker.end()
         num_segments, num_scans = num_segments + 1, num_scans + (kind == START_OF_SCAN)
         if num_scans > MAX_SCANS or num_segments > MAX_SEGMENTS:
-            raise ImageError(
-                f"{name}: a JPEG may have {MAX_SCANS} scans and {MAX_SEGMENTS} segments; this one has more"
-            )
+            raise ImageError(f"{name}: a JPEG has at most {MAX_SCANS} scans and {MAX_SEGMENTS} segments, this one more")
         if kind not in (START_OF_IMAGE, TEMPORARY):
             position += int.from_bytes(data[position : position + 2], "big")
 

@@ -22,6 +22,6 @@ def test_an_unknown_model_is_one_line_with_those_that_are_close() -> None:
 
 
 def test_a_model_of_the_hub_is_one_repository() -> None:
-    assert load_config("sdxl", ("models.clip.architecture=hf-hub:timm/ViT-B-16-SigLIP",)).models.clip == ClipSpec(
-        id="timm/ViT-B-16-SigLIP", revision="main", architecture="hf-hub:timm/ViT-B-16-SigLIP"
-    )
+    architecture = "hf-hub:timm/ViT-B-16-SigLIP"
+    config = load_config("sdxl", (f"models.clip.architecture={architecture}", "models.clip.revision=main"))
+    assert config.models.clip == ClipSpec(id="timm/ViT-B-16-SigLIP", revision="main", architecture=architecture)

@@ -17,6 +17,7 @@ WORDS = {
     "deny",
     "unsafe_labels",
     "revision",  # of a hub id
+    "sha256",
     "variant",
     "id",
     "architecture",

@@ -51,7 +51,7 @@ def test_encodings(data):
         (b"a: 2026-99-99", "no valid YAML: month must be in 1..12"),
         (b"a: \x07", "no valid YAML: unacceptable character"),
         (b"[" * 1000, "no valid YAML: maximum recursion depth"),
-        (b"a: &a\n- *a\n", "line 2: an alias stands inside of itself"),
+        (b"a: &a\n- *a\n", "line 1: an alias stands inside of itself"),
         (b"a: &a {b: *a}", "line 1: an alias stands inside of itself"),
         (laughs(list), "more than 100000 values, those of an alias counted each time"),
         (laughs(dict), "more than 100000 values, those of an alias counted each time"),

