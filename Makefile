@@ -47,6 +47,7 @@ test-fast: setup ## The quick tests, without Ray, whole jobs and files of more t
 
 test-ceph: setup ## The tests of storage, lease and faults on a Ceph of one node (needs Debian's ceph-mon, ceph-mgr, ceph-osd, radosgw)
 	$(BIN)/python -m tests.helpers.ceph $(ARGS)
+
 fuzz: setup ## Change run directories, configs and catalogues at random for a minute, and look for a way out
 	FUZZ_SECONDS=60 $(PYTEST) tests/fuzz $(ARGS)
 

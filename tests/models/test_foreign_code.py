@@ -14,6 +14,7 @@ from tests.helpers.guards import save_classifier, save_guard
 from tests.helpers.tiny_language_model import write_language_model
 from toffee_pipeline.config.base import GroundingConfig, ModelSpec, SegmenterSpec
 from toffee_pipeline.config.safety import PromptGuardSpec, SafetensorsSpec
+from toffee_pipeline.config.speed import SpeedConfig
 from toffee_pipeline.config.stages import CheckImagesConfig
 from toffee_pipeline.errors import ConfigError
 from toffee_pipeline.models.depth import DepthEstimator
