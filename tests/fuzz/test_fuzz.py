@@ -19,9 +19,9 @@ from hypothesis import strategies as st
 from jobs import status, verify
 from tests.helpers.watched import nothing_touched_but
 from toffee_pipeline.config.load import CONFIGS, PROFILES, load_config, profile_names
-from toffee_pipeline.console.say import printable
 from toffee_pipeline.errors import CatalogError, ConfigError
 from toffee_pipeline.plan.catalog import load_catalog
+from toffee_pipeline.printable import printable
 
 RUN = Path(__file__).parent.parent / "rundir" / "data" / "run_of_before"
 CATALOG = PROFILES.parent / "plan" / "catalogs" / "nano.yaml"

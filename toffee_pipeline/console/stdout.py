@@ -9,7 +9,7 @@ from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 from rich.text import Text
 
-from toffee_pipeline.console.say import printable
+from toffee_pipeline.printable import printable
 
 
 class PlainConsole(Console):

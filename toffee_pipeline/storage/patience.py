@@ -10,6 +10,8 @@ from typing import TypeVar
 from tenacity import RetryCallState, Retrying, retry_if_exception
 from tenacity.wait import wait_random_exponential
 
+from toffee_pipeline.printable import printable
+
 T = TypeVar("T")
 OUTAGE_S = 180.0
 """A store may be away for so long: the restart of a server, a network that is mended."""
@@ -32,7 +34,7 @@ class Seldom:
 
 
 def _on_stderr(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
+    print(printable(line), file=sys.stderr, flush=True)
 
 
 class Patience:
