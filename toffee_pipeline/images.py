@@ -99,9 +99,10 @@ def _read_bounded(path: Path, max_bytes: int) -> bytes:
     try:
         if not path.is_file():
             raise ImageError(f"{path}: no such file")
-        _check_size(path.stat().st_size, str(path), max_bytes)
+        size_bytes = path.stat().st_size
+        _check_size(size_bytes, str(path), max_bytes)
         with path.open("rb") as file:
-            return file.read(max_bytes + 1)
+            return file.read(size_bytes)
     except OSError as error:
         raise ImageError(f"{path}: cannot be read: {error.strerror}") from error
 

@@ -22,8 +22,9 @@ def open_plain(path: Path, mode: Literal["rb", "r+b"] = "rb") -> BinaryIO:
 def read_plain(path: Path, max_bytes: int = MAX_TEXT_BYTES) -> bytes:
     """The bytes of the file. Raises as `open_plain`, and DamagedFile where there are more."""
     with open_plain(path) as file:
-        check_size(os.fstat(file.fileno()).st_size, max_bytes, str(path))
-        return file.read(max_bytes)
+        size_bytes = os.fstat(file.fileno()).st_size
+        check_size(size_bytes, max_bytes, str(path))
+        return file.read(size_bytes)  # memory for all that is asked for is taken first
 
 
 def mapped(file: BinaryIO) -> bytes | mmap.mmap:
