@@ -78,7 +78,7 @@ def main(pairs: int, trial_pairs: int, sample_pairs: int, overrides: tuple[str, 
         known = {"measurements": path, "pass_rates": f"{folder}/trial"}
         plan = Plan(config)
         costs = plan_costs(
-            with_measurements(config.model_copy(update=known), same_weights()), plan.num_rows, plan.num_subjects
+            with_measurements(config.model_copy(update=known), same_weights(config)), plan.num_rows, plan.num_subjects
         )
         found = compare(costs, total(open_storage(f"{folder}/job")), wall_s)
     click.echo(f"{'':<22}{'predicted':>12}{'measured':>12}{'ratio':>8}")

@@ -33,7 +33,7 @@ from toffee_pipeline.storage import open_storage
 @click.command(cls=Job, help=__doc__)
 @job_options(default_config="nano")
 def main(config: RunConfig, output: str, dry_run: bool) -> None:
-    generate(with_measurements(config, same_weights()), output, dry_run)
+    generate(with_measurements(config, same_weights(config)), output, dry_run)
 
 
 def generate(

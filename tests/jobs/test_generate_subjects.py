@@ -219,7 +219,7 @@ def test_from_a_bank_to_a_refiner_trained_on_it_to_pairs_with_that_refiner(tmp_p
     pairs = run(generate, output, *QUICK, "pairs.count=2", "pairs.per_subject=1", *bank, refiner)
     assert pairs.exit_code == 0, pairs.output
     assert "subject: subject bank" in pairs.output and "refiner: pretrained model" in pairs.output
-    assert call(verify, output).exit_code == 0
+    assert call(verify, output, "--endpoint-url", endpoint).exit_code == 0
     ledger = rows_of(output, "_ledger")
     assert len(ledger) == 2 and {row["status"] for row in ledger} <= {"accepted", "rejected"}
     assert all(row["stage_s"]["synthesize"] == row["stage_s"]["depth"] == 0 for row in ledger)

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from shlex import quote
 
 import pyarrow.parquet as pq
 from click.testing import CliRunner
@@ -42,7 +43,9 @@ def test_a_damaged_shard_is_computed_again_to_the_same_images(tmp_path):
     damaged.write_bytes(data)
     result = run_verify("--repair", storage.uri)
     assert result.exit_code == 1
-    assert f"jobs/generate.py --config '{storage.uri}/run.json' --output '{storage.uri}'" in result.output
+    assert (
+        f"jobs/generate.py --config {quote(f'{storage.uri}/run.json')} --output {quote(storage.uri)}" in result.output
+    )
     again = ["--config", f"{storage.uri}/run.json"]
     with Lease(storage, renew_s=0.2):  # a second driver is refused before it computes anything
         result = run_generate(storage.uri, *again)

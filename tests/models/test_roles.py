@@ -101,7 +101,7 @@ def test_the_renderer_plays_for_its_own_subjects_only(
 def test_the_table_covers_all_weights_and_names_those_of_the_package() -> None:
     weights = [each for role in ROLES.values() for each in role.weights]
     assert {each.key for each in weights} == {*ModelsConfig.model_fields, *EvaluationModels.model_fields}
-    without = {"aesthetic", "prompt_guard", "image_safety"}  # there are no nano ones
+    without = {"aesthetic", "prompt_guard", "image_safety", "subject_unet", "draft_unet"}  # there are no nano ones
     assert {each.network for each in weights} - without <= {path.name for path in NANO_WEIGHTS.iterdir()}
     assert len({each.label for each in weights}) == len(set(weights))
 

@@ -41,13 +41,13 @@ CATALOG = load_catalog("nano")
 CONFIG = load_config("nano", ("seed=7", "size_px=64", "placement=fused", "stages.judge.min_dino=0.55", *NO_GUARDS))
 
 
-def run_of(num_pairs: int) -> GenerationRun:
+def run_of(num_pairs: int, size_px: int = CONFIG.size_px) -> GenerationRun:
     """A run that planned so many pairs."""
     return GenerationRun(
         job="generate",
         code_version="0.1.0",
         created=datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC),
-        config=CONFIG,
+        config=CONFIG.model_copy(update={"size_px": size_px}),
         plan_hash="0123456789abcdef",
         num_rows=num_pairs,
         num_shards=num_pairs,
@@ -168,12 +168,12 @@ def summary_of(rows: list[dict[str, Any]]) -> Summary:
     )
 
 
-def write(folder: Path, shards: list[list[dict[str, Any]]], **options: Any) -> str:
+def write(folder: Path, shards: list[list[dict[str, Any]]], size_px: int = CONFIG.size_px, **options: Any) -> str:
     storage = LocalStorage(str(folder))
     for shard, rows in enumerate(shards):
         commit(storage, shard, rows)
     summary = summary_of([row for rows in shards for row in rows])
-    assert write_report(storage, run_of(summary.planned), summary, **options) == REPORT
+    assert write_report(storage, run_of(summary.planned, size_px), summary, **options) == REPORT
     return (folder / REPORT).read_text()
 
 
@@ -328,7 +328,7 @@ def test_hostile_text_is_escaped(tmp_path: Path) -> None:
 
 
 def test_large_pictures_become_thumbnails(tmp_path: Path) -> None:
-    page = write(tmp_path, [[fake_pair(0, "generation", size_px=320)]])
+    page = write(tmp_path, [[fake_pair(0, "generation", size_px=320)]], size_px=320)
     uris = re.findall(r"data:image/webp;base64,([^\"]+)", page)
     assert [Image.open(io.BytesIO(base64.b64decode(uri))).size for uri in uris] == [
         (THUMBNAIL_PX, THUMBNAIL_PX)

@@ -50,7 +50,7 @@ def sdxl(tmp_path):
 
 def test_measured_seconds_and_memory_take_the_profiles_place_and_are_no_content(sdxl):
     config = sdxl()
-    found = with_measurements(config, same_weights())
+    found = with_measurements(config, same_weights(config))
     assert {found.stage(name).seconds_per_pair for name in found.model_stages} == {0.5}
     assert found.stages.draft.gpu_memory_gib == 15  # rounded up
     # subjects share SDXL with drafts, and edits have the models of refine: 10 + 2 + 5.5, and what one stage needs
@@ -60,7 +60,7 @@ def test_measured_seconds_and_memory_take_the_profiles_place_and_are_no_content(
 
 def test_a_cpus_memory_says_nothing_of_a_gpu(sdxl):
     config = sdxl(on_gpu=False)
-    found = with_measurements(config, same_weights())
+    found = with_measurements(config, same_weights(config))
     assert found.stages.draft.gpu_memory_gib == config.stages.draft.gpu_memory_gib
     assert found.fused == config.fused
 
@@ -77,11 +77,11 @@ def test_what_was_measured_otherwise_is_named(sdxl):
 def test_a_file_that_is_not_there_or_lacks_a_stage_is_one_line(sdxl, tmp_path):
     config = sdxl()
     with pytest.raises(ConfigError, match="measurements=.*nowhere: no such file; jobs/measure.py writes it"):
-        with_measurements(config.model_copy(update={"measurements": tmp_path / "nowhere"}), same_weights())
+        with_measurements(config.model_copy(update={"measurements": tmp_path / "nowhere"}), same_weights(config))
     with pytest.raises(ConfigError, match="nothing of the stages check_draft"):
-        with_measurements(config.with_stage("check_draft", min_clip=0.2), same_weights())
+        with_measurements(config.with_stage("check_draft", min_clip=0.2), same_weights(config))
     with pytest.raises(ConfigError, match="pass_rates=.*: no accepted pair lies there"):
-        with_measurements(config.model_copy(update={"pass_rates": str(tmp_path / "none")}), same_weights())
+        with_measurements(config.model_copy(update={"pass_rates": str(tmp_path / "none")}), same_weights(config))
 
 
 def test_shares_are_of_the_pairs_that_reach_a_stage():

@@ -105,8 +105,7 @@ def _worker(rank, folder, base):
 def two_workers(tmp_path_factory, base):
     """What two processes trained, by strategy; and a worker that trained the same alone."""
     folder = tmp_path_factory.mktemp("two workers")
-    # forked, since a new process would take ten seconds of a core to import what is here already
-    mp.start_processes(_worker, (str(folder), base), nprocs=2, start_method="fork")
+    mp.spawn(_worker, (str(folder), base), nprocs=2)  # not forked: another test may have started autograd's threads
     alone = make_trainer(base, *SHARED, "train.gradient_checkpointing=true")
     figures = steps(alone)
     results = {strategy: torch.load(folder / f"{strategy}.pt", weights_only=True) for strategy in STRATEGIES}

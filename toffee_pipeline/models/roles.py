@@ -151,9 +151,17 @@ def refiner_vae(models: Model) -> tuple[ModelSpec, str]:
     return (models.sdxl if models.refiner.weights == "pretrained" else ModelSpec(weights=models.refiner.weights)), "vae"
 
 
-def same_weights() -> dict[str, frozenset[str]]:
-    """Of each role the sets of weights behind it, by their keys in `models`."""
-    return {name: frozenset(weights.key for weights in role.weights) for name, role in ROLES.items()}
+def same_weights(config: DatasetConfig) -> dict[str, frozenset[str]]:
+    """Of each role the sets of weights behind it, by their keys in `models`; optional ones where the config names
+    them."""
+    return {
+        name: frozenset(
+            weights.key
+            for weights in role.weights
+            if not weights.optional or getattr(config.models, weights.key, None) is not None
+        )
+        for name, role in ROLES.items()
+    }
 
 
 def has_weights(name: str, config: DatasetConfig) -> bool:
