@@ -10,9 +10,10 @@ export RAY_AUTH_MODE=token
 export RAY_DATA_AUTOSCALING_REQUEST_EXPIRE_TIME_S=${RAY_DATA_AUTOSCALING_REQUEST_EXPIRE_TIME_S:-30} # a killed job's claim on the CPUs ends after that long
 (umask 077 && ray get-auth-token --generate) > /dev/null # ~/.ray/auth_token, which `ray job` reads as well
 [ ! -f ~/.ray/auth_token ] || chmod 600 ~/.ray/auth_token
-close_session() { # Ray opens its folder to all, as soon as it has made it; its name ends with our process number
-    until chmod 700 "${RAY_TMPDIR:-${TMPDIR:-/tmp}}"/ray/session_*_$$ 2> /dev/null; do
-        kill -0 $$ 2> /dev/null || exit 0
+close_session() { # Ray makes its folder, whose name ends with our process number, and soon opens it to all: so for ten seconds
+    local left=100
+    while [ $left -gt 0 ] && kill -0 $$ 2> /dev/null; do
+        if chmod 700 "${RAY_TMPDIR:-${TMPDIR:-/tmp}}"/ray/session_*_$$ 2> /dev/null; then left=$((left - 1)); fi
         sleep 0.1
     done
 }

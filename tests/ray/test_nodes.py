@@ -16,7 +16,7 @@ from tests.helpers.stub_stages import picture
 from toffee_pipeline.rundir.manifests import data_files
 from toffee_pipeline.storage import open_storage
 
-NUM_PAIRS = 100
+NUM_PAIRS = 160
 SETTINGS = (f"pairs.count={NUM_PAIRS}", "subjects_per_shard=1", "stages.judge.min_clip=0")
 """GPUs are of the cluster's, which has none in truth."""
 
