@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import cast
 
 import numpy as np
@@ -25,8 +26,11 @@ class ReadPairs:
         self.plan = cast(RefinementPlan, stored_plan(open_storage(output, config.output.endpoint_url), config))
 
     def __call__(self, index: int) -> Shard:
-        """A pair that cannot be read is rejected as unreadable. Raises OSError where the set's store fails."""
-        planned = self.plan.planned(index)
+        return self.read(index, self.plan.planned(index))
+
+    def read(self, index: int, planned: Sequence[PlannedPair]) -> Shard:
+        """Shard `index`, or some of its pairs. A pair that cannot be read is rejected as unreadable. Raises OSError
+        where the set's store fails."""
         images = iter(self.reader.images([each.given.place for each in planned if each.given.problem is None]))
         shard = Shard(
             index,

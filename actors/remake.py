@@ -93,6 +93,6 @@ def _shard_of(stored: StoredPair) -> Shard:
 
 def _given(config: RefinementConfig, storage: Storage, stored: StoredPair) -> Shard:
     """The pair alone, with its images as its set holds them now."""
-    shard = ReadPairs(config, storage.uri)(stored.shard)
-    state = next(state for state in shard.pairs if state.id == stored.row["pair_id"])
-    return Shard(stored.shard, {state.pair.subject_id: shard.subject_of(state)}, [state])
+    reader = ReadPairs(config, storage.uri)
+    planned = reader.plan.planned(stored.shard)
+    return reader.read(stored.shard, [each for each in planned if each.pair.pair_id == stored.row["pair_id"]])

@@ -21,7 +21,7 @@ from actors.measure.run import with_random_weights
 from actors.shard import PairState, Shard, SubjectState
 from actors.stage import Stage, StageTable
 from actors.stages.judge import Judge
-from benchmarks.stub_stage import DEPTH, IMAGE, MASK
+from benchmarks.stub_stage import fill_pair, fill_subjects
 from toffee_pipeline.config.generate import RunConfig
 from toffee_pipeline.config.load import load_config
 from toffee_pipeline.plan.plan import Plan
@@ -123,8 +123,7 @@ class First(Sleeping):
             time.sleep(0.05)
 
     def fill(self, shard: Shard) -> None:
-        for subject in shard.open_subjects():
-            subject.image, subject.mask, subject.depth = IMAGE, MASK, DEPTH
+        fill_subjects(shard)
 
 
 class Mask(Sleeping):
@@ -137,10 +136,7 @@ class Mask(Sleeping):
 class Scores(Sleeping):
     def fill(self, shard: Shard) -> None:
         for state in shard.open_pairs():
-            state.input = state.draft = state.target = IMAGE
-            state.edit_mask = MASK if state.pair.kind == "edit" else None
-            score = 0.1 if drawn(LOW, "score", state.id) else 0.9
-            state.scores = {"dino": score, "clip": score}
+            fill_pair(state, 0.1 if drawn(LOW, "score", state.id) else 0.9)
 
 
 SPECIAL: dict[str, type[Stage]] = {"synthesize": First, "segment": Mask, "score": Scores, "judge": Judge}

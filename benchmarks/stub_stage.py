@@ -15,24 +15,31 @@ MASK = encode_mask(np.ones((SIDE_PX, SIDE_PX), np.bool_))
 DEPTH = encode_depth(np.full((SIDE_PX, SIDE_PX), 0.5, np.float32))
 
 
+def fill_subjects(shard: Shard) -> None:
+    """What the stages of subjects leave behind."""
+    for subject in shard.open_subjects():
+        subject.image, subject.mask, subject.depth = IMAGE, MASK, DEPTH
+
+
+def fill_pair(state: PairState, score: float) -> None:
+    """What the stages of pairs leave behind."""
+    state.input = state.draft = state.target = IMAGE
+    state.edit_mask = MASK if state.pair.kind == "edit" else None
+    state.scores = {"dino": score, "clip": score}
+
+
 class Stub(Stage):
     """Fills everything that the models' stages fill; every third pair has scores too low for any profile."""
 
     name = "score"
 
     def process(self, shard: Shard) -> None:
-        for subject in shard.open_subjects():
-            subject.image, subject.mask, subject.depth = IMAGE, MASK, DEPTH
-
-        def store(state: PairState, score: float) -> None:
-            state.input = state.draft = state.target = IMAGE
-            state.edit_mask = MASK if state.pair.kind == "edit" else None
-            state.scores = {"dino": score, "clip": score}
+        fill_subjects(shard)
 
         def score(batch: list[PairState]) -> list[float]:
             return [0.9 if int(state.pair.pair_id.lstrip("p")) % 3 else 0.1 for state in batch]
 
-        self.run(shard.open_pairs(), score, store)
+        self.run(shard.open_pairs(), score, fill_pair)
 
 
 STUB_STAGES: StageTable = {stage.name: stage for stage in (Stub, Judge)}

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from toffee_pipeline.storage.parquet import MAX_BATCH_ROWS, MAX_TEXT_BYTES, read_group, read_rows, with_schema
+from toffee_pipeline.storage.parquet import MAX_BATCH_ROWS, MAX_TEXT_ROW_BYTES, read_group, read_rows, with_schema
 
 
 def opened(table: pa.Table, **options) -> pq.ParquetFile:
@@ -54,7 +54,7 @@ def test_one_long_value():
 
 
 def test_texts_have_less_room_than_images():
-    table = pa.table({"error": ["x" * (3 * MAX_TEXT_BYTES)]})
+    table = pa.table({"error": ["x" * (3 * MAX_TEXT_ROW_BYTES)]})
     assert len(read_group(opened(table), 0)) == 1
     with pytest.raises(pa.ArrowInvalid, match="row group 0 holds more than the 32768 bytes that 1 rows may"):
         read_rows(opened(table))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from toffee_pipeline.console.clock import clock
 from toffee_pipeline.console.columns import print_columns
 from toffee_pipeline.console.stdout import Stdout
@@ -16,15 +14,11 @@ MAX_NAMED = 5
 def print_costs(plan: CostPlan) -> None:
     """Per stage, for this plan and for a million accepted pairs, beside what others say of theirs."""
     console = Stdout()
-
-    def say(line: str) -> None:
-        console.out(line)
-
     rates = f"pass rates of {plan.rates_of}" if plan.rates_of else "no pass rates are known: as if every pair passed"
-    say(f"costs: stages measured on {plan.device}; {rates}")
+    console.out(f"costs: stages measured on {plan.device}; {rates}")
     if plan.differs:
         more = f" and {len(plan.differs) - MAX_NAMED} more" if len(plan.differs) > MAX_NAMED else ""
-        say(f"  measured under other settings than these: {', '.join(plan.differs[:MAX_NAMED])}{more}")
+        console.out(f"  measured under other settings than these: {', '.join(plan.differs[:MAX_NAMED])}{more}")
     header = ["stage", "seconds per pair there", "pass rate", "seconds per accepted", "GPU seconds per accepted"]
     rows = [
         [
@@ -47,10 +41,10 @@ def print_costs(plan: CostPlan) -> None:
         ],
     )
     for cluster, seconds in plan.wall_s.items():
-        say(f"this plan on {cluster}: {clock(seconds)} of computing, without start-up and the last shards")
+        console.out(f"this plan on {cluster}: {clock(seconds)} of computing, without start-up and the last shards")
     if plan.bytes_are_reckoned:
-        say("storage is reckoned from photographs: no run tells it")
-    _print_others(plan, say)
+        console.out("storage is reckoned from photographs: no run tells it")
+    _print_others(plan, console)
 
 
 def _figures(plan: CostPlan) -> list[tuple[str, float, str]]:
@@ -67,18 +61,22 @@ def _figures(plan: CostPlan) -> list[tuple[str, float, str]]:
     return [*figures, ("storage, GB", plan.bytes_per_accepted / 1e9, "{:,.3g}")]
 
 
-def _print_others(plan: CostPlan, say: Callable[[str], None]) -> None:
+def _print_others(plan: CostPlan, console: Stdout) -> None:
     """What others say for as many subjects. How the pairs are drawn is in ours alone."""
-    say(f"beside others, for {plan.num_subjects:,} subjects; theirs is without drawing the pairs:")
+    console.out(f"beside others, for {plan.num_subjects:,} subjects; theirs is without drawing the pairs:")
     for other in PUBLISHED:
         if other.once:
-            say(f"  {other.name}: at most {other.once:,.0f} {other.unit} of training, once, however many subjects")
+            console.out(
+                f"  {other.name}: at most {other.once:,.0f} {other.unit} of training, once, however many subjects"
+            )
         else:
             hours = other.per_million_subjects * plan.num_subjects / MILLION
-            say(f"  {other.name}: about {hours:,.1f} {other.unit} of tuning on each subject")
+            console.out(f"  {other.name}: about {hours:,.1f} {other.unit} of tuning on each subject")
     drawing = paper_drawing_hours(plan.num_pairs)
-    say(f"    and about {drawing:,.1f} A100 hours (reckoned) to draw {plan.num_pairs:,} pairs at 100 steps of DDIM")
+    console.out(
+        f"    and about {drawing:,.1f} A100 hours (reckoned) to draw {plan.num_pairs:,} pairs at 100 steps of DDIM"
+    )
     hours, device = plan.gpu_seconds_per_accepted * plan.num_accepted / 3600, "GPU hours"
     if not hours:
         hours, device = plan.seconds_per_accepted * plan.num_accepted / 3600, "hours without a GPU"
-    say(f"  this plan: {hours:,.1f} {device} of drawing, rejected pairs included; training is as the paper's")
+    console.out(f"  this plan: {hours:,.1f} {device} of drawing, rejected pairs included; training is as the paper's")

@@ -36,7 +36,7 @@ from toffee_pipeline.pairsets.webdataset import WebDataset
 from toffee_pipeline.plan.language import is_english
 from toffee_pipeline.plan.refinement import GivenPair
 from toffee_pipeline.storage import Storage, open_storage
-from toffee_pipeline.storage.parquet import MAX_TEXT_BYTES, read_group, sound
+from toffee_pipeline.storage.parquet import MAX_TEXT_ROW_BYTES, read_group, sound
 
 SCHEMA = pa.schema([pa.field(each.name, pa.string(), nullable=each.name == "problem") for each in fields(GivenPair)])
 ROWS_PER_GROUP, GROUPS_KEPT = 1024, 2
@@ -118,7 +118,7 @@ class PairSet:
 
     def _read_group(self, number: int) -> pa.Table:
         with sound(self._name), self._storage.open(self._key) as file:
-            rows = read_group(pq.ParquetFile(file), number, max_row_bytes=MAX_TEXT_BYTES)
+            rows = read_group(pq.ParquetFile(file), number, max_row_bytes=MAX_TEXT_ROW_BYTES)
             if not rows.schema.equals(SCHEMA) or len(rows) != min(ROWS_PER_GROUP, len(self) - number * ROWS_PER_GROUP):
                 raise pa.ArrowInvalid("its columns or rows are not those of a list of pairs")
             return rows

@@ -30,7 +30,7 @@ from toffee_pipeline.rundir.manifests import (
 from toffee_pipeline.rundir.rows import as_judged, home_of
 from toffee_pipeline.schema.subjects import SUBJECTS
 from toffee_pipeline.storage import Storage
-from toffee_pipeline.storage.parquet import DAMAGED, MAX_GROUP_BYTES, MAX_TEXT_BYTES, read_group, unsound
+from toffee_pipeline.storage.parquet import DAMAGED, MAX_GROUP_BYTES, MAX_TEXT_ROW_BYTES, read_group, unsound
 
 Rows = dict[str, dict[str, Any]]
 """Rows by id."""
@@ -111,7 +111,7 @@ class ShardCheck:
             try:
                 file = self._open(home, entry, folder, len(planned))
                 if folder == LEDGER:
-                    rows = [row for group in _groups(file, MAX_TEXT_BYTES) for row in group]
+                    rows = [row for group in _groups(file, MAX_TEXT_ROW_BYTES) for row in group]
                     ledger = {row[self.table.id]: row for row in rows}
                     if isinstance(manifest, BankManifest) and not _names_accepted(manifest, ledger):
                         yield "manifest", manifest_at, "the subjects that it names are not the ledger's accepted ones"

@@ -12,7 +12,7 @@ from toffee_pipeline.errors import DamagedFile, StorageError
 
 MAX_GROUP_BYTES = 512 * 2**20
 """Of the values of a row group; ours have half of it (`schema.table.ROW_GROUP_BYTES`) or a single row."""
-MAX_TEXT_BYTES = 16 * 2**10
+MAX_TEXT_ROW_BYTES = 16 * 2**10
 """Of the values of a row without images, on average over its row group."""
 MAX_BATCH_ROWS = 2**16
 DAMAGED = (pa.ArrowException, OSError, UnicodeDecodeError)
@@ -44,7 +44,7 @@ def read_rows(
     parquet: pq.ParquetFile,
     columns: Sequence[str] | None = None,
     num_rows: int | None = None,
-    max_row_bytes: int = MAX_TEXT_BYTES,
+    max_row_bytes: int = MAX_TEXT_ROW_BYTES,
 ) -> pa.Table:
     """The whole of a file of texts and numbers. num_rows: that it must have. Raises as `read_group`."""
     if num_rows is not None and parquet.metadata.num_rows != num_rows:
