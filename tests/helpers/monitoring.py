@@ -18,7 +18,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 MONITORING = Path(__file__).parents[2] / "cluster" / "monitoring"
 DASHBOARD = MONITORING / "grafana" / "dashboards" / "toffee.json"
-RAY_LIST = "/tmp/ray/prom_metrics_service_discovery.json"
+RAY_LISTS = [f"/tmp/{folder}/prom_metrics_service_discovery.json" for folder in ("ray", "ray-0/ray", "ray-1000/ray")]
 """Ray's list of endpoints, where prometheus.yml expects it."""
 
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
@@ -77,8 +77,10 @@ def prometheus_server(listed: Path, folder: Path) -> Iterator[str | None]:
         yield None
         return
     config = (MONITORING / "prometheus.yml").read_text()
-    assert RAY_LIST in config
-    config = config.replace(RAY_LIST, str(listed)).replace(": 10s", ": 2s")
+    for path in RAY_LISTS:
+        assert path in config
+        config = config.replace(path, str(listed))
+    config = config.replace(": 10s", ": 2s")
     (folder / "prometheus.yml").write_text(config)
     shutil.copy(MONITORING / "alerts.yml", folder)
     with socket.socket() as probe:

@@ -1,15 +1,19 @@
 """How a job finds its Ray and its token."""
 
+import os
 import subprocess
 import sys
 
+from tests.helpers.one_node import ROOT, with_ray
+
 SESSION = """
+from toffee_pipeline.errors import ToffeeError
 from toffee_pipeline.on_ray.session import ray_session
 try:
     with ray_session(1):
         import ray
         print(ray.get(ray.remote(num_cpus=0)(lambda: "a task ran").remote()))
-except OSError as error:
+except (OSError, ToffeeError) as error:
     print(error)
 """
 
@@ -39,12 +43,23 @@ from pathlib import Path
 from toffee_pipeline.on_ray.session import ray_session
 with ray_session(1):
     import ray
-    session = Path(ray._private.worker.global_worker.node.get_session_dir_path())
-    print(oct(session.stat().st_mode & 0o777), oct(Path("~/.ray/auth_token").expanduser().stat().st_mode & 0o777))
+    ray.get(ray.remote(num_cpus=0)(lambda: "a worker, at whose start Ray opens its folders to all").remote())
+    folder = Path(ray._private.worker.global_worker.node.get_session_dir_path()).parents[1]
+    print(oct(folder.stat().st_mode & 0o777), oct(Path("~/.ray/auth_token").expanduser().stat().st_mode & 0o777))
 """
 
 
-def test_the_token_and_the_session_of_a_ray_of_our_own_are_its_users_alone(ray_home):
+def test_the_token_and_the_files_of_a_ray_of_our_own_are_its_users_alone(ray_home):
     environment = {name: value for name, value in ray_home.items() if name != "RAY_ADDRESS"}
     ran = subprocess.run([sys.executable, "-c", MODES], env=environment, capture_output=True, text=True, timeout=200)
     assert ran.stdout.split() == ["0o700", "0o600"], ran.stderr
+
+
+def test_a_folder_of_another_user_is_refused(ray_home, tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / f"ray-{os.getuid()}").symlink_to(tmp_path / "elsewhere")
+    environment = ray_home | {"RAY_TMPDIR": str(tmp_path)}
+    said = session({name: value for name, value in environment.items() if name != "RAY_ADDRESS"})
+    assert said == f"{tmp_path}/ray-{os.getuid()} is not a folder of yours; set RAY_TMPDIR to one that is"
+    script = subprocess.run([ROOT / "cluster/one_node.sh"], env=with_ray(environment), capture_output=True, text=True)
+    assert (script.returncode, script.stderr) == (2, said + "\n")

@@ -1,5 +1,6 @@
 """`ray job submit` to a cluster that cluster/one_node.sh started: exit codes, logs, stop, resume."""
 
+import os
 import re
 import socket
 import time
@@ -37,9 +38,10 @@ def test_the_job_api_wants_the_token_and_listens_on_the_loopback_only(cluster):
         urllib.request.urlopen(f"http://127.0.0.1:{cluster.port}/api/jobs/", timeout=10)
     assert refused.value.code == 401
     assert ADDRESS == "127.0.0.1" or not listens(ADDRESS, cluster.port)
-    session = cluster.metrics_endpoints.parent
+    folder = cluster.metrics_endpoints.parents[2]
     token = Path(cluster.environment["HOME"]) / ".ray/auth_token"
-    assert (session.stat().st_mode & 0o777, token.stat().st_mode & 0o777) == (0o700, 0o600)
+    assert folder.name == f"ray-{os.getuid()}"
+    assert (folder.stat().st_mode & 0o777, token.stat().st_mode & 0o777) == (0o700, 0o600)
 
 
 def test_a_stopped_job_goes_on_and_exit_codes_and_logs_travel(cluster, tmp_path):

@@ -40,7 +40,8 @@ def ray_session(num_cpus: int) -> Iterator[None]:
 
     Raises:
         ConnectionError: no Ray answers at RAY_ADDRESS, or it does not take our token.
-        ToffeeError: what a worker raised, without the tracebacks that Ray puts around it.
+        ToffeeError: what a worker raised, without the tracebacks that Ray puts around it; or another user has made the
+            folder for Ray's files.
     """
     os.environ.setdefault("RAY_AUTH_MODE", "token")
     import ray
@@ -69,9 +70,9 @@ def ray_session(num_cpus: int) -> Iterator[None]:
             include_dashboard=False,
             log_to_driver=False,
             logging_level="WARNING",
+            _temp_dir=str(_private_folder() / "ray"),
             _node_ip_address="127.0.0.1",  # its HTTP agents; Ray binds gRPC ports to every interface, behind the token
         )
-        Path(ray._private.worker.global_worker.node.get_session_dir_path()).chmod(0o700)  # Ray opens it to all
     try:
         with _workers_errors():
             yield
@@ -112,6 +113,18 @@ def refuse_relative_output(output: str) -> None:
             f"run directory {output!r}: a submitted job works in a copy of the code that the cluster deletes; "
             "give an absolute path or s3://bucket/prefix"
         )
+
+
+def _private_folder() -> Path:
+    """The folder of this user alone around Ray's, which Ray opens to all whenever a worker starts."""
+    from ray._common.utils import get_default_system_temp_dir
+
+    folder = Path(get_default_system_temp_dir()) / f"ray-{os.getuid()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    if folder.is_symlink() or folder.stat().st_uid != os.getuid():
+        raise ToffeeError(f"{folder} is not a folder of yours; set RAY_TMPDIR to one that is")
+    folder.chmod(0o700)
+    return folder
 
 
 def _ensure_token() -> None:
