@@ -4,6 +4,7 @@ import io
 import json
 
 import numpy as np
+import pyarrow.dataset
 import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
@@ -20,6 +21,7 @@ from jobs.generate import generate
 from tests.helpers.pair_sets import WRITERS, noise, refinement, source_of, write_instructpix2pix, write_parquet
 from toffee_pipeline.errors import RunMismatch
 from toffee_pipeline.images import decode, encode_png, fit_square
+from toffee_pipeline.rundir.layout import PAIR_LIST
 from toffee_pipeline.rundir.manifests import read_manifests
 from toffee_pipeline.storage import open_storage
 
@@ -74,6 +76,16 @@ def test_a_set_becomes_a_run_that_is_verified_exported_and_judged_again(form, tm
     assert call(export, run, "--format", "huggingface", "--output", tmp_path / "export").exit_code == 0
     again = call(refilter, run, "--output", tmp_path / "view", "--set", "filter.min_dino=null")
     assert again.exit_code == 0 and "7 accepted (4 before)" in again.output
+
+
+def test_readers_of_whole_folders_find_the_accepted_rows_alone(tmp_path):
+    """And not those of the list of what was given, which is Parquet too."""
+    write_parquet(tmp_path / "set", 7)
+    generate(refinement("parquet", tmp_path / "set"), str(tmp_path / "run"), stages=STUB_STAGES)
+    assert (tmp_path / "run" / PAIR_LIST).is_file()
+    found = pyarrow.dataset.dataset(str(tmp_path / "run"), format="parquet", exclude_invalid_files=True)
+    accepted = [row["pair_id"] for row in rows_of(tmp_path / "run") if row["status"] == "accepted"]
+    assert sorted(found.to_table(columns=["pair_id"])["pair_id"].to_pylist()) == accepted and len(accepted) == 4
 
 
 def test_odd_rows_are_rejected_alone_with_their_names(tmp_path):

@@ -43,9 +43,10 @@ def content(folder):
     ("description", "message"),
     [
         ({"config": {}, "plan_hash": "x", "schema_version": 1}, "layout version 1, this code reads"),
+        ({"version": LAYOUT_VERSION - 1}, f"layout version {LAYOUT_VERSION - 1}, this code reads"),
         ({"version": LAYOUT_VERSION + 1, "layout": "any"}, f"layout version {LAYOUT_VERSION + 1}, this code reads"),
     ],
-    ids=["before", "later"],
+    ids=["first", "before", "later"],
 )
 def test_another_version_is_refused_and_nothing_is_touched(tmp_path, job, description, message):
     make_run(tmp_path, description)

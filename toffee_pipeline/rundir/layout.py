@@ -6,20 +6,21 @@ import re
 
 from toffee_pipeline.errors import StorageError
 
-LAYOUT_VERSION = 4
+LAYOUT_VERSION = 5
 """Of the names below and of the JSON files under them; every JSON file says it. Raise it whenever a name, or what a key
 of a JSON file means, changes: what other code wrote is then left alone. A new key with a default needs no new version.
 1: none of these files but manifests said a version. 2: run.json counted pairs alone. 3: ledger and rejected rows lay
-beside the data under plain names, and tries among what was committed."""
+beside the data under plain names, and tries among what was committed. 4: lists of what a run was given lay in `inputs`,
+where readers of whole folders took a list of pairs for rows."""
 
 RUN = "run.json"
 SUMMARY = "summary.json"
 INDEX, INDEX_MANIFESTS = "_index/ledger.parquet", "_index/manifests.jsonl"
 LEASE = "_lease.json"
-IMAGES = "inputs/images.jsonl.gz"
-BANK = "inputs/bank.jsonl.gz"
-BENCHMARK = "inputs/benchmark.jsonl"
-PAIR_LIST = "inputs/pairs.parquet"
+IMAGES = "_inputs/images.jsonl.gz"
+BANK = "_inputs/bank.jsonl.gz"
+BENCHMARK = "_inputs/benchmark.jsonl"
+PAIR_LIST = "_inputs/pairs.parquet"
 FIGURES = "figures.json"
 CONTAMINATION = "contamination.json"
 REPORT = "report/index.html"
