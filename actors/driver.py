@@ -23,7 +23,7 @@ from toffee_pipeline.plan.shards import ShardPlan
 from toffee_pipeline.plan.subjects import SubjectPlan
 from toffee_pipeline.report.live import LiveReport
 from toffee_pipeline.report.page import REPORT, write_report
-from toffee_pipeline.rundir.card import write_card
+from toffee_pipeline.rundir.card import CardWriter
 from toffee_pipeline.rundir.commit import Orphans, settle_all
 from toffee_pipeline.rundir.counts import RunCounts, Summary
 from toffee_pipeline.rundir.description import DATASET_RUNS, DatasetRun, EvaluationRun, ImageDatasetRun, PairRun
@@ -91,11 +91,11 @@ def compute(
         OSError: the store failed.
     """
     settle_all(storage)
-    write_card(storage, known)
     missing = missing_shards(storage, plan)
     if done := len(plan) - len(missing):
         say(f"resuming: {done} of {len(plan)} shards are committed")
     totals = total(storage) if done else Totals()
+    card = CardWriter(storage, known, totals.counts())
     sink = RayMetricSink(storage.uri)
     metrics = RunMetrics(sink, known, config.price_per_gpu_hour)
     metrics.show(totals)
@@ -114,6 +114,7 @@ def compute(
             limit.add(counts)
             lease.check()
             metrics.update(counts, totals)
+            card.add(counts)
             if report:
                 report.update(totals)
     elapsed_s = time.monotonic() - began

@@ -11,8 +11,12 @@ import pyarrow.dataset
 import pyarrow.parquet as pq
 import pytest
 
-from tests.helpers.scored_run import write_run
+from actors.shard import Shard
+from actors.stages.judge import Judge
+from jobs.generate import generate
+from tests.helpers.scored_run import SMALL, Scored, write_run
 from toffee_pipeline.config.base import CATEGORIES
+from toffee_pipeline.config.load import load_config
 from toffee_pipeline.rundir.manifests import data_files
 from toffee_pipeline.storage import open_storage
 
@@ -58,6 +62,40 @@ def test_load_dataset_of_the_folder(run, ids, tmp_path):
     assert row["target_image"].size == (64, 64) and np.asarray(row["input_image"]).std() > 10
 
 
+class Stops(Scored):
+    """After its first shard."""
+
+    def process(self, shard: Shard) -> None:
+        if shard.index > 0:
+            raise RuntimeError("stopped")
+        super().process(shard)
+
+
+def test_the_card_is_there_from_the_first_commit_on(tmp_path):
+    with pytest.raises(RuntimeError, match="stopped"):
+        generate(load_config("nano", SMALL), str(tmp_path / "run"), stages={"score": Stops, "judge": Judge})
+    (ledger,) = data_files(open_storage(str(tmp_path / "run")), "_ledger")
+    accepted = [row["pair_id"] for row in pq.read_table(ledger).to_pylist() if row["status"] == "accepted"]
+    found = datasets.load_dataset(str(tmp_path / "run"), split="train", cache_dir=str(tmp_path / "cache"))
+    assert sorted(found["pair_id"]) == accepted and accepted
+
+
+@pytest.mark.parametrize(
+    ("settings", "lacking"),
+    [
+        (("pairs.edit_fraction=0",), "edit"),
+        (("pairs.edit_fraction=1",), "generation"),
+        (("stages.judge.min_dino=null", "stages.judge.max_dino=null", "stages.judge.min_clip=null"), "rejected"),
+    ],
+)
+def test_a_config_without_rows_is_not_offered(settings, lacking, tmp_path):
+    run = write_run(tmp_path / "run", "output.keep=all", *settings)
+    offered = datasets.get_dataset_config_names(run)
+    assert sorted([*offered, lacking]) == ["default", "edit", "generation", "ledger", "rejected"]
+    for config in offered:
+        assert len(datasets.load_dataset(run, config, split="train", cache_dir=str(tmp_path / "cache"))) > 0
+
+
 @pytest.mark.parametrize("place", ["data/*.parquet", "data"])
 def test_readers_of_parquet(run, ids, place):
     at = str(run / place)
@@ -91,6 +129,7 @@ def test_row_groups_have_an_index(run):
     files = [
         pq.ParquetFile(path) for folder in ("data", "_ledger") for path in data_files(open_storage(str(run)), folder)
     ]
-    columns = [file.metadata.row_group(0).column(n) for file in files for n in range(file.metadata.num_columns)]
+    groups = [file.metadata.row_group(number) for file in files for number in range(file.num_row_groups)]
+    columns = [group.column(number) for group in groups for number in range(group.num_columns)]
     assert all(column.has_offset_index for column in columns)
     assert Counter(column.has_column_index for column in columns)[True] > len(files)

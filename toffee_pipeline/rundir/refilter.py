@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from toffee_pipeline.config.refilter import RefilterConfig
 from toffee_pipeline.rundir.at_work import at_work
-from toffee_pipeline.rundir.card import write_card
+from toffee_pipeline.rundir.card import CardWriter
 from toffee_pipeline.rundir.commit import ShardFile, commit_shard, delete_orphans, settle_all
 from toffee_pipeline.rundir.counts import ShardCounts, Summary
 from toffee_pipeline.rundir.description import ViewRun, claim, read_pairs
@@ -61,13 +61,15 @@ def refilter(
         began = time.monotonic()
         if key := list_key(run.config):
             target.put(key, source.get(key))
-        write_card(target, known)
+        card = CardWriter(target, known, ShardCounts())
         ledger = read_whole_ledger(source, run)
         cut = recut(ledger.rows, run.config, settings)
         shards = shards_of_view(ledger, cut, source.uri)
         totals = Totals()
         for counts in _with_files(target, shards, run.table) if materialize else _packed(target, shards):
             totals.add(counts)
+            if materialize:
+                card.add(counts)
         if materialize:
             delete_orphans(target, known)
         elapsed_s = time.monotonic() - began
