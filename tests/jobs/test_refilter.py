@@ -1,20 +1,27 @@
 """jobs/refilter.py: a view accepts what a run with its settings would have accepted, and every reader reads it."""
 
 import json
+import re
 import shutil
+from collections import Counter
 
 import datasets
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
+from starlette.testclient import TestClient
 
-from jobs import export, refilter, status, verify
+from jobs import export, refilter, remake, status, verify
 from tests.helpers.scored_run import write_run
-from toffee_pipeline.config.train import RunSource
+from tests.helpers.training import make_config, make_reader
+from toffee_pipeline.config.train import RunSource, ToffeeNetTraining
 from toffee_pipeline.images import decode
 from toffee_pipeline.report.curves import curves_of, heat_map
+from toffee_pipeline.report.listing import Listing
 from toffee_pipeline.report.shard_rows import read_ledger
+from toffee_pipeline.report.site import make_site
+from toffee_pipeline.report.wanted import Wanted
 from toffee_pipeline.rundir.counts import Summary
 from toffee_pipeline.rundir.dataset import load_pairs
 from toffee_pipeline.rundir.description import read_pairs, read_run
@@ -25,6 +32,7 @@ from toffee_pipeline.rundir.pictures import ShardPictures
 from toffee_pipeline.rundir.run_file import read
 from toffee_pipeline.schema.pairs import PAIRS
 from toffee_pipeline.storage import open_storage
+from toffee_pipeline.train.data.pair_stream import PairStream
 from toffee_pipeline.train.data.sources.run import Run
 
 pytestmark = pytest.mark.slow
@@ -104,6 +112,32 @@ def test_training_reads_the_accepted_pairs_with_their_images(looser):
         np.testing.assert_array_equal(record.images["target"](), noise)
 
 
+def test_a_toffeenet_learns_from_the_accepted_pairs(looser):
+    reader = make_reader(make_config(ToffeeNetTraining, f"data.sources=[{{format: run, path: '{looser}'}}]"))
+    blocks = [block for read in range(reader.reads_per_epoch) for block in reader.blocks(read)]
+    assert not any(block["error"].any() for block in blocks)
+    rows = ledger(looser)
+    assert sorted(text for block in blocks for text in block["text"]) == sorted(
+        rows[name]["prompt"] for name in accepted(looser)
+    )
+
+
+def test_it_streams_to_pytorch(looser):
+    stream = PairStream(RunSource(format="run", path=looser), 64, num_epochs=1)
+    assert sorted(sample["pair_id"] for sample in stream) == accepted(looser)
+
+
+def test_its_pages_show_its_verdicts_and_the_runs_pictures(looser, run):
+    storage = open_storage(looser)
+    rows = Listing(storage).after(Wanted({}), (0, 0), 100).rows
+    assert {each.row["id"]: (each.row["status"], each.row["reason"]) for each in rows} == verdicts(looser)
+    found = next(each for each in rows if each.row["id"] in set(accepted(looser)) - set(accepted(run)))
+    client = TestClient(make_site(storage), base_url="http://127.0.0.1")
+    page = client.get(f"/rows/{found.place[0]}/{found.place[1]}").text
+    picture = client.get(re.search('src="(/images/[^"]*/target_image)"', page)[1])
+    assert picture.headers["content-type"] == "image/png" and decode(picture.content).shape == (64, 64, 3)
+
+
 def test_a_training_that_began_with_another_view_is_told(run, tmp_path):
     source = Run(RunSource(format="run", path=view(run, tmp_path / "view", *LOOSER)))
     other = Run(RunSource(format="run", path=view(run, tmp_path / "other", *TIGHTER)))
@@ -145,6 +179,16 @@ def test_a_report_shows_the_views_verdicts_and_pictures_and_what_other_threshold
     (manifest,) = (each for each in read_manifests(storage) if taken_back in each.view.verdicts)
     pictures = ShardPictures(storage, manifest, PAIRS).of(taken_back, ["target_image"])
     assert decode(pictures["target_image"]).shape == (64, 64, 3)
+
+
+def test_a_run_with_a_gate_has_the_same_curves_and_none_of_the_gate(run, tmp_path):
+    gated = write_run(tmp_path / "run", "output.keep=scored", "stages.check_draft.min_clip=0.2")
+    view(gated, tmp_path / "view", *TIGHTER, more=["--curve"])
+    storage = open_storage(gated)
+    curves = curves_of(read_whole_ledger(storage, read_pairs(storage)).rows, read_run(storage))
+    assert {curve.bound.rejection.stage for curve in curves} == {"judge"}
+    assert {curve.bound.rejection.key for curve in curves} == {"min_dino", "max_dino", "min_clip"}
+    assert {curve.accepted for curve in curves} == {len(accepted(gated))} == {len(accepted(run))}
 
 
 def test_a_curve_says_what_a_view_with_that_threshold_accepts(run, looser, tmp_path):
@@ -233,6 +277,20 @@ def test_caps_hold_and_take_nothing_else(run, tmp_path):
     assert dropped == {"subject_full", "category_full"}
 
 
+@pytest.mark.parametrize(
+    ("setting", "column", "reason"),
+    [("max_per_class", "class_name", "class_full"), ("max_per_category", "category", "category_full")],
+)
+def test_fewest_leaves_every_group_as_many_as_the_smallest_has(setting, column, reason, run, tmp_path):
+    cut = ledger(view(run, tmp_path / "view", f"{setting}=fewest"))
+    before, after = (
+        Counter(row[column] for row in rows.values() if row["status"] == "accepted") for rows in (ledger(run), cut)
+    )
+    assert len({*before.values()}) > 1
+    assert after == dict.fromkeys(before, min(before.values()))
+    assert [row["reason"] for row in cut.values()].count(reason) == before.total() - after.total()
+
+
 def test_of_subjects_that_look_alike_the_earliest_of_its_class_stays(run, tmp_path):
     same = view(run, tmp_path / "other", "min_subject_hash_distance=1")
     assert verdicts(same) == verdicts(run)  # noise is never alike
@@ -256,6 +314,8 @@ def test_what_cannot_be_is_one_line(run, looser, tmp_path):
     ):
         refused = call(refilter, *words)
         assert refused.exit_code == 2 and line in refused.output, refused.output
+    refused = call(remake, looser, accepted(looser)[0])
+    assert refused.exit_code == 2 and "of a run of jobs/refilter.py, not of jobs/generate.py" in refused.output
 
 
 def test_a_run_that_goes_on_is_finished_first(tmp_path):

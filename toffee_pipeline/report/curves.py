@@ -60,7 +60,8 @@ class HeatMap:
 
 
 def curves_of(rows: pa.Table, run: PairRun) -> list[Curve]:
-    """Of each threshold that is on. By scores alone: caps and images that were not kept are left out.
+    """Of each threshold that is on, but for gates: what these stopped has no scores that could accept it. By scores
+    alone: caps and images that were not kept are left out.
 
     rows: `index.COLUMNS` of the ledger. run: whose thresholds count.
     """
@@ -68,6 +69,8 @@ def curves_of(rows: pa.Table, run: PairRun) -> list[Curve]:
     turned = additions >= 0
     curves = []
     for bound in bounds_of(run):
+        if bound.score not in SCORES:
+            continue
         rejection = bound.rejection
         others = run.config.stages.judge.model_copy(update={rejection.key: None})
         passes = judged & (decide_all(scores, others, kinds) == None)  # noqa: E711 (of each element)
