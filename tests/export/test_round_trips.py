@@ -3,6 +3,7 @@
 import io
 import json
 from collections import defaultdict
+from fnmatch import fnmatch
 
 import datasets
 import duckdb
@@ -92,10 +93,23 @@ def test_no_subject_is_in_two_splits(exported):
 
 def test_row_groups_are_small_and_have_an_index(exported):
     for path in exported("huggingface").rglob("*.parquet"):
-        groups = [pq.ParquetFile(path).metadata.row_group(0)]
+        metadata = pq.ParquetFile(path).metadata
+        groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
         assert all(group.num_rows <= 100 for group in groups)
         columns = [group.column(number) for group in groups for number in range(group.num_columns)]
         assert all(column.has_offset_index for column in columns) and any(column.has_column_index for column in columns)
+
+
+def test_small_files_of_a_run_become_few_with_full_row_groups(tmp_path):
+    """A run of many shards has a file of each kind for every one."""
+    rows = write_planned_run(LocalStorage(str(tmp_path / "run")), 240, 64, True, "pairs.edit_fraction=1")
+    words = ("--format", "huggingface", "--output", str(tmp_path / "out"), "--split", "train=1")
+    assert CliRunner().invoke(main, [str(tmp_path / "run"), *words]).exit_code == 0
+    (packed,) = (tmp_path / "out").rglob("*.parquet")
+    metadata = pq.ParquetFile(packed).metadata
+    sizes = [metadata.row_group(number).num_rows for number in range(metadata.num_row_groups)]
+    assert len(list((tmp_path / "run/data").iterdir())) == 30 and len(rows) > 200
+    assert sizes == [100, 100, len(rows) - 200]
 
 
 def test_every_image_says_what_it_is(exported):
@@ -192,7 +206,16 @@ def test_croissant_is_valid(exported, form):
     named = {resource.content_url for resource in dataset.metadata.file_objects}
     there = {path.relative_to(exported(form)).as_posix() for path in exported(form).rglob("*") if path.is_file()}
     extra = {"README.md", "croissant.json"}
-    assert named == {name for name in there - extra if not name.startswith("_") and "/_" not in name}
+    expected = {name for name in there - extra if not name.startswith("_") and "/_" not in name}
+    if form != "imagefolder":
+        assert named == expected
+        return
+    # a file for each image would grow with the dataset: these are sets
+    assert named == {name for name in expected if name.endswith("/metadata.parquet")}
+    patterns = [pattern for files in dataset.metadata.file_sets for pattern in files.includes]
+    for name in expected - named:
+        assert sum(fnmatch(name, pattern) for pattern in patterns) == 1, name
+    assert not any(fnmatch(name, pattern) for name in named for pattern in patterns)
 
 
 def test_croissant_gives_the_rows(run, exported):

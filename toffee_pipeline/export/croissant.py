@@ -1,15 +1,17 @@
-"""Croissant metadata of an export (format 1.0 of MLCommons): its files with checksums and, of Parquet, its columns."""
+"""Croissant metadata of an export (format 1.0 of MLCommons): its files with checksums and, of Parquet, its columns.
+
+Images that are files of their own are sets by pattern: a file each would be millions of entries.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pyarrow as pa
 
 from toffee_pipeline.export.formats.base import Format, media_type
-from toffee_pipeline.export.parts import ExportHeader, records
+from toffee_pipeline.export.parts import ExportedFile, ExportHeader, records
 from toffee_pipeline.rundir.description import PairRun
 from toffee_pipeline.storage import Storage
 
@@ -60,6 +62,7 @@ CITATION = (
 
 def write_croissant(target: Storage, run: PairRun, header: ExportHeader, form: Format) -> None:
     """Writes or replaces it."""
+    splits, files, sets = _contents(target, header, form)
     metadata = {
         "@context": CONTEXT,
         "@type": "sc:Dataset",
@@ -71,56 +74,59 @@ def write_croissant(target: Storage, run: PairRun, header: ExportHeader, form: F
         "datePublished": run.created.date().isoformat(),
         "citeAs": CITATION,
         "rai:dataCollection": f"Drawn by networks: {json.dumps(run.roles, sort_keys=True)}",
-        "distribution": [*_files(target, header), *_sets(target, header, form)],
-        "recordSet": _record_sets(target, header, form),
+        "distribution": [*files, *sets],
+        "recordSet": [
+            {
+                "@type": "cr:RecordSet",
+                "@id": split,
+                "name": split,
+                "field": [_field(field, split) for field in form.schema],
+            }
+            for split in splits
+            if form.schema is not None
+        ],
     }
     target.put(CROISSANT, json.dumps(metadata, indent=1).encode())
 
 
-def _files(target: Storage, header: ExportHeader) -> Iterator[dict[str, Any]]:
+def _contents(
+    target: Storage, header: ExportHeader, form: Format
+) -> tuple[list[str], list[dict[str, Any]], list[dict[str, Any]]]:
+    """Splits; files; and sets of files: those that records are read from, or that are too many to be named."""
+    splits: set[str] = set()
+    files: list[dict[str, Any]] = []
+    unnamed: set[tuple[str, str]] = set()
     for part in records(target, header.num_parts):
+        splits.update(part.rows)
         for file in part.files:
-            yield {
-                "@type": "cr:FileObject",
-                "@id": file.key,
-                "name": file.key,
-                "contentUrl": file.key,
-                "contentSize": f"{file.size_bytes} B",
-                "encodingFormat": media_type(file.key),
-                "sha256": file.sha256,
-            }
+            suffix = file.key.rpartition(".")[2]
+            if suffix in form.per_image:
+                unnamed.add((file.key.partition("/")[0], suffix))
+            else:
+                files.append(_file(file))
+    if form.schema is not None:
+        sets = [_set(f"{split}-files", f"{split}/*{form.tail}", form.tail) for split in sorted(splits)]
+    else:
+        sets = [
+            _set(f"{split}-{suffix}", f"{split}/*{form.tail}.{suffix}", suffix) for split, suffix in sorted(unnamed)
+        ]
+    return sorted(splits), files, sets
 
 
-def _splits(target: Storage, header: ExportHeader) -> list[str]:
-    return sorted({split for part in records(target, header.num_parts) for split in part.rows})
+def _file(file: ExportedFile) -> dict[str, Any]:
+    return {
+        "@type": "cr:FileObject",
+        "@id": file.key,
+        "name": file.key,
+        "contentUrl": file.key,
+        "contentSize": f"{file.size_bytes} B",
+        "encodingFormat": media_type(file.key),
+        "sha256": file.sha256,
+    }
 
 
-def _sets(target: Storage, header: ExportHeader, form: Format) -> list[dict[str, Any]]:
-    if form.schema is None:
-        return []
-    return [
-        {
-            "@type": "cr:FileSet",
-            "@id": f"{split}-files",
-            "encodingFormat": media_type(form.tail),
-            "includes": f"{split}/*{form.tail}",
-        }
-        for split in _splits(target, header)
-    ]
-
-
-def _record_sets(target: Storage, header: ExportHeader, form: Format) -> list[dict[str, Any]]:
-    if form.schema is None:
-        return []
-    return [
-        {
-            "@type": "cr:RecordSet",
-            "@id": split,
-            "name": split,
-            "field": [_field(field, split) for field in form.schema],
-        }
-        for split in _splits(target, header)
-    ]
+def _set(name: str, pattern: str, suffix: str) -> dict[str, Any]:
+    return {"@type": "cr:FileSet", "@id": name, "encodingFormat": media_type(suffix), "includes": pattern}
 
 
 def _field(field: pa.Field, split: str) -> dict[str, Any]:

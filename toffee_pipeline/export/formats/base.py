@@ -41,13 +41,15 @@ class Format(ABC):
     """One way to write rows. Has no state.
 
     kinds: of pairs that it takes. images: the columns of images that it takes. schema: of the Parquet files that it
-    writes; None: it writes others. tail: what follows a part's stem in a pattern for its files.
+    writes; None: it writes others. tail: what follows a part's stem in a pattern for its files. per_image: suffixes of
+    which it writes a file for each image: too many to name one by one.
     """
 
     kinds: tuple[str, ...] = ("generation", "edit")
     images: tuple[str, ...] = IMAGE_COLUMNS
     schema: pa.Schema | None = None
     tail: str
+    per_image: tuple[str, ...] = ()
 
     def check(self) -> None:  # noqa: B027 (most need nothing)
         """Raises ConfigError where a package is missing."""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from toffee_pipeline.export.formats.base import Format, Writer, images_of, texts_of
+from toffee_pipeline.export.formats.base import SUFFIXES, Format, Writer, images_of, texts_of
 from toffee_pipeline.export.formats.parquet import ParquetWriter
 from toffee_pipeline.export.rows import SCHEMA, Row
 from toffee_pipeline.schema.pairs import FILE_NAME_COLUMNS, IMAGE_COLUMNS
@@ -44,6 +44,7 @@ class ImageFolder(Format):
     """A folder for each part, split and kind."""
 
     tail = "/*"
+    per_image = (*SUFFIXES.values(), "c2pa")
 
     def open(self, folder: Path, split: str, kind: str, number: int) -> Writer:
         return FolderWriter(folder / self.stem(split, kind, number))
