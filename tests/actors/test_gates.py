@@ -5,8 +5,13 @@ import json
 import pytest
 
 from actors.chain import stages_of
-from jobs.generate import main
+from actors.shard import Shard
+from actors.stage import Stage
+from actors.stages.judge import Judge
+from jobs.generate import generate, main
+from tests.helpers.scored_run import SMALL, Scored
 from tests.helpers.small_run import rows_of, run
+from toffee_pipeline.config.load import load_config
 from toffee_pipeline.rundir.counts import RunCounts, StageFigures
 from toffee_pipeline.rundir.savings import savings_of
 
@@ -33,8 +38,14 @@ def test_what_gates_accept_an_ungated_run_accepts_too(plain, tmp_path):
     bounds = {"check_draft.min_clip": drafts[len(drafts) // 2], "check_refined.min_dino": refined[len(refined) // 3]}
     run(main, tmp_path / "gated", *(f"stages.{gate}={bound}" for gate, bound in bounds.items()))
     gated = ledger(tmp_path / "gated")
-    accepted = {id for id, row in gated.items() if row["status"] == "accepted"}
-    assert accepted and accepted < {id for id, row in ungated.items() if row["status"] == "accepted"}
+    accepted, before = ({id for id, row in rows.items() if row["status"] == "accepted"} for rows in (gated, ungated))
+    assert accepted and accepted < before
+    drawn = {id: measured[measured[id]["reversed_from"] or id] for id in before}  # an addition's scores count for both
+    passes = {id for id, row in drawn.items() if row["draft_clip_score"] >= bounds["check_draft.min_clip"]}
+    low = bounds["check_refined.min_dino"]
+    passes = {id for id in passes if ungated[id]["kind"] == "edit" or drawn[id]["refined_dino_score"] >= low}
+    assert accepted == passes
+    print(f"share kept: {len(accepted) / len(before):.0%} of {len(before)} accepted pairs")
     reasons = {id: row["reason"] for id, row in gated.items()}
     assert {"draft_gate", "refined_gate"} <= {*reasons.values()}
     for id, row in gated.items():
@@ -45,12 +56,37 @@ def test_what_gates_accept_an_ungated_run_accepts_too(plain, tmp_path):
             assert row["stage_s"]["view"] == row["stage_s"]["edit"] == row["stage_s"]["score"] == 0
         if reasons[id] == "refined_gate":
             assert row["kind"] == "generation" and row["stage_s"]["view"] == 0 < row["stage_s"]["refine"]
-    summary, before = (json.loads((output / "summary.json").read_text()) for output in (tmp_path / "gated", plain))
+    summary, without = (json.loads((output / "summary.json").read_text()) for output in (tmp_path / "gated", plain))
     stopped = [*reasons.values()].count("draft_gate")
-    drawn = [row for id, row in gated.items() if reasons[id] == "draft_gate" and row["kind"] == "generation"]
-    assert before["stages"]["refine"]["rows"] - summary["stages"]["refine"]["rows"] >= len(drawn)
+    spared = [row for id, row in gated.items() if reasons[id] == "draft_gate" and row["kind"] == "generation"]
+    assert without["stages"]["refine"]["rows"] - summary["stages"]["refine"]["rows"] >= len(spared)
     assert summary["savings"]["check_draft"]["stopped"] == stopped
     assert summary["savings"]["check_draft"]["seconds"] > 0
+
+
+class EveryThird(Stage[Shard]):
+    """A gate without a model, which stops every third pair."""
+
+    name = "check_draft"
+
+    def process(self, shard: Shard) -> None:
+        for state in shard.open_pairs()[::3]:
+            state.reject("draft_gate")
+
+
+@pytest.mark.slow
+def test_summary_and_report_say_which_gpu_seconds_were_saved(tmp_path):
+    """Of stages that hold a GPU by their settings, and compute nothing on it."""
+    gpu = ("device=auto", "fused.num_gpus=2", "stages.check_draft.min_clip=0", "pairs.edit_fraction=0")
+    stages = {stage.name: stage for stage in (EveryThird, Scored, Judge)}
+    generate(load_config("nano", (*SMALL, *gpu)), str(tmp_path), stages=stages)
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    saved, computed = summary["savings"]["check_draft"], summary["stages"]["score"]
+    assert (saved["stopped"], computed["rows"]) == (16, 32)
+    assert saved["seconds"] == pytest.approx(computed["seconds"] / 2)
+    assert saved["gpu_seconds"] == pytest.approx(computed["gpu_seconds"] / 2) == pytest.approx(2 * saved["seconds"])
+    told = " ".join((tmp_path / "report/index.html").read_text().split())
+    assert "check_draft stopped 16 pairs early" in told and f"({saved['gpu_seconds'] / 3600:.3g} GPU hours)" in told
 
 
 def test_savings_follow_from_what_passed(nano):

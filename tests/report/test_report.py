@@ -204,6 +204,7 @@ def test_numbers_equal_the_summary(page: str) -> None:
     assert "different subjects: DINO below 0.55" in text
     assert "generation 4 5 80.0 %" in text
     assert "edit 4 6 66.7 %" in text
+    assert "4 accepted edit pairs: outside of its mask each target is its input" in text
     assert "not accounted for" not in text
     for row in (f"{world.CLASS_NAMES[7]} 1 1 100.0 %", f"{world.CLASS_NAMES[8]} 0 1 0.0 %", "color 1 2 50.0 %"):
         assert row in text

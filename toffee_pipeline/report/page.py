@@ -94,6 +94,7 @@ def render_page(
         figures=figures_of(run, counts),
         roles=[(role, source, is_marked(source)) for role, source in run.roles.items()],
         funnel=funnel_of(run, counts),
+        num_masked=counts.by_kind.get("edit", {}).get("accepted", 0),
         groups=groups_of(counts),
         quota=run.config.min_class_yield,
         shortfalls=shortfalls(counts, run.config.min_class_yield),
