@@ -32,6 +32,7 @@ BENCHMARKS = {
     "steps": Benchmark("steps"),
     "train_job": Benchmark("train_step", "--job-only"),
     "train_step": Benchmark("train_step", "--published-only", gpu=True),
+    "refilter": Benchmark("refilter"),
 }
 """By the name of their file."""
 
@@ -86,6 +87,8 @@ BARS = (
             ("toffeenet", "ToffeeNet"),
         )
     ),
+    Bar(11, "refilter", "seconds", "seconds to decide anew over a ledger of 1 M pairs", 10.0),
+    Bar(11, "refilter", "peak_gib", "GiB of memory that this takes at most", 1.0),
 )
 
 

@@ -20,7 +20,8 @@ import click
 import numpy as np
 import pyarrow as pa
 
-from benchmarks.fresh import MIB, in_fresh_process, peak_rss_bytes
+from benchmarks.fresh import in_fresh_process, peak_rss_bytes
+from benchmarks.record import Record, json_option
 from toffee_pipeline.config.base import CATEGORIES
 from toffee_pipeline.config.load import load_config
 from toffee_pipeline.config.refilter import RefilterConfig
@@ -138,21 +139,22 @@ def measure(run: str, output: str) -> dict[str, float]:
     before, began, used = peak_rss_bytes(), time.perf_counter(), time.process_time()
     refilter(open_storage(run), open_storage(output), settings, False, print)
     return {
-        "s": time.perf_counter() - began,
-        "CPU s": time.process_time() - used,
-        "peak MiB": peak_rss_bytes() / MIB,
-        "added MiB": (peak_rss_bytes() - before) / MIB,
+        "seconds": time.perf_counter() - began,
+        "cpu_seconds": time.process_time() - used,
+        "peak_gib": peak_rss_bytes() / 2**30,
+        "added_gib": (peak_rss_bytes() - before) / 2**30,
     }
 
 
 @click.command(help=__doc__)
 @click.option("--pairs", default=1_000_000, show_default=True, help="Rows of the ledger.")
-def main(pairs: int) -> None:
+@json_option
+def main(pairs: int, path: Path | None) -> None:
+    record = Record("refilter", path)
+    record.add(conditions=f"{pairs:,} rows in shards of {PER_SHARD}: thresholds, near-duplicates and caps")
     with tempfile.TemporaryDirectory() as folder:
         write_run(Path(folder) / "run", pairs)
-        figures = in_fresh_process(measure, f"{folder}/run", f"{folder}/view")
-    click.echo("".join(f"{name:>12}" for name in figures))
-    click.echo("".join(f"{value:>12.1f}" for value in figures.values()))
+        record.add(**in_fresh_process(measure, f"{folder}/run", f"{folder}/view"))
 
 
 if __name__ == "__main__":

@@ -26,10 +26,10 @@ FOLDER, PAGE = HERE / "results", HERE / "RESULTS.md"
 NOT_MEASURED = "not measured"
 HEAD = """# Bars
 
-Made by `make bench`: each row is a ratio in one run of its command, the whole of its figures is in
-[`results/`](results). `make bench ARGS=scaling` runs one again and changes its rows alone.
+Made by `make bench`: each row is a ratio, or a figure with its unit, in one run of its command; all of its
+figures are in [`results/`](results). `make bench ARGS=scaling` runs one again and changes its rows alone.
 
-| # | ratio | bar | measured | | conditions | date, machine | command |
+| # | what | bar | measured | | conditions | date, machine | command |
 |---|---|---|---|---|---|---|---|
 """
 
