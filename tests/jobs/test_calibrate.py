@@ -17,7 +17,9 @@ from toffee_pipeline.calibration.record import CalibrationRun
 from toffee_pipeline.calibration.results import read_results
 from toffee_pipeline.config.calibrate import CalibrationConfig
 from toffee_pipeline.config.load import load_config
+from toffee_pipeline.filters import decide
 from toffee_pipeline.models.roles import describe_roles
+from toffee_pipeline.nano.world import CLASS_NAMES
 from toffee_pipeline.rundir.description import claim
 from toffee_pipeline.rundir.manifests import data_files
 from toffee_pipeline.storage import open_storage
@@ -38,10 +40,10 @@ SETS = (
 )
 
 
-def run(output, killed=None):
+def run(output, killed=None, sets=SETS):
     """Rows that each stage computed, and what was found. killed: gets a copy of the directory as it is in the middle of
     the last setting: what a kill leaves."""
-    config = load_config("nano", SETS, CalibrationConfig)
+    config = load_config("nano", sets, CalibrationConfig)
     storage, plan, rows = open_storage(str(output)), plan_of(config), Counter()
 
     def count(stage, number, seconds):
@@ -125,6 +127,27 @@ def test_the_page_has_a_contact_sheet_per_setting(whole):
     assert page.count("<svg") >= 3 * 3 and 'src="http' not in page
     figures = json.loads((whole[0] / "figures.json").read_text())
     assert {*figures["settings"]} == {*SWEPT}
+
+
+def test_proposed_thresholds_of_other_encoders_judge_and_stand_in_the_overlay(tmp_path):
+    """Of two subjects of a class, so that there are false pairs; no setting is tried."""
+    encoders = ("models.filter_dino.weights=untrained", "models.clip.weights=untrained")
+    sample = (f"subjects.class_quotas={{{CLASS_NAMES[0]}: 2}}", "pairs.edit_fraction=0", "calibration.num_pairs=4")
+    left = (f"calibration.sweeps.{name}=[]" for name in (*SWEPT, *LEFT))
+    sets = (*COMMON, *encoders, *sample, "calibration.judge=proposed", "calibration.refuse=0.25", *left)
+    _, found = run(tmp_path, sets=sets)
+    thresholds = {
+        each["key"]: each["threshold"] for each in json.loads((tmp_path / "figures.json").read_text())["thresholds"]
+    }
+    own = load_config("nano", sets, CalibrationConfig).stages.judge
+    assert thresholds["min_dino"] not in (None, own.min_dino) and thresholds["min_clip"] not in (None, own.min_clip)
+    assert yaml.safe_load((tmp_path / "overlay.yaml").read_text()) == {"stages": {"judge": thresholds}}
+    judge = load_config(("nano", str(tmp_path / "overlay.yaml"))).stages.judge
+    verdicts, by_own = (
+        [decide(found.before[pair.pair_id].scores, each, pair.kind) for pair in found.pairs] for each in (judge, own)
+    )
+    assert len(verdicts) == 4 and found.compared()[0].accepted.value == verdicts.count(None) / 4
+    assert verdicts.count(None) > by_own.count(None)  # bounds that were made for other encoders refuse what is good
 
 
 def test_the_command_says_what_it_would_do_and_refuses_another_calibrations_directory(whole, tmp_path):

@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 from click.testing import CliRunner
 
 from jobs import generate
+from tests.helpers.scored_run import write_run
 from tests.helpers.watched_job import NUM_PAIRS, SETTINGS
 from toffee_pipeline.rundir.manifests import committed_shards, data_files
 from toffee_pipeline.schema.pairs import IMAGE_COLUMNS
@@ -62,3 +63,15 @@ def test_shards_are_computed_in_more_than_one_dataset_and_without_models_none_is
     assert committed_shards(open_storage(str(tmp_path / "run"))) == set(range(3))
     said = [done.stderr, *(log.read_text() for log in cluster.logs.glob("worker-*.err"))]
     assert len(said) > 1 and "pickled python objects" not in "".join(said)
+
+
+def test_ray_data_reads_the_accepted_rows_of_a_run(tmp_path, cluster):
+    """The directory as it is: not what was rejected, nor the ledger or the index."""
+    run = write_run(tmp_path / "run", "output.keep=all")
+    code = f"import ray; print(*(row['pair_id'] for row in ray.data.read_parquet({run!r}).take_all()))"
+    done = subprocess.run([sys.executable, "-c", code], env=cluster.driver, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    verdicts = {pair: found[0] for pair, found in rows(run).items()}
+    assert {*verdicts.values()} == {"accepted", "rejected"}
+    accepted = sorted(pair for pair, verdict in verdicts.items() if verdict == "accepted")
+    assert sorted(done.stdout.splitlines()[-1].split()) == accepted

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, BinaryIO
 
+import numpy as np
 import pytest
 
 from tests.report.test_report import Recorded, commit, fake_pair, run_of
@@ -17,6 +19,7 @@ from toffee_pipeline.rundir.layout import manifest_key
 from toffee_pipeline.rundir.manifests import Manifest
 from toffee_pipeline.schema.pairs import PAIRS
 from toffee_pipeline.schema.subjects import SUBJECTS
+from toffee_pipeline.storage import LocalStorage
 
 ANY = Wanted({})
 COUNTS = ShardCounts(
@@ -96,13 +99,54 @@ def test_no_more_is_read_than_a_page_needs(storage):
     assert {key.split("/")[0] for key in storage.read} == {"_manifests"}  # their counts tell that no ledger has one
 
 
-def test_pictures_are_read_of_one_row_group_and_column(storage):
+class CountedFile:
+    """Adds up the bytes that are read of a file."""
+
+    def __init__(self, file: BinaryIO, counted: Counter[str], key: str) -> None:
+        self._file, self._counted, self._key = file, counted, key
+
+    def read(self, *args: int) -> bytes:
+        data = self._file.read(*args)
+        self._counted[self._key] += len(data)
+        return data
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
+
+    def __enter__(self) -> CountedFile:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+
+class Counted(LocalStorage):
+    """Counts the bytes that are read, by file."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(path)
+        self.num_bytes: Counter[str] = Counter()
+
+    def open(self, key: str) -> Any:
+        return CountedFile(super().open(key), self.num_bytes, key)
+
+
+def test_pictures_are_read_of_one_row_group_and_column(tmp_path, template):
+    """Of four groups of three rows, and of columns of half a megabyte in a row."""
+    storage, rng = Counted(str(tmp_path)), np.random.default_rng(0)
+    claim(storage, run_of(12))
+    large = {name: {"bytes": rng.bytes(500_000), "path": None} for name in ("target_image", "draft_image")}
+    commit(storage, 0, [{**template, **large, "pair_id": f"p{row}"} for row in range(12)])
+    (data,) = (key for key, _ in storage.list("data/"))
     listing = Listing(storage)
-    shard = listing.shard(2)
-    assert listing.shard(2) is shard
-    row = shard.rows[1]
-    assert shard.pictures.of(row["id"], ["mask"])["mask"].startswith(b"\x89PNG")
-    assert shard.pictures.of("p2-9", ["mask"]) is None
+    shard = listing.shard(0)
+    assert listing.shard(0) is shard
+    shard.pictures.of(shard.rows[4]["id"], ["mask"])
+    before = storage.num_bytes[data]
+    assert before < 300_000  # the footer, the ids and three masks
+    assert shard.pictures.of("p4", ["target_image"])["target_image"] == large["target_image"]["bytes"]
+    assert 0 < storage.num_bytes[data] - before < 4 * 500_000
+    assert shard.pictures.of("p99", ["mask"]) is None
 
 
 def test_a_search_for_what_is_rare_stops_and_can_go_on(tmp_path, template):
