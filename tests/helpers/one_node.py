@@ -62,8 +62,8 @@ def one_node(environment: Mapping[str, str], log: Path, ports: Mapping[str, int]
     finally:
         head.terminate()  # --block ends the processes that it started, and no other Ray
         try:
-            head.wait(10)
-        except subprocess.TimeoutExpired:  # an autoscaler's nodes keep it
+            head.wait(2)
+        except subprocess.TimeoutExpired:  # the raylet gives its workers ten seconds, and an autoscaler's nodes keep it
             kill_session(head.pid)
             head.wait()
 
