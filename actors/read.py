@@ -47,7 +47,19 @@ class Read:
         shard = Shard.from_plan(self.plan, index)
         if isinstance(self.plan.source, Bank):
             fill(shard, self.plan.source, self.config.stages.segment)
+        refuse_other_languages(shard, self.plan)
         return shard
+
+
+def refuse_other_languages(shard: Shard, plan: SubjectPlan) -> None:
+    """Rejects what the plan refuses since it is not told in English."""
+    for subject in shard.open_subjects():
+        if plan.refuses_subject(subject.subject):
+            subject.fail(f"not in English: {subject.subject.prompt!r}", "other_language")
+    shard.spread_failures()
+    for pair in shard.open_pairs():
+        if plan.refuses_pair(pair.pair):
+            pair.fail(f"not in English: {pair.pair.prompt!r}", "other_language")
 
 
 def fill(shard: Shard, bank: Bank, settings: SegmentConfig) -> None:

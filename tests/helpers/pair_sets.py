@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from toffee_pipeline.config.load import load_config
 from toffee_pipeline.config.refine_pairs import RefinementConfig
 from toffee_pipeline.images import encode, encode_png
+from toffee_pipeline.nano import world
 
 
 def noise(seed: int, height: int = 64, width: int = 64) -> np.ndarray:
@@ -67,6 +68,22 @@ def write_parquet(folder: Path, count: int, row_group_size: int = 4) -> None:
         for number in range(count)
     ]
     pq.write_table(pa.Table.from_pylist(rows), folder / "train-00000.parquet", row_group_size=row_group_size)
+
+
+def write_views(folder: Path, count: int) -> None:
+    """Pairs of the small world, with the columns of `jobs/export.py`: a toy, and a view of it in another place."""
+    folder.mkdir(parents=True)
+    rows = []
+    for number in range(count):
+        name = world.CLASS_NAMES[number % len(world.CLASS_NAMES)]
+        toy, places = world.make_toy(name, number), (world.BACKGROUNDS[0], world.BACKGROUNDS[1 + number])
+        views = (world.View(-0.5, 0.2), world.View(0.4, 0.15))
+        images = [world.render(toy, view, place, seed=number).rgb for view, place in zip(views, places, strict=True)]
+        told = [world.caption(toy, place, "photo") for place in places]
+        texts = {"input_prompt": told[0], "prompt": told[1], "instruction": f"put it {places[1]}"}
+        pictures = {"input_image": encode_png(images[0]), "target_image": encode_png(images[1])}
+        rows.append({**pictures, **texts, "class_name": name, "category": "background"})
+    pq.write_table(pa.Table.from_pylist(rows), folder / "train-00000.parquet")
 
 
 OMNIEDIT = (

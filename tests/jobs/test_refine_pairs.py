@@ -18,7 +18,15 @@ from actors.stages.judge import Judge
 from actors.stages.screen import Screen
 from jobs import export, refilter, refine_pairs, status, verify
 from jobs.generate import generate
-from tests.helpers.pair_sets import WRITERS, noise, refinement, source_of, write_instructpix2pix, write_parquet
+from tests.helpers.pair_sets import (
+    WRITERS,
+    noise,
+    refinement,
+    source_of,
+    write_instructpix2pix,
+    write_parquet,
+    write_views,
+)
 from toffee_pipeline.errors import RunMismatch
 from toffee_pipeline.images import decode, encode_png, fit_square
 from toffee_pipeline.rundir.layout import PAIR_LIST
@@ -147,6 +155,9 @@ def test_prompts_in_other_languages_are_refused_or_passed_and_counted(fate, reje
     summary = generate(config, str(tmp_path / "run"), stages=STUB_STAGES)
     assert summary.rejected == rejected
     assert f"1 of 4 prompts are not English: their pairs are {said}" in capsys.readouterr().err
+    few = refinement("instructpix2pix", tmp_path / "set", f"other_languages={fate}", "max_pairs=2")
+    generate(few, str(tmp_path / "few"), stages=STUB_STAGES)
+    assert f"1 of 2 prompts are not English: their pairs are {said}" in capsys.readouterr().err
 
 
 def test_what_a_set_says_is_screened(tmp_path):
@@ -222,6 +233,22 @@ def test_the_real_stages(region, tmp_path):
     assert len(kept) == 2 and all(row["dino_score"] is not None for row in kept)
     for row in kept:
         assert row["target_image"]["bytes"] != row["draft_image"]["bytes"] and row["mask"] is None
+
+
+def test_in_views_of_one_subject_it_is_found_and_painted_anew(tmp_path):
+    """The default of the profile: Grounded-SAM finds the subject in both, and what is inside is mixed."""
+    write_views(tmp_path / "set", 4)
+    sets = [f"source={{format: parquet, path: '{tmp_path / 'set'}'}}", "placement=inline", QUICK]
+    words = [word for item in sets for word in ("--set", item)]
+    done = call(refine_pairs, "--config", "nano", "--output", tmp_path / "run", *words)
+    assert done.exit_code == 0, done.output
+    assert "no_mask" not in {row["reason"] for row in rows_of(tmp_path / "run")}
+    accepted = rows_of(tmp_path / "run", "data")
+    assert accepted
+    for row in accepted:
+        assert row["mask"] is not None
+        draft, target = (decode(row[name]["bytes"]).astype(int) for name in ("draft_image", "target_image"))
+        assert np.abs(draft - target).mean() > 1
 
 
 def test_a_dry_run_says_what_would_be_done_and_writes_nothing(tmp_path):

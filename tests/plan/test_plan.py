@@ -212,7 +212,7 @@ def test_changes_of_other_languages_are_refused_or_passed_and_counted(tmp_path):
     refused, passed = plan(named), plan(named, "other_languages=pass")
     assert "an einem Strand mit Muscheln" not in refused.catalog.choices("mug", "background")
     assert "an einem Strand mit Muscheln" in passed.catalog.choices("mug", "background")
-    told = "subjects.catalog: 1 changes that are not English are"
+    told = "subjects.catalog: 1 phrases that are not English are"
     assert refused.notes == (f"{told} left out: an einem Strand mit Muscheln",)
     assert passed.notes == (f"{told} kept: an einem Strand mit Muscheln",)
     assert passed.hash != refused.hash

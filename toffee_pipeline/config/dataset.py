@@ -221,9 +221,10 @@ class SubjectDatasetConfig(ImageDatasetConfig):
 
     subjects: SubjectsConfig = SubjectsConfig()
     other_languages: Literal["refuse", "pass"] = "refuse"
-    """What becomes of prompts that are not English, which CLIP's filter does not understand: changes of a catalogue of
-    your own, rows of a prompt bank, captions. They are counted either way. refuse: such changes and rows are left out,
-    and such a caption gives way to the image's class; pass: they are drawn from as the others."""
+    """What becomes of prompts that are not English, which CLIP's filter does not understand. They are counted either
+    way. refuse: phrases of a catalogue of your own, where it has others, and rows of a prompt bank are left out, a
+    caption gives way to the image's class, and what can only be told in another language, subjects of a bank too, is
+    rejected as other_language; pass: all are drawn from as the others."""
     renderer_plays: tuple[str, ...] = ()
     models: SubjectModelsConfig
     stages: SubjectStagesConfig

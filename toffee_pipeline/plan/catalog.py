@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
@@ -14,7 +14,6 @@ from toffee_pipeline.config.base import CATEGORIES, Category, EditRegion
 from toffee_pipeline.errors import CatalogError
 from toffee_pipeline.plain_file import read_plain
 from toffee_pipeline.plan.catalog_file import parse_catalog
-from toffee_pipeline.plan.language import is_english
 from toffee_pipeline.plan.prompt_bank import PromptBank
 from toffee_pipeline.plan.prompt_row import PromptRow
 from toffee_pipeline.plan.templates import SPOKEN, slots
@@ -160,25 +159,6 @@ class Catalog:
 
     def _wordings(self, entry: SubjectClass, category: Category) -> Mapping[str, str]:
         return self.changes["live" if entry.live else "object"].get(category, {})
-
-
-def english_only(catalog: Catalog) -> tuple[Catalog, tuple[str, ...]]:
-    """The catalogue without the changes that are not English, and these in order."""
-    changes = {
-        nature: {
-            category: {name: wording for name, wording in words.items() if is_english(wording)}
-            for category, words in of_nature.items()
-        }
-        for nature, of_nature in catalog.changes.items()
-    }
-    classes = tuple(replace(entry, removable=tuple(filter(is_english, entry.removable))) for entry in catalog.classes)
-    kept = replace(catalog, changes=changes, classes=classes)
-    return kept, tuple(sorted(_all_changes(catalog) - _all_changes(kept)))
-
-
-def _all_changes(catalog: Catalog) -> set[str]:
-    told = {name for of_nature in catalog.changes.values() for words in of_nature.values() for name in words}
-    return told.union(*(entry.removable for entry in catalog.classes))
 
 
 def load_catalog(name_or_path: str) -> Catalog:

@@ -10,6 +10,7 @@ import numpy as np
 
 from toffee_pipeline.config.base import Category
 from toffee_pipeline.config.refine_pairs import RefinementConfig
+from toffee_pipeline.plan.language import is_english
 from toffee_pipeline.plan.plan import pair_id_of, pair_number
 from toffee_pipeline.plan.seeds import seed_for
 from toffee_pipeline.plan.shards import PLAN_VERSION, ShardPlan
@@ -81,10 +82,17 @@ class RefinementPlan(ShardPlan):
 
     @property
     def notes(self) -> tuple[str, ...]:
-        if not (number := self.source.num_other_languages):
+        if not (number := self._num_other_languages()):
             return ()
         fate = "rejected" if self.config.other_languages == "refuse" else "kept"
-        return (f"source.path: {number:,} of {len(self.source):,} prompts are not English: their pairs are {fate}",)
+        return (f"source.path: {number:,} of {self.num_rows:,} prompts are not English: their pairs are {fate}",)
+
+    def _num_other_languages(self) -> int:
+        """Of the pairs that are planned. Those of a whole set were counted when it was listed."""
+        if self.num_rows == len(self.source):
+            return self.source.num_other_languages
+        given = (pair for index in range(len(self)) for pair in self.source.pairs(self.numbers(index)))
+        return sum(pair.problem is None and not is_english(pair.prompt) for pair in given)
 
     def num_rows_of(self, index: int) -> int:
         return len(self.numbers(index))

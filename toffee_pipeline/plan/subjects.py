@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
 from toffee_pipeline.config.dataset import SubjectDatasetConfig
-from toffee_pipeline.plan.catalog import PACKAGED, Catalog, english_only, load_catalog
+from toffee_pipeline.plan.catalog import PACKAGED, Catalog, load_catalog
+from toffee_pipeline.plan.catalog_language import Foreign, english_only
 from toffee_pipeline.plan.classes import ClassShares
 from toffee_pipeline.plan.folder import FolderImage, first_difference, from_bytes, list_folder, to_bytes, to_lines
+from toffee_pipeline.plan.language import is_english
 from toffee_pipeline.plan.names import some
 from toffee_pipeline.plan.seeds import seed_for
 from toffee_pipeline.plan.shards import PLAN_VERSION, ShardPlan
@@ -116,20 +118,31 @@ class SubjectPlan(ShardPlan):
     def __init__(self, config: SubjectDatasetConfig, num_subjects: int, source: SubjectSource | None = None) -> None:
         super().__init__(config, num_subjects)
         self.catalog: Catalog = load_catalog(config.subjects.catalog)
+        self._foreign = Foreign()
         self._catalog_notes: tuple[str, ...] = ()
         if config.subjects.catalog not in PACKAGED:
             self._read_language()
         self.source = source or make_source(config, self.catalog, num_subjects)
 
     def _read_language(self) -> None:
-        english, foreign = english_only(self.catalog)
+        english, self._foreign = english_only(self.catalog)
         refuse = self.config.other_languages == "refuse"
-        if foreign:
-            left = "left out" if refuse else "kept"
-            note = f"subjects.catalog: {len(foreign)} changes that are not English are {left}: {some(foreign)}"
-            self._catalog_notes = (note,)
+        self._catalog_notes = tuple(_notes(self._foreign, refuse))
         if refuse:
             self.catalog = english
+
+    def refuses_subject(self, subject: Subject) -> bool:
+        """Whether it is not to be made, since it is not told in English: by its class in a catalogue of one's own, by
+        its prompt where a bank or a folder tells it."""
+        if self.config.other_languages == "pass":
+            return False
+        if isinstance(self.source, CatalogSubjects):
+            return subject.class_name in self._foreign.classes
+        return not is_english(subject.prompt)
+
+    def refuses_pair(self, pair: Pair) -> bool:
+        """Whether it is not to be made, since a catalogue of one's own does not tell its category in English."""
+        return self.config.other_languages == "refuse" and pair.category in self._foreign.categories
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -169,3 +182,14 @@ class SubjectPlan(ShardPlan):
         """Of this number, computed from it alone."""
         subject_id = subject_id_of(number)
         return self.source.subject(subject_id, number, seed_for(f"{self.config.seed}/{subject_id}", "subject"))
+
+
+def _notes(foreign: Foreign, refuse: bool) -> Iterator[str]:
+    if foreign.phrases:
+        left = "left out" if refuse else "kept"
+        number = len(foreign.phrases)
+        yield f"subjects.catalog: {number} phrases that are not English are {left}: {some(foreign.phrases)}"
+    if foreign.classes or foreign.categories:
+        untold = [*(f"class {name}" for name in sorted(foreign.classes)), *sorted(foreign.categories)]
+        fate = "rejected" if refuse else "kept"
+        yield f"subjects.catalog: not told in English, so what is of them is {fate}: {some(untold)}"

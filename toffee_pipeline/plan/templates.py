@@ -19,6 +19,12 @@ def slots(template: str) -> tuple[str, ...]:
     return tuple(name for _, name, _, _ in Formatter().parse(template) if name is not None)
 
 
+def literal(template: str) -> str:
+    """What a template says by itself: "a photo of a(n) {class} {change}" gives "a photo of a"."""
+    said = " ".join(text for text, *_ in Formatter().parse(template))
+    return " ".join(said.replace("a(n)", "a").split())
+
+
 def changed_slots(rewriting: Mapping[str, str]) -> set[str]:
     """The slots of an entry of `draft_prompts` that say the change."""
     return {slot for slot, words in rewriting.items() if "change" in slots(words)}
