@@ -2,14 +2,16 @@
 
 import pytest
 
+from toffee_pipeline.config.base import CATEGORIES, Category
 from toffee_pipeline.plan.benchmark_prompts import is_benchmark_prompt
 from toffee_pipeline.plan.dreambench_prompts import ACCESSORIES, OBJECT_PLACES, PROPERTIES, SHARED_PLACES
 
 
 @pytest.mark.parametrize("text", [*SHARED_PLACES, *OBJECT_PLACES, *ACCESSORIES, *PROPERTIES])
 def test_what_dreambench_asks(text: str) -> None:
-    assert is_benchmark_prompt(text)
-    assert is_benchmark_prompt(f"A photo of a(n) {{class}}, {text.upper()}.")
+    for category in CATEGORIES:
+        assert is_benchmark_prompt(text, category)
+        assert is_benchmark_prompt(f"A photo of a(n) {{class}}, {text.upper()}.", category)
 
 
 @pytest.mark.parametrize(
@@ -33,14 +35,24 @@ def test_what_dreambench_asks(text: str) -> None:
     ],
 )
 def test_its_near_duplicates(text: str) -> None:
-    assert is_benchmark_prompt(text)
+    assert is_benchmark_prompt(text, "background")
+
+
+@pytest.mark.parametrize(
+    "text", ["ruby red", "dark purple", "red-orange", "of shiny metal", "Wet Clay", "red and blue"]
+)
+@pytest.mark.parametrize("category", CATEGORIES)
+def test_near_duplicates_of_its_properties_are_colors_and_textures(text: str, category: Category) -> None:
+    assert is_benchmark_prompt(text, category) is (category in ("color", "texture"))
 
 
 @pytest.mark.parametrize(
     "text",
     [
         "on a quay",
-        "a red ribbon",
+        "a red silk ribbon",
+        "made of wet clay",
+        "ruby",
         "round glasses",
         "crimson",
         "on a frozen lake",
@@ -49,5 +61,9 @@ def test_its_near_duplicates(text: str) -> None:
     ],
 )
 def test_neighbours_that_are_none(text: str) -> None:
-    assert not is_benchmark_prompt(text)
-    assert not is_benchmark_prompt("")
+    assert not is_benchmark_prompt(text, "color")
+    assert not is_benchmark_prompt("", "color")
+
+
+def test_a_red_ribbon_is_an_addition() -> None:
+    assert not is_benchmark_prompt("a red ribbon", "addition")

@@ -84,8 +84,8 @@ def test_two_million_subjects_have_room(toffee: Catalog) -> None:
 def test_no_change_is_one_of_dreambench(toffee: Catalog) -> None:
     """The small world has snow and red: nano's words are those of its networks."""
     for of_category in toffee.changes.values():
-        for changes in of_category.values():
-            assert not [change for change in changes if is_benchmark_prompt(change)]
+        for category, changes in of_category.items():
+            assert not [change for change in changes if is_benchmark_prompt(change, category)]
 
 
 def test_every_class_has_changes(packaged: Catalog) -> None:

@@ -176,6 +176,21 @@ def test_other_languages_are_refused_or_passed_and_counted(bank) -> None:
     assert plan(told).notes == ()
 
 
+@pytest.mark.parametrize(
+    "own",
+    [
+        {"prompt": "ein Foto von einem {class}, der {change} trägt"},
+        {"instruction": "setze ihm {change} auf den Kopf"},
+        {"draft_prompts": [{"class": "{class} mit {change} auf dem Kopf"}]},
+    ],
+)
+def test_a_row_whose_own_template_is_not_english_is_not_in_english(own, bank) -> None:
+    uri = bank([row("addition", "a fez", **own), row("addition", "a tiara")])
+    made = plan(uri)
+    assert made.notes == ("pairs.prompt_bank: 1 rows not in English are left out",)
+    assert "a fez" not in made.catalog.choices("mug", "addition")
+
+
 def test_of_rows_with_one_change_the_first_is_drawn_from(bank) -> None:
     made = plan(bank([row("style", "a fresco", applies_to="live"), row("style", "a fresco")]))
     assert made.notes == ("pairs.prompt_bank: 1 rows with a change that an earlier row has are left out",)

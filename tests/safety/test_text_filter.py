@@ -5,6 +5,8 @@ import pytest
 import yaml
 
 from toffee_pipeline.plan.catalog import PACKAGED, load_catalog
+from toffee_pipeline.plan.prompt_bank import PACKAGED as BANKS
+from toffee_pipeline.rundir.prompt_bank import read_prompt_bank
 from toffee_pipeline.safety.text_filter import WORDS, TextFilter
 
 LABELLED = yaml.safe_load((Path(__file__).parent / "data/labelled.yaml").read_text())
@@ -55,6 +57,21 @@ def test_everything_that_a_packaged_catalogue_says_is_safe(text_filter, catalog)
     for changes in catalog.changes.values():
         texts |= {text for wordings in changes.values() for pair in wordings.items() for text in pair}
     assert [text for text in sorted(texts) if text_filter.find(text)] == []
+
+
+@pytest.mark.parametrize("bank", BANKS)
+def test_everything_that_a_packaged_bank_says_is_safe(text_filter, bank):
+    texts = set()
+    for row in read_prompt_bank(bank):
+        rewritings = [text for words in row.draft_prompts or () for text in words.values()]
+        texts |= {row.change, row.prompt, row.instruction, *rewritings} - {None}
+    assert len(texts) > 1000
+    assert [text for text in sorted(texts) if text_filter.find(text)] == []
+
+
+def test_the_licence_of_the_look_alike_letters_lies_beside_them():
+    text = WORDS.with_name("LICENSE-unicode.txt").read_text()
+    assert text.startswith("UNICODE LICENSE V3") and "Permission is hereby granted" in text
 
 
 def test_the_users_own_lists_allow_and_deny():

@@ -39,7 +39,7 @@ def filters_of(
         return f"{count} tokens, where the longest prompt has room for {room}" if count > room else None
 
     def benchmark(cell: Cell, change: str) -> str | None:
-        return "DreamBench asks for it" if is_benchmark_prompt(change) else None
+        return "DreamBench asks for it" if is_benchmark_prompt(change, cell.category) else None
 
     safe = TextFilter(config.text_filter.allow, config.text_filter.deny)
 

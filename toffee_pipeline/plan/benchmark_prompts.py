@@ -7,6 +7,7 @@ import re
 import unicodedata
 from functools import cache
 
+from toffee_pipeline.config.base import Category
 from toffee_pipeline.plan.dreambench_prompts import (
     ACCESSORIES,
     OBJECT_PLACES,
@@ -23,6 +24,8 @@ FILLING = frozenset(
     + ("around", "background", "photo", "picture", "image", "pair")
 )
 """Words that tell no two changes apart."""
+OF_PROPERTIES: tuple[Category, ...] = ("color", "texture")
+"""Categories of changes that are properties of a subject themselves."""
 
 
 def normalized(prompt: str) -> str:
@@ -31,13 +34,16 @@ def normalized(prompt: str) -> str:
     return LEADS.sub("", " ".join(word for word in words if word not in ("a", "an", "the")))
 
 
-def is_benchmark_prompt(text: str) -> bool:
+def is_benchmark_prompt(text: str, category: Category) -> bool:
     """Whether a change is one that DreamBench asks for, or a near duplicate of one.
 
     text: a change ("in the snow"), or a template or prompt without its class ("a photo of a(n) {class} in the snow").
+    category: of the change. Only a color or a texture is a near duplicate of a property ("ruby red"): a red ribbon is
+        not what `red` asks for.
     """
     own = _content(text)
-    return own in _properties() or any(_near(own, asked) for asked in _changes())
+    near = _changes() | _properties() if category in OF_PROPERTIES else _changes()
+    return own in _properties() or any(_near(own, asked) for asked in near)
 
 
 def _near(own: frozenset[str], asked: frozenset[str]) -> bool:
@@ -55,7 +61,6 @@ def _changes() -> frozenset[frozenset[str]]:
 
 @cache
 def _properties() -> frozenset[frozenset[str]]:
-    """These count alone: a red ribbon is not what `red` asks for."""
     return frozenset(map(_content, PROPERTIES))
 
 

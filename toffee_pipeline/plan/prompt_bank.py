@@ -11,6 +11,7 @@ from toffee_pipeline.config.base import Category
 from toffee_pipeline.plan.benchmark_prompts import is_benchmark_prompt
 from toffee_pipeline.plan.language import is_english
 from toffee_pipeline.plan.prompt_row import NATURES, PromptRow
+from toffee_pipeline.plan.templates import literal
 
 PACKAGED: dict[str, Path] = {path.stem: path for path in sorted((Path(__file__).parent / "prompt_banks").glob("*"))}
 """The banks that come with the package, by their names."""
@@ -43,7 +44,7 @@ class PromptBank:
         digest = hashlib.sha256()
         for row in rows:
             key = row.category, row.change
-            foreign = row.verdicts.get("other_language") != "passed" and not is_english(row.change)
+            foreign = not is_english_row(row)
             counts["not in English"] += foreign
             if foreign and refuse_other_languages:
                 continue
@@ -81,8 +82,15 @@ class PromptBank:
 
 def is_benchmark_row(row: PromptRow) -> bool:
     """Whether the row's change is a benchmark's, or what its own template says of it is."""
-    return is_benchmark_prompt(row.change) or (
-        row.prompt is not None and is_benchmark_prompt(row.prompt.replace("{change}", row.change))
+    prompt = None if row.prompt is None else row.prompt.replace("{change}", row.change)
+    return any(is_benchmark_prompt(text, row.category) for text in (row.change, prompt) if text is not None)
+
+
+def is_english_row(row: PromptRow) -> bool:
+    """Whether the row's change and its own templates are English, or a filter said so."""
+    templates = [row.prompt, row.instruction, *(text for words in row.draft_prompts or () for text in words.values())]
+    return row.verdicts.get("other_language") == "passed" or all(
+        map(is_english, (row.change, *(literal(template) for template in templates if template is not None)))
     )
 
 
