@@ -1,32 +1,66 @@
 """Tiny guards of the real classes, as folders of safetensors."""
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM, ViTConfig, ViTForImageClassification
+from transformers import (
+    AutoModelForCausalLM,
+    Gemma2Config,
+    GraniteConfig,
+    LlamaConfig,
+    PreTrainedTokenizerFast,
+    Qwen3Config,
+    ViTConfig,
+    ViTForImageClassification,
+)
 from transformers import ViTImageProcessor as Processor
 
-TEMPLATE = "{% for message in messages %}<{{ message.role }}>{{ message.content }}{% endfor %}<answer>"
+from toffee_pipeline.safety.guards import Family
+
+MESSAGES = "{% for message in messages %}<{{ message.role }}>{{ message.content }}{% endfor %}<answer>"
+NEEDED = "{%% if not %s %%}{{ raise_exception('the template needs %s') }}{%% endif %%}<{{ %s }}>"
+CONFIGS: dict[Family, Any] = {
+    "qwen3guard": Qwen3Config,
+    "llama_guard": LlamaConfig,
+    "shieldgemma": Gemma2Config,
+    "granite_guardian": GraniteConfig,
+}
+READ = {"shieldgemma": "guideline", "granite_guardian": "guardian_config.risk_name"}
+"""What the chat template of a family reads beside the prompt."""
 
 
-def save_guard(folder: Path, answer: str | None) -> Path:
-    """A causal language model that always gives this answer; None: with random weights, so that it says no words."""
+def save_guard(folder: Path, answer: str | None, family: Family = "qwen3guard") -> Path:
+    """A causal language model of the family's class that always gives this answer, however it is sampled; None: with
+    random weights, so that it says no words. Its chat template fails without what the family's own reads."""
     tokens = [_in_bytes(answer)] if answer else []
     vocabulary = {token: number for number, token in enumerate([*tokens, *sorted(pre_tokenizers.ByteLevel.alphabet())])}
     tokenizer = Tokenizer(models.BPE(vocabulary, []))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
-    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<end>", chat_template=TEMPLATE)
+    template = NEEDED % ((READ[family],) * 3) + MESSAGES if family in READ else MESSAGES
+    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<end>", chat_template=template)
     torch.manual_seed(0)
-    sizes = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "head_dim": 8}
-    config = Qwen3Config(vocab_size=len(fast), num_attention_heads=2, num_key_value_heads=1, eos_token_id=None, **sizes)
-    model = Qwen3ForCausalLM(config)
+    heads = {"num_attention_heads": 2, "num_key_value_heads": 1, "head_dim": 8}
+    sizes = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, **heads}
+    ids = {"vocab_size": len(fast), "bos_token_id": None, "eos_token_id": 0 if answer else None, "pad_token_id": None}
+    model = AutoModelForCausalLM.from_config(CONFIGS[family](tie_word_embeddings=False, **sizes, **ids))
     if answer:
-        torch.nn.init.zeros_(model.lm_head.weight)  # all tokens are alike then, and the first one is taken
+        _always_say_the_first_token(model)
     fast.save_pretrained(folder)
     model.save_pretrained(folder)
     return folder
+
+
+@torch.no_grad()
+def _always_say_the_first_token(model: Any) -> None:
+    """Every state is the same one, since no layer adds anything to it, and only the first token looks like it."""
+    for name, weight in model.named_parameters():
+        if "norm" not in name:
+            weight.zero_()
+    model.get_input_embeddings().weight.fill_(1)
+    model.get_output_embeddings().weight[0].fill_(1)
 
 
 def _in_bytes(text: str) -> str:

@@ -113,6 +113,24 @@ def test_patch_region_counts_patches_that_are_half_covered() -> None:
         patch_region(mask, 10)
 
 
+def test_only_patches_inside_the_masks_receive_and_give(
+    config: RunConfig, device: torch.device, images: list[np.ndarray]
+) -> None:
+    """Each draft has a mask of its own, in a layout that need not be its subject's."""
+    encoder = DinoEncoder(config.models.dino, device)
+    drafts, subjects = encoder.encode(images[:2]), encoder.encode(images[1:])
+    left = np.zeros((64, 64), bool)
+    left[:, :32] = True
+    receive, give = [left, ~left], [left.T, left.T]
+    mixed = encoder.encode_mixed(images[:2], list(subjects.numpy()), [1.0, 1.0], -1.0, receive, give)
+    for index in range(2):
+        inside = torch.from_numpy(patch_region(receive[index]))
+        given = subjects[index, 1:][torch.from_numpy(patch_region(give[index]))]
+        assert torch.equal(mixed[index, 1:][~inside], drafts[index, 1:][~inside])
+        assert all((token == given).all(-1).any() for token in mixed[index, 1:][inside])
+    assert not torch.equal(mixed, encoder.encode_mixed(images[:2], list(subjects.numpy()), [1.0, 1.0], -1.0))
+
+
 def test_encoder_sees_the_whole_image_and_no_neighbour(
     config: RunConfig, device: torch.device, images: list[np.ndarray]
 ) -> None:

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from transformers import Gemma2ForCausalLM, GraniteForCausalLM, LlamaForCausalLM, Qwen3ForCausalLM
 
 from tests.helpers.guards import save_classifier, save_guard
 from toffee_pipeline.config.safety import PromptGuardSpec, SafetensorsSpec
@@ -9,19 +10,37 @@ from toffee_pipeline.config.stages import CheckImagesConfig
 from toffee_pipeline.errors import ConfigError, SampleError
 from toffee_pipeline.models.image_safety import ImageSafety
 from toffee_pipeline.models.prompt_guard import PromptGuard
-from toffee_pipeline.safety.guards import Verdict
+from toffee_pipeline.safety.guards import GUARDS, Verdict
 
+CLASSES = {
+    "qwen3guard": Qwen3ForCausalLM,
+    "llama_guard": LlamaForCausalLM,
+    "shieldgemma": Gemma2ForCausalLM,
+    "granite_guardian": GraniteForCausalLM,
+}
+"""Those of the models that the families name by default."""
 PROMPTS = ["a teapot", "a photo of a small red teapot on a wooden table"]
 
 
-def test_a_guard_answers_each_prompt_in_its_familys_words(tmp_path, device):
-    folder = save_guard(tmp_path, "Safety: Unsafe\nCategories: Violent\n")
-    guard = PromptGuard(PromptGuardSpec(path=folder), device)
-    assert guard.judge(PROMPTS) == [Verdict("unsafe", ("Violent",))] * 2
+@pytest.mark.parametrize(
+    ("family", "answer", "verdict"),
+    [
+        ("qwen3guard", "Safety: Unsafe\nCategories: Violent", Verdict("unsafe", ("Violent",))),
+        ("llama_guard", "\n\nunsafe\nS1,S10", Verdict("unsafe", ("S1", "S10"))),
+        ("shieldgemma", "No", Verdict("safe")),
+        ("granite_guardian", "Yes\n<confidence> High </confidence>", Verdict("unsafe")),
+    ],
+)
+def test_a_guard_answers_each_prompt_in_its_familys_words(family, answer, verdict, tmp_path, device):
+    """Its chat template is told what the family judges by: without that it would fail."""
+    guard = PromptGuard(PromptGuardSpec(path=save_guard(tmp_path, answer, family), family=family), device)
+    assert isinstance(guard.model, CLASSES[family])
+    assert guard.judge(PROMPTS) == [verdict] * 2
 
 
-def test_an_answer_that_is_no_verdict_fails_its_prompt_alone(tmp_path, device):
-    guard = PromptGuard(PromptGuardSpec(path=save_guard(tmp_path, None), family="shieldgemma"), device)
+@pytest.mark.parametrize("family", GUARDS)
+def test_an_answer_that_is_no_verdict_fails_its_prompt_alone(family, tmp_path, device):
+    guard = PromptGuard(PromptGuardSpec(path=save_guard(tmp_path, None, family), family=family), device)
     verdicts = guard.judge(PROMPTS)
     assert [type(verdict) for verdict in verdicts] == [SampleError] * 2
     assert "no verdict" in str(verdicts[0])

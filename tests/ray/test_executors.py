@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 from click.testing import CliRunner
 
 from jobs import generate
+from tests.helpers.guards import save_guard
 from tests.helpers.scored_run import write_run
 from tests.helpers.watched_job import NUM_PAIRS, SETTINGS
 from toffee_pipeline.rundir.manifests import committed_shards, data_files
@@ -22,12 +23,16 @@ def words(output, *settings):
     return ["--output", str(output), *(word for item in (*SETTINGS, *settings) for word in ("--set", item))]
 
 
+def rows_in(path):
+    return pq.read_table(path).to_pylist()
+
+
 def rows(output):
     """pair id -> verdict and digests of its images, of all committed shards."""
     found = {}
     for folder in ("data", "_rejected"):
         for path in data_files(open_storage(str(output)), folder):
-            for row in pq.read_table(path).to_pylist():
+            for row in rows_in(path):
                 images = [hashlib.sha256((row[c] or {}).get("bytes") or b"").hexdigest() for c in IMAGE_COLUMNS]
                 found[row["pair_id"]] = (row["status"], row["reason"], row["prompt"], images)
     return found
@@ -40,7 +45,8 @@ def test_all_executors_write_the_same_rows_and_pixels(tmp_path, cluster, watched
     assert inline.exit_code == 0, inline.output
     expected = rows(tmp_path / "inline")
     assert len(expected) == NUM_COMPARED
-    there = words(tmp_path / "pools", "placement=pools", few)
+    guard = save_guard(tmp_path / "guard", "Safety: Safe\nCategories: None\n")
+    there = words(tmp_path / "pools", "placement=pools", few, f"models.prompt_guard.path={guard}")
     pools = cluster.cli("job", "submit", "--working-dir", ".", "--", "python", "jobs/generate.py", *there)
     assert pools.returncode == 0, pools.stdout + pools.stderr
     for run, said, count in (
@@ -53,6 +59,8 @@ def test_all_executors_write_the_same_rows_and_pixels(tmp_path, cluster, watched
         assert f"{count} planned =" in said
         assert f"{count}/{count} pairs" in said
         assert f"score={count}" in said
+    guarded = [row for path in data_files(open_storage(str(tmp_path / "pools")), "_ledger") for row in rows_in(path)]
+    assert len(guarded) == NUM_COMPARED and all(row["stage_s"]["check_prompts"] > 0 for row in guarded)
 
 
 def test_shards_are_computed_in_more_than_one_dataset_and_without_models_none_is_loaded(tmp_path, cluster):
