@@ -14,6 +14,7 @@ from toffee_pipeline.config.generate import RunConfig
 from toffee_pipeline.console.clock import clock
 from toffee_pipeline.console.generation import GenerationDisplay
 from toffee_pipeline.console.say import say
+from toffee_pipeline.errors import CatalogError
 from toffee_pipeline.evaluation.conclude import conclude
 from toffee_pipeline.on_ray.metrics import RayMetricSink
 from toffee_pipeline.plan.catalog import PACKAGED
@@ -43,29 +44,35 @@ MAX_NAMED = 5
 """Most unreadable files, and classes below their quota, that are named at the end."""
 
 
-def announce(plan: ShardPlan, roles: Mapping[str, str]) -> None:
+def announce(plan: ShardPlan, roles: Mapping[str, str], dry_run: bool = False) -> None:
     """Says what a run would do, with whom, and what of the user's material is left out.
 
-    Raises CatalogError where a prompt of the user's own catalogue or prompt bank does not fit the text encoder.
+    Raises CatalogError where a prompt of the user's own catalogue or prompt bank does not fit the text encoder; a dry
+    run says it as one of its lines.
     """
     row = DATASET_RUNS[plan.config.job].table.row
     rows = "" if row == "subject" else f"{plan.num_rows} {row}s of "
     placement = plan.config.placement
     say(f"{rows}{plan.num_subjects} subjects in {len(plan)} shards, placement {placement}, plan {plan.hash}")
-    for note in (*plan.notes, *(_checked_prompts(plan) if isinstance(plan, SubjectPlan) else ())):
+    for note in (*plan.notes, *(_checked_prompts(plan, dry_run) if isinstance(plan, SubjectPlan) else ())):
         say(note, err=True)
     for role, source in roles.items():
         say(f"  {role}: {source}")
 
 
-def _checked_prompts(plan: SubjectPlan) -> Sequence[str]:
+def _checked_prompts(plan: SubjectPlan, dry_run: bool) -> Sequence[str]:
     config = plan.config
     bank = config.pairs.prompt_bank if isinstance(config, RunConfig) else None
     if config.subjects.catalog in PACKAGED and (bank is None or bank in PACKAGED_PROMPT_BANKS):
         return ()
     from toffee_pipeline.models.prompts import check_prompts  # seconds that only prompts of one's own need cost
 
-    return check_prompts(plan.catalog, config.models.sdxl)
+    try:
+        return check_prompts(plan.catalog, config.models.sdxl, fetch=not dry_run)
+    except CatalogError as error:
+        if dry_run:
+            return (f"{error}; no run starts with it",)
+        raise
 
 
 def missing_shards(storage: Storage, plan: ShardPlan) -> list[int]:

@@ -48,7 +48,7 @@ def generate(
     refuse_relative_output(output)
     storage = open_storage(output, config.output.endpoint_url)
     plan, roles = new_plan(config, storage), describe_roles(config)
-    announce(plan, roles)
+    announce(plan, roles, dry_run)
     require_readable(plan)
     if dry_run:
         show_plan(plan)

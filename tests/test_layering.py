@@ -56,3 +56,11 @@ def test_the_picture_of_the_architecture_is_the_contract():
     for room, height in re.findall(r'class="room" id="(\w+)"><rect x="\d+" y="(\d+)"', picture):
         drawn.setdefault(height, set()).add(room)
     assert list(drawn.values()) == expected
+
+
+def test_every_file_beside_the_modules_is_packaged():
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
+    folder = ROOT / "toffee_pipeline"
+    packaged = {path for pattern in settings["package-data"]["toffee_pipeline"] for path in folder.glob(pattern)}
+    files = {path for path in folder.rglob("*") if path.is_file() and path.suffix not in (".py", ".pyc")}
+    assert not files - packaged

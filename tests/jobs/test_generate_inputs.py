@@ -25,6 +25,11 @@ groups: {{things: {{prompts: ["{{medium}} of a {{class}}"], classes: [mug]}}}}
 """
 
 
+def start(output, *overrides):
+    words = [word for item in overrides for word in ("--set", item)]
+    return CliRunner().invoke(generate.main, ["--output", str(output), *words])
+
+
 def dry_run(output, *overrides):
     words = [word for item in overrides for word in ("--set", item)]
     return CliRunner().invoke(generate.main, ["--output", str(output), "--dry-run", *words])
@@ -33,13 +38,36 @@ def dry_run(output, *overrides):
 def test_a_prompt_that_does_not_fit_is_said_before_anything_is_written(tmp_path):
     path = tmp_path / "own.yaml"
     path.write_text(CATALOG)
-    result = dry_run(tmp_path / "run", f"subjects.catalog={path}", "pairs.edit_fraction=0")
+    result = start(tmp_path / "run", f"subjects.catalog={path}", "pairs.edit_fraction=0")
     assert result.exit_code == 2
     assert f"but the text encoder takes 24: 'a photo of a mug {LONG}'" in result.stderr
     assert result.stderr.startswith("error: subjects.catalog or pairs.prompt_bank: ") and result.stderr.count("\n") == 1
     assert not (tmp_path / "run").exists()
+
+
+def test_a_prompt_that_does_not_fit_ends_no_dry_run(tmp_path):
+    path = tmp_path / "own.yaml"
+    path.write_text(CATALOG)
+    result = dry_run(tmp_path / "run", f"subjects.catalog={path}", "pairs.edit_fraction=0")
+    assert result.exit_code == 0
+    assert "subjects.catalog or pairs.prompt_bank: a prompt of " in result.stderr
+    assert f"the text encoder takes 24: 'a photo of a mug {LONG}'; no run starts with it" in result.stderr
+    assert f"too long, so its pairs fail: 'a photo of a mug {LONG}'" in result.stdout.splitlines()
     path.write_text(CATALOG.replace(LONG, "on a hill"))
-    assert dry_run(tmp_path / "run", f"subjects.catalog={path}", "pairs.edit_fraction=0").exit_code == 0
+    said = dry_run(tmp_path / "run", f"subjects.catalog={path}", "pairs.edit_fraction=0")
+    assert said.exit_code == 0 and "no run starts" not in said.stderr
+
+
+def test_a_dry_run_counts_prompts_of_other_languages(tmp_path):
+    path = tmp_path / "own.yaml"
+    path.write_text(CATALOG.replace(LONG, "on a hill").replace("[mug]", "[mug, 茶壶]"))
+    few = ("pairs.count=40", "pairs.edit_fraction=0", f"subjects.catalog={path}")
+    lines = dry_run(tmp_path / "run", *few).stdout.splitlines()
+    told = " of these are not English, which CLIP's filter does not understand"
+    assert f"language: 3{told}" in lines  # a subject, and it in two places
+    assert "not English: 'a photo of a 茶壶'" in lines
+    path.write_text(CATALOG.replace(LONG, "on a hill"))
+    assert f"language: 0{told}" in dry_run(tmp_path / "run", *few).stdout.splitlines()
 
 
 def test_a_dry_run_is_a_plan_of_the_data(tmp_path):

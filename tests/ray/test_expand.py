@@ -11,6 +11,7 @@ from click.testing import CliRunner
 
 from jobs.expand_prompts import main
 from tests.helpers.chat_server import HANG, Reply, changes, chat, chat_server
+from tests.helpers.guards import save_guard
 from tests.helpers.tiny_language_model import write_language_model
 from toffee_pipeline.rundir.prompt_bank import read_prompt_bank
 
@@ -116,3 +117,22 @@ def test_a_model_in_the_job_s_own_actors_writes_junk_that_is_all_accounted_for(t
     assert len(rows) == 11 and {row["reason"] for row in rows} == {"malformed"}
     assert len({row["text"] for row in rows}) > 5
     assert list(read_prompt_bank(str(output / "bank.parquet"))) == []
+
+
+@pytest.mark.slow
+def test_what_a_model_in_the_job_s_own_actors_says_again_is_kept_once(tmp_path, cluster):
+    places = ["in a ruined chapel", "under a paper lantern"]
+    save_guard(tmp_path / "model", json.dumps({"changes": places}))
+    settings = (f"model={{path: '{tmp_path / 'model'}'}}", "quotas={background: 2}")
+    output = tmp_path / "out"
+    done = run(cluster, output, *settings)
+    assert done.returncode == 0, done.stdout + done.stderr
+    reasons = Counter((row["category"], row["applies_to"], row["reason"]) for row in ledger(output))
+    assert reasons.pop(("background", "object", "near_duplicate")) > 2  # of two rounds: the live ones have them
+    assert reasons == {
+        ("background", "live", None): 2,
+        ("removal", "teapot", None): 1,
+        ("removal", "teapot", "over_quota"): 1,
+    }
+    bank = list(read_prompt_bank(str(output / "bank.parquet")))
+    assert [row.change for row in bank if row.category == "background"] == places

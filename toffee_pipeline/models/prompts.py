@@ -70,13 +70,14 @@ def room_for_a_change(catalog: Catalog, tokenizer: CLIPTokenizer) -> int:
     return int(tokenizer.model_max_length) - longest
 
 
-def check_prompts(catalog: Catalog, spec: ModelSpec) -> tuple[str, ...]:
+def check_prompts(catalog: Catalog, spec: ModelSpec, fetch: bool = True) -> tuple[str, ...]:
     """Raises CatalogError where a prompt does not fit the text encoder of the SDXL that `spec` names.
 
-    Returns lines for the user: that it could not be checked, since the tokenizer cannot be fetched.
+    fetch: the tokenizer, where it is not there; False: counts with the one at hand. Returns lines for the user: that it
+    could not be checked, since the tokenizer cannot be fetched.
     """
     try:
-        tokenizer = load_tokenizer(spec)
+        tokenizer = load_tokenizer(spec) if fetch else tokenizer_at_hand(spec)
     except OSError as error:
         return (f"the length of the catalogue's prompts is not checked: {str(error).splitlines()[0]}",)
     prompt, count = longest_prompt(catalog, tokenizer)
