@@ -5,15 +5,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-import ray.util
+import psutil
 
 from benchmarks.chaos import kill_session
 
 ROOT = Path(__file__).parents[2]
-ADDRESS = ray.util.get_node_ip_address()
+ADDRESS = "127.0.0.1"
 NAMES = ("port", "dashboard-port", "ray-client-server-port", "dashboard-agent-listen-port")
 SPARED = ("--include-log-monitor=false", "--object-store-memory=200000000")
 """A process and memory that no test needs."""
@@ -66,6 +66,15 @@ def one_node(environment: Mapping[str, str], log: Path, ports: Mapping[str, int]
         except subprocess.TimeoutExpired:  # the raylet gives its workers ten seconds, and an autoscaler's nodes keep it
             kill_session(head.pid)
             head.wait()
+
+
+def listening() -> set[str]:
+    """Addresses on which this process, or one that descends from it, takes connections."""
+    found, this = set(), psutil.Process()
+    for process in (this, *this.children(recursive=True)):
+        with suppress(psutil.Error):  # it has ended
+            found |= {each.laddr.ip for each in process.net_connections() if each.status == psutil.CONN_LISTEN}
+    return {address.removeprefix("::ffff:") for address in found}  # IPv4, in IPv6's clothes
 
 
 class Cluster:

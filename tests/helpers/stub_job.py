@@ -18,8 +18,9 @@ def main(config: RunConfig, output: str, dry_run: bool) -> None:
     if "RAY_ADDRESS" in os.environ:  # workers of a Ray that is there have its environment, and not ours
         import ray
 
-        stub_settings = {name: value for name, value in os.environ.items() if name.startswith("STUB_")}
-        ray.init(logging_level="WARNING", runtime_env={"env_vars": stub_settings})
+        ray._private.ray_constants.ENABLE_RAY_CLUSTER = False  # as `ray_session`, which comes too late here
+        settings = {name: value for name, value in os.environ.items() if name.startswith(("STUB_", "AWS_"))}
+        ray.init(logging_level="WARNING", runtime_env={"env_vars": settings})
     generate(config, output, dry_run, STUB_STAGES)
 
 

@@ -104,6 +104,7 @@ def autoscaling(tmp_path, ray_home):
         "STUB_MARKS": str(tmp_path / "marks"),
         "STUB_SLEEP_S": "1.6",
         "RAY_FAKE_CLUSTER": "1",
+        "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # as one_node.sh: RAY_ADDRESS is a loopback address
         "AUTOSCALER_UPDATE_INTERVAL_S": "1",
         "AUTOSCALER_HEARTBEAT_TIMEOUT_S": "10",
         "RAY_enable_autoscaler_v2": "0",  # the provider is of the first version

@@ -55,6 +55,23 @@ def test_the_token_and_the_files_of_a_ray_of_our_own_are_its_users_alone(ray_hom
     assert ran.stdout.split() == ["0o700", "0o600"], ran.stderr
 
 
+LISTENING = """
+from toffee_pipeline.on_ray.session import ray_session
+from tests.helpers.one_node import listening
+with ray_session(1):
+    import ray
+    ray.get(ray.remote(num_cpus=0)(lambda: "a worker").remote())
+    print(*listening())
+"""
+
+
+def test_a_ray_of_our_own_listens_on_the_loopback_only(ray_home):
+    environment = {name: value for name, value in ray_home.items() if name != "RAY_ADDRESS"}
+    command = [sys.executable, "-c", LISTENING]
+    ran = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=200)
+    assert ran.stdout.split() == ["127.0.0.1"], ran.stderr
+
+
 def test_a_folder_of_another_user_is_refused(ray_home, tmp_path):
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / f"ray-{os.getuid()}").symlink_to(tmp_path / "elsewhere")

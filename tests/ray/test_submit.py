@@ -2,7 +2,6 @@
 
 import os
 import re
-import socket
 import time
 import urllib.error
 import urllib.request
@@ -10,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers.one_node import ADDRESS, ROOT
+from tests.helpers.one_node import ADDRESS, ROOT, listening
 from toffee_pipeline.rundir.manifests import committed_shards
 from toffee_pipeline.storage import open_storage
 
@@ -22,22 +21,17 @@ SLOW = ("env", f"PYTHONPATH={ROOT}", "STUB_SLEEP_S=3")
 FAST = ("env", f"PYTHONPATH={ROOT}", "STUB_SLEEP_S=0")
 
 
-def listens(address, port):
-    with socket.socket() as probe:
-        return probe.connect_ex((address, port)) == 0
-
-
 def submit(cluster, name, command, output, *settings, wait=True):
     sets = [word for item in (*SETTINGS, *settings) for word in ("--set", item)]
     flags = ["--submission-id", name, *([] if wait else ["--no-wait"])]
     return cluster.cli("job", "submit", *flags, "--", *command, "--output", str(output), *sets)
 
 
-def test_the_job_api_wants_the_token_and_listens_on_the_loopback_only(cluster):
+def test_the_job_api_wants_the_token_and_all_of_ray_listens_on_the_loopback_only(cluster):
     with pytest.raises(urllib.error.HTTPError) as refused:
         urllib.request.urlopen(f"http://127.0.0.1:{cluster.port}/api/jobs/", timeout=10)
     assert refused.value.code == 401
-    assert ADDRESS == "127.0.0.1" or not listens(ADDRESS, cluster.port)
+    assert listening() == {ADDRESS}
     folder = cluster.metrics_endpoints.parents[2]
     token = Path(cluster.environment["HOME"]) / ".ray/auth_token"
     assert folder.name == f"ray-{os.getuid()}"

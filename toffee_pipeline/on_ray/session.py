@@ -50,6 +50,8 @@ def ray_session(num_cpus: int) -> Iterator[None]:
         with _workers_errors():
             yield
         return
+    # Ray would put the machine's address, which others reach, in the place of the loopback's: its own, and RAY_ADDRESS
+    ray._private.ray_constants.ENABLE_RAY_CLUSTER = False
     if os.environ.get("RAY_ADDRESS"):
         try:
             ray.init(logging_level="WARNING")
@@ -71,7 +73,7 @@ def ray_session(num_cpus: int) -> Iterator[None]:
             log_to_driver=False,
             logging_level="WARNING",
             _temp_dir=str(_private_folder() / "ray"),
-            _node_ip_address="127.0.0.1",  # its HTTP agents; Ray binds gRPC ports to every interface, behind the token
+            _node_ip_address="127.0.0.1",
         )
     try:
         with _workers_errors():
