@@ -141,7 +141,7 @@ def build_reader(config: TrainingConfig, sources: list[Source], files: Files) ->
             with CacheDisplay(len(missing)) as display:
                 fill_cache(config, cache, missing, display)
         encoded = cache.shapes(cache.key_of(names[index], file) for index, file in files)
-        sources = [CachedSource(name, source, cache) for name, source in zip(names, sources, strict=True)]
+        sources = [CachedSource(name, source, cache, encoded) for name, source in zip(names, sources, strict=True)]
     return Reader(
         sources=tuple(sources),
         files=tuple(files),

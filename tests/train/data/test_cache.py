@@ -71,13 +71,14 @@ def test_what_is_broken_stays_broken_and_the_rest_comes_back(tmp_path):
     assert cache.known() == set()
     fill(cache, "photos", source, "0.tar", encoders, 64)
     assert cache.known() == {cache.key_of("photos", "0.tar")}
-    records = CachedSource("photos", source, cache).read("0.tar")
+    shapes = cache.shapes(cache.known())
+    records = CachedSource("photos", source, cache, shapes).read("0.tar")
     first, second = next(records), next(records)
     assert (first.key, first.text) == ("a", "a teapot")
     encoded = first.images["image"]()
     expected = encoders.latents([PHOTO.rgb])[0].numpy()
     np.testing.assert_allclose(encoded.latents, expected, atol=2e-3)
-    assert cache.shapes(cache.known()) == (encoded.latents.shape, encoded.tokens.shape)
+    assert shapes == (encoded.latents.shape, encoded.tokens.shape)
     with pytest.raises(ImageError, match="not an image"):
         second.images["image"]()
     with pytest.raises(BrokenFile, match="0.tar"):
@@ -110,7 +111,7 @@ def test_masks_and_depth_travel_with_the_encoded_images(tmp_path):
     )
     cache = Cache.open(config)
     fill(cache, "pair", OnePair(), "only", FrozenEncoders(config, CPU), 64)
-    (record,) = CachedSource("pair", OnePair(), cache).read("only")
+    (record,) = CachedSource("pair", OnePair(), cache, cache.shapes(cache.known())).read("only")
     np.testing.assert_array_equal(record.mask(), PHOTO.mask)
     np.testing.assert_allclose(record.depth(), PHOTO.inverse_depth, atol=1 / 65535)
     assert (record.kind, record.class_name, set(record.images)) == ("edit", "teapot", {"input", "target", "masked"})

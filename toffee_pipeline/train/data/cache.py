@@ -6,7 +6,6 @@ import hashlib
 import json
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
@@ -21,6 +20,7 @@ from toffee_pipeline.errors import BrokenFile, DataError, ImageError
 from toffee_pipeline.images import decode_depth, decode_mask, encode_depth, encode_mask, fit_square
 from toffee_pipeline.models.weights import describe_weights
 from toffee_pipeline.storage import Storage, open_storage
+from toffee_pipeline.train.data.cached_file import SCHEMA, TEXTS, array_of, read_batches
 from toffee_pipeline.train.data.examples import fit_array
 from toffee_pipeline.train.data.records import Encoded, LazyArray, Record, Source
 
@@ -28,15 +28,7 @@ if TYPE_CHECKING:  # who reads a cache needs no networks
     from toffee_pipeline.train.data.encode import FrozenEncoders
 
 IMAGES_AT_ONCE = 32
-_TEXTS = ("key", "text", "class_name", "kind", "name", "error", "broken_file")
-_BYTES = ("mask", "depth", "latents", "tokens")
-SCHEMA = pa.schema(
-    [pa.field(name, pa.string()) for name in _TEXTS]
-    + [pa.field(name, pa.binary()) for name in _BYTES]
-    + [pa.field(f"{name}_shape", pa.list_(pa.int32())) for name in ("latents", "tokens")]
-)
-"""One row per image; the rows of a record follow each other. latents and tokens: float16 in C order. broken_file: why
-the source's file could not be read to its end, in a last row of its own."""
+_RECORD = ("key", "text", "class_name", "kind", "name")
 Shapes = tuple[tuple[int, ...], tuple[int, ...]]
 """Of the latents and the tokens of one image."""
 
@@ -81,60 +73,62 @@ class Cache:
         """Keys that are there, by one listing."""
         return {key for key, _ in self.storage.list(f"{self.key}/")}
 
-    @contextmanager
-    def open_file(self, key: str) -> Iterator[pa.ipc.RecordBatchFileReader]:
-        """The Arrow file under `key`, mapped into memory: only what is looked at is read."""
+    def batches(self, key: str) -> Iterator[pa.RecordBatch]:
+        """Of the Arrow file under `key`, as `read_batches`. Raises BrokenFile, and StorageError where it is not got."""
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "cached.arrow"
             self.storage.get_file(key, path)
-            with pa.memory_map(str(path)) as file:  # the mapping outlives the name
-                yield pa.ipc.open_file(file)
+            yield from read_batches(path, self.storage.path_for(key))
 
     def shapes(self, keys: Iterable[str]) -> Shapes:
         """Shapes in the first of these files that holds an image. Raises DataError, with the first error that was met,
         where none does."""
         why = ""
         for key in keys:
-            with self.open_file(key) as file:
-                for number in range(file.num_record_batches):
-                    columns = ["latents_shape", "tokens_shape", "error", "broken_file"]
-                    for row in file.get_batch(number).select(columns).to_pylist():
+            try:
+                for batch in self.batches(key):
+                    rows = batch.select(["latents_shape", "error", "broken_file"]).to_pylist()
+                    for index, row in enumerate(rows):
                         if row["latents_shape"]:
-                            return tuple(row["latents_shape"]), tuple(row["tokens_shape"])
+                            return array_of(batch, index, "latents").shape, array_of(batch, index, "tokens").shape
                         why = why or row["error"] or row["broken_file"]
+            except (BrokenFile, ImageError) as error:
+                why = why or str(error)
         raise DataError(f"no image of data.sources can be decoded; the first error: {why or 'none'}")
 
 
 @dataclass(frozen=True)
 class CachedSource:
-    """A source whose images come encoded."""
+    """A source whose images come encoded, in these shapes."""
 
     name: str
     source: Source
     cache: Cache
+    shapes: Shapes
 
     def files(self) -> list[str]:
         return self.source.files()
 
     def read(self, file: str) -> Iterator[Record]:
-        with self.cache.open_file(self.cache.key_of(self.name, file)) as table:
-            for number in range(table.num_record_batches):
-                batch = table.get_batch(number)
-                rows = batch.select([*_TEXTS, "latents_shape", "tokens_shape"]).to_pylist()
-                for _, group in groupby(range(len(rows)), key=lambda index: rows[index]["key"]):
-                    indices = list(group)
-                    first = rows[indices[0]]
-                    if first["broken_file"]:
-                        raise BrokenFile(first["broken_file"])
-                    yield Record(
-                        key=first["key"],
-                        images={rows[i]["name"]: partial(_load, batch, i, rows[i]) for i in indices},
-                        text=first["text"],
-                        mask=_later(decode_mask, batch["mask"][indices[0]], f"{first['key']} mask"),
-                        depth=_later(decode_depth, batch["depth"][indices[0]], f"{first['key']} depth"),
-                        class_name=first["class_name"],
-                        kind=first["kind"],
-                    )
+        key = self.cache.key_of(self.name, file)
+        for batch in self.cache.batches(key):
+            rows = batch.select(list(TEXTS)).to_pylist()
+            for _, group in groupby(range(len(rows)), key=lambda index: rows[index]["key"]):
+                indices = list(group)
+                first = rows[indices[0]]
+                if first["broken_file"]:
+                    raise BrokenFile(first["broken_file"])
+                if any(rows[i][name] is None for i in indices for name in _RECORD):
+                    raise BrokenFile(f"{self.cache.storage.path_for(key)}: a row without {', '.join(_RECORD)}")
+                yield Record(
+                    key=first["key"],
+                    images={rows[i]["name"]: partial(_load, batch, i, rows[i], self.shapes) for i in indices},
+                    text=first["text"],
+                    mask=_later(decode_mask, batch["mask"][indices[0]], f"{first['key']} mask"),
+                    depth=_later(decode_depth, batch["depth"][indices[0]], f"{first['key']} depth"),
+                    class_name=first["class_name"],
+                    kind=first["kind"],
+                )
 
 
 def fill(cache: Cache, source_name: str, source: Source, file: str, encoders: FrozenEncoders, size_px: int) -> None:
@@ -228,11 +222,10 @@ def _decoded(decode: Callable[[bytes, str], np.ndarray], value: pa.Scalar, name:
     return decode(value.as_py(), name)
 
 
-def _load(batch: pa.RecordBatch, index: int, row: Mapping[str, Any]) -> Encoded:
+def _load(batch: pa.RecordBatch, index: int, row: Mapping[str, Any], shapes: Shapes) -> Encoded:
     if row["error"]:
         raise ImageError(row["error"])
-    latents, tokens = (
-        np.frombuffer(batch[name][index].as_buffer(), np.float16).reshape(row[f"{name}_shape"])
-        for name in ("latents", "tokens")
-    )
-    return Encoded(latents, tokens)
+    encoded = Encoded(array_of(batch, index, "latents"), array_of(batch, index, "tokens"))
+    if (encoded.latents.shape, encoded.tokens.shape) != shapes:
+        raise ImageError(f"{row['key']} {row['name']}: cached in other shapes than the first image")
+    return encoded

@@ -120,6 +120,8 @@ class Reader:
     def _values(self, record: Record, example: Example) -> dict[str, Any]:
         values: dict[str, Any] = dict(example.strings)
         for slot, name in example.images.items():
+            if name not in record.images:
+                raise ImageError(f"{record.key}: no image {name!a}")
             image = record.images[name]()
             if isinstance(image, Encoded):
                 values |= {f"{slot}_latents": image.latents, f"{slot}_tokens": image.tokens}
