@@ -1,5 +1,6 @@
 """Code that lies with weights is never run, even where somebody says yes on the terminal."""
 
+import ast
 import io
 from collections.abc import Callable
 from contextlib import suppress
@@ -25,6 +26,7 @@ from toffee_pipeline.models.prompt_guard import PromptGuard
 from toffee_pipeline.models.scores import DinoScorer
 from toffee_pipeline.models.sdxl import load_sdxl
 
+ROOT = Path(__file__).parents[2]
 CPU = torch.device("cpu")
 AUTO_CLASSES = (
     *("AutoConfig", "AutoModel", "AutoModelForCausalLM", "AutoModelForImageClassification"),
@@ -85,3 +87,14 @@ def test_of_a_pipeline(tmp_path: Path) -> None:
     with pytest.raises((ConfigError, OSError)):
         load_sdxl(ModelSpec(path=tmp_path), None, SpeedConfig(), CPU)
     assert not mark.exists()
+
+
+def test_nothing_is_loaded_without_saying_so() -> None:
+    files = [path for part in ("jobs", "actors", "toffee_pipeline") for path in (ROOT / part).rglob("*.py")]
+    calls = [
+        (path.relative_to(ROOT).as_posix(), {word.arg: ast.unparse(word.value) for word in node.keywords})
+        for path in files
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "from_pretrained"
+    ]
+    assert calls and not [path for path, words in calls if words.get("trust_remote_code") != "False"]

@@ -18,7 +18,7 @@ from toffee_pipeline.models.networks.view_generator import ViewGeneratorNetwork
 from toffee_pipeline.models.sampling import denoise, generators, guided, initial_noise, make_scheduler
 from toffee_pipeline.models.speed import attention_of, sped_up
 from toffee_pipeline.models.tensors import resize, to_images
-from toffee_pipeline.models.weights import config_options, resolve
+from toffee_pipeline.models.weights import config_options, load_pretrained, resolve
 from toffee_pipeline.schema.subjects import Subject
 
 
@@ -66,4 +66,4 @@ def _load_scheduler(spec: ModelSpec) -> DDIMScheduler:
 
         return velocity_scheduler()
     source = resolve(spec, "view_generator")
-    return DDIMScheduler.from_pretrained(source, subfolder="scheduler", **config_options(spec))
+    return load_pretrained(DDIMScheduler, source, subfolder="scheduler", **config_options(spec))

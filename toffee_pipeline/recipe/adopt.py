@@ -15,6 +15,7 @@ from toffee_pipeline.models.networks.refiner import RefinerNetwork
 from toffee_pipeline.models.networks.toffeenet import ToffeeNetNetwork
 from toffee_pipeline.models.tiny.architectures import PATCH_PX, build_vae
 from toffee_pipeline.models.tiny.text_encoder import build_text_encoder
+from toffee_pipeline.models.weights import load_pretrained
 from toffee_pipeline.nano.world_samples import draw_views
 from toffee_pipeline.rundir.layout import MODEL
 from toffee_pipeline.train.tasks import make_task
@@ -30,8 +31,8 @@ def adopt(network: str, run: Path, weights_dir: Path) -> None:
     elif network == "toffeenet":
         ToffeeNetNetwork.load(source).half().save(target, build_vae(), *build_text_encoder())
     else:
-        UNet2DConditionModel.from_pretrained(source / "unet").half().save_pretrained(target)
-        DDIMScheduler.from_pretrained(source / "scheduler").save_pretrained(target / "scheduler")
+        load_pretrained(UNet2DConditionModel, source / "unet").half().save_pretrained(target)
+        load_pretrained(DDIMScheduler, source / "scheduler").save_pretrained(target / "scheduler")
 
 
 def held_out_views(num_subjects: int, first: int = 12_000 - 200) -> list[np.ndarray]:

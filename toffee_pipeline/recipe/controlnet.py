@@ -13,6 +13,7 @@ from torch import Tensor
 
 from toffee_pipeline.models.tiny.architectures import SIZE_PX, build_controlnet
 from toffee_pipeline.models.tiny.sdxl import build_scheduler, load_sdxl, take_over
+from toffee_pipeline.models.weights import load_pretrained
 from toffee_pipeline.nano import world
 from toffee_pipeline.recipe.data import SETS, load_data
 from toffee_pipeline.recipe.loop import fit
@@ -62,7 +63,7 @@ def train_controlnet(
         take_over(controlnet, pipeline.unet)
         _train(controlnet.to(device), pipeline, "controlnet", work_dir, "photos", steps, batch_size, 1e-3)
     else:
-        controlnet = ControlNetModel.from_pretrained(weights_dir / "controlnet", local_files_only=True).float()
+        controlnet = load_pretrained(ControlNetModel, weights_dir / "controlnet", local_files_only=True).float()
     if told_steps:
         told = "told_photos"
         _train(controlnet.to(device), pipeline, "controlnet_told", work_dir, told, told_steps, batch_size, 5e-4)

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import Dinov2Model
 
+from toffee_pipeline.models.weights import load_pretrained
 from toffee_pipeline.recipe.data import to_tensor
 from toffee_pipeline.recipe.loop import fit
 from toffee_pipeline.recipe.pairs import NOT_IT, PICTURES, PairData, load_pairs, softened
@@ -84,7 +85,7 @@ def train_filter_dino(work_dir: Path, weights_dir: Path, steps: int, device: tor
     """Writes `weights_dir/filter_dino`, half precision."""
     data = load_pairs(work_dir)
     held_out = data.rows(data.num_train, len(data.rgb))
-    dino = Dinov2Model.from_pretrained(weights_dir / "dino", local_files_only=True).float()
+    dino = load_pretrained(Dinov2Model, weights_dir / "dino", local_files_only=True).float()
     trainer = FilterDinoTrainer(dino).to(device)
     classes = data.facts[: data.num_train, 0, 0]
 

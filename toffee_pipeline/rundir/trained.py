@@ -33,13 +33,18 @@ def find_toffeenet(model: str, overrides: Sequence[str] = ()) -> Trained:
 
     Raises:
         NoRun, OtherVersion, DamagedFile: as `read_run`; NoRun also where the training has not ended.
+        StorageError: a link that leaves the run directory.
         ConfigError: an override that is not allowed.
     """
     if model == NANO:
         return Trained(ModelSpec(weights="nano"), load_config(NANO, overrides, ToffeeNetTraining))
     folder = Path(model).absolute()
     run = folder.parent if folder.name == MODEL and not (folder / RUN).exists() else folder
-    read_training(LocalStorage(str(run)), ToffeeNetTraining)  # its version and job are known before it is used
-    if not (run / MODEL).is_dir():
+    storage = LocalStorage(str(run))
+    read_training(storage, ToffeeNetTraining)  # its version and job are known before it is used
+    weights = Path(storage.path_for(MODEL))
+    if not weights.is_dir():
         raise NoRun(f"{run}: no {MODEL} folder yet; jobs/train_toffeenet.py writes it when it ends")
-    return Trained(ModelSpec(path=run / MODEL), load_config(str(run / RUN), overrides, ToffeeNetTraining))
+    for path in filter(Path.is_symlink, weights.rglob("*")):  # who loads the weights would follow it
+        storage.path_for(f"{MODEL}/{path.relative_to(weights).as_posix()}")
+    return Trained(ModelSpec(path=weights), load_config(str(run / RUN), overrides, ToffeeNetTraining))

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from toffee_pipeline.models.networks.dino_projection import add_dino_projection
+from toffee_pipeline.models.weights import load_pretrained
 
 TOKEN_MAP_FILE = "token_map.safetensors"
 UNET_FOLDER, SCHEDULER_FOLDER = "unet", "scheduler"
@@ -124,10 +125,9 @@ class RefinerNetwork(nn.Module):
     ) -> Self:
         """Read what `save` wrote, in eval mode. Raises OSError where the UNet or the scheduler is missing."""
         mapped = (folder / TOKEN_MAP_FILE).exists()
-        unet = UNet2DConditionModel.from_pretrained(
-            folder if mapped else folder / UNET_FOLDER, dtype=dtype, variant=variant, local_files_only=True
-        )
-        scheduler = DDIMScheduler.from_pretrained(folder, subfolder=SCHEDULER_FOLDER, local_files_only=True)
+        unet_folder = folder if mapped else folder / UNET_FOLDER
+        unet = load_pretrained(UNet2DConditionModel, unet_folder, dtype=dtype, variant=variant, local_files_only=True)
+        scheduler = load_pretrained(DDIMScheduler, folder, subfolder=SCHEDULER_FOLDER, local_files_only=True)
         token_map = None
         if mapped:
             state = load_file(folder / TOKEN_MAP_FILE)

@@ -8,7 +8,7 @@ from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionXLPipeline, T
 from torch import nn
 
 from toffee_pipeline.models.tiny.text_encoder import build_projected_text_encoder, build_text_encoder
-from toffee_pipeline.models.weights import NANO_WEIGHTS
+from toffee_pipeline.models.weights import NANO_WEIGHTS, load_pretrained
 
 
 def build_scheduler() -> DDIMScheduler:
@@ -28,7 +28,7 @@ def build_scheduler() -> DDIMScheduler:
 def load_sdxl(folder: Path = NANO_WEIGHTS / "sdxl") -> StableDiffusionXLPipeline:
     """The whole pipeline in float32, in eval mode; `folder` holds `unet` and `scheduler`."""
     return assemble(
-        load_unet(folder).eval(), DDIMScheduler.from_pretrained(folder / "scheduler", local_files_only=True)
+        load_unet(folder).eval(), load_pretrained(DDIMScheduler, folder / "scheduler", local_files_only=True)
     )
 
 
@@ -59,13 +59,13 @@ def take_over_text(network: UNet2DConditionModel, unet: UNet2DConditionModel) ->
 
 def load_unet(folder: Path = NANO_WEIGHTS / "sdxl") -> UNet2DConditionModel:
     """Its UNet in float32."""
-    return UNet2DConditionModel.from_pretrained(folder / "unet", local_files_only=True).float()
+    return load_pretrained(UNet2DConditionModel, folder / "unet", local_files_only=True).float()
 
 
 def assemble(unet: UNet2DConditionModel, scheduler: DDIMScheduler) -> StableDiffusionXLPipeline:
     """The pipeline around this UNet. Both text encoders are the one tower that the small world has."""
     text_encoder, tokenizer = build_text_encoder()
-    vae = AutoencoderKL.from_pretrained(NANO_WEIGHTS / "vae", local_files_only=True).float().eval()
+    vae = load_pretrained(AutoencoderKL, NANO_WEIGHTS / "vae", local_files_only=True).float().eval()
     return StableDiffusionXLPipeline(
         vae=vae,
         text_encoder=text_encoder,
