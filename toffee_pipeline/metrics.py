@@ -56,7 +56,7 @@ METRICS: dict[str, Metric] = {
         Metric(
             "toffee_storage_retries", "counter", "Writers' requests that the storage failed and that were repeated."
         ),
-        Metric("toffee_storage_wait_seconds", "counter", "Seconds for which writers waited for a store that was away."),
+        Metric("toffee_storage_wait_seconds", "counter", "Seconds of waiting for a store that was away."),
         Metric("toffee_gpu_memory_bytes", "gauge", "Most GPU memory that an actor's torch has held.", ("actor", "gpu")),
         # from the driver, of this start
         Metric("toffee_shards_committed", "counter", "Shards that were committed."),

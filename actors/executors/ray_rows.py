@@ -21,6 +21,7 @@ from actors.stage_counts import StageCounts
 from actors.writers import writer_of
 from toffee_pipeline.config.dataset import DatasetConfig
 from toffee_pipeline.on_ray.metrics import RayMetricSink
+from toffee_pipeline.storage.patience import tell_waits
 
 _sink = functools.cache(RayMetricSink)
 
@@ -34,13 +35,23 @@ class RunRecord(StageCounts, CrashRecord):
         self._note = ""
 
     def note(self, line: str) -> None:
-        """That a writer waits for the store; the last one counts, since all wait for the same."""
+        """That a reader or a writer waits for a store; the last one counts, since most wait for the same."""
         self._note = line
 
     def take_note(self) -> str:
         """ "" where nobody waits."""
         note, self._note = self._note, ""
         return note
+
+
+def _tell_waits(record: Any, output: str) -> None:
+    """The driver says, and a metric counts, what waits in this process for a store, the run's or that of its inputs."""
+
+    def waits(line: str, wait_s: float) -> None:
+        record.note.remote(line)
+        _sink(output)("toffee_storage_wait_seconds", wait_s)
+
+    tell_waits(waits)
 
 
 class RayChain:
@@ -63,7 +74,8 @@ class RayChain:
 
         self._read = functools.cache(lambda: reader_of(config, output))
         self._guard = CrashGuard(lambda method, *args: ray.get(getattr(record, method).remote(*args)))
-        self._metrics = RayMetricSink(output)
+        self._metrics = _sink(output)
+        _tell_waits(record, output)
         names = [stage.name for stage in stages if stage.name in config.model_stages]
         self._makes_images = {name for name in names if config.stage(name).makes_images}
         self._gpus = {name: config.num_gpus_of(name) for name in names}
@@ -104,13 +116,8 @@ class RayChain:
 
 def write_row(row: dict[str, Any], config: DatasetConfig, output: str, record: Any) -> dict[str, Any]:
     """Commits the shard; its counts are all that reaches the driver."""
+    _tell_waits(record, output)
     write, storage = writer_of(config, output), storage_of(output, config.output.endpoint_url)
-
-    def waits(line: str, wait_s: float) -> None:
-        record.note.remote(line)
-        _sink(output)("toffee_storage_wait_seconds", wait_s)
-
-    storage.tell_waits(waits)
     before = storage.num_retries
     counts = write(shard_from_bytes(row["shard"], row["data"]))
     _sink(output)("toffee_storage_retries", storage.num_retries - before)

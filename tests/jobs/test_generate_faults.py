@@ -13,7 +13,7 @@ from actors.stage import Stage
 from jobs import verify
 from jobs.generate import generate
 from tests.helpers import stub_job
-from tests.helpers.faulty_s3 import Rule, error, faulty_s3, lose_answer
+from tests.helpers.faulty_s3 import Rule, error, faulty_s3, lose_answer, reset
 from tests.helpers.forked_job import ForkedJob
 from tests.helpers.full_disk import files_up_to
 from tests.helpers.s3 import BUCKET, CREDENTIALS, EXTERNAL, make_bucket, s3_server
@@ -85,6 +85,26 @@ def test_a_run_on_s3_stops_and_goes_on_and_no_secret_is_seen(secrets, tmp_path):
         everything.append(checked.output.encode())
         for secret in secrets:
             assert not any(secret.encode() in data for data in everything)
+
+
+def test_an_outage_costs_its_time_and_a_longer_one_ends_the_job_which_then_goes_on(s3, monkeypatch):
+    run, endpoint = s3
+    monkeypatch.setattr("toffee_pipeline.storage.s3.OUTAGE_S", 5.0)
+    with faulty_s3(endpoint) as proxy:
+        command = (run, f"output.endpoint_url={proxy.endpoint}")
+        # boto3 asks three times before it is our turn
+        proxy.rules += [Rule("^PUT .*/_tries/_ledger/pair-000000", error(503, "SlowDown"), times=4)]
+        proxy.rules += [Rule("^PUT .*/_tries/_ledger/pair-000001", reset, times=-1)]
+        longer = run_generate(*command)
+        assert longer.exit_code == 2
+        (line,) = [line for line in longer.stderr.splitlines() if line.startswith("error: ")]
+        assert line.startswith(f"error: {run}/_tries/_ledger/pair-000001") and "Traceback" not in longer.output
+        assert f"{run}: the store has been away for " in longer.stderr
+        storage = open_storage(run, endpoint)
+        assert committed_shards(storage) == {0}
+        proxy.rules.clear()
+        assert run_generate(*command).exit_code == 0
+        assert committed_shards(storage) == {0, 1}
 
 
 def test_two_drivers_without_a_lease_make_no_duplicate(tmp_path, monkeypatch):

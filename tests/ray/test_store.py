@@ -5,8 +5,11 @@ import re
 import signal
 import subprocess
 import sys
+import time
 
+from tests.helpers.banks import make_bank
 from tests.helpers.faulty_s3 import Rule, error, faulty_s3
+from tests.helpers.monitoring import scrape
 from tests.helpers.s3 import CREDENTIALS
 from toffee_pipeline.rundir.manifests import committed_shards
 from toffee_pipeline.storage import open_storage
@@ -64,3 +67,21 @@ def test_an_outage_is_said_and_an_expired_key_is_one_line_after_which_the_job_go
         found = re.search(rf"resuming: (\d+) of {NUM_SHARDS} shards are committed", second.stdout)
         assert found is not None and int(found[1]) >= len(done)  # what was decided is finished first
         assert committed_shards(storage) == set(range(NUM_SHARDS))
+
+
+def test_a_reader_that_waits_for_a_bank_is_said_and_counted(tmp_path, cluster, s3):
+    uri, endpoint = s3
+    make_bank(f"{uri}/bank", f"output.endpoint_url={endpoint}")
+    with faulty_s3(endpoint) as proxy:
+        proxy.rules.append(Rule("^GET .*/bank/data/", error(503, "SlowDown"), times=9))
+        bank = ("subjects.source=bank", f"subjects.path={uri}/bank", f"subjects.endpoint_url={proxy.endpoint}")
+        command = [sys.executable, "tests/helpers/stub_job.py", "--output", str(tmp_path / "run")]
+        command += [word for setting in (*SETTINGS, *bank) for word in ("--set", setting)]
+        environment = cluster.driver | CREDENTIALS
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=280)
+        assert done.returncode == 0, done.stderr
+        assert proxy.rules[0].times == 0
+    assert f"{uri}/bank: the store has been away for " in done.stdout
+    waited = ("ray_toffee_storage_wait_seconds_total", frozenset())
+    while not scrape(cluster.metrics_endpoints, str(tmp_path / "run")).get(waited):  # by one report interval later
+        time.sleep(1)

@@ -29,6 +29,7 @@ from toffee_pipeline.rundir.layout import LEASE
 from toffee_pipeline.rundir.lease import Lease
 from toffee_pipeline.rundir.manifests import committed_shards, read_manifest
 from toffee_pipeline.storage import Storage, open_storage
+from toffee_pipeline.storage.patience import tell_waits
 
 pytestmark = pytest.mark.slow
 
@@ -119,9 +120,12 @@ def test_a_store_that_comes_back_costs_its_absence(proxy, storage, name):
     """Away for longer than boto3's own tries, of which there are three."""
     heard: list[tuple[str, float]] = []
     waiting = open_storage(storage.uri, proxy.endpoint)  # with a client of its own, whose tries count
-    waiting.tell_waits(lambda line, wait_s: heard.append((line, wait_s)))
     proxy.rules.append(Rule("^PUT", AWAY[name], times=7))
-    waiting.put("a", b"1")
+    tell_waits(lambda line, wait_s: heard.append((line, wait_s)))
+    try:
+        waiting.put("a", b"1")
+    finally:
+        tell_waits(None)
     assert waiting.get("a") == b"1" and proxy.count("^PUT") == 8
     assert waiting.num_retries == 7 and len(heard) == 2
     assert all(

@@ -11,7 +11,6 @@ from typing import BinaryIO
 
 from toffee_pipeline.errors import StorageError
 from toffee_pipeline.plain_file import mapped
-from toffee_pipeline.storage.patience import OnWait
 
 TEMPORARY = ".tmp-"
 MAX_BYTES = 4 * 2**30
@@ -50,9 +49,6 @@ class Storage(ABC):
     def num_retries(self) -> int:
         """Requests of this process that the store failed or refused, and that were repeated."""
         return 0
-
-    def tell_waits(self, listener: OnWait) -> None:  # noqa: B027 (nothing to wait for on local disk)
-        """`listener` hears of each wait for a store that is away; by default a line on stderr does, now and then."""
 
     def check(self, key: str, swaps: bool) -> None:  # noqa: B027 (local disk raises where it cannot)
         """Raises StorageError where the store ignores or refuses what exactly once, and with `swaps` the lease, rest

@@ -21,6 +21,16 @@ OnWait = Callable[[str, float], None]
 """Gets a line about a store that is away, and for how many seconds the request waits now; from any thread."""
 
 
+_listener: OnWait | None = None
+
+
+def tell_waits(listener: OnWait | None) -> None:
+    """From now on `listener` hears of each wait of this process for a store that is away, whichever it is. None, as at
+    first: a line about each store on stderr does, now and then."""
+    global _listener
+    _listener = listener
+
+
 class Seldom:
     """Says such a line once in a while, however many requests wait."""
 
@@ -41,7 +51,7 @@ class Patience:
     """Repeats what a store could not do, with growing random waits; one for all requests of a process to one store.
 
     Args:
-        name: of the store, for the lines that `on_wait` gets.
+        name: of the store, for the lines about its absence.
         passes: whether what was raised may pass by itself.
         words: what was raised, in one line.
         outage_s: so long after its first failure a request gives up, and so does each one at once while nothing has
@@ -53,10 +63,10 @@ class Patience:
         name: str,
         passes: Callable[[BaseException], bool],
         words: Callable[[BaseException], str],
-        outage_s: float = OUTAGE_S,
+        outage_s: float,
     ) -> None:
         self._name, self._passes, self._words, self.outage_s = name, passes, words, outage_s
-        self.on_wait: OnWait = Seldom(_on_stderr)
+        self._seldom = Seldom(_on_stderr)
         self.num_repeats = 0
         self._away_since: float | None = None
 
@@ -89,7 +99,7 @@ class Patience:
         self.num_repeats += 1
         error = state.outcome.exception() if state.outcome else None
         assert error is not None and state.next_action is not None  # tenacity's, after a try that failed
-        self.on_wait(
+        (_listener or self._seldom)(
             f"{self._name}: the store has been away for {self._away_s():.0f} s, and may be for {self.outage_s:.0f} s: "
             f"{self._words(error)}",
             state.next_action.sleep,

@@ -28,7 +28,7 @@ from toffee_pipeline.config.endpoint import ALLOWED, ENDPOINT
 from toffee_pipeline.errors import MissingKey, StorageError
 from toffee_pipeline.plain_file import check_size
 from toffee_pipeline.storage.base import MAX_BYTES, Storage, check_key, is_key
-from toffee_pipeline.storage.patience import OnWait, Patience
+from toffee_pipeline.storage.patience import OUTAGE_S, Patience
 
 S3_CONFIG = Config(
     # a part of a large file is tried again by itself; what lasts longer is `Patience`'s
@@ -113,7 +113,7 @@ class S3Storage(Storage):
         self.endpoint_url = endpoint_url
         self.uri = f"s3://{self._bucket}/{prefix}".rstrip("/")
         self._clients: dict[int, Any] = {}
-        self._patience = Patience(self.uri, _passes, _words)
+        self._patience = Patience(self.uri, _passes, _words, OUTAGE_S)
         self._num_inner_retries = 0
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -139,9 +139,6 @@ class S3Storage(Storage):
     @property
     def num_retries(self) -> int:
         return self._num_inner_retries + self._patience.num_repeats
-
-    def tell_waits(self, listener: OnWait) -> None:
-        self._patience.on_wait = listener
 
     def _object(self, key: str) -> dict[str, str]:
         return {"Bucket": self._bucket, "Key": self._prefix + check_key(key)}

@@ -22,7 +22,7 @@ from toffee_pipeline.on_ray.placement import Cluster, check_room
 from toffee_pipeline.on_ray.session import ray_session, read_cluster
 from toffee_pipeline.rundir.lease import Lease
 from toffee_pipeline.storage import Storage
-from toffee_pipeline.storage.patience import Seldom
+from toffee_pipeline.storage.patience import Seldom, tell_waits
 from toffee_pipeline.train.data.examples import Reader
 from toffee_pipeline.train.data.stream import read_here
 from toffee_pipeline.train.mailbox import Mailbox
@@ -76,7 +76,7 @@ def _train_worker(job: dict[str, Any]) -> None:
         device = pick_device(config.device)
     worker = Worker(device, context.get_world_rank(), context.get_world_size())
     reader: Reader = job["reader"]
-    job["storage"].tell_waits(Seldom(job["mailbox"].note.remote))
+    tell_waits(Seldom(job["mailbox"].note.remote))
     blocks = ray_blocks(reader, worker.world, config.train.batch_size // worker.world)
     work(config, job["storage"], reader, blocks, RayHost(job["mailbox"]), worker)
 
