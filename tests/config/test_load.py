@@ -141,6 +141,14 @@ def test_a_file_that_cannot_be_read_is_one_line(tmp_path, content, line):
     assert refusal(sources=str(path)).startswith(f"--config {path}: {line}")
 
 
+def test_keys_of_a_file_are_shown_as_text(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text(json.dumps({"fused": {"a\n\x1b[2Jb": 1}}))
+    assert refusal(sources=("nano", str(path))).startswith(r"fused.a \u001b[2Jb: no such key")
+    path.write_text(json.dumps({"a\nb": {"endpoint_url": "https://theirs.example"}}))
+    assert "a b.endpoint_url: https://theirs.example is refused" in refusal(sources=("nano", str(path)))
+
+
 def test_a_file_is_laid_over_a_profile_and_the_later_wins(tmp_path):
     path, other = tmp_path / "mine.yaml", tmp_path / "other.yaml"
     path.write_text("pairs: {count: 3, per_subject: 1}\nrenderer_plays: [mask]\nmodels: {vae: null}")

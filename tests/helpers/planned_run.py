@@ -9,10 +9,13 @@ from toffee_pipeline.images import encode, encode_depth, encode_mask
 from toffee_pipeline.models.roles import describe_roles
 from toffee_pipeline.plan.plan import make_plan
 from toffee_pipeline.rundir.commit import ShardFile, commit_shard
-from toffee_pipeline.rundir.counts import ShardCounts, StageFigures
+from toffee_pipeline.rundir.counts import ShardCounts, StageFigures, Summary
 from toffee_pipeline.rundir.description import GenerationRun, claim
-from toffee_pipeline.rundir.layout import DATA, LEDGER
+from toffee_pipeline.rundir.layout import DATA, LEDGER, SUMMARY
+from toffee_pipeline.rundir.lease import Lease
 from toffee_pipeline.rundir.parquet import to_parquet
+from toffee_pipeline.rundir.run_file import write
+from toffee_pipeline.rundir.totals import total
 from toffee_pipeline.schema.pairs import PAIRS
 from toffee_pipeline.storage import Storage
 
@@ -55,6 +58,13 @@ def write_planned_run(storage: Storage, num_pairs: int = 48, size_px: int = 64, 
         )
         commit_shard(storage, shard, files, counts)
     return accepted
+
+
+def write_finished_run(storage: Storage, num_pairs: int) -> None:
+    """Commit all of such a run, a subject to a shard, with its summary."""
+    write_planned_run(storage, num_pairs, 64, True, "placement=inline", "subjects_per_shard=1")
+    with Lease(storage):
+        write(storage, SUMMARY, Summary(**total(storage).counts().model_dump(), elapsed_s=1.0, pairs_per_s=1.0))
 
 
 def images(row, size_px):

@@ -405,6 +405,7 @@ def test_every_problem_is_named_with_its_line(tmp_path: Path) -> None:
         ("[on a beach]", "[on a beach], \n  removal: [a lid]", 10),
         ("groups:", "colors: [red]\ngroups:", 10),
         ("cup]", "\n    yes: [a lid]]", 12),
+        ("groups:", '"a\\nb": [red]\ngroups:', 10),
         ('texture: "{class} {change}"', 'texture: "{class}"', 3),
     ],
 )
@@ -415,7 +416,7 @@ def test_a_problem_is_found_where_it_stands(tmp_path: Path, old: str, new: str, 
     with pytest.raises(CatalogError) as caught:
         load_catalog(str(path))
     (problem,) = caught.value.problems
-    assert problem.startswith(f"line {line}: "), problem
+    assert problem.startswith(f"line {line}: ") and "\n" not in problem
 
 
 @pytest.mark.parametrize(

@@ -67,6 +67,7 @@ def test_a_parquet_bank_is_read_and_written_a_batch_at_a_time() -> None:
         ({"category": "removal", "change": "a lid"}, "applies_to=any: what can be removed belongs to classes"),
         ({"edit_region": "left"}, "edit_region: Input should be 'subject', 'around', 'background' or 'everywhere'"),
         ({"weight": 3}, "weight: unknown key"),
+        ({"a\n\x1db": 3}, "a \\u001db: unknown key"),
         ({"source": None}, "source: Field required"),
     ],
 )

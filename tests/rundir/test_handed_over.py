@@ -13,15 +13,11 @@ from starlette.testclient import TestClient
 
 from jobs import browse, export, refilter, remake, status, verify
 from tests.helpers import stub_job
-from tests.helpers.planned_run import write_planned_run
+from tests.helpers.planned_run import write_finished_run
 from toffee_pipeline.errors import PlanError
 from toffee_pipeline.plan.subjects import FolderSubjects
 from toffee_pipeline.report.site import make_site
-from toffee_pipeline.rundir.counts import Summary
 from toffee_pipeline.rundir.layout import LEASE, RUN, SUMMARY, manifest_key
-from toffee_pipeline.rundir.lease import Lease
-from toffee_pipeline.rundir.run_file import write
-from toffee_pipeline.rundir.totals import total
 from toffee_pipeline.storage import LocalStorage
 
 pytestmark = pytest.mark.slow
@@ -42,10 +38,7 @@ READERS = {
 def finished(tmp_path_factory) -> Path:
     """A finished run of four shards; tests copy it."""
     folder = tmp_path_factory.mktemp("handed") / "run"
-    storage = LocalStorage(str(folder))
-    write_planned_run(storage, 16, 64, True, "placement=inline", "subjects_per_shard=1")
-    with Lease(storage):
-        write(storage, SUMMARY, Summary(**total(storage).counts().model_dump(), elapsed_s=1.0, pairs_per_s=1.0))
+    write_finished_run(LocalStorage(str(folder)), 16)
     return folder
 
 

@@ -8,10 +8,15 @@ from typing import Any, Literal, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 
 from toffee_pipeline.config.keys import below, is_model, models_of, no_such_key, options
+from toffee_pipeline.printable import printable
 
 
 def explain(error: ValidationError, model: type[BaseModel]) -> str:
-    """The first complaint about the content of a model."""
+    """The first complaint about the content of a model, whose keys may be anybody's."""
+    return printable(_first(error, model))
+
+
+def _first(error: ValidationError, model: type[BaseModel]) -> str:
     errors = error.errors()
     # a misspelt key explains a missing one
     first = next((each for each in errors if each["type"] == "extra_forbidden"), errors[0])

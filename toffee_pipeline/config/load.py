@@ -23,6 +23,7 @@ from toffee_pipeline.config.train import RefinerTraining, ToffeeNetTraining, Vie
 from toffee_pipeline.config.yaml_file import read_yaml
 from toffee_pipeline.errors import ConfigError
 from toffee_pipeline.plain_file import read_plain
+from toffee_pipeline.printable import printable
 
 PROFILES = files("toffee_pipeline") / "profiles"
 CONFIGS = (
@@ -91,7 +92,7 @@ def _read(source: str, config_class: type[Any]) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise ConfigError(f"--config {source}: a YAML mapping of settings is expected")
     for key, value in keys_of_commands(content) if source not in profile_names(job) else ():
-        raise ConfigError(f"--config {source}: {key}: {refusal(value)}")
+        raise ConfigError(printable(f"--config {source}: {key}: {refusal(value)}"))
     if isinstance(run := content.get("config"), dict):  # of a run.json
         content, jobs = run, [content.get("job", RunConfig.job)]
     else:

@@ -26,6 +26,7 @@ from toffee_pipeline.plan.templates import (
     check_unique,
     slots,
 )
+from toffee_pipeline.printable import printable
 
 
 def _named(default: Callable[[Any], Any]) -> BeforeValidator:
@@ -171,4 +172,5 @@ def _problem(error: ErrorDetails, root: yaml.Node | None) -> str:
     if place[-1:] == ["[key]"]:  # a bare `no` or `yes`, which pydantic shows as 0 or 1
         found = [*place[:-2], bool(place[-2]) if isinstance(place[-2], int) else place[-2]]
     problem = "unknown key" if error["type"] == "extra_forbidden" else error["msg"].removeprefix("Value error, ")
-    return ": ".join(filter(None, (f"line {line_of(root, (*found, *at))}", ".".join(map(str, place)), problem)))
+    where = f"line {line_of(root, (*found, *at))}"
+    return printable(": ".join(filter(None, (where, ".".join(map(str, place)), problem))))

@@ -15,6 +15,7 @@ from toffee_pipeline.plan.templates import (
     check_rewritings,
     check_unique,
 )
+from toffee_pipeline.printable import printable
 
 NATURES = ("any", "live", "object")
 
@@ -93,4 +94,4 @@ def parse_row(content: Any) -> PromptRow:
         first = error.errors()[0]
         key = ".".join(map(str, first["loc"]))
         problem = "unknown key" if first["type"] == "extra_forbidden" else first["msg"].removeprefix("Value error, ")
-        raise ValueError(": ".join(filter(None, (key, problem)))) from error
+        raise ValueError(printable(": ".join(filter(None, (key, problem))))) from error
