@@ -67,8 +67,9 @@ def remake(storage: Storage, pair_id: str, device: str | None = None) -> list[Im
     images = {name: cell["bytes"] for name, cell in cells.items() if cell is not None}
     if state.reason is not None and state.reason == stored.row["reason"]:
         # it ended where it had ended: what its row has beyond came from its subject's other pairs
-        return compare_images({name: data for name, data in stored.images.items() if name in images}, images)
-    return compare_images(stored.images, images, f"the pair is rejected now: {state.reason}")
+        known = {name: data for name, data in stored.images.items() if name in images}
+        return compare_images(known, images, config.max_pixels)
+    return compare_images(stored.images, images, config.max_pixels, f"the pair is rejected now: {state.reason}")
 
 
 def _require_same_weights(run: PairRun, config: PairDatasetConfig, stages: StageTable) -> None:

@@ -25,6 +25,7 @@ from toffee_pipeline.rundir.inputs import new_plan
 from toffee_pipeline.rundir.layout import FIGURES, REPORT
 from toffee_pipeline.rundir.run_file import read, write
 from toffee_pipeline.storage import Storage
+from toffee_pipeline.storage.base import MAX_MAPPED_BYTES
 
 
 def plan_of(config: CalibrationConfig) -> Plan:
@@ -103,7 +104,8 @@ def _shared(
     """What all settings share, as an earlier start left it or made now."""
     if storage.exists(SHARED):
         say("resuming: subjects and views are there")
-        return cast(Shard, shard_from_bytes(0, storage.get(SHARED))), read(storage, ENCODERS, EncoderScores)
+        data = storage.get(SHARED, MAX_MAPPED_BYTES)
+        return cast(Shard, shard_from_bytes(0, data)), read(storage, ENCODERS, EncoderScores)
     shard, encoders = prepare(config, draw_sample(plan, config.calibration.num_pairs), progress)
     write(storage, ENCODERS, encoders)
     storage.put(SHARED, shard_to_bytes(shard))

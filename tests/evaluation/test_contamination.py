@@ -1,7 +1,11 @@
 """What of a benchmark stands in training data."""
 
 import json
+import shutil
+from pathlib import Path
 
+import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
@@ -11,6 +15,7 @@ from tests.helpers.dreambench import photo, write_dreambench
 from tests.helpers.toffeenet_run import write_run
 from toffee_pipeline.config.evaluate import EvaluationConfig
 from toffee_pipeline.config.load import load_config
+from toffee_pipeline.errors import DamagedFile
 from toffee_pipeline.evaluation.contamination import check_contamination
 from toffee_pipeline.evaluation.training_data import datasets_of
 from toffee_pipeline.images import decode, encode, encode_png
@@ -49,6 +54,16 @@ def test_equal_and_near_pictures_are_found_and_others_are_not(benchmark, pairs, 
     assert can.cosine == pytest.approx(1)
     assert not clock.exact and clock.cosine < 1 and clock.hash_distance <= 6
     assert found.num_pictures == 2 * len(rows)
+
+
+def test_a_picture_larger_than_its_run_makes_them_is_not_decoded(benchmark, pairs, tmp_path):
+    run = Path(shutil.copytree(pairs, tmp_path / "run"))
+    path = data_files(open_storage(str(run)))[0]
+    row = pq.read_table(path).slice(0, 1).to_pylist()[0]
+    large = {**row, "input_image": {"bytes": encode_png(np.zeros((512, 512, 3), np.uint8)), "path": None}}
+    pq.write_table(pa.Table.from_pylist([large], pq.read_schema(path)), path)
+    with pytest.raises(DamagedFile, match=f"{row['pair_id']} input_image: 512 x 512 px are too many pixels"):
+        check_contamination(load_config("nano", benchmark, EvaluationConfig), str(run))
 
 
 def test_prompts_are_found_by_their_words(pairs, rows, tmp_path):

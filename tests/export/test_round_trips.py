@@ -20,6 +20,8 @@ from PIL import Image
 
 from jobs.export import main
 from tests.helpers.planned_run import write_planned_run
+from toffee_pipeline.errors import DamagedFile
+from toffee_pipeline.export.formats.parquet import side_by_side
 from toffee_pipeline.schema.pairs import IMAGE_COLUMNS
 from toffee_pipeline.storage import LocalStorage
 
@@ -197,6 +199,14 @@ def test_subjects200k(run, exported, tmp_path):
             assert np.abs(pixels(half).astype(int) - original).mean() < 8  # encoded anew
         assert row["description"]["description_0"] == rows[name]["input_prompt"]
         assert row["description"]["description_1"] == rows[name]["prompt"]
+
+
+def test_a_picture_larger_than_its_run_makes_them_is_not_decoded(run):
+    row = next(row for row in run[1].values() if row["kind"] == "generation")
+    with pytest.raises(
+        DamagedFile, match=f"{row['pair_id']} input_image: 64 x 64 px are too many pixels; allowed are 1024"
+    ):
+        side_by_side(row, 32 * 32)
 
 
 @pytest.mark.parametrize("form", ["huggingface", "subjects200k", "webdataset", "lance", "imagefolder"])

@@ -1,4 +1,5 @@
 import hashlib
+import os
 from pathlib import Path
 
 import pytest
@@ -6,7 +7,7 @@ import torch
 from safetensors.torch import save_file
 
 from toffee_pipeline.config.base import ModelSpec, SegmenterSpec
-from toffee_pipeline.errors import ConfigError
+from toffee_pipeline.errors import ConfigError, DamagedFile
 from toffee_pipeline.models import loading, weights
 from toffee_pipeline.models.grounded_sam import load_sam
 from toffee_pipeline.models.tiny import untrained
@@ -65,6 +66,19 @@ def test_weights_hash_follows_pickles_too(tmp_path: Path, beside: bool) -> None:
         (tmp_path / "unet/diffusion_pytorch_model.bin").write_bytes(contents)
         hashes.add(weights.weights_hash(spec, "clip"))
     assert len(hashes) == 2
+
+
+def test_what_is_named_as_weights_and_is_no_file_is_not_waited_for(tmp_path: Path) -> None:
+    save_file({"w": torch.zeros(2)}, tmp_path / "a.safetensors")
+    spec, pipe = ModelSpec(path=tmp_path), tmp_path / "x.safetensors"
+    alone = weights.weights_hash(spec, "vae")
+    os.mkfifo(pipe)
+    (tmp_path / "x.bin").mkdir()
+    assert weights.weights_hash(spec, "vae") == alone
+    with pytest.raises(DamagedFile, match="x.safetensors: damaged: no regular file"):
+        weights.weights_hash(ModelSpec(path=pipe), "vae")
+    with pytest.raises(DamagedFile, match="x.safetensors: damaged: no regular file"):
+        weights.require_digest(SegmenterSpec(path=pipe, sha256="0" * 64), pipe)
 
 
 def test_a_segmenter_is_the_file_whose_digest_is_named(tmp_path: Path) -> None:

@@ -10,7 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.helpers.pair_sets import WRITERS, add, noise, refinement, texts, write_parquet, write_tar
-from toffee_pipeline.errors import ImageError, PlanError
+from tests.helpers.repeated import in_every_row, packed
+from toffee_pipeline.errors import DamagedFile, ImageError, PlanError
 from toffee_pipeline.images import encode_png
 from toffee_pipeline.pairsets.pairset import PairSet, files_of, reader_of, write_list
 from toffee_pipeline.storage import open_storage
@@ -209,3 +210,50 @@ def test_a_list_is_read_by_number_and_knows_its_files(tmp_path):
     write_list(config.source, files_of(config.source), tmp_path / "other")
     other = PairSet(open_storage(str(tmp_path)), "other")
     assert other.digest != pairs.digest and "1 files" in other.change(pairs) and pairs.change(pairs) is None
+
+
+@pytest.mark.parametrize("form", WRITERS)
+@pytest.mark.parametrize(
+    "place", ["null", "", "{}", "[1, 2, 3]", '["a"]', '["a", -1, 0]', '["a", [[0, 1], [0]]]', "[" * 9999]
+)
+def test_a_place_that_is_none_is_one_line(form, place, tmp_path):
+    """The list of a run may be anybody's."""
+    WRITERS[form](tmp_path, 2)
+    with pytest.raises(DamagedFile, match="the run's list of pairs: damaged: .* is no place of a pair$"):
+        reader_of(refinement(form, tmp_path).source).images([place])
+
+
+def test_a_row_group_in_any_order_and_one_that_is_not_there(tmp_path):
+    WRITERS["parquet"](tmp_path, 6)
+    config = refinement("parquet", tmp_path)
+    pairs = listed(config)
+    turned = images(config, pairs[::-1])
+    assert [np.array_equal(a[0], b[0]) for a, b in zip(turned[::-1], images(config, pairs), strict=True)] == [True] * 6
+    key, group, row = json.loads(pairs[0].place)
+    for place in ([key, 10**12, row], [key, group, 10**12]):
+        (load,) = reader_of(config.source).images([json.dumps(place)])
+        with pytest.raises(ImageError):
+            load()
+
+
+def test_a_long_text_in_every_row_costs_its_row_group_and_no_memory(tmp_path):
+    """1 GiB in some kB."""
+    (tmp_path / "set").mkdir()
+    write_parquet(tmp_path / "set", 2)
+    (path,) = (tmp_path / "set").glob("*.parquet")
+    rows = pq.read_table(path)
+    many = rows.take(pa.array(np.zeros(1024, np.int64))).append_column("long", in_every_row("x" * (1 << 20), 1024))
+    path.write_bytes(packed(many))
+    before = pa.default_memory_pool().max_memory()
+    found = listed(refinement("parquet", tmp_path / "set"))
+    assert len(found) == 1024
+    assert "more than 16384 bytes for a row of texts" in found[-1].problem
+    assert pa.default_memory_pool().max_memory() <= max(before, 512 << 20)
+
+
+def test_a_large_prompt_file_costs_its_own_pairs(tmp_path):
+    WRITERS["instructpix2pix"](tmp_path, 4)
+    path = min(tmp_path.rglob("prompt.json"))
+    path.write_text(json.dumps({**json.loads(path.read_text()), "more": "x" * 2**20}))
+    found = problems(refinement("instructpix2pix", tmp_path))
+    assert len(found) == 2 and all("allowed are 1048576" in problem for problem in found.values())

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from tests.helpers.repeated import in_every_row, packed
 from toffee_pipeline.config.load import load_config
 from toffee_pipeline.errors import PlanError
 from toffee_pipeline.plan.folder import (
@@ -173,6 +174,16 @@ def test_what_cannot_be_read_is_one_line(folder, name, content, line):
     with pytest.raises(PlanError) as caught:
         list_folder(root)
     assert str(caught.value).startswith(f"subjects.path: {line}") and "\n" not in str(caught.value)
+
+
+def test_a_long_caption_in_every_row_takes_no_memory(folder):
+    """1 GiB in some kB."""
+    rows = pa.table({"file_name": ["0.jpg"] * 1024, "text": in_every_row("x" * (1 << 20), 1024)})
+    root = folder(["0.jpg"], [("metadata.parquet", packed(rows))])
+    before = pa.default_memory_pool().max_memory()
+    with pytest.raises(PlanError, match="metadata.parquet: not a sound Parquet file: row group 0 holds more"):
+        list_folder(root)
+    assert pa.default_memory_pool().max_memory() <= max(before, 512 << 20)
 
 
 def test_two_metadata_files_that_name_one_image_are_refused(folder):

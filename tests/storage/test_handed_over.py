@@ -7,7 +7,7 @@ import pytest
 
 from tests.helpers.s3 import shared_storage
 from toffee_pipeline.errors import DamagedFile, MissingKey, StorageError
-from toffee_pipeline.storage import LocalStorage, open_storage
+from toffee_pipeline.storage import LocalStorage, open_storage, s3
 
 USES = {
     "get": lambda storage, key: storage.get(key),
@@ -100,7 +100,7 @@ def test_what_may_never_end_is_not_read(storage, what):
 
 
 @pytest.mark.parametrize("place", ["local", "s3"])
-def test_of_a_file_no_more_is_read_than_allowed(place, request, tmp_path):
+def test_of_a_file_no_more_is_read_than_allowed(place, request, tmp_path, monkeypatch):
     storage = LocalStorage(str(tmp_path))
     if place == "s3":
         storage = shared_storage(tmp_path.name, request.getfixturevalue("endpoint"))
@@ -108,6 +108,11 @@ def test_of_a_file_no_more_is_read_than_allowed(place, request, tmp_path):
     assert storage.get("file", 5) == b"12345"
     with pytest.raises(DamagedFile, match="file: damaged: 5 bytes; allowed are 4"):
         storage.get("file", 4)
+    for held_bytes in (3, 100):  # S3 maps a copy on disk of what has more
+        monkeypatch.setattr(s3, "MAX_HELD_BYTES", held_bytes)
+        assert bytes(storage.map("file")) == bytes(storage.map("file", 5)) == b"12345"
+        with pytest.raises(DamagedFile, match="file: damaged: 5 bytes; allowed are 4"):
+            storage.map("file", 4)
 
 
 def test_a_sparse_file_of_20_gib_is_refused_unread(storage):

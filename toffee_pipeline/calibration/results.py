@@ -6,15 +6,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from toffee_pipeline.config.stages import JudgeConfig
 from toffee_pipeline.errors import DamagedFile
 from toffee_pipeline.filters import decide
+from toffee_pipeline.parquet_file import DAMAGED, MAX_GROUP_BYTES, ParquetFile, read_rows, unsound, with_schema
 from toffee_pipeline.rundir.parquet import to_parquet
 from toffee_pipeline.schema.pairs import Pair
 from toffee_pipeline.storage import Storage
-from toffee_pipeline.storage.parquet import DAMAGED, MAX_GROUP_BYTES, read_rows, unsound, with_schema
 
 SETTINGS = "settings/"
 ROW_GROUP = 256
@@ -57,9 +56,9 @@ def write_results(storage: Storage, name: str, results: Iterable[PairResult]) ->
 def read_results(storage: Storage) -> Iterator[PairResult]:
     """All that earlier starts computed. Raises DamagedFile."""
     for key, _ in storage.list(SETTINGS):
-        data = storage.get(key)
+        data = storage.map(key)
         try:
-            found = read_rows(pq.ParquetFile(pa.BufferReader(data)), SCHEMA.names, max_row_bytes=MAX_GROUP_BYTES)
+            found = read_rows(ParquetFile(data), SCHEMA.names, max_row_bytes=MAX_GROUP_BYTES)
             rows = with_schema(found, SCHEMA).to_pylist(maps_as_pydicts="strict")
         except DAMAGED as error:
             line = f"{storage.path_for(key)}: {unsound(error)}; without it its setting is computed again"

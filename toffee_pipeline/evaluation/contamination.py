@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from toffee_pipeline.config.evaluate import EvaluationConfig
+from toffee_pipeline.errors import DamagedFile, ImageError
 from toffee_pipeline.evaluation.real_pictures import real_picture
 from toffee_pipeline.evaluation.similarity import cosines
 from toffee_pipeline.evaluation.training_data import datasets_of
@@ -124,21 +125,26 @@ class _Finder:
         self.found: dict[tuple[str, str], Duplicate] = {}
 
     def read(self, storage: Storage) -> None:
-        table = read_run(storage).table
+        run = read_run(storage)
+        table = run.table
         for manifest in read_manifests(storage):
             columns = [table.id, "status", "prompt", *SEEN[table.row]]
             for _, rows in read_accepted(storage, manifest, table, columns):
                 for batch in rows.to_batches(BATCH):
-                    self._read_rows(batch.to_pylist(), table.id, SEEN[table.row])
+                    self._read_rows(batch.to_pylist(), table.id, SEEN[table.row], run.config.max_pixels)
 
-    def _read_rows(self, rows: list[dict[str, Any]], key: str, columns: Sequence[str]) -> None:
+    def _read_rows(self, rows: list[dict[str, Any]], key: str, columns: Sequence[str], max_pixels: int) -> None:
         for row in rows:
             self._compare_prompt(row["prompt"])
         for column in columns:
-            named = [(f"{row[key]} {column}", decode(row[column]["bytes"])) for row in rows]
-            images = [image for _, image in named]
+            names = [f"{row[key]} {column}" for row in rows]
+            pictures = zip(rows, names, strict=True)
+            try:
+                images = [decode(row[column]["bytes"], name, max_pixels) for row, name in pictures]
+            except ImageError as error:
+                raise DamagedFile(str(error)) from error
             similar = cosines(_embed(self.encoder, images), self.embeddings)
-            for (name, image), row in zip(named, similar, strict=True):
+            for name, image, row in zip(names, images, similar, strict=True):
                 self._compare_picture(name, image, row)
         self.num_pictures += len(rows) * len(columns)
 

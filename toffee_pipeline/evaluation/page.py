@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.parquet as pq
+import pyarrow.compute as pc
 from PIL import Image
 
 from toffee_pipeline.evaluation.figures import Row
@@ -16,11 +16,12 @@ from toffee_pipeline.evaluation.published import SOURCE, TABLE_1
 from toffee_pipeline.evaluation.result import Evaluation
 from toffee_pipeline.evaluation.said import LABELS, comparable, drawn_by, facts, same_dino, verdict
 from toffee_pipeline.images import central_square, decode
+from toffee_pipeline.parquet_file import ParquetFile, read_group, sound
 from toffee_pipeline.rundir.description import EvaluationRun
 from toffee_pipeline.rundir.layout import DATA, REPORT
 from toffee_pipeline.rundir.manifests import read_manifests
 from toffee_pipeline.storage import Storage
-from toffee_pipeline.storage.parquet import MAX_GROUP_BYTES, read_rows
+from toffee_pipeline.storage.base import MAX_MAPPED_BYTES
 from toffee_pipeline.templates import load_template
 
 TEMPLATE = Path(__file__).parent / "templates" / "evaluation.html"
@@ -77,15 +78,26 @@ def _strips(storage: Storage) -> Iterator[list[tuple[str, str]]]:
     for manifest in manifests[:: max(1, len(manifests) // MAX_STRIPS)][:MAX_STRIPS]:
         for file in manifest.files:
             if file.folder == DATA:
-                parquet = pq.ParquetFile(pa.BufferReader(storage.get(file.key)))
-                yield _strip(read_rows(parquet, None, file.num_rows, MAX_GROUP_BYTES).to_pylist())
+                with sound(storage.path_for(file.key)):
+                    rows = _of_first_subject(ParquetFile(storage.map(file.key, MAX_MAPPED_BYTES)))
+                yield _strip(rows.to_pylist())
+
+
+def _of_first_subject(parquet: ParquetFile) -> pa.Table:
+    """The first sample of each of its pictures, of a file with a row at least; a row group in memory at a time."""
+    found: list[pa.Table] = []
+    first = None
+    for number in range(parquet.num_row_groups):
+        rows = read_group(parquet, number)
+        first = rows["subject_id"][0] if first is None else first
+        found.append(rows.filter(pc.and_(pc.equal(rows["subject_id"], first), pc.equal(rows["sample"], 0))))
+    return pa.concat_tables(found)
 
 
 def _strip(rows: list[Row]) -> list[tuple[str, str]]:
-    own = [row for row in rows if row["subject_id"] == rows[0]["subject_id"] and row["sample"] == 0]
-    drawn = [row for row in own if row["kind"] == "drawn"]
+    drawn = [row for row in rows if row["kind"] == "drawn"]
     shown = drawn[:: max(1, len(drawn) // SHOWN_PROMPTS)][:SHOWN_PROMPTS]
-    real = [row for row in own if row["kind"] == "real"]
+    real = [row for row in rows if row["kind"] == "real"]
     return [(row["prompt"] or f"{row['subject_id']}: input", _data_uri(row["image"]["bytes"])) for row in real + shown]
 
 

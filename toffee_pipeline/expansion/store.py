@@ -16,9 +16,9 @@ from toffee_pipeline.config.base import differing_content
 from toffee_pipeline.config.expand import ExpansionConfig
 from toffee_pipeline.errors import DamagedFile, RunMismatch
 from toffee_pipeline.expansion.sieve import Proposal
+from toffee_pipeline.parquet_file import DAMAGED, ParquetFile, is_of_store, read_rows, unsound, with_schema
 from toffee_pipeline.rundir.run_file import Number, RunFile, read
 from toffee_pipeline.storage import Storage
-from toffee_pipeline.storage.parquet import DAMAGED, is_of_store, read_rows, unsound, with_schema
 
 HEADER = "expansion.json"
 LEDGER = "ledger.parquet"
@@ -110,7 +110,7 @@ def read_answers(storage: Storage, round_number: int, num_shards: int) -> Iterat
     for shard in range(num_shards):
         key = answers_key(round_number, shard)
         try:
-            found = read_rows(pq.ParquetFile(io.BytesIO(storage.get(key))), ANSWERS.names)
+            found = read_rows(ParquetFile(storage.map(key)), ANSWERS.names)
             rows = with_schema(found, ANSWERS).to_pylist()
         except DAMAGED as error:
             if is_of_store(error):

@@ -98,6 +98,7 @@ class _Exporter:
         self._run_storage, self._target, self._form, self._settings = run_storage, target, form, settings
         self._published = Published(run, settings.license)
         config = run.config
+        self._max_pixels = config.max_pixels
         self._source = config.subjects.source if isinstance(config, RunConfig) else "given"
 
     def export_part(self, number: int, files: Sequence[Source]) -> ExportedPart:
@@ -116,7 +117,7 @@ class _Exporter:
                         continue
                     split, kind = split_of(subject_key(row, self._source), self._settings.splits), row["kind"]
                     if (split, kind) not in writers:
-                        writers[split, kind] = self._form.open(folder, split, kind, number)
+                        writers[split, kind] = self._form.open(folder, split, kind, number, self._max_pixels)
                     writers[split, kind].write(self._published(row))
                     rows.setdefault(split, Counter())[kind] += 1
                     categories[row["category"]] += 1

@@ -9,18 +9,17 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from toffee_pipeline.config.refine_pairs import RefinementConfig
 from toffee_pipeline.errors import MissingKey, NoRun
 from toffee_pipeline.export.mark import SourceType, mark
+from toffee_pipeline.parquet_file import ParquetFile, read_batches, sound
 from toffee_pipeline.rundir.description import PairRun, read_bank
 from toffee_pipeline.rundir.manifests import DataFile, Manifest
 from toffee_pipeline.rundir.rows import as_judged, home_of
 from toffee_pipeline.schema.pairs import IMAGE_COLUMNS, PAIRS
 from toffee_pipeline.schema.table import with_image_features
 from toffee_pipeline.storage import Storage, open_storage
-from toffee_pipeline.storage.parquet import sound
 
 ROWS_AT_ONCE = 16
 PROVENANCE = ("license", "made_by", "plan_hash", "models")
@@ -83,7 +82,7 @@ def source_type_of(row: Mapping[str, Any], column: str, given: frozenset[str]) -
 
 
 def rows_of(storage: Storage, manifest: Manifest, file: DataFile, images: Sequence[str]) -> Iterator[Row]:
-    """The accepted rows of a shard's file, a row group in memory at a time. storage: of the manifest. images: the
+    """The accepted rows of a shard's file, a few in memory at a time. storage: of the manifest. images: the
     columns that they have of `IMAGE_COLUMNS`.
 
     Raises DamagedFile where it is no sound Parquet.
@@ -91,9 +90,11 @@ def rows_of(storage: Storage, manifest: Manifest, file: DataFile, images: Sequen
     columns = [name for name in PAIRS.data.names if name in images or name not in IMAGE_COLUMNS]
     storage = home_of(storage, manifest)
     with sound(storage.path_for(file.key)), storage.open(file.key) as stream:
-        for batch in pq.ParquetFile(stream).iter_batches(ROWS_AT_ONCE, columns=columns, use_threads=False):
-            rows = as_judged(pa.Table.from_batches([batch]), manifest, PAIRS.id)
-            yield from rows.filter(pc.equal(rows["status"], "accepted")).to_pylist()
+        parquet = ParquetFile(stream)
+        for number in range(parquet.num_row_groups):
+            for batch in read_batches(parquet, number, columns, rows_at_once=ROWS_AT_ONCE):
+                rows = as_judged(pa.Table.from_batches([batch]), manifest, PAIRS.id)
+                yield from rows.filter(pc.equal(rows["status"], "accepted")).to_pylist()
 
 
 def made_by() -> str:

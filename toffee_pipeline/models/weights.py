@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BufferedReader
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from toffee_pipeline.config.base import ModelSpec, SegmenterSpec
 from toffee_pipeline.errors import ConfigError
+from toffee_pipeline.plain_file import open_plain
 
 WEIGHT_SUFFIXES = frozenset((".safetensors", ".bin", ".pt", ".pth", ".ckpt"))
 NANO_WEIGHTS = Path(__file__).parent.parent / "nano" / "weights"
@@ -66,21 +68,21 @@ def weights_hash(spec: ModelSpec, network: str) -> str | None:
     digest = hashlib.sha256()
     for path in _weight_files(source) if source.is_dir() else [source]:
         digest.update(path.relative_to(source).as_posix().encode())
-        with path.open("rb") as file:
-            digest.update(hashlib.file_digest(file, "sha256").digest())
+        with open_plain(path) as file:
+            digest.update(hashlib.file_digest(cast(BufferedReader, file), "sha256").digest())
     return digest.hexdigest()[:16]
 
 
 def _weight_files(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.rglob("*") if path.suffix in WEIGHT_SUFFIXES)
+    return sorted(path for path in folder.rglob("*") if path.suffix in WEIGHT_SUFFIXES and path.is_file())
 
 
 def require_digest(spec: ModelSpec, path: Path) -> None:
     """Raises ConfigError where the file is not the one whose SHA-256 the config names."""
     if not isinstance(spec, SegmenterSpec) or spec.sha256 is None:
         return
-    with path.open("rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
+    with open_plain(path) as file:
+        found = hashlib.file_digest(cast(BufferedReader, file), "sha256").hexdigest()
     if found != spec.sha256:
         raise ConfigError(
             f"{path}: its SHA-256 is {found}, models.segmenter.sha256 says {spec.sha256}; null allows any file"

@@ -5,17 +5,23 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import partial
-from typing import Any, Protocol
+from typing import Annotated, Any, Protocol, TypeVar
 
 import numpy as np
+from pydantic import Field, TypeAdapter, ValidationError
 
 from toffee_pipeline.config.refine_pairs import GivenPairs, PairColumns
-from toffee_pipeline.errors import ImageError, PlanError
+from toffee_pipeline.errors import DamagedFile, ImageError, PlanError
 from toffee_pipeline.pairsets.stored_image import load_image
 from toffee_pipeline.plan.names import one_line
 from toffee_pipeline.plan.refinement import GivenPair, ImagePair, LazyImages
 from toffee_pipeline.storage import Storage
 
+Count = Annotated[int, Field(ge=0, lt=2**63)]
+KEYS = TypeAdapter(tuple[str, str])
+"""The place of a pair whose images are files of their own."""
+MAX_SHOWN = 100
+T = TypeVar("T")
 TEXTS = ("prompt", "input_prompt", "instruction", "class_name", "category")
 """Of `PairColumns`: those that hold no image."""
 
@@ -84,6 +90,15 @@ def broken_pair(source: GivenPairs, name: str, problem: str, row: Mapping[str, A
     )
 
 
+def read_place(kind: TypeAdapter[T], place: str) -> T:
+    """What `GivenPair.place` says. Raises DamagedFile where it is not of this kind: the list of a run may be
+    anybody's."""
+    try:
+        return kind.validate_json(place, strict=True)
+    except ValidationError as error:
+        raise DamagedFile(f"the run's list of pairs: damaged: {place[:MAX_SHOWN]!r} is no place of a pair") from error
+
+
 def images_of(columns: PairColumns, input: Callable[[], np.ndarray], edited: Callable[[], np.ndarray]) -> LazyImages:
     """Of a pair whose pictures are loaded so: uint8 (H, W, 3), or ImageError."""
 
@@ -95,7 +110,7 @@ def images_of(columns: PairColumns, input: Callable[[], np.ndarray], edited: Cal
 
 def images_of_files(columns: PairColumns, storage: Storage, places: Sequence[str]) -> list[LazyImages]:
     """As `Reader.images`, where a place is the keys of both images."""
-    loads = ([partial(load_image, storage, key) for key in json.loads(place)] for place in places)
+    loads = ([partial(load_image, storage, key) for key in read_place(KEYS, place)] for place in places)
     return [images_of(columns, *load) for load in loads]
 
 

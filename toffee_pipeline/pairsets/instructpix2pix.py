@@ -12,7 +12,7 @@ from itertools import islice
 from typing import Any
 
 from toffee_pipeline.config.refine_pairs import InstructPix2PixPairs, PairColumns
-from toffee_pipeline.errors import MissingKey, PlanError
+from toffee_pipeline.errors import DamagedFile, MissingKey, PlanError
 from toffee_pipeline.pairsets.given import broken_pair, images_of_files, pair_of
 from toffee_pipeline.plan.refinement import GivenPair, LazyImages
 from toffee_pipeline.storage import Storage
@@ -22,6 +22,7 @@ SEEDS, PROMPT = "seeds.json", "prompt.json"
 COLUMNS = PairColumns(prompt="output", input_prompt="input", instruction="edit", class_name=None, category=None)
 """Keys of `prompt.json`. Older files call the input's caption `caption`."""
 READERS, AT_ONCE = 16, 1024
+MAX_PROMPT_BYTES = 2**20
 
 
 class InstructPix2Pix:
@@ -63,9 +64,11 @@ class InstructPix2Pix:
         if not is_key(key):
             return "its folder is no path below the set's"
         try:
-            row = json.loads(self._storage.get(key))
+            row = json.loads(self._storage.get(key, MAX_PROMPT_BYTES))
         except MissingKey:
             return f"no {PROMPT}"
+        except DamagedFile as error:
+            return str(error)
         except (ValueError, RecursionError) as error:
             return f"{PROMPT}: {error}"
         if not isinstance(row, dict):

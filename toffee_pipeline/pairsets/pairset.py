@@ -33,10 +33,10 @@ from toffee_pipeline.pairsets.instructpix2pix import InstructPix2Pix
 from toffee_pipeline.pairsets.listing import visible
 from toffee_pipeline.pairsets.parquet import ParquetFiles
 from toffee_pipeline.pairsets.webdataset import WebDataset
+from toffee_pipeline.parquet_file import MAX_TEXT_ROW_BYTES, ParquetFile, read_group, sound
 from toffee_pipeline.plan.language import is_english
 from toffee_pipeline.plan.refinement import GivenPair
 from toffee_pipeline.storage import Storage, open_storage
-from toffee_pipeline.storage.parquet import MAX_TEXT_ROW_BYTES, read_group, sound
 
 SCHEMA = pa.schema([pa.field(each.name, pa.string(), nullable=each.name == "problem") for each in fields(GivenPair)])
 ROWS_PER_GROUP, GROUPS_KEPT = 1024, 2
@@ -79,7 +79,7 @@ class PairSet:
     def __init__(self, storage: Storage, key: str, folder: tempfile.TemporaryDirectory[str] | None = None) -> None:
         self._storage, self._key, self._name, self._folder = storage, key, storage.path_for(key), folder
         with sound(self._name), storage.open(key) as file:
-            about = (pq.ParquetFile(file).metadata.metadata or {}).get(ABOUT, b"")
+            about = (ParquetFile(file).metadata.metadata or {}).get(ABOUT, b"")
         try:
             self._about = TypeAdapter(About).validate_json(about)
         except ValidationError as error:
@@ -118,7 +118,7 @@ class PairSet:
 
     def _read_group(self, number: int) -> pa.Table:
         with sound(self._name), self._storage.open(self._key) as file:
-            rows = read_group(pq.ParquetFile(file), number, max_row_bytes=MAX_TEXT_ROW_BYTES)
+            rows = read_group(ParquetFile(file), number, max_row_bytes=MAX_TEXT_ROW_BYTES)
             if not rows.schema.equals(SCHEMA) or len(rows) != min(ROWS_PER_GROUP, len(self) - number * ROWS_PER_GROUP):
                 raise pa.ArrowInvalid("its columns or rows are not those of a list of pairs")
             return rows

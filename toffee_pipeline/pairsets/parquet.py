@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from functools import partial
 from itertools import groupby
@@ -10,30 +9,32 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
+from pydantic import TypeAdapter
 
 from toffee_pipeline.config.refine_pairs import ParquetPairs
 from toffee_pipeline.errors import ImageError, MissingKey, PlanError
 from toffee_pipeline.images import decode
 from toffee_pipeline.pairsets.given import (
+    Count,
     broken_pair,
     check_columns,
     images_of,
     no_images,
     pair_of,
+    read_place,
     root_of,
     value_of,
 )
 from toffee_pipeline.pairsets.listing import visible
+from toffee_pipeline.parquet_file import DAMAGED, ParquetFile, is_of_store, stream_images, stream_texts, unsound
 from toffee_pipeline.plan.names import one_line
 from toffee_pipeline.plan.refinement import GivenPair, LazyImages
 from toffee_pipeline.storage import Storage
-from toffee_pipeline.storage.parquet import DAMAGED, is_of_store, unsound
 
-TEXTS_AT_ONCE, IMAGES_AT_ONCE = 256, 4
-"""Rows in memory."""
 BUFFER_BYTES = 4 * 1024 * 1024
 """What is fetched at once of a row group's column."""
+PLACE = TypeAdapter(tuple[str, Count, Count])
+"""Of a pair: its file, row group, and row in that."""
 
 
 class ParquetFiles:
@@ -55,7 +56,7 @@ class ParquetFiles:
         for key in keys:
             with self._storage.open(key) as file:
                 try:
-                    parquet = pq.ParquetFile(file)
+                    parquet = ParquetFile(file)
                     texts = self._text_columns(key, parquet.schema_arrow)
                 except DAMAGED as error:
                     yield broken_pair(self._source, key, _damage(error))
@@ -66,14 +67,15 @@ class ParquetFiles:
     def images(self, places: Sequence[str]) -> list[LazyImages]:
         """Fetches them at once."""
         found: list[LazyImages] = []
-        for (key, group), of_group in groupby((json.loads(place) for place in places), key=lambda place: place[:2]):
+        rows = (read_place(PLACE, place) for place in places)
+        for (key, group), of_group in groupby(rows, key=lambda row: row[:2]):
             found += self._images(key, group, [row for _, _, row in of_group])
         return found
 
-    def _of_group(self, parquet: pq.ParquetFile, key: str, group: int, texts: list[str]) -> Iterator[GivenPair]:
+    def _of_group(self, parquet: ParquetFile, key: str, group: int, texts: list[str]) -> Iterator[GivenPair]:
         number, problem = 0, "its row group has fewer rows than it says"
         try:
-            for batch in parquet.iter_batches(TEXTS_AT_ONCE, row_groups=[group], columns=texts, use_threads=False):
+            for batch in stream_texts(parquet, group, texts):
                 for row in batch.to_pylist():
                     yield pair_of(self._source, self._columns, row, _name(key, group, number), [key, group, number])
                     number += 1
@@ -92,16 +94,13 @@ class ParquetFiles:
         found: dict[int, LazyImages] = {}
         try:
             with self._storage.open(key) as file:
-                parquet, start, last = pq.ParquetFile(file, buffer_size=BUFFER_BYTES), 0, rows[-1]
-                for batch in parquet.iter_batches(
-                    IMAGES_AT_ONCE, row_groups=[group], columns=self._roots, use_threads=False
-                ):
-                    for number in rows:
-                        if start <= number < start + len(batch):
-                            (row,) = batch.slice(number - start, 1).to_pylist()
-                            found[number] = self._of_row(row, _name(key, group, number))
-                    start += len(batch)
-                    if start > last:
+                parquet = ParquetFile(file, buffer_size=BUFFER_BYTES, pre_buffer=False)
+                wanted, last = set(rows), max(rows)
+                for number, batch in enumerate(stream_images(parquet, group, self._roots)):
+                    if number in wanted:
+                        (row,) = batch.to_pylist()
+                        found[number] = self._of_row(row, _name(key, group, number))
+                    if number >= last:
                         break
         except MissingKey:
             problem = "not there any more"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from toffee_pipeline.errors import ImageError, MissingKey
+from toffee_pipeline.errors import DamagedFile, ImageError, MissingKey
 from toffee_pipeline.images import MAX_BYTES, decode
 from toffee_pipeline.storage import Storage
 
@@ -22,9 +22,11 @@ def load_image(storage: Storage, key: str, size_bytes: int | None = None) -> np.
             with storage.open(key) as file:
                 data = file.read(MAX_BYTES + 1)
         else:
-            data = storage.get(key)
+            data = storage.get(key, MAX_BYTES)
     except MissingKey as error:
         raise ImageError(f"{key}: no such file") from error
+    except DamagedFile as error:
+        raise ImageError(f"{key}: {error}") from error
     except PermissionError as error:
         raise ImageError(f"{key}: cannot be read: {error.strerror}") from error
     return decode(data, key)

@@ -9,11 +9,12 @@ from functools import partial
 from typing import Any, BinaryIO
 
 import numpy as np
+from pydantic import TypeAdapter
 
 from toffee_pipeline.config.refine_pairs import WebDatasetPairs
 from toffee_pipeline.errors import ImageError, MissingKey, PlanError
 from toffee_pipeline.images import MAX_BYTES, decode
-from toffee_pipeline.pairsets.given import broken_pair, images_of, pair_of
+from toffee_pipeline.pairsets.given import Count, broken_pair, images_of, pair_of, read_place
 from toffee_pipeline.pairsets.listing import BUFFER_BYTES, visible
 from toffee_pipeline.pairsets.tar import BrokenTar, Member, members_of
 from toffee_pipeline.plan.names import one_line
@@ -22,6 +23,9 @@ from toffee_pipeline.storage import Storage
 
 SUFFIXES = ("", ".jpg", ".jpeg", ".png", ".webp")
 MAX_TEXT_BYTES = 1024 * 1024
+Part = tuple[Count, Count]
+PLACE = TypeAdapter(tuple[str, tuple[Part, Part]])
+"""Of a pair: its tar, and where each image begins in that, and its size."""
 
 
 class WebDataset:
@@ -43,7 +47,7 @@ class WebDataset:
                 yield from self._of_tar(file, key, num_bytes)
 
     def images(self, places: Sequence[str]) -> list[LazyImages]:
-        loads = (json.loads(place) for place in places)
+        loads = (read_place(PLACE, place) for place in places)
         return [images_of(self._columns, *(partial(self._load, key, *part) for part in parts)) for key, parts in loads]
 
     def _of_tar(self, file: BinaryIO, key: str, num_bytes: int) -> Iterator[GivenPair]:

@@ -11,16 +11,11 @@ import posixpath
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, BinaryIO, NamedTuple
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
-from toffee_pipeline.errors import MetadataError, StorageError
+from toffee_pipeline.errors import MetadataError
+from toffee_pipeline.parquet_file import DAMAGED, ParquetFile, is_of_store, stream_texts, unsound
 from toffee_pipeline.plan.names import one_line
 
 METADATA_NAMES = frozenset({"metadata.csv", "metadata.jsonl", "metadata.parquet"})
-
-
-ROWS_AT_ONCE = 256
 
 
 class Row(NamedTuple):
@@ -122,19 +117,19 @@ def _of_csv(file: BinaryIO, path: str) -> Iterator[RawRow]:
 def _of_parquet(file: BinaryIO, path: str, columns: Sequence[str] | None) -> Iterator[RawRow]:
     number = 0
     try:
-        parquet = pq.ParquetFile(file)
+        parquet = ParquetFile(file)
         names = parquet.schema_arrow.names
         if "file_name" not in names:
             yield RawRow(one_line(path), {}, problem=f"no file_name; its columns are {', '.join(names)}")
             return
         wanted = names if columns is None else [name for name in dict.fromkeys(columns) if name in names]
-        for batch in parquet.iter_batches(ROWS_AT_ONCE, columns=wanted, use_threads=False):
-            for row in batch.to_pylist():
-                number += 1
-                yield RawRow(f"{one_line(path)}, row {number}", row, names)
-    except (pa.ArrowException, OSError) as error:  # for damaged bytes pyarrow raises both
-        if isinstance(error, StorageError):
+        for group in range(parquet.num_row_groups):
+            for batch in stream_texts(parquet, group, wanted):
+                for row in batch.to_pylist():
+                    number += 1
+                    yield RawRow(f"{one_line(path)}, row {number}", row, names)
+    except DAMAGED as error:
+        if is_of_store(error):
             raise
         place = f", row {number}" if number else ""
-        problem = f"not a sound Parquet file: {' '.join(str(error).split())}"
-        yield RawRow(f"{one_line(path)}{place}", {}, problem=problem)
+        yield RawRow(f"{one_line(path)}{place}", {}, problem=unsound(error))

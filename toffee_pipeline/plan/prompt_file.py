@@ -12,12 +12,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from toffee_pipeline.errors import CatalogError
+from toffee_pipeline.parquet_file import DAMAGED, ParquetFile, is_of_store, stream_texts, unsound
 from toffee_pipeline.plan.prompt_row import NATURES, PromptRow, parse_row
 
 SUFFIXES = (".jsonl", ".parquet")
 MAX_LINE_BYTES = 64 * 1024
 BATCH = 4096
-"""Rows that are held at once."""
+"""Rows that are written at once."""
 _TEXT = pa.map_(pa.string(), pa.string())
 SCHEMA = pa.schema(
     [
@@ -98,14 +99,17 @@ def _loads(line: bytes) -> Any:
 
 def _parquet(file: BinaryIO, name: str) -> Iterator[dict[str, Any]]:
     try:
-        parquet = pq.ParquetFile(file)
+        parquet = ParquetFile(file)
         found = parquet.schema_arrow.names
         if missing := [field.name for field in SCHEMA if not field.nullable and field.name not in found]:
             raise CatalogError(f"prompt bank {name}: no column {missing[0]}; its columns are {', '.join(found)}")
-        for batch in parquet.iter_batches(BATCH):
-            yield from map(_from_arrow, batch.to_pylist())
-    except pa.ArrowException as error:
-        raise CatalogError(f"prompt bank {name}: not a sound Parquet file: {' '.join(str(error).split())}") from error
+        for number in range(parquet.num_row_groups):
+            for batch in stream_texts(parquet, number):
+                yield from map(_from_arrow, batch.to_pylist())
+    except DAMAGED as error:
+        if is_of_store(error):
+            raise
+        raise CatalogError(f"prompt bank {name}: {unsound(error)}") from error
 
 
 def _to_arrow(content: dict[str, Any]) -> dict[str, Any]:

@@ -11,8 +11,10 @@ from pydantic import AfterValidator, TypeAdapter, ValidationError
 
 from toffee_pipeline.errors import PlanError
 
-MAX_LIST_BYTES = 2**30
-"""Unpacked."""
+MAX_LIST_BYTES = 256 * 2**20
+"""Unpacked; of a million images some 120 MB."""
+MIN_ROW_BYTES = 100
+"""That a line counts: what is made of it takes memory too."""
 
 
 def stays_below(path: str) -> str:
@@ -29,12 +31,15 @@ R = TypeVar("R")
 
 def read_list(data: bytes, name: str, row: TypeAdapter[R]) -> list[R]:
     """The rows. name: what errors call the file. Raises PlanError where it is damaged, or larger than it may be."""
+    rows, left = [], MAX_LIST_BYTES
     try:
         with gzip.open(io.BytesIO(data)) as file:
-            text = file.read(MAX_LIST_BYTES + 1)
-        if len(text) > MAX_LIST_BYTES:
-            raise ValueError(f"more than {MAX_LIST_BYTES} bytes")
-        return [row.validate_json(line, strict=True) for line in text.splitlines()]
+            while line := file.readline(left + 1):
+                left -= max(len(line), MIN_ROW_BYTES)
+                if left < 0:
+                    raise ValueError(f"more than {MAX_LIST_BYTES} bytes")
+                rows.append(row.validate_json(line, strict=True))
+        return rows
     except ValidationError as error:
         raise PlanError(f"{name}: damaged: {' '.join(error.errors()[0]['msg'].split())}") from error
     except (OSError, EOFError, zlib.error, ValueError) as error:

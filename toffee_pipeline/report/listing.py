@@ -6,19 +6,20 @@ import threading
 import time
 from bisect import bisect_left, bisect_right
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 
 from toffee_pipeline.errors import MissingKey
-from toffee_pipeline.report.shard_rows import Row, read_ledger
+from toffee_pipeline.report.shard_rows import Row, read_ledger, read_ledgers
 from toffee_pipeline.report.wanted import Wanted
 from toffee_pipeline.rundir.counts import Summary
 from toffee_pipeline.rundir.description import read_run
-from toffee_pipeline.rundir.layout import SUMMARY
+from toffee_pipeline.rundir.layout import LEDGER, SUMMARY
 from toffee_pipeline.rundir.manifests import READERS, Manifest, committed_shards, read_manifest
 from toffee_pipeline.rundir.pictures import ShardPictures
+from toffee_pipeline.rundir.rows import ROWS_AT_ONCE, files_of
 from toffee_pipeline.rundir.run_file import read
 from toffee_pipeline.schema.table import Table
 from toffee_pipeline.storage import Storage
@@ -32,11 +33,12 @@ REFRESH_S = 30.0
 
 
 class OpenShard:
-    """A shard some of whose rows are looked at."""
+    """A shard some of whose rows are looked at. num_rows: of its ledger, as its manifest says."""
 
     def __init__(self, storage: Storage, manifest: Manifest, table: Table) -> None:
         self.manifest = manifest
         self.pictures = ShardPictures(storage, manifest, table)
+        self.num_rows = sum(file.num_rows for file in files_of(manifest, LEDGER))
         self._read = lambda: read_ledger(storage, manifest, table)
 
     @cached_property
@@ -85,7 +87,7 @@ class Listing:
             return self._shards
 
     def shard(self, number: int) -> OpenShard:
-        """Keeps the last few open. Raises MissingKey where it is not committed."""
+        """Keeps the last few open, fewer where they have many rows. Raises MissingKey where it is not committed."""
         with self._lock:
             if number in self._open:
                 self._open.move_to_end(number)
@@ -93,9 +95,12 @@ class Listing:
         opened = OpenShard(self.storage, read_manifest(self.storage, number), self.run.table)
         with self._lock:
             opened = self._open.setdefault(number, opened)  # of two at a time, one is kept
-            if len(self._open) > MAX_OPEN:
+            while len(self._open) > 1 and (len(self._open) > MAX_OPEN or self._num_rows() > ROWS_AT_ONCE):
                 self._open.popitem(last=False)
             return opened
+
+    def _num_rows(self) -> int:
+        return sum(shard.num_rows for shard in self._open.values())
 
     def after(self, wanted: Wanted, place: Place, count: int) -> Page:
         """Up to `count` rows from a place on."""
@@ -123,15 +128,17 @@ class Listing:
     def _read(self, wanted: Wanted, shards: Sequence[int]) -> Iterator[tuple[Manifest, list[Row]]]:
         """The shards that may have such rows, with their ledgers; the first alone, since it may be enough."""
 
-        def one(number: int) -> tuple[Manifest, list[Row]] | None:
+        def one(number: int) -> Manifest | None:
             try:
                 manifest = read_manifest(self.storage, number)
             except MissingKey:  # a repair took it back
                 return None
-            may_fit = wanted.may_fit(manifest.counts)
-            return (manifest, read_ledger(self.storage, manifest, self.run.table)) if may_fit else None
+            return manifest if wanted.may_fit(manifest.counts) else None
 
-        yield from filter(None, map(one, shards[:1]))
+        def ledgers(manifests: Iterable[Manifest | None]) -> Iterator[tuple[Manifest, list[Row]]]:
+            return read_ledgers(self.storage, filter(None, manifests), self.run.table)
+
+        yield from ledgers(map(one, shards[:1]))
         with ThreadPoolExecutor(READERS) as pool:
             for start in range(1, len(shards), READERS):
-                yield from filter(None, pool.map(one, shards[start : start + READERS]))
+                yield from ledgers(pool.map(one, shards[start : start + READERS]))

@@ -7,10 +7,11 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar
 
 from toffee_pipeline.report.bounds import Bound
-from toffee_pipeline.report.shard_rows import Row, read_ledger
+from toffee_pipeline.report.shard_rows import Row, read_ledgers
 from toffee_pipeline.rundir.manifests import READERS, Manifest, committed_shards, read_manifest
 from toffee_pipeline.schema.table import Table
 from toffee_pipeline.storage import Storage
@@ -33,17 +34,12 @@ def sample_shards(storage: Storage, table: Table) -> list[Shard]:
     """At most `MAX_SHARDS` committed shards from all over the run, with about `MAX_ROWS` rows."""
     known = sorted(committed_shards(storage))
     chosen = random.Random(0).sample(known, min(len(known), MAX_SHARDS))
-
-    def read(number: int) -> Shard:
-        manifest = read_manifest(storage, number)
-        return Shard(manifest, read_ledger(storage, manifest, table))
-
     shards: list[Shard] = []
     with ThreadPoolExecutor(READERS) as pool:
-        for start in range(0, len(chosen), READERS):
+        for each in read_ledgers(storage, pool.map(partial(read_manifest, storage), chosen), table):
+            shards.append(Shard(*each))
             if sum(len(shard.rows) for shard in shards) >= MAX_ROWS:
                 break
-            shards += pool.map(read, chosen[start : start + READERS])
     return shards
 
 

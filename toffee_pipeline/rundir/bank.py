@@ -17,7 +17,6 @@ from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from pydantic import TypeAdapter
 
 from toffee_pipeline.config.generate import RunConfig
@@ -30,6 +29,7 @@ from toffee_pipeline.errors import (
     SampleError,
 )
 from toffee_pipeline.images import decode, decode_depth, decode_mask
+from toffee_pipeline.parquet_file import DAMAGED, ParquetFile, is_of_store, read_group, unsound
 from toffee_pipeline.plan.stored_list import read_list
 from toffee_pipeline.rundir.description import read_bank
 from toffee_pipeline.rundir.layout import DATA
@@ -37,7 +37,6 @@ from toffee_pipeline.rundir.manifests import BankManifest, Manifest, read_bank_m
 from toffee_pipeline.rundir.run_file import Number
 from toffee_pipeline.schema.subjects import SUBJECTS, Subject
 from toffee_pipeline.storage import Storage, open_storage
-from toffee_pipeline.storage.parquet import DAMAGED, is_of_store, read_group, unsound
 
 MANIFESTS_KEPT = 16
 DECODE = {"image": decode, "mask": decode_mask, "depth": decode_depth}
@@ -135,7 +134,7 @@ class Bank:
         name = self._storage.path_for(file.key)
         try:
             with self._storage.open(file.key) as opened:
-                parquet = pq.ParquetFile(opened, pre_buffer=True)
+                parquet = ParquetFile(opened)
                 if not parquet.schema_arrow.equals(SUBJECTS.data) or parquet.num_row_groups != file.num_rows:
                     raise pa.ArrowInvalid("its columns or rows are not those of a bank")
                 return [self._row(parquet, row, f"{name}: {manifest.subjects[row].subject_id}") for row in rows]
@@ -144,7 +143,7 @@ class Bank:
         except DAMAGED as error:
             return [_unsound(error, name) for _ in rows]
 
-    def _row(self, parquet: pq.ParquetFile, row: int, name: str) -> BankedImages | SampleError:
+    def _row(self, parquet: ParquetFile, row: int, name: str) -> BankedImages | SampleError:
         try:
             (found,) = read_group(parquet, row, list(DECODE)).to_pylist()
         except DAMAGED as error:

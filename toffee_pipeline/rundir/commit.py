@@ -27,6 +27,7 @@ from toffee_pipeline.rundir.layout import (
     try_key,
 )
 from toffee_pipeline.rundir.manifests import (
+    MAX_MANIFEST_BYTES,
     BankedSubject,
     BankManifest,
     DataFile,
@@ -95,9 +96,15 @@ def commit_shard(
     )
     if subjects is not None:
         manifest = BankManifest(**dict(manifest), subjects=tuple(subjects))
+    encoded = manifest.encode()
+    if len(encoded) > MAX_MANIFEST_BYTES:
+        raise StorageError(
+            f"shard {shard}: a manifest of {len(encoded)} bytes; allowed are {MAX_MANIFEST_BYTES}: lower "
+            "subjects_per_shard"
+        )
     for key, file in written.items():
         storage.put(try_key(key), file.data)
-    storage.put_if_absent(decision_key(shard), manifest.encode())
+    storage.put_if_absent(decision_key(shard), encoded)
     settle(storage, shard)
     if read_manifest(storage, shard).attempt == attempt:
         return True
@@ -114,7 +121,7 @@ def settle(storage: Storage, shard: int) -> None:
     """
     key = decision_key(shard)
     try:
-        encoded = storage.get(key)
+        encoded = storage.get(key, MAX_MANIFEST_BYTES)
     except MissingKey:
         return
     if not storage.exists(manifest_key(shard)):

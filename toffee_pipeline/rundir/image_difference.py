@@ -50,17 +50,18 @@ class ImageDifference:
 
 
 def compare_images(
-    stored: Mapping[str, bytes], remade: Mapping[str, bytes], missing: str = ""
+    stored: Mapping[str, bytes], remade: Mapping[str, bytes], max_pixels: int, missing: str = ""
 ) -> list[ImageDifference]:
-    """Both encoded, by column; what is stored is compared. missing: why one may not be remade.
+    """Both encoded, by column; what is stored is compared. max_pixels: of a picture of the run. missing: why one may
+    not be remade.
 
     Raises DamagedFile where a stored one cannot be compared.
     """
     found = []
     for column, data in stored.items():
-        new = _levels(column, remade[column]) if column in remade else None
+        new = _levels(column, remade[column], max_pixels) if column in remade else None
         try:
-            old = _levels(column, data)
+            old = _levels(column, data, max_pixels)
         except ImageError as error:
             raise DamagedFile(f"the stored {error}") from error
         if new is not None and new.shape != old.shape:
@@ -84,12 +85,12 @@ def side_by_side(differences: list[ImageDifference]) -> np.ndarray:
     return image_grid([[image.astype(np.uint8) for image in row] for row in rows], columns, captions)
 
 
-def _levels(column: str, data: bytes) -> np.ndarray:
+def _levels(column: str, data: bytes, max_pixels: int) -> np.ndarray:
     """float32 (H, W, 3) in 0..255."""
     if column == "depth":
-        gray = 255 * decode_depth(data, column)
+        gray = 255 * decode_depth(data, column, max_pixels)
     elif column == "mask":
-        gray = np.float32(255) * decode_mask(data, column)
+        gray = np.float32(255) * decode_mask(data, column, max_pixels)
     else:
-        return decode(data, column).astype(np.float32)
+        return decode(data, column, max_pixels).astype(np.float32)
     return np.repeat(gray[..., None], 3, axis=2)

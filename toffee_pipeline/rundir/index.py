@@ -5,8 +5,6 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,14 +13,15 @@ import pyarrow.parquet as pq
 
 from toffee_pipeline.errors import RunError
 from toffee_pipeline.filters import SCORES
+from toffee_pipeline.parquet_file import ParquetFile, read_rows, sound, with_schema
 from toffee_pipeline.rundir.description import PairRun
 from toffee_pipeline.rundir.layout import INDEX, INDEX_MANIFESTS, PACK_SHARDS, SUMMARY
-from toffee_pipeline.rundir.manifests import Manifest, committed_shards, read_manifest
-from toffee_pipeline.rundir.rows import read_ledger
-from toffee_pipeline.rundir.run_file import decode
+from toffee_pipeline.rundir.manifests import Manifest, committed_shards, manifests_of, read_manifests
+from toffee_pipeline.rundir.rows import read_ledgers
 from toffee_pipeline.schema.pairs import PAIRS
+from toffee_pipeline.schema.table import ROW_GROUP_BYTES
 from toffee_pipeline.storage import Storage
-from toffee_pipeline.storage.parquet import read_rows, sound, with_schema
+from toffee_pipeline.storage.base import MAX_MAPPED_BYTES
 
 READERS = 4
 """More of them wait for each other: most of the work on a small file is Python's."""
@@ -31,6 +30,8 @@ COLUMNS = (
     "subject_phash",
     *(score.column for score in SCORES),
 )
+MAX_ROW_BYTES, MAX_INDEX_BYTES = 2**10, 4 * 2**30
+"""Of a row in memory, on average, and of all of them: some 16 million rows as runs have them."""
 SCHEMA = pa.schema([PAIRS.ledger.field(name) for name in COLUMNS])
 
 
@@ -57,7 +58,7 @@ def write_index(storage: Storage, run: PairRun) -> Iterator[Manifest]:
         ledger, manifests = Path(folder, "ledger"), Path(folder, "manifests")
         with pq.ParquetWriter(ledger, SCHEMA, compression="zstd") as writer, manifests.open("w") as lines:
             shards = _shards(storage, run)
-            while block := list(islice(shards, PACK_SHARDS)):
+            for block in _blocks(shards):
                 writer.write_table(pa.concat_tables(rows for _, rows in block))
                 lines.writelines(f"{manifest.model_dump_json()}\n" for manifest, _ in block)
                 yield from (manifest for manifest, _ in block)
@@ -72,28 +73,42 @@ def read_whole_ledger(storage: Storage, run: PairRun) -> WholeLedger:
     """
     if storage.exists(SUMMARY) and storage.exists(INDEX):
         return read_index(storage, run.num_rows)
-    manifests, tables = zip(*_shards(storage, run), strict=True)
+    manifests, tables, left = [], [], MAX_INDEX_BYTES
+    for manifest, rows in _shards(storage, run):
+        manifests.append(manifest)
+        tables.append(rows)
+        left -= rows.nbytes
+        if left < 0:
+            raise RunError(
+                f"{storage.uri}: its ledger holds more than the {MAX_INDEX_BYTES} bytes that are read at once"
+            )
     return WholeLedger(manifests, pa.concat_tables(tables).combine_chunks())
 
 
 def read_index(storage: Storage, num_rows: int) -> WholeLedger:
     """num_rows: of the run. Raises MissingKey, DamagedFile; of a manifest when it is read."""
-    name = storage.path_for(INDEX_MANIFESTS)
-    lines = enumerate(storage.get(INDEX_MANIFESTS).splitlines(), 1)
     with sound(storage.path_for(INDEX)):
-        parquet = pq.ParquetFile(pa.BufferReader(storage.get(INDEX)))
-        rows = with_schema(read_rows(parquet, SCHEMA.names, num_rows), SCHEMA)
-    return WholeLedger((decode(Manifest, line, f"{name}, line {n}") for n, line in lines), rows.combine_chunks())
+        parquet = ParquetFile(storage.map(INDEX, MAX_MAPPED_BYTES))
+        found = read_rows(parquet, SCHEMA.names, num_rows, MAX_ROW_BYTES, MAX_INDEX_BYTES)
+        rows = with_schema(found, SCHEMA)
+    return WholeLedger(manifests_of(storage, INDEX_MANIFESTS), rows.combine_chunks())
+
+
+def _blocks(shards: Iterable[tuple[Manifest, pa.Table]]) -> Iterator[list[tuple[Manifest, pa.Table]]]:
+    """`PACK_SHARDS` each; fewer of large shards."""
+    block: list[tuple[Manifest, pa.Table]] = []
+    num_bytes = 0
+    for manifest, rows in shards:
+        block.append((manifest, rows))
+        num_bytes += rows.nbytes
+        if len(block) == PACK_SHARDS or num_bytes > ROW_GROUP_BYTES:
+            yield block
+            block, num_bytes = [], 0
+    if block:
+        yield block
 
 
 def _shards(storage: Storage, run: PairRun) -> Iterator[tuple[Manifest, pa.Table]]:
     """Of every shard its manifest and the columns of its ledger."""
-    shards = finished_shards(storage, run)
-
-    def read(shard: int) -> tuple[Manifest, pa.Table]:
-        manifest = read_manifest(storage, shard)
-        return manifest, read_ledger(storage, manifest, run.table, COLUMNS)
-
-    with ThreadPoolExecutor(READERS) as pool:
-        for start in range(0, len(shards), PACK_SHARDS):
-            yield from pool.map(read, shards[start : start + PACK_SHARDS])
+    finished_shards(storage, run)
+    return read_ledgers(storage, read_manifests(storage), run.table, COLUMNS, READERS)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
-from typing import Annotated, Self, TypeVar
+from threading import Lock
+from typing import Annotated, Self, TypeVar, cast
 
 from pydantic import AwareDatetime, Field, model_validator
 
 from toffee_pipeline.errors import DamagedFile, MissingKey, StorageError
+from toffee_pipeline.plan.shards import MAX_SHARD_ROWS
 from toffee_pipeline.rundir.counts import ShardCounts
 from toffee_pipeline.rundir.layout import (
     DATA,
@@ -25,6 +28,8 @@ from toffee_pipeline.rundir.run_file import Number, Part, RunFile, decode, read
 from toffee_pipeline.storage import Storage
 
 READERS = 16
+MAX_MANIFEST_BYTES, MAX_PACK_BYTES = 16 * 2**20, 256 * 2**20
+READ_AHEAD_BYTES = 4 * 2**20
 
 
 class DataFile(Part):
@@ -33,7 +38,7 @@ class DataFile(Part):
     folder: str
     key: str
     size_bytes: Annotated[Number, Field(gt=0)]
-    num_rows: Annotated[Number, Field(gt=0)]
+    num_rows: Annotated[Number, Field(gt=0, le=MAX_SHARD_ROWS)]
     sha256: str
 
     @model_validator(mode="after")
@@ -127,10 +132,11 @@ def read_bank_manifest(storage: Storage, shard: int) -> BankManifest:
 def _read(storage: Storage, shard: int, kind: type[M]) -> M:
     key = manifest_key(shard)
     try:
-        manifest = read(storage, key, kind)
+        manifest = read(storage, key, kind, MAX_MANIFEST_BYTES)
     except MissingKey:
         number, line = divmod(shard, PACK_SHARDS)
-        key, lines = _pack(storage, number)
+        with _ONE_AT_A_TIME:
+            key, lines = _pack(storage, number)
         if line >= len(lines):
             raise
         manifest = decode(kind, lines[line], f"{storage.path_for(key)}, line {line + 1}")
@@ -139,12 +145,36 @@ def _read(storage: Storage, shard: int, kind: type[M]) -> M:
     return manifest
 
 
-@lru_cache(maxsize=4)
+_ONE_AT_A_TIME = Lock()
+"""Of several readers that want one pack, one reads it."""
+
+
+@lru_cache(maxsize=2)
 def _pack(storage: Storage, number: int) -> tuple[str, list[bytes]]:
     """The pack of this number, by its key; no lines where there is none. Never written again under one `Storage`."""
     for key, _ in storage.list(f"{MANIFESTS}pack-{number:06d}-"):
-        return key, storage.get(key).splitlines()
+        lines, left = [], MAX_PACK_BYTES
+        for line in _lines(storage, key):
+            lines.append(line)
+            left -= len(line)
+            if left < 0:
+                raise DamagedFile(f"{storage.path_for(key)}: damaged: more than {MAX_PACK_BYTES} bytes")
+        return key, lines
     return "", []
+
+
+def manifests_of(storage: Storage, key: str) -> Iterator[Manifest]:
+    """Of a file with a line for each, one in memory at a time. Raises MissingKey, DamagedFile."""
+    for number, line in enumerate(_lines(storage, key), 1):
+        yield decode(Manifest, line, f"{storage.path_for(key)}, line {number}")
+
+
+def _lines(storage: Storage, key: str) -> Iterator[bytes]:
+    with io.BufferedReader(cast(io.RawIOBase, storage.open(key)), READ_AHEAD_BYTES) as file:
+        while line := file.readline(MAX_MANIFEST_BYTES + 1):
+            if len(line) > MAX_MANIFEST_BYTES:
+                raise DamagedFile(f"{storage.path_for(key)}: damaged: a line of more than {MAX_MANIFEST_BYTES} bytes")
+            yield line
 
 
 def read_manifests(storage: Storage) -> Iterator[Manifest]:

@@ -7,14 +7,13 @@ from collections.abc import Iterable
 from functools import cached_property, lru_cache
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
+from toffee_pipeline.parquet_file import ParquetFile, read_group, sound
 from toffee_pipeline.rundir.layout import DATA, REJECTED
 from toffee_pipeline.rundir.manifests import Manifest
 from toffee_pipeline.rundir.rows import files_of, home_of
 from toffee_pipeline.schema.table import Table
 from toffee_pipeline.storage import Storage
-from toffee_pipeline.storage.parquet import read_group, sound
 
 Pictures = dict[str, bytes | None]
 """By column the image file of a row; None where it was not made."""
@@ -48,14 +47,14 @@ class ShardPictures:
             return {name: (self._cells(file, group, name)[offset].as_py() or {}).get("bytes") for name in columns}
 
     @cached_property
-    def _files(self) -> list[tuple[str, pq.ParquetFile]]:
+    def _files(self) -> list[tuple[str, ParquetFile]]:
         """Each with its name."""
         return [self._open(file.key) for file in files_of(self._manifest, *IMAGE_FOLDERS.values())]
 
-    def _open(self, key: str) -> tuple[str, pq.ParquetFile]:
+    def _open(self, key: str) -> tuple[str, ParquetFile]:
         name = self._storage.path_for(key)
         with sound(name):
-            return name, pq.ParquetFile(pa.PythonFile(self._storage.open(key), mode="r"))
+            return name, ParquetFile(self._storage.open(key))
 
     @cached_property
     def _places(self) -> dict[str, tuple[int, int, int]]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -60,7 +62,7 @@ def refilter(
     with at_work(target, say, lambda: "what is written stays"):
         began = time.monotonic()
         if key := list_key(run.config):
-            target.put(key, source.get(key))
+            _copy(key, source, target)
         card = CardWriter(target, known, ShardCounts())
         ledger = read_whole_ledger(source, run)
         cut = recut(ledger.rows, run.config, settings)
@@ -87,6 +89,13 @@ def refilter(
             f"{len(lost)} pairs would be accepted too, but the run did not keep their images "
             f"(output.keep={run.config.output.keep}): {', '.join(lost[:NUM_NAMED])}{more}"
         )
+
+
+def _copy(key: str, source: Storage, target: Storage) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "list")
+        source.get_file(key, path)
+        target.put_file(key, path)
 
 
 def _packed(target: Storage, shards: Iterable[Manifest]) -> Iterator[ShardCounts]:

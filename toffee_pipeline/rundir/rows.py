@@ -6,19 +6,22 @@ judged otherwise. Whoever reads rows of either reads them by this.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
+from toffee_pipeline.parquet_file import ParquetFile, read_group, read_rows, sound, with_schema
 from toffee_pipeline.rundir.layout import DATA, LEDGER, REJECTED
-from toffee_pipeline.rundir.manifests import DataFile, Manifest
+from toffee_pipeline.rundir.manifests import READERS, DataFile, Manifest
 from toffee_pipeline.schema.table import Table
 from toffee_pipeline.storage import Storage, open_storage
-from toffee_pipeline.storage.parquet import read_group, read_rows, sound
+from toffee_pipeline.storage.base import MAX_MAPPED_BYTES
 
+ROWS_AT_ONCE = 20_000
+"""Of several ledgers, in memory."""
 _open_storage = cache(open_storage)
 """A client for each run of which views are read, and not for each shard."""
 
@@ -61,9 +64,44 @@ def as_judged(rows: pa.Table, manifest: Manifest, id: str) -> pa.Table:
 def read_ledger(storage: Storage, manifest: Manifest, table: Table, columns: Sequence[str] | None = None) -> pa.Table:
     """Every planned row of the shard, in the plan's order. columns: all by default. Raises DamagedFile."""
     home, (file,) = home_of(storage, manifest), files_of(manifest, LEDGER)
+    schema = table.ledger if columns is None else pa.schema([table.ledger.field(name) for name in columns])
     with sound(home.path_for(file.key)):
-        rows = read_rows(pq.ParquetFile(pa.BufferReader(home.get(file.key))), columns, file.num_rows)
+        rows = read_rows(ParquetFile(home.map(file.key, MAX_MAPPED_BYTES)), schema.names, file.num_rows)
+        if not rows.schema.equals(schema):
+            rows = with_schema(rows, schema)
     return as_judged(rows, manifest, table.id)
+
+
+def read_ledgers(
+    storage: Storage,
+    manifests: Iterable[Manifest],
+    table: Table,
+    columns: Sequence[str] | None = None,
+    readers: int = READERS,
+) -> Iterator[tuple[Manifest, pa.Table]]:
+    """Of each manifest the ledger, as `read_ledger`. So many are read at once, and fewer where they have more than
+    `ROWS_AT_ONCE` rows together."""
+
+    def read(manifest: Manifest) -> tuple[Manifest, pa.Table]:
+        return manifest, read_ledger(storage, manifest, table, columns)
+
+    with ThreadPoolExecutor(readers) as pool:
+        for some in _few(manifests, readers):
+            yield from pool.map(read, some)
+
+
+def _few(manifests: Iterable[Manifest], most: int) -> Iterator[list[Manifest]]:
+    some: list[Manifest] = []
+    num_rows = 0
+    for manifest in manifests:
+        more = sum(file.num_rows for file in files_of(manifest, LEDGER))
+        if some and (len(some) == most or num_rows + more > ROWS_AT_ONCE):
+            yield some
+            some, num_rows = [], 0
+        some.append(manifest)
+        num_rows += more
+    if some:
+        yield some
 
 
 def read_accepted(
@@ -76,7 +114,7 @@ def read_accepted(
     home = home_of(storage, manifest)
     for file in files_of_accepted(manifest):
         with sound(home.path_for(file.key)), home.open(file.key) as opened:
-            parquet = pq.ParquetFile(opened, pre_buffer=True)
+            parquet = ParquetFile(opened)
             for number in range(parquet.num_row_groups):
                 verdicts = as_judged(read_group(parquet, number, [table.id, "status"]), manifest, table.id)
                 accepted = pc.equal(verdicts["status"], "accepted")

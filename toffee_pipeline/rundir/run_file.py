@@ -17,7 +17,7 @@ MAX_CHARACTERS = 300
 MAX_SMALL_BYTES = 16 * 2**20
 """Of run.json and the lease."""
 MAX_FILE_BYTES = 256 * 2**20
-"""Of a JSON file whose size goes by the run's: verdicts of a shard, names of unreadable files."""
+"""Of a JSON file whose size goes by the run's: names of unreadable files."""
 
 
 class Part(BaseModel):
@@ -68,9 +68,9 @@ def decode(kind: type[F], data: bytes, name: str, endpoint_url: str | None = Non
     return found
 
 
-def read(storage: Storage, key: str, kind: type[F]) -> F:
+def read(storage: Storage, key: str, kind: type[F], max_bytes: int = MAX_FILE_BYTES) -> F:
     """The file under `key`. Raises as `decode`, and MissingKey."""
-    return decode(kind, storage.get(key, MAX_FILE_BYTES), storage.path_for(key), storage.endpoint_url)
+    return decode(kind, storage.get(key, max_bytes), storage.path_for(key), storage.endpoint_url)
 
 
 def write(storage: Storage, key: str, file: RunFile) -> None:

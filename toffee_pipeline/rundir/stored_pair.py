@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, cast
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from toffee_pipeline.config.generate import RunConfig
 from toffee_pipeline.errors import DamagedFile, MissingKey, RunError
 from toffee_pipeline.plan.plan import shard_of_pair
@@ -42,8 +45,8 @@ def read_pair(storage: Storage, run: PairRun, pair_id: str) -> StoredPair:
         manifest = read_manifest(storage, shard)
     except MissingKey as error:
         raise RunError(f"{pair_id}: its shard {shard} of {storage.uri} is not committed yet") from error
-    rows = {row["pair_id"]: row for row in read_ledger(storage, manifest, run.table).to_pylist()}
-    if (row := rows.get(pair_id)) is None:
+    ledger = read_ledger(storage, manifest, run.table)
+    if (row := _row(ledger, pair_id)) is None:
         raise DamagedFile(f"{storage.path_for(manifest_key(shard))}: damaged: the ledger that it names lacks {pair_id}")
     if row["status"] == "failed":
         raise RunError(f"{pair_id} failed, so that there is nothing to compare with: {row['error']}")
@@ -51,7 +54,14 @@ def read_pair(storage: Storage, run: PairRun, pair_id: str) -> StoredPair:
     if pictures is None:
         raise RunError(f"{pair_id} is {row['status']} ({row['reason']}), and the run keeps no pictures of such a pair")
     images = {name: data for name, data in pictures.items() if data is not None}
-    return StoredPair(shard, row, rows.get(row["reversed_from"]), images)
+    return StoredPair(shard, row, _row(ledger, row["reversed_from"]), images)
+
+
+def _row(ledger: pa.Table, pair_id: str | None) -> dict[str, Any] | None:
+    found: list[dict[str, Any]] = ledger.filter(
+        pc.equal(ledger["pair_id"], pa.scalar(pair_id, pa.string()))
+    ).to_pylist()
+    return found[0] if found else None
 
 
 def _shard_of(storage: Storage, run: PairRun, pair_id: str) -> int:

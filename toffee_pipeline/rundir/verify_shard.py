@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import pyarrow as pa
-import pyarrow.parquet as pq
+import pyarrow.compute as pc
 
 from toffee_pipeline.config.dataset import ImageDatasetConfig
 from toffee_pipeline.errors import DamagedFile, ImageError, MissingKey
 from toffee_pipeline.filters import REASONS, keeps_images
 from toffee_pipeline.images import decode, decode_depth, decode_mask
+from toffee_pipeline.parquet_file import DAMAGED, ParquetFile, read_group, read_rows, unsound
 from toffee_pipeline.rundir.counts import ShardCounts
 from toffee_pipeline.rundir.description import DatasetRun
 from toffee_pipeline.rundir.layout import DATA, LEDGER, REJECTED, manifest_key, name_of
@@ -29,11 +30,15 @@ from toffee_pipeline.rundir.manifests import (
 )
 from toffee_pipeline.rundir.rows import as_judged, home_of
 from toffee_pipeline.schema.subjects import SUBJECTS
+from toffee_pipeline.schema.table import Table
 from toffee_pipeline.storage import Storage
-from toffee_pipeline.storage.parquet import DAMAGED, MAX_GROUP_BYTES, MAX_TEXT_ROW_BYTES, read_group, unsound
+from toffee_pipeline.storage.base import MAX_MAPPED_BYTES
 
 Rows = dict[str, dict[str, Any]]
 """Rows by id."""
+ROWS_AT_ONCE = 1024
+OWN_COLUMNS = ("error", "stage_s")
+"""Of the ledger, that files with images repeat otherwise."""
 STATUS = {DATA: "accepted", REJECTED: "rejected"}
 DECODE = {"mask": decode_mask, "depth": decode_depth}
 
@@ -98,7 +103,7 @@ class ShardCheck:
         if len(entries) < len(manifest.files) or expected[0] not in entries or not entries.keys() <= set(expected):
             yield "manifest", manifest_at, "it must name one ledger, and at most one file of each other kind"
             return
-        ledger: Rows | None = None
+        ledger: _Ledger | None = None
         for folder, name in expected:
             entry = entries.get((folder, name))
             key = entry.key if entry else manifest_at
@@ -111,33 +116,37 @@ class ShardCheck:
             try:
                 file = self._open(home, entry, folder, len(planned))
                 if folder == LEDGER:
-                    rows = [row for group in _groups(file, MAX_TEXT_ROW_BYTES) for row in group]
-                    ledger = {row[self.table.id]: row for row in rows}
-                    if isinstance(manifest, BankManifest) and not _names_accepted(manifest, ledger):
+                    ledger = _Ledger(file, self.table)
+                    if isinstance(manifest, BankManifest) and not _names_accepted(manifest, ledger.rows):
                         yield "manifest", manifest_at, "the subjects that it names are not the ledger's accepted ones"
-                    yield from _lines("rows", key, self._ledger_problems(rows, planned, manifest))
+                    yield from _lines("rows", key, self._ledger_problems(ledger, planned, manifest))
                 elif ledger is not None:
-                    wrong, broken = self._data_problems(file, wanted, folder)
+                    wrong, broken = self._data_problems(file, ledger, wanted, folder)
                     yield from _lines("rows", key, wrong)
                     yield from _lines("image", key, broken)
             except _Damaged as error:
                 yield error.kind, key, str(error)
 
-    def _wanted(self, ledger: Rows | None, folder: str, name: str) -> Rows:
-        """The ledger's rows that must lie in the file `name` of `folder`."""
+    def _wanted(self, ledger: _Ledger | None, folder: str, name: str) -> dict[str, int]:
+        """The ledger's rows that must lie in the file `name` of `folder`: by id their numbers."""
         if ledger is None or folder == LEDGER:
             return {}
-        rows = {row_id: row for row_id, row in ledger.items() if row["status"] == STATUS[folder]}
-        if folder == REJECTED:
-            return {id: row for id, row in rows.items() if keeps_images(self.config.output.keep, row["reason"])}
-        return {id: row for id, row in rows.items() if self.table.file_of(row) == name}
+        wanted = {}
+        for row in ledger.rows.select(ledger.judged).to_pylist():
+            if row["status"] == STATUS[folder] and (
+                keeps_images(self.config.output.keep, row["reason"])
+                if folder == REJECTED
+                else self.table.file_of(row) == name
+            ):
+                wanted[row[self.table.id]] = ledger.numbers[row[self.table.id]]
+        return wanted
 
-    def _open(self, home: Storage, entry: DataFile, folder: str, num_planned: int) -> pq.ParquetFile:
+    def _open(self, home: Storage, entry: DataFile, folder: str, num_planned: int) -> ParquetFile:
         self.tally.checked["file"] += 1
         if entry.num_rows > num_planned:
             raise _Damaged("rows", f"the manifest says {entry.num_rows} rows, the plan has {num_planned}")
         try:
-            data = home.get(entry.key)
+            data = home.map(entry.key, MAX_MAPPED_BYTES)
         except MissingKey as error:
             raise _Damaged("file", "the manifest names it, but it is not there") from error
         except DamagedFile as error:
@@ -148,7 +157,7 @@ class ShardCheck:
         if hashlib.sha256(data).hexdigest() != entry.sha256:
             raise _Damaged("file", "its bytes have changed: the SHA-256 is not the manifest's")
         try:
-            file = pq.ParquetFile(pa.BufferReader(data))
+            file = ParquetFile(data)
         except DAMAGED as error:
             raise _Damaged("rows", unsound(error)) from error
         if not file.schema_arrow.equals(self.table.ledger if folder == LEDGER else self.table.data):
@@ -157,17 +166,15 @@ class ShardCheck:
             raise _Damaged("rows", f"{file.metadata.num_rows} rows, the manifest says {entry.num_rows}")
         return file
 
-    def _ledger_problems(self, rows: list[dict[str, Any]], planned: Rows, manifest: Manifest) -> Iterator[str]:
+    def _ledger_problems(self, ledger: _Ledger, planned: Rows, manifest: Manifest) -> Iterator[str]:
         """The ledger, as the manifest judges it, against the plan and the manifest's counts."""
-        self.tally.checked["rows"] += len(rows)
-        if manifest.view:
-            if unknown := sorted(manifest.view.verdicts.keys() - {row[self.table.id] for row in rows}):
-                yield f"the view judges {self.table.row}s that are not there: {_few(unknown)}"
-            table = pa.Table.from_pylist(rows, self.table.ledger)
-            rows = as_judged(table, manifest, self.table.id).to_pylist()
-        yield from self._id_problems(Counter(row[self.table.id] for row in rows), planned)
-        found = Counter({"planned": len(rows)})
-        for row in rows:
+        self.tally.checked["rows"] += len(ledger.rows)
+        if manifest.view and (unknown := sorted(manifest.view.verdicts.keys() - ledger.numbers.keys())):
+            yield f"the view judges {self.table.row}s that are not there: {_few(unknown)}"
+        yield from self._id_problems(Counter(ledger.rows[self.table.id].to_pylist()), planned)
+        found = Counter({"planned": len(ledger.rows)})
+        judged = as_judged(ledger.rows, manifest, self.table.id)
+        for row in (row for batch in judged.to_batches(ROWS_AT_ONCE) for row in batch.to_pylist()):
             status, reason = row["status"], row["reason"]
             if different := _different(row, planned.get(row[self.table.id], {})):
                 yield f"{row[self.table.id]}: not as planned: {', '.join(different)}"
@@ -180,24 +187,25 @@ class ShardCheck:
         if (said := outcomes(manifest.counts)) != found:
             yield f"the manifest counts {dict(said)}, the ledger {dict(found)}"
 
-    def _data_problems(self, file: pq.ParquetFile, wanted: Rows, folder: str) -> tuple[list[str], list[str]]:
+    def _data_problems(
+        self, file: ParquetFile, ledger: _Ledger, wanted: dict[str, int], folder: str
+    ) -> tuple[list[str], list[str]]:
         """What is wrong with the rows, against the ledger's, and with their images."""
         ids: Counter[str] = Counter()
         wrong: list[str] = []
         broken: list[str] = []
-        for rows in _groups(file, MAX_GROUP_BYTES):
+        for rows in _groups(file):
+            expected = ledger.take(wanted[id] for row in rows if (id := row[self.table.id]) in wanted)
             for row in rows:
                 ids[row[self.table.id]] += 1
-                expected = wanted.get(row[self.table.id], {})
-                shared = {name: value for name, value in expected.items() if name not in ("error", "stage_s")}
-                if different := _different(row, shared):
+                if different := _different(row, expected.get(row[self.table.id], {})):
                     wrong.append(f"{row[self.table.id]}: not as in the ledger: {', '.join(different)}")
             for found in self.pool.map(lambda row: self._image_problems(row, folder), rows):
                 broken += found
             self.tally.checked["image"] += sum(row[name] is not None for row in rows for name in self.table.images)
         return [*self._id_problems(ids, wanted), *wrong], broken
 
-    def _id_problems(self, ids: Counter[str], wanted: Rows) -> Iterator[str]:
+    def _id_problems(self, ids: Counter[str], wanted: Collection[str]) -> Iterator[str]:
         for what, found in (
             ("missing", [key for key in wanted if key not in ids]),
             ("more than once", [key for key, number in ids.items() if number > 1]),
@@ -225,20 +233,39 @@ class ShardCheck:
         return problems
 
 
-def _groups(file: pq.ParquetFile, max_row_bytes: int) -> Iterator[list[dict[str, Any]]]:
+class _Ledger:
+    """rows: as they are read, which is a tenth of what they take as dicts. numbers: of the rows, by id. judged: columns
+    that say where a row must lie. Raises _Damaged."""
+
+    def __init__(self, file: ParquetFile, table: Table) -> None:
+        try:
+            self.rows = read_rows(file)
+        except DAMAGED as error:
+            raise _Damaged("rows", unsound(error)) from error
+        self._id, self._shared = table.id, [name for name in table.ledger.names if name not in OWN_COLUMNS]
+        self.numbers = {id: number for number, id in enumerate(self.rows[table.id].to_pylist())}
+        self.judged = [name for name in (table.id, "status", "reason", "kind") if name in table.ledger.names]
+
+    def take(self, numbers: Iterable[int]) -> Rows:
+        """What files with images must say of these rows."""
+        rows = self.rows.select(self._shared).take(pa.array(list(numbers), pa.int64())).to_pylist()
+        return {row[self._id]: row for row in rows}
+
+
+def _groups(file: ParquetFile) -> Iterator[list[dict[str, Any]]]:
     for number in range(file.num_row_groups):
         try:
-            rows: list[dict[str, Any]] = read_group(file, number, max_row_bytes=max_row_bytes).to_pylist()
+            rows: list[dict[str, Any]] = read_group(file, number).to_pylist()
         except DAMAGED as error:
             raise _Damaged("rows", unsound(error)) from error
         yield rows
 
 
-def _names_accepted(manifest: BankManifest, ledger: Rows) -> bool:
+def _names_accepted(manifest: BankManifest, ledger: pa.Table) -> bool:
     """Whether a bank's manifest names the accepted subjects, as they are planned and in their order."""
-    accepted = [row for row in ledger.values() if row["status"] == "accepted"]
+    accepted = ledger.filter(pc.equal(ledger["status"], "accepted"))
     named = [subject.model_dump() for subject in manifest.subjects]
-    return named == [{name: row[name] for name in BankedSubject.model_fields} for row in accepted]
+    return named == accepted.select(list(BankedSubject.model_fields)).to_pylist()
 
 
 def _different(row: dict[str, Any], expected: dict[str, Any]) -> list[str]:

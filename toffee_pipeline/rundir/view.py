@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from toffee_pipeline.errors import DamagedFile
 from toffee_pipeline.rundir.counts import ShardCounts
 from toffee_pipeline.rundir.index import WholeLedger
 from toffee_pipeline.rundir.layout import PACK_SHARDS
@@ -28,11 +29,15 @@ def shards_of_view(ledger: WholeLedger, cut: pa.Table, uri: str) -> Iterator[Man
     Args:
         cut: the rows of `ledger` with the view's verdicts.
         uri: of the run.
+
+    Raises DamagedFile where the manifests count other rows.
     """
     known, start = iter(ledger.manifests), 0
     differs = _differs(ledger.rows, cut)
     while manifests := list(islice(known, PACK_SHARDS)):  # what is counted in one go is held in memory
         lengths = [manifest.counts.planned for manifest in manifests]
+        if start + sum(lengths) > len(cut):
+            raise DamagedFile(f"{uri}: damaged: its manifests count more rows than its ledger has")
         number = pa.array(np.repeat(np.arange(len(lengths)), lengths))
         rows, changes = cut.slice(start, len(number)), differs[start : start + len(number)]
         start += len(number)

@@ -13,8 +13,8 @@ from toffee_pipeline.errors import StorageError
 from toffee_pipeline.plain_file import mapped
 
 TEMPORARY = ".tmp-"
-MAX_BYTES = 4 * 2**30
-"""Of what is read as a whole: no file that the project writes is near it."""
+MAX_BYTES, MAX_MAPPED_BYTES = 256 * 2**20, 4 * 2**30
+"""Of what is read as a whole, and of a run's Parquet file, which is mapped: none that the project writes is near it."""
 
 
 def check_key(key: str) -> str:
@@ -93,8 +93,12 @@ class Storage(ABC):
         The file appears under its name when it is complete. Raises `MissingKey`.
         """
 
-    def map(self, key: str) -> bytes | mmap.mmap:
-        """The bytes under `key`, of any size, as `mapped`: on S3 of a copy on this machine's disk. Raises as `get`."""
+    @abstractmethod
+    def map(self, key: str, max_bytes: int | None = None) -> bytes | mmap.mmap:
+        """The bytes under `key`, of any size by default, as `mapped`: on S3 of a copy on this machine's disk, if they
+        are many. Raises as `get`."""
+
+    def _mapped_copy(self, key: str) -> bytes | mmap.mmap:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder, "copy")
             self.get_file(key, path)

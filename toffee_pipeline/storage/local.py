@@ -93,8 +93,10 @@ class LocalStorage(Storage):
         except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
             raise MissingKey(f"{path}: no such key") from error
 
-    def map(self, key: str) -> bytes | mmap.mmap:
+    def map(self, key: str, max_bytes: int | None = None) -> bytes | mmap.mmap:
         with self.open(key) as file:
+            if max_bytes is not None:
+                check_size(os.fstat(file.fileno()).st_size, max_bytes, self.path_for(key))
             return mapped(file)
 
     def put_file(self, key: str, path: Path) -> None:

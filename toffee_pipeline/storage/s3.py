@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import mmap
 import os
 import re
 from collections.abc import Callable, Iterator
@@ -25,7 +26,7 @@ from botocore.exceptions import (
 from botocore.exceptions import ConnectionError as NoConnection
 
 from toffee_pipeline.config.endpoint import ALLOWED, ENDPOINT
-from toffee_pipeline.errors import MissingKey, StorageError
+from toffee_pipeline.errors import DamagedFile, MissingKey, StorageError
 from toffee_pipeline.plain_file import check_size
 from toffee_pipeline.storage.base import MAX_BYTES, Storage, check_key, is_key
 from toffee_pipeline.storage.patience import OUTAGE_S, Patience
@@ -41,6 +42,8 @@ NOT_AWS = S3_CONFIG.merge(
     # boto3 of 2025 sends checksums after the body, which other stores refuse over HTTPS as without a length
     Config(request_checksum_calculation="when_required", response_checksum_validation="when_required")
 )
+MAX_HELD_BYTES = 32 * 2**20
+"""What is larger is mapped from a copy on disk."""
 CHECK_CREDENTIALS = "check AWS_PROFILE, the AWS_* variables or the role of this machine"
 CHECK_POLICY = "check that the policy allows s3:ListBucket, GetObject, PutObject and DeleteObject here"
 ADVICE = {
@@ -223,7 +226,7 @@ class S3Storage(Storage):
     def get_range(self, key: str, start: int, size_bytes: int) -> bytes:
         """`size_bytes` (at least 1) of what lies under `key`, from byte `start` on."""
         with self._one_line(key):
-            return self._read(key, Range=f"bytes={start}-{start + size_bytes - 1}")[0]
+            return self._read(key, size_bytes, Range=f"bytes={start}-{start + size_bytes - 1}")[0]
 
     def _read(self, key: str, max_bytes: int = MAX_BYTES, **part: str) -> tuple[bytes, str]:
         """The bytes under `key`, or a part of them, and their ETag."""
@@ -239,6 +242,16 @@ class S3Storage(Storage):
         with self._one_line(key):
             path.parent.mkdir(parents=True, exist_ok=True)
             self._patience(lambda: self._client().download_file(**self._object(key), Filename=str(path)))
+
+    def map(self, key: str, max_bytes: int | None = None) -> bytes | mmap.mmap:
+        try:
+            return self.get(key, MAX_HELD_BYTES if max_bytes is None else min(MAX_HELD_BYTES, max_bytes))
+        except DamagedFile:
+            if max_bytes is not None:
+                with self._one_line(key):
+                    found = self._patience(lambda: self._client().head_object(**self._object(key)))
+                check_size(found["ContentLength"], max_bytes, self.path_for(key))
+        return self._mapped_copy(key)
 
     def exists(self, key: str) -> bool:
         with self._one_line(key):

@@ -1,18 +1,23 @@
 """Exports read again: by the trainings' sources, and by a PyTorch DataLoader that stops and goes on."""
 
 import itertools
+import shutil
+from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 from torch.utils.data import DataLoader
 
 from jobs.export import main
 from tests.helpers.planned_run import write_planned_run
+from tests.helpers.repeated import in_every_row, packed
 from tests.helpers.s3 import BUCKET
 from tests.helpers.training import make_config, make_reader
 from toffee_pipeline.config.train import ExportSource, RunSource, ToffeeNetTraining
-from toffee_pipeline.errors import DataError
+from toffee_pipeline.errors import BrokenFile, DataError
 from toffee_pipeline.images import decode, decode_mask
 from toffee_pipeline.storage import LocalStorage, open_storage
 from toffee_pipeline.train.data.pair_stream import PairStream
@@ -56,6 +61,18 @@ def test_an_epoch_gives_every_pair_once_as_it_is(run, form):
         edited = decode_mask(row["mask"]["bytes"]) if row["kind"] == "edit" else np.ones((64, 64), bool)
         assert np.array_equal(sample["mask"], edited)
         assert sample["prompt"] == row["prompt"] and sample["kind"] == row["kind"]
+
+
+def test_a_long_text_in_every_row_of_an_export_takes_no_memory(run, tmp_path):
+    """1 GiB in some kB."""
+    folder = Path(shutil.copytree(run[0] / "imagefolder", tmp_path / "export"))
+    path = next(folder.glob("train/*/metadata.parquet"))
+    rows = pq.read_table(path).take(pa.array(np.zeros(1024, np.int64))).drop_columns("prompt")
+    path.write_bytes(packed(rows.append_column("prompt", in_every_row("x" * (1 << 20), 1024))))
+    before, source = pa.default_memory_pool().max_memory(), make_source(ExportSource(format="export", path=str(folder)))
+    with pytest.raises(BrokenFile, match="metadata.parquet: not a sound Parquet file: row group 0 holds more"):
+        list(source.read(path.relative_to(folder).as_posix()))
+    assert pa.default_memory_pool().max_memory() <= max(before, 512 << 20)
 
 
 def learned(source, path):

@@ -59,8 +59,9 @@ class Format(ABC):
         return f"{split}/{kind}-{number:05d}"
 
     @abstractmethod
-    def open(self, folder: Path, split: str, kind: str, number: int) -> Writer:
-        """A writer of files below `folder`, under their keys. The folder is the part's own."""
+    def open(self, folder: Path, split: str, kind: str, number: int, max_pixels: int) -> Writer:
+        """A writer of files below `folder`, under their keys. The folder is the part's own. max_pixels: of an image of
+        the run."""
 
     def finish(self, target: Storage, parts: Iterable[ExportedPart]) -> None:  # noqa: B027 (most need nothing)
         """What the parts have in common. May be called again."""

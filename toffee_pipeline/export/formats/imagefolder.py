@@ -46,7 +46,7 @@ class ImageFolder(Format):
     tail = "/*"
     per_image = (*SUFFIXES.values(), "c2pa")
 
-    def open(self, folder: Path, split: str, kind: str, number: int) -> Writer:
+    def open(self, folder: Path, split: str, kind: str, number: int, max_pixels: int) -> Writer:
         return FolderWriter(folder / self.stem(split, kind, number))
 
 

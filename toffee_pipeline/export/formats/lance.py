@@ -74,7 +74,7 @@ class Lance(Format):
     def stem(self, split: str, kind: str, number: int) -> str:
         return f"{split}.lance/data/{kind}-{number:05d}"
 
-    def open(self, folder: Path, split: str, kind: str, number: int) -> Writer:
+    def open(self, folder: Path, split: str, kind: str, number: int, max_pixels: int) -> Writer:
         return LanceWriter(folder, f"{split}.lance", f"{kind}-{number:05d}")
 
     def finish(self, target: Storage, parts: Iterable[ExportedPart]) -> None:

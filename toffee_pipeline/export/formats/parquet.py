@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from toffee_pipeline.errors import DamagedFile, ImageError
 from toffee_pipeline.export.formats.base import Format, Writer, images_of
 from toffee_pipeline.export.mark import mark
 from toffee_pipeline.export.rows import SCHEMA, Row
@@ -75,7 +77,7 @@ class HuggingFace(Format):
     schema = SCHEMA
     tail = ".parquet"
 
-    def open(self, folder: Path, split: str, kind: str, number: int) -> Writer:
+    def open(self, folder: Path, split: str, kind: str, number: int, max_pixels: int) -> Writer:
         return ParquetWriter(folder / f"{self.stem(split, kind, number)}.parquet", SCHEMA, lambda row: row)
 
 
@@ -87,17 +89,22 @@ class Subjects200K(Format):
     schema = SUBJECTS200K
     tail = ".parquet"
 
-    def open(self, folder: Path, split: str, kind: str, number: int) -> Writer:
-        return ParquetWriter(folder / f"{self.stem(split, kind, number)}.parquet", SUBJECTS200K, side_by_side)
+    def open(self, folder: Path, split: str, kind: str, number: int, max_pixels: int) -> Writer:
+        row_of = partial(side_by_side, max_pixels=max_pixels)
+        return ParquetWriter(folder / f"{self.stem(split, kind, number)}.parquet", SUBJECTS200K, row_of)
 
 
-def side_by_side(row: Row) -> Row:
-    """Input and target of a pair in one image, with the captions of both halves.
+def side_by_side(row: Row, max_pixels: int) -> Row:
+    """Input and target of a pair, of so many pixels at most, in one image, with the captions of both halves.
 
-    Its quality scores are those that OminiControl's filter lets pass: the pair has passed this run's own.
+    Its quality scores are those that OminiControl's filter lets pass: the pair has passed this run's own. Raises
+    DamagedFile.
     """
     known = {column: (suffix, data) for column, suffix, data in images_of(row)}
-    halves = [decode(known[column][1], f"{row['pair_id']} {column}") for column in HALVES]
+    try:
+        halves = [decode(known[column][1], f"{row['pair_id']} {column}", max_pixels) for column in HALVES]
+    except ImageError as error:
+        raise DamagedFile(str(error)) from error
     image = np.concatenate(halves, axis=1)
     lossless = known["target_image"][0] == "png"
     data = encode(image, "png") if lossless else encode(image, "jpeg", QUALITY)

@@ -39,7 +39,7 @@ class WebDataset(Format):
 
     tail = ".tar"
 
-    def open(self, folder: Path, split: str, kind: str, number: int) -> Writer:
+    def open(self, folder: Path, split: str, kind: str, number: int, max_pixels: int) -> Writer:
         return TarWriter(folder / f"{self.stem(split, kind, number)}.tar")
 
     def configs(self, rows: Mapping[str, Iterable[str]]) -> dict[str, dict[str, str]]:

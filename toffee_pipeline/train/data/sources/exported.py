@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import posixpath
 import re
@@ -12,19 +11,19 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from toffee_pipeline.config.train import ExportSource
 from toffee_pipeline.errors import BrokenFile, DataError
 from toffee_pipeline.images import MAX_BYTES
 from toffee_pipeline.pairsets.tar import samples_of
+from toffee_pipeline.parquet_file import DAMAGED, ParquetFile, is_of_store, stream_texts, unsound
 from toffee_pipeline.schema.pairs import FILE_NAME_COLUMNS, IMAGE_COLUMNS
 from toffee_pipeline.storage import Storage, open_storage
+from toffee_pipeline.storage.base import MAX_MAPPED_BYTES
 from toffee_pipeline.train.data.records import Record
 from toffee_pipeline.train.data.sources.run import IMAGES, accepted_rows, pair_record
 
 MAX_TEXT_BYTES = 1024 * 1024
+ROWS_AT_ONCE = 16
 TEXTS = ("pair_id", "subject_id", "kind", "class_name", "prompt")
 Row = dict[str, Any]
 
@@ -64,7 +63,7 @@ class Exported:
 
 
 def _parquet(storage: Storage, key: str) -> Iterator[Row]:
-    return accepted_rows(storage.get(key), storage.path_for(key))
+    return accepted_rows(storage, key)
 
 
 def _tar(storage: Storage, key: str) -> Iterator[Row]:
@@ -91,23 +90,34 @@ def _lance(storage: Storage, key: str) -> Iterator[Row]:
         path = Path(folder) / posixpath.basename(key)
         storage.get_file(key, path)
         try:
-            table = lance_file.LanceFileReader(str(path), columns=[*IMAGES, *TEXTS]).read_all().to_table()
+            found = lance_file.LanceFileReader(str(path), columns=[*IMAGES, *TEXTS]).read_all(batch_size=ROWS_AT_ONCE)
+            for row in (row for batch in found.to_batches() for row in batch.to_pylist()):
+                yield {**row, **{column: None if row[column] is None else {"bytes": row[column]} for column in IMAGES}}
         except (OSError, ValueError) as error:
             raise BrokenFile(f"{storage.path_for(key)}: {' '.join(str(error).split())}") from error
-    for row in (row for batch in table.to_batches() for row in batch.to_pylist()):
-        yield {**row, **{column: None if row[column] is None else {"bytes": row[column]} for column in IMAGES}}
 
 
 def _imagefolder(storage: Storage, key: str) -> Iterator[Row]:
     names = {column: FILE_NAME_COLUMNS[column] for column in IMAGES}
+    folder = posixpath.dirname(key)
+    for row in _texts(storage, key, [*names.values(), *TEXTS]):
+        keys = {column: row[name] and f"{folder}/{row[name]}" for column, name in names.items()}
+        images = {column: key and {"bytes": storage.get(key, MAX_BYTES)} for column, key in keys.items()}
+        yield {**row, **images}
+
+
+def _texts(storage: Storage, key: str, columns: list[str]) -> Iterator[Row]:
     try:
-        rows = pq.read_table(io.BytesIO(storage.get(key)), columns=[*names.values(), *TEXTS]).to_pylist()
-    except pa.ArrowException as error:
-        raise BrokenFile(f"{storage.path_for(key)}: {' '.join(str(error).split())}") from error
-    for row in rows:
-        folder = posixpath.dirname(key)
-        files = {column: row[name] and storage.get(f"{folder}/{row[name]}") for column, name in names.items()}
-        yield {**row, **{column: data and {"bytes": data} for column, data in files.items()}}
+        parquet = ParquetFile(storage.map(key, MAX_MAPPED_BYTES))
+        if missing := sorted(set(columns) - set(parquet.schema_arrow.names)):
+            raise BrokenFile(f"{storage.path_for(key)}: no column {missing[0]}")
+        for number in range(parquet.num_row_groups):
+            for batch in stream_texts(parquet, number, columns):
+                yield from batch.to_pylist()
+    except DAMAGED as error:
+        if is_of_store(error):
+            raise
+        raise BrokenFile(f"{storage.path_for(key)}: {unsound(error)}") from error
 
 
 ROWS: dict[str, Callable[[Storage, str], Iterator[Row]]] = {

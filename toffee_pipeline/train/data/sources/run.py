@@ -3,6 +3,7 @@ directory, or its Parquet files alone, as they are downloaded."""
 
 from __future__ import annotations
 
+import mmap
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -12,11 +13,11 @@ from typing import Any, BinaryIO
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from toffee_pipeline.config.train import RunSource
 from toffee_pipeline.errors import BrokenFile, DataError, ImageError
 from toffee_pipeline.images import MAX_PIXELS, black_out, decode, decode_depth, decode_mask
+from toffee_pipeline.parquet_file import DAMAGED, ParquetFile, read_group, unsound
 from toffee_pipeline.rundir.description import read_run
 from toffee_pipeline.rundir.layout import DATA, RUN, SHARD_FILE
 from toffee_pipeline.rundir.manifests import Manifest, read_manifest, read_manifests
@@ -25,7 +26,7 @@ from toffee_pipeline.schema.pairs import PAIRS
 from toffee_pipeline.schema.subjects import SUBJECTS
 from toffee_pipeline.schema.table import Table
 from toffee_pipeline.storage import Storage, open_storage
-from toffee_pipeline.storage.parquet import DAMAGED, read_group, unsound
+from toffee_pipeline.storage.base import MAX_MAPPED_BYTES
 from toffee_pipeline.train.data.records import Record
 
 IMAGES = ("input_image", "target_image", "mask", "depth", "subject_image")
@@ -101,7 +102,7 @@ class Run:
         """
         seen: set[str] = set()
         for storage, key, manifest in self._parts(file):
-            for row in accepted_rows(storage.get(key), storage.path_for(key), manifest):
+            for row in accepted_rows(storage, key, manifest):
                 sample = f"{key}: {row[PAIRS.id] if PAIRS.id in row else row[SUBJECTS.id]}"
                 yield (
                     pair_record(row, sample, row["subject_id"] not in seen, self._max_pixels)
@@ -137,9 +138,10 @@ def _by_shard(keys: Sequence[str]) -> list[str]:
     return ["\n".join(files) for files in shards.values()]
 
 
-def accepted_rows(data: bytes, name: str, manifest: Manifest | None = None) -> Iterator[dict[str, Any]]:
+def accepted_rows(storage: Storage, key: str, manifest: Manifest | None = None) -> Iterator[dict[str, Any]]:
     """The accepted rows of a Parquet file, one row group in memory at a time. manifest: whose verdicts count."""
-    parquet, columns = _open(pa.BufferReader(data), name)
+    name = storage.path_for(key)
+    parquet, columns = _open(storage.map(key, MAX_MAPPED_BYTES), name)
     try:
         for number in range(parquet.num_row_groups):
             rows = read_group(parquet, number, columns)
@@ -149,10 +151,10 @@ def accepted_rows(data: bytes, name: str, manifest: Manifest | None = None) -> I
         raise _broken(name, error) from error
 
 
-def _open(file: BinaryIO | pa.NativeFile, name: str) -> tuple[pq.ParquetFile, list[str]]:
+def _open(file: BinaryIO | bytes | mmap.mmap, name: str) -> tuple[ParquetFile, list[str]]:
     """A Parquet file and the columns that are read of it. Raises BrokenFile, and DataError where one is missing."""
     try:
-        parquet = pq.ParquetFile(file)
+        parquet = ParquetFile(file)
         schema = parquet.schema_arrow
     except DAMAGED as error:
         raise _broken(name, error) from error
