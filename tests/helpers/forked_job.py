@@ -1,6 +1,5 @@
 """A job's process that is forked from the test's: what it would import, for seconds of a core, is there already."""
 
-import gc
 import multiprocessing
 import os
 import runpy
@@ -47,8 +46,7 @@ def _run(write: int, argv: list[str], environment: dict[str, str]) -> None:
     for stream in (1, 2):
         os.dup2(write, stream)
     os.close(write)
-    gc.callbacks.clear()  # hypothesis has one, in which a Ctrl-C would be lost
-    gc.freeze()  # what the tests hold is nothing to look through
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
     sys.stdout, sys.stderr = (os.fdopen(stream, "w", buffering=1, closefd=False) for stream in (1, 2))
     os.environ |= environment
     sys.argv = argv

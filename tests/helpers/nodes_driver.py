@@ -77,7 +77,7 @@ def pools(output: str, settings: list[str]) -> Job:
     job.wait_for(lambda: committed_shards(open_storage(output)))
     joined = cluster.add_node(**node)
     nodes[joined.node_id] = joined
-    job.wait_for(lambda: joined.node_id in worked("score"))
+    job.wait_for(lambda: joined.node_id in [*worked("segment"), *worked("score")])
     for loss in ("first", "second"):
         SEEN[loss] = len(committed_shards(open_storage(output)))
         lost = worked("segment")[-1]

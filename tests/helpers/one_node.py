@@ -91,7 +91,12 @@ class Cluster:
             "RAY_ADDRESS": f"http://127.0.0.1:{self.port}",
             "RAY_AUTH_MODE": "token",
         }
-        self.driver = {**self.environment, "RAY_ADDRESS": f"{ADDRESS}:{ports['port']}", "PYTHONPATH": str(ROOT)}
+        self.driver = {
+            **self.environment,
+            "RAY_ADDRESS": f"{ADDRESS}:{ports['port']}",
+            "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # as a script needs it that is none of our jobs
+            "PYTHONPATH": str(ROOT),
+        }
         """Environment of a job that connects to it by itself."""
 
     def cli(self, *words: str) -> subprocess.CompletedProcess[str]:
