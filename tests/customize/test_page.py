@@ -1,8 +1,11 @@
 """The page of `jobs/customize.py --serve` in a real browser: upload, generate, draw, edit, find, download."""
 
+import os
 import re
 import shutil
+import signal
 import socket
+import subprocess
 import sys
 from pathlib import Path
 
@@ -11,7 +14,6 @@ import psutil
 import pytest
 from playwright.sync_api import expect, sync_playwright
 
-from tests.helpers.forked_job import ForkedJob
 from toffee_pipeline.customize.desk import REGIONS
 from toffee_pipeline.customize.page import LOOPBACK
 from toffee_pipeline.customize.png import read_settings
@@ -40,13 +42,20 @@ def job(toffeenet_run, tmp_path_factory):
         free.bind((LOOPBACK, 0))
         port = free.getsockname()[1]
     words = ["--model", toffeenet_run, "--serve", "--port", port, "--output", output]
-    assert "gradio" not in sys.modules  # which reads this variable when it is imported
-    process = ForkedJob("jobs/customize.py", *words, GRADIO_SERVER_NAME="0.0.0.0")
+    process = (
+        subprocess.Popen(  # not a fork: threads of torch that a test has used are not there in one, and waited for
+            [sys.executable, ROOT / "jobs/customize.py", *map(str, words)],
+            env={**os.environ, "GRADIO_SERVER_NAME": "0.0.0.0"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+    )
     said = process.stdout.readline()
     assert f"http://{LOOPBACK}:{port}/" in said, said + process.stdout.read()
     yield process, port
-    process.interrupt()
-    assert process.wait() == (130, "interrupted\n")
+    process.send_signal(signal.SIGINT)
+    assert (process.wait(60), process.stdout.read()) == (130, "interrupted\n")
 
 
 @pytest.fixture

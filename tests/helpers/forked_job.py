@@ -1,4 +1,7 @@
-"""A job's process that is forked from the test's: what it would import, for seconds of a core, is there already."""
+"""A job's process that is forked from the test's: what it would import, for seconds of a core, is there already.
+
+For jobs without networks: OpenMP's threads, which torch starts, are not there in a fork, and waited for.
+"""
 
 import multiprocessing
 import os
@@ -46,7 +49,6 @@ def _run(write: int, argv: list[str], environment: dict[str, str]) -> None:
     for stream in (1, 2):
         os.dup2(write, stream)
     os.close(write)
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
     sys.stdout, sys.stderr = (os.fdopen(stream, "w", buffering=1, closefd=False) for stream in (1, 2))
     os.environ |= environment
     sys.argv = argv
