@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 import urllib.request
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -46,15 +47,21 @@ def encoded(rows: list[dict[str, Any]], schema: pa.Schema) -> bytes:
     return to_parquet(pa.Table.from_pylist(rows, schema), PER_SHARD)
 
 
-def write_run(folder: Path, num_pairs: int, picture: bytes = PNG) -> None:
-    """A finished run whose pairs were all accepted, but for those of a few shards. picture: each image but the mask."""
+def write_run(folder: Path, num_pairs: int, draw: Callable[[], bytes] = lambda: PNG) -> None:
+    """A finished run whose pairs were all accepted, but for those of a few shards. draw: makes an image of a shard; not
+    the masks."""
     config = load_config("nano", (f"pairs.count={num_pairs}", "subjects_per_shard=16"))
     plan = Plan(config)
     verdict = {"status": "accepted", **dict.fromkeys(score.column for score in PAIRS.scores), "dino_score": 0.9}
     rows = [{**row, **verdict, "stage_s": dict.fromkeys(PAIRS.stages, 0.1)} for row in plan.rows(0)]
     rows = [{name: row.get(name) for name in PAIRS.ledger.names} for row in rows]
-    images = dict.fromkeys(PAIRS.images, image_struct(picture)) | {"mask": image_struct(MASK)}
-    pictured = [{**images, **{name: row.get(name) for name in PAIRS.data.names if name not in images}} for row in rows]
+    texts = [name for name in PAIRS.data.names if name not in PAIRS.images]
+    pictured = [
+        {name: image_struct(draw()) for name in PAIRS.images}
+        | {"mask": image_struct(MASK)}
+        | {name: row.get(name) for name in texts}
+        for row in rows
+    ]
     failed = [{**row, "status": "failed"} for row in rows]
     whole = {
         (DATA, kind): encoded([row for row in pictured if row["kind"] == kind], PAIRS.data) for kind in PAIRS.files

@@ -21,11 +21,14 @@ from toffee_pipeline.images import encode_png
 from toffee_pipeline.storage import open_storage
 
 PART_BYTES = 32 * MIB
+SIZE_PX = 64
+"""Of nano's pictures: larger ones are refused in a run of it."""
 
 
-def write_run(folder: Path, num_pairs: int, size_px: int) -> None:
-    noise = np.random.default_rng(0).integers(0, 256, (size_px, size_px, 3), np.uint8)
-    browse_open.write_run(folder, num_pairs, encode_png(noise))
+def write_run(folder: Path, num_pairs: int) -> None:
+    """The images of a shard differ: of equal ones Parquet would keep one, and parts would be larger than they say."""
+    rng = np.random.default_rng(0)
+    browse_open.write_run(folder, num_pairs, lambda: encode_png(rng.integers(0, 256, (SIZE_PX, SIZE_PX, 3), np.uint8)))
 
 
 def peak_of(run: Path, output: Path, form: str) -> int:
@@ -38,16 +41,15 @@ def peak_of(run: Path, output: Path, form: str) -> int:
 @click.command(help=__doc__)
 @click.option("--small", default=1_000, show_default=True, help="Pairs of the reference run.")
 @click.option("--large", default=8_000, show_default=True, help="Pairs of the large run.")
-@click.option("--size-px", default=128, show_default=True, help="Side of each picture.")
 @click.option("--format", "forms", multiple=True, type=click.Choice(list(FORMATS)), help="All where none is named.")
 @json_option
-def main(small: int, large: int, size_px: int, forms: tuple[str, ...], path: Path | None) -> None:
+def main(small: int, large: int, forms: tuple[str, ...], path: Path | None) -> None:
     record = Record("export_memory", path)
-    record.add(conditions=f"{small:,} and {large:,} pairs of {size_px} px, parts of {PART_BYTES // MIB} MiB")
+    record.add(conditions=f"{small:,} and {large:,} pairs of {SIZE_PX} px, parts of {PART_BYTES // MIB} MiB")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         for num_pairs in (small, large):
-            write_run(folder / str(num_pairs), num_pairs, size_px)
+            write_run(folder / str(num_pairs), num_pairs)
         for form in forms or FORMATS:
             few, many = (
                 in_fresh_process(peak_of, folder / str(num_pairs), folder / f"{form}-{num_pairs}", form)
