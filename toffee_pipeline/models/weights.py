@@ -68,9 +68,13 @@ def weights_hash(spec: ModelSpec, network: str) -> str | None:
     digest = hashlib.sha256()
     for path in _weight_files(source) if source.is_dir() else [source]:
         digest.update(path.relative_to(source).as_posix().encode())
-        with open_plain(path) as file:
-            digest.update(hashlib.file_digest(cast(BufferedReader, file), "sha256").digest())
+        digest.update(bytes.fromhex(_sha256(path)))
     return digest.hexdigest()[:16]
+
+
+def _sha256(path: Path) -> str:
+    with open_plain(path) as file:
+        return hashlib.file_digest(cast(BufferedReader, file), "sha256").hexdigest()
 
 
 def _weight_files(folder: Path) -> list[Path]:
@@ -81,8 +85,7 @@ def require_digest(spec: ModelSpec, path: Path) -> None:
     """Raises ConfigError where the file is not the one whose SHA-256 the config names."""
     if not isinstance(spec, SegmenterSpec) or spec.sha256 is None:
         return
-    with open_plain(path) as file:
-        found = hashlib.file_digest(cast(BufferedReader, file), "sha256").hexdigest()
+    found = _sha256(path)
     if found != spec.sha256:
         raise ConfigError(
             f"{path}: its SHA-256 is {found}, models.segmenter.sha256 says {spec.sha256}; null allows any file"
