@@ -61,10 +61,10 @@ def run(
         with _watching(record, context, watch):
             while left:
                 costs.update(totals.planned, {name: figures.seconds for name, figures in totals.stages.items()})
+                watch.restart()
                 chosen, pools, plan = plan_now(stages, config, costs)
                 if plan != said:
                     context.say(said := plan)
-                watch.restart()
                 some = sorted(left)[: next_shards(pools, totals.shards, len(left), shards_per_dataset)]
                 shared = (chosen, output, record)
                 actors = [

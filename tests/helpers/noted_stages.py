@@ -14,16 +14,24 @@ from actors.stages.judge import Judge
 from tests.helpers.stub_stages import Paint
 
 
-class Noted(Stage):
-    """Once there is a mark "over", it hurries."""
+MARKS = Path(os.environ["STUB_MARKS"])
+OVER = MARKS / "over"
+"""Once it is there, all hurry."""
+AHEAD = 6
+"""Shards by which the first stage is ahead of the second at most: it has work as long as that one has."""
 
+
+class Noted(Stage):
     def __call__(self, shard: Shard) -> Shard:
-        marks = Path(os.environ["STUB_MARKS"])
-        if (marks / "over").exists():
+        if OVER.exists():
             os.environ["STUB_SLEEP_S"] = "0"
         shard = super().__call__(shard)
-        (marks / f"{self.name} {ray.get_runtime_context().get_node_id()}").touch()
+        (MARKS / f"{self.name} {ray.get_runtime_context().get_node_id()}").touch()
+        self.done(shard).touch()
         return shard
+
+    def done(self, shard: Shard) -> Path:
+        return MARKS / f"done-{self.name}-{shard.index}"
 
 
 class NotedPaint(Noted, Paint):
@@ -31,16 +39,16 @@ class NotedPaint(Noted, Paint):
 
 
 class Pass(Noted):
-    """A stage before `Paint`, about as fast as two of those, and without a result."""
+    """A stage before `Paint` that fills nothing."""
 
     name = "segment"
 
     def process(self, shard: Shard) -> None:
-        def compute(batch: list[PairState]) -> list[None]:
-            time.sleep(0.5 * float(os.environ["STUB_SLEEP_S"]) * len(batch))
-            return [None] * len(batch)
+        def ahead() -> int:
+            return len(list(MARKS.glob("done-segment-*"))) - len(list(MARKS.glob("done-score-*")))
 
-        self.run(shard.open_pairs(), compute, lambda state, nothing: None)
+        while ahead() >= AHEAD and not self.done(shard).exists() and not OVER.exists():
+            time.sleep(0.1)
 
 
 NOTED_STAGES: StageTable = {stage.name: stage for stage in (Pass, NotedPaint, Judge)}

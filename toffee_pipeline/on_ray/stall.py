@@ -22,12 +22,13 @@ class StallWatch:
     def __init__(self, stall_s: float) -> None:
         self._stall_s = stall_s
         self._figures: Any = None
-        self.restart()
-
-    def restart(self) -> None:
-        """A Dataset begins: what was lost before is no loss any more."""
         self._latest = self._looked = time.monotonic()
         self._most = (0.0, 0.0)
+
+    def restart(self) -> None:
+        """A Dataset is about to be planned: what was lost before is no loss any more, what goes from now on is."""
+        self._latest = self._looked = time.monotonic()
+        self._most = cluster_size()
 
     def note(self, figures: Any) -> None:
         """Takes the stages' figures; where they changed, something was computed."""
