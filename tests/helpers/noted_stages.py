@@ -8,11 +8,10 @@ from pathlib import Path
 
 import ray
 
-from actors.shard import PairState, Shard
+from actors.shard import Shard
 from actors.stage import Stage, StageTable
 from actors.stages.judge import Judge
 from tests.helpers.stub_stages import Paint
-
 
 MARKS = Path(os.environ["STUB_MARKS"])
 OVER = MARKS / "over"
