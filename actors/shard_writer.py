@@ -49,7 +49,7 @@ class ShardWriter(ABC, Generic[S]):
         ledger = [{**rows[s.id], "error": s.error, "stage_s": self._times(shard, s)} for s in shard.rows]
         data = to_parquet(pa.Table.from_pylist(ledger, self.table.ledger), LEDGER_ROW_GROUP)
         files.append(ShardFile(LEDGER, self.table.row, data, len(ledger)))
-        counts = self.count(shard, sum(len(file.data) for file in files if file.num_rows))
+        counts = self.count(shard, sum(file.size_bytes for file in files if file.num_rows))
         commit_shard(self.storage, shard.index, files, counts, self.banked(shard))
         return counts
 

@@ -22,7 +22,7 @@ from toffee_pipeline.storage import open_storage
 @click.argument("run")
 @click.option("--output", required=True, help="Directory of the view: a local path or s3://bucket/prefix.")
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Set a key, such as filter.min_clip.")
-@click.option("--materialize", is_flag=True, help="Copy the accepted pairs, so that any reader opens the directory.")
+@click.option("--materialize", is_flag=True, help="Copy the accepted pairs into few files, which any reader opens.")
 @click.option("--curve", is_flag=True, help="Also write a report, with what other thresholds would accept.")
 @click.option("--endpoint-url", help="S3-compatible storage other than AWS, of both.")
 def main(

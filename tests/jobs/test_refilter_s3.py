@@ -16,7 +16,7 @@ from tests.helpers.s3 import BUCKET, CREDENTIALS
 from tests.helpers.scored_run import write_run
 from toffee_pipeline.config.train import RunSource
 from toffee_pipeline.rundir.dataset import load_pairs
-from toffee_pipeline.rundir.manifests import read_manifests
+from toffee_pipeline.rundir.manifests import data_files, read_manifests
 from toffee_pipeline.rundir.rows import read_ledger
 from toffee_pipeline.schema.pairs import PAIRS
 from toffee_pipeline.storage import open_storage
@@ -76,6 +76,12 @@ def test_it_is_published_from_there(views, endpoint, tmp_path):
     call(export, uri, "--format", "huggingface", "--endpoint-url", endpoint, "--output", tmp_path / "out")
     files = sorted(str(path) for path in (tmp_path / "out").rglob("*.parquet"))
     assert sorted(pyarrow.dataset.dataset(files).to_table(columns=["pair_id"])["pair_id"].to_pylist()) == expected
+
+
+def test_a_materialized_one_has_few_files(views, endpoint):
+    written, whole = (open_storage(uri, endpoint) for uri in views[:2])
+    assert len(list(read_manifests(written))) == 2
+    assert [Path(file).name[:-20] for file in data_files(whole)] == ["generation-000000-", "edit-000000-"]
 
 
 def test_a_materialized_one_needs_no_code_of_ours(views, endpoint):

@@ -226,6 +226,15 @@ class TestCommit:
         assert data_files(storage) == [storage.path_for(edit.key), storage.path_for(generation.key)]
         assert data_files(storage, "_rejected") == []
 
+    def test_a_local_file_is_committed_as_its_bytes_are(self, storage, tmp_path):
+        data = b"rows" * 3_000_000  # in parts on S3
+        (tmp_path / "local").write_bytes(data)
+        assert commit_shard(storage, 3, [ShardFile("data", "edit", tmp_path / "local", 7)], NONE)
+        (file,) = read_manifest(storage, 3).files
+        assert storage.get(file.key) == data and file.sha256 == hashlib.sha256(data).hexdigest()
+        assert (file.size_bytes, file.num_rows) == (len(data), 7)
+        assert keys(storage) == ["_manifests/shard-000003.json", file.key]
+
     def test_shard_without_rows_is_committed(self, storage):
         assert commit_shard(storage, 0, [ShardFile("data", "edit", b"empty table", 0)], NONE)
         assert keys(storage) == ["_manifests/shard-000000.json"]

@@ -12,6 +12,7 @@ import re
 import secrets
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import NamedTuple
 
 from toffee_pipeline.errors import MissingKey, StorageError
@@ -42,12 +43,32 @@ DECISION = re.compile(TRIES + r"shard-(\d{6,})\.json")
 
 
 class ShardFile(NamedTuple):
-    """A Parquet file to commit. folder: one of `FOLDERS`. rows: what its rows are, in a word of small letters."""
+    """A Parquet file to commit.
+
+    folder: one of `FOLDERS`. rows: what its rows are, in a word of small letters. data: its bytes, or a local file,
+    which is never whole in memory.
+    """
 
     folder: str
     rows: str
-    data: bytes
+    data: bytes | Path
     num_rows: int
+
+    @property
+    def size_bytes(self) -> int:
+        return self.data.stat().st_size if isinstance(self.data, Path) else len(self.data)
+
+    def sha256(self) -> str:
+        if not isinstance(self.data, Path):
+            return hashlib.sha256(self.data).hexdigest()
+        with self.data.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+
+    def put(self, storage: Storage, key: str) -> None:
+        if isinstance(self.data, Path):
+            storage.put_file(key, self.data)
+        else:
+            storage.put(key, self.data)
 
 
 def commit_shard(
@@ -75,7 +96,7 @@ def commit_shard(
     for file in files:
         if file.folder not in FOLDERS:
             raise StorageError(f"shard {shard}: folder {file.folder!r}: allowed are {', '.join(FOLDERS)}")
-        if file.num_rows < 0 or (file.num_rows and not file.data):
+        if file.num_rows < 0 or (file.num_rows and not file.size_bytes):
             raise StorageError(f"shard {shard}: {file.folder}: a file needs bytes and a number of rows of at least 0")
     written = {shard_key(file.folder, file.rows, shard, attempt): file for file in files if file.num_rows}
     manifest = Manifest(
@@ -86,9 +107,9 @@ def commit_shard(
             DataFile(
                 folder=file.folder,
                 key=key,
-                size_bytes=len(file.data),
+                size_bytes=file.size_bytes,
                 num_rows=file.num_rows,
-                sha256=hashlib.sha256(file.data).hexdigest(),
+                sha256=file.sha256(),
             )
             for key, file in written.items()
         ),
@@ -103,7 +124,7 @@ def commit_shard(
             "subjects_per_shard"
         )
     for key, file in written.items():
-        storage.put(try_key(key), file.data)
+        file.put(storage, try_key(key))
     storage.put_if_absent(decision_key(shard), encoded)
     settle(storage, shard)
     if read_manifest(storage, shard).attempt == attempt:

@@ -9,7 +9,7 @@ from typing import ClassVar, Generic, Self, TypeVar
 
 from pydantic import AwareDatetime
 
-from toffee_pipeline.config.base import differing_content
+from toffee_pipeline.config.base import Positive, differing_content
 from toffee_pipeline.config.dataset import DatasetConfig, ImageDatasetConfig
 from toffee_pipeline.config.evaluate import EvaluationConfig
 from toffee_pipeline.config.generate import RunConfig
@@ -109,16 +109,19 @@ class ViewRun(PairRun):
     """Of jobs/refilter.py: a run of pairs under other verdicts.
 
     config: the run's, with the view's thresholds. view: its settings. source: URI of the run. materialized: with files
-    of its own; else its shards' files lie in the run.
+    of its own; else its shards' files lie in the run. shards_together: so many shards of the plan are one of the view,
+    which has their rows in their order; 1 where its files lie in the run.
     """
 
     view: RefilterConfig
     source: str
     materialized: bool
+    shards_together: Positive = 1
 
     @classmethod
-    def of_run(cls, run: PairRun, uri: str, view: RefilterConfig, whole: bool) -> Self:
-        """whole: `materialized`."""
+    def of_run(cls, run: PairRun, uri: str, view: RefilterConfig, shards_together: int | None) -> Self:
+        """shards_together: None: without files of its own."""
+        whole, together = shards_together is not None, shards_together or 1
         judge = view.judge_of(run.config)
         config = run.config.model_copy(update={"stages": run.config.stages.model_copy(update={"judge": judge})})
         if whole:
@@ -129,7 +132,9 @@ class ViewRun(PairRun):
             view=view.model_copy(update={"filter": judge}),
             source=uri,
             materialized=whole,
-            **run.model_dump(include={"plan_hash", "num_rows", "num_shards", "roles"}),
+            shards_together=together,
+            num_shards=-(-run.num_shards // together),
+            **run.model_dump(include={"plan_hash", "num_rows", "roles"}),
         )
 
     def differences(self, known: Self) -> list[str]:

@@ -9,26 +9,23 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
 
-import pyarrow as pa
 import pyarrow.compute as pc
 
 from toffee_pipeline.config.refilter import RefilterConfig
 from toffee_pipeline.rundir.at_work import at_work
 from toffee_pipeline.rundir.card import CardWriter
-from toffee_pipeline.rundir.commit import ShardFile, commit_shard, delete_orphans, settle_all
+from toffee_pipeline.rundir.commit import delete_orphans
 from toffee_pipeline.rundir.counts import ShardCounts, Summary
 from toffee_pipeline.rundir.description import ViewRun, claim, read_pairs
 from toffee_pipeline.rundir.index import finished_shards, read_whole_ledger
 from toffee_pipeline.rundir.inputs import list_key
-from toffee_pipeline.rundir.layout import DATA, LEDGER, PACK_SHARDS, SUMMARY, pack_key
-from toffee_pipeline.rundir.manifests import Manifest, committed_shards, read_manifest
-from toffee_pipeline.rundir.parquet import LEDGER_ROW_GROUP, to_parquet
+from toffee_pipeline.rundir.layout import PACK_SHARDS, SUMMARY, pack_key
+from toffee_pipeline.rundir.manifests import Manifest
+from toffee_pipeline.rundir.materialize import shards_together, write_shards
 from toffee_pipeline.rundir.recut import recut
-from toffee_pipeline.rundir.rows import read_accepted, read_ledger
 from toffee_pipeline.rundir.run_file import write
 from toffee_pipeline.rundir.totals import Totals
 from toffee_pipeline.rundir.view import shards_of_view
-from toffee_pipeline.schema.table import Table
 from toffee_pipeline.storage import Storage
 
 NUM_NAMED = 3
@@ -55,7 +52,7 @@ def refilter(
     """
     run = read_pairs(source)
     finished_shards(source, run)
-    known = claim(target, ViewRun.of_run(run, source.uri, settings, materialize))
+    known = claim(target, ViewRun.of_run(run, source.uri, settings, shards_together(source) if materialize else None))
     if target.exists(SUMMARY):
         say(f"nothing to do: {target.uri} holds this view")
         return
@@ -68,7 +65,8 @@ def refilter(
         cut = recut(ledger.rows, run.config, settings)
         shards = shards_of_view(ledger, cut, source.uri)
         totals = Totals()
-        for counts in _with_files(target, shards, run.table) if materialize else _packed(target, shards):
+        together = known.shards_together
+        for counts in write_shards(target, shards, run.table, together) if materialize else _packed(target, shards):
             totals.add(counts)
             if materialize:
                 card.add(counts)
@@ -111,28 +109,3 @@ def _packed(target: Storage, shards: Iterable[Manifest]) -> Iterator[ShardCounts
             yield from (manifest.counts for manifest in pack)
         if written:
             written.result()
-
-
-def _with_files(target: Storage, shards: Iterable[Manifest], table: Table) -> Iterator[ShardCounts]:
-    """Commit each shard with its accepted rows and its ledger, one in memory at a time."""
-    settle_all(target)
-    done = committed_shards(target)
-    for manifest in shards:
-        if manifest.shard in done:
-            yield read_manifest(target, manifest.shard).counts
-            continue
-        files = list(_files(target, manifest, table))
-        counts = manifest.counts.model_copy(update={"num_bytes": sum(len(file.data) for file in files)})
-        commit_shard(target, manifest.shard, files, counts)
-        yield counts
-
-
-def _files(target: Storage, manifest: Manifest, table: Table) -> Iterator[ShardFile]:
-    accepted = [rows for _, rows in read_accepted(target, manifest, table)]
-    rows = pa.concat_tables([table.data.empty_table(), *accepted])
-    for name in table.files:
-        chosen = rows.filter(pc.equal(rows["kind"], name))
-        if chosen.num_rows:
-            yield ShardFile(DATA, name, to_parquet(chosen, table.row_group_size), chosen.num_rows)
-    ledger = read_ledger(target, manifest, table)
-    yield ShardFile(LEDGER, table.row, to_parquet(ledger, LEDGER_ROW_GROUP), ledger.num_rows)

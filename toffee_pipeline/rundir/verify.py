@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from toffee_pipeline.errors import DamagedFile, MissingKey, NoRun, RunError
-from toffee_pipeline.plan.shards import ShardPlan
+from toffee_pipeline.plan.shards import MAX_SHARD_ROWS, ShardPlan
 from toffee_pipeline.rundir.commit import delete_orphans, settle_all, shard_files
 from toffee_pipeline.rundir.counts import Summary
 from toffee_pipeline.rundir.description import DatasetRun, ViewRun, read_run
@@ -58,6 +58,7 @@ def verify(storage: Storage) -> Report:
     Raises:
         NoRun: no run.json, or one whose plan this code cannot make again.
         OtherVersion: the run is of another layout or schema.
+        DamagedFile: it cannot be understood, or puts more rows into a shard than one may have.
         PlanError, CatalogError: the plan cannot be made here, for instance without the run's own catalogue.
         OSError: the store failed; that says nothing about the run.
     """
@@ -66,19 +67,21 @@ def verify(storage: Storage) -> Report:
 
 
 def _verify(storage: Storage, run: DatasetRun, holder: str | None) -> Report:
-    plan = _plan_of(storage, run)
+    together = run.shards_together if isinstance(run, ViewRun) else 1
+    plan = _plan_of(storage, run, together)
     report = Report(run.job, holder=holder)
     files = shard_files(storage)  # before the manifests: what a run commits in between is then no orphan
     committed = committed_shards(storage)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         check = ShardCheck(storage, run, pool, report.tally)
-        for shard in range(len(plan)):
+        for shard in range(run.num_shards):
             if shard in committed:
-                report.problems += check(shard, plan.rows(shard))
+                planned = range(len(plan))[shard * together : (shard + 1) * together]
+                report.problems += check(shard, [row for number in planned for row in plan.rows(number)])
             else:
                 report.problems.append(Problem("missing", manifest_key(shard), "not there, not committed", shard))
-    for shard in sorted(committed - set(range(len(plan)))):
-        report.problems.append(Problem("manifest", manifest_key(shard), f"the plan has {len(plan)} shards", shard))
+    for shard in sorted(committed - set(range(run.num_shards))):
+        report.problems.append(Problem("manifest", manifest_key(shard), f"the plan has {run.num_shards} shards", shard))
     # which files a damaged manifest named is not known: they go with its shard
     unknown = report.shards("manifest")
     for key in sorted(set(files) - report.tally.named):
@@ -86,7 +89,7 @@ def _verify(storage: Storage, run: DatasetRun, holder: str | None) -> Report:
             report.problems.append(Problem("orphan", key, "no manifest names it: left by a try that died"))
     for key in storage.temporary():
         report.problems.append(Problem("orphan", key, "half written: left by a try that died"))
-    report.tally.checked.update({"missing": len(plan), "orphan": len(files)})
+    report.tally.checked.update({"missing": run.num_shards, "orphan": len(files)})
     report.problems += _check_summary(storage, report, run.num_rows)
     return report
 
@@ -113,9 +116,15 @@ def repair(storage: Storage, say: Callable[[str], None] = print) -> Report:
     return report
 
 
-def _plan_of(storage: Storage, run: DatasetRun) -> ShardPlan:
+def _plan_of(storage: Storage, run: DatasetRun, together: int) -> ShardPlan:
+    """together: its shards in one of the run, whose rows are all held at once."""
     plan = stored_plan(storage, run.config)
-    if (run.plan_hash, run.num_rows, run.num_shards) != (plan.hash, plan.num_rows, len(plan)):
+    if together > 1 and plan.num_rows_of(0) * together > MAX_SHARD_ROWS:
+        raise DamagedFile(
+            f"{storage.path_for(RUN)}: damaged: shards_together: {together} of {plan.num_rows_of(0)} rows, allowed are "
+            f"{MAX_SHARD_ROWS} rows"
+        )
+    if (run.plan_hash, run.num_rows, run.num_shards) != (plan.hash, plan.num_rows, -(-len(plan) // together)):
         raise NoRun(
             f"{storage.path_for(RUN)}: plan {run.plan_hash}, but its config makes plan {plan.hash} here; check the run "
             "with the version and the catalogue that it was made with"

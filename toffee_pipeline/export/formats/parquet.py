@@ -9,15 +9,15 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from toffee_pipeline.errors import DamagedFile, ImageError
 from toffee_pipeline.export.formats.base import Format, Writer, images_of
 from toffee_pipeline.export.mark import mark
 from toffee_pipeline.export.rows import SCHEMA, Row
 from toffee_pipeline.images import decode, encode
+from toffee_pipeline.rundir.parquet import RowGroups
 from toffee_pipeline.schema.pairs import PAIRS
-from toffee_pipeline.schema.table import ROW_GROUP_BYTES, with_image_features
+from toffee_pipeline.schema.table import with_image_features
 
 QUALITY = 95
 """Of a Subjects200K image whose parts are lossy."""
@@ -49,26 +49,14 @@ class ParquetWriter(Writer):
     def __init__(self, path: Path, schema: pa.Schema, row_of: Callable[[Row], Row]) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._schema, self._row_of = schema, row_of
-        self._file = pq.ParquetWriter(path, schema, compression="zstd", write_page_index=True)
-        self._rows: list[pa.RecordBatch] = []
-        self._num_bytes = 0
+        self._file = RowGroups(path, schema, PAIRS.row_group_size)
 
     def write(self, row: Row) -> None:
-        made = pa.RecordBatch.from_pylist([self._row_of(row)], schema=self._schema)
-        if len(self._rows) == PAIRS.row_group_size or self._num_bytes + made.nbytes > ROW_GROUP_BYTES:
-            self._flush()
-        self._rows.append(made)
-        self._num_bytes += made.nbytes
+        self._file.write(pa.Table.from_pylist([self._row_of(row)], schema=self._schema))
 
     def close(self) -> list[str]:
-        self._flush()
         self._file.close()
         return []
-
-    def _flush(self) -> None:
-        if self._rows:
-            self._file.write_table(pa.Table.from_batches(self._rows))
-        self._rows, self._num_bytes = [], 0
 
 
 class HuggingFace(Format):
