@@ -8,28 +8,23 @@ import os
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 from urllib.parse import urlsplit
 
 import boto3
-from boto3.exceptions import Boto3Error, RetriesExceededError
+from boto3.exceptions import Boto3Error
 from botocore.config import Config
-from botocore.exceptions import (
-    BotoCoreError,
-    ClientError,
-    HTTPClientError,
-    IncompleteReadError,
-    NoCredentialsError,
-    SSLError,
-)
-from botocore.exceptions import ConnectionError as NoConnection
+from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 
 from toffee_pipeline.config.endpoint import ALLOWED, ENDPOINT
 from toffee_pipeline.errors import DamagedFile, MissingKey, StorageError
 from toffee_pipeline.plain_file import check_size
 from toffee_pipeline.storage.base import MAX_BYTES, Storage, check_key, is_key
 from toffee_pipeline.storage.patience import OUTAGE_S, Patience
+from toffee_pipeline.storage.s3_errors import CHECK_CREDENTIALS, error_code, http_status, in_words, passes
+from toffee_pipeline.storage.s3_file import S3File
 
 S3_CONFIG = Config(
     # a part of a large file is tried again by itself; what lasts longer is `Patience`'s
@@ -44,51 +39,6 @@ NOT_AWS = S3_CONFIG.merge(
 )
 MAX_HELD_BYTES = 32 * 2**20
 """What is larger is mapped from a copy on disk."""
-CHECK_CREDENTIALS = "check AWS_PROFILE, the AWS_* variables or the role of this machine"
-CHECK_POLICY = "check that the policy allows s3:ListBucket, GetObject, PutObject and DeleteObject here"
-ADVICE = {
-    "NoSuchBucket": "there is no such bucket; check its name, and region or endpoint",
-    "AccessDenied": f"the store knows the key, and its owner has no permission; {CHECK_POLICY}",
-    "403": f"key, secret or permission, the store does not say which; {CHECK_CREDENTIALS}, and {CHECK_POLICY}",
-    "400": f"bad request, often expired credentials; {CHECK_CREDENTIALS}",
-    "InvalidAccessKeyId": f"the access key is unknown; {CHECK_CREDENTIALS}",
-    "SignatureDoesNotMatch": f"the access key is known and its secret is wrong; {CHECK_CREDENTIALS}",
-    "RequestTimeTooSkewed": "this machine's clock is wrong",
-    **dict.fromkeys(
-        ("ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired", "RequestExpired", "InvalidToken"),
-        f"the credentials have expired; renew them, then run the same command again ({CHECK_CREDENTIALS})",
-    ),
-}
-"""Error code -> what to check."""
-
-
-def _code(error: ClientError) -> str:
-    code: str = error.response.get("Error", {}).get("Code", "")
-    return code
-
-
-def _status(error: ClientError) -> int:
-    status: int = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-    return status
-
-
-def _passes(error: BaseException) -> bool:
-    """Whether the same request may go well in a while: no answer, one cut short, a server in trouble or busy, or
-    another conditional write that is under way (409)."""
-    if isinstance(error, ClientError):
-        status = _status(error)
-        return status in (409, 429) or (status >= 500 and status != 501) or _code(error) == "RequestTimeout"
-    passing = (NoConnection, HTTPClientError, IncompleteReadError, RetriesExceededError)
-    return isinstance(error, passing) and not isinstance(error, SSLError)
-
-
-def _words(error: BaseException) -> str:
-    """One line. The server's own words are left out: some servers repeat the request in them."""
-    if not isinstance(error, ClientError):
-        return " ".join(str(error).split())
-    code = _code(error)
-    advice = ADVICE.get(code)
-    return f"{error.operation_name} failed with {code} (HTTP {_status(error)})" + (f": {advice}" if advice else "")
 
 
 def _is_aws(endpoint_url: str) -> bool:
@@ -116,7 +66,7 @@ class S3Storage(Storage):
         self.endpoint_url = endpoint_url
         self.uri = f"s3://{self._bucket}/{prefix}".rstrip("/")
         self._clients: dict[int, Any] = {}
-        self._patience = Patience(self.uri, _passes, _words, OUTAGE_S)
+        self._patience = Patience(self.uri, passes, in_words, OUTAGE_S)
         self._num_inner_retries = 0
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -180,7 +130,7 @@ class S3Storage(Storage):
                 # refused although nothing has changed: Ceph compares without the quotes
                 return self._put_if(key, new, IfMatch=etag.strip('"'))
             except ClientError as error:
-                if _code(error) == "NoSuchKey":
+                if error_code(error) == "NoSuchKey":
                     return False
                 raise
 
@@ -188,7 +138,7 @@ class S3Storage(Storage):
         try:
             self._patience(lambda: self._client().put_object(**self._object(key), Body=data, **condition))
         except ClientError as error:
-            if _status(error) == 412:
+            if http_status(error) == 412:
                 return False
             raise
         return True
@@ -221,7 +171,7 @@ class S3Storage(Storage):
     def open(self, key: str) -> BinaryIO:
         with self._one_line(key):
             size_bytes = self._patience(lambda: self._client().head_object(**self._object(key)))["ContentLength"]
-        return cast(BinaryIO, _Ranges(self, key, size_bytes))
+        return cast(BinaryIO, S3File(partial(self.get_range, key), size_bytes))
 
     def get_range(self, key: str, start: int, size_bytes: int) -> bytes:
         """`size_bytes` (at least 1) of what lies under `key`, from byte `start` on."""
@@ -258,7 +208,7 @@ class S3Storage(Storage):
             try:
                 self._patience(lambda: self._client().head_object(**self._object(key)))
             except ClientError as error:
-                if _status(error) != 404:
+                if http_status(error) != 404:
                     raise
                 return False
         return True
@@ -297,50 +247,16 @@ class S3Storage(Storage):
                     self._patience(lambda: self._client().get_object(**self._object(key)))
                 raise
         except ClientError as error:
-            if _code(error) == "NoSuchKey":
+            if error_code(error) == "NoSuchKey":
                 raise MissingKey(f"{name}: no such key") from error
-            raise StorageError(f"{name}: {_words(error)}") from error
+            raise StorageError(f"{name}: {in_words(error)}") from error
         except NoCredentialsError as error:
             raise StorageError(f"{name}: no credentials found: {CHECK_CREDENTIALS}") from error
         except (BotoCoreError, Boto3Error) as error:
-            raise StorageError(f"{name}: {_words(error)}") from error
+            raise StorageError(f"{name}: {in_words(error)}") from error
 
 
 def _make_client(endpoint_url: str | None) -> Any:
     config = S3_CONFIG if endpoint_url is None or _is_aws(endpoint_url) else NOT_AWS
     session = boto3.session.Session()  # an own one: the default session is not thread safe
     return session.client("s3", endpoint_url=endpoint_url, config=config)
-
-
-class _Ranges(io.RawIOBase):
-    """An object of S3 as a file that is read in parts: each read is a request."""
-
-    def __init__(self, storage: S3Storage, key: str, size_bytes: int) -> None:
-        self._storage, self._key, self._size_bytes, self._position = storage, key, size_bytes, 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._position
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        start = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._size_bytes}[whence]
-        self._position = start + offset
-        return self._position
-
-    def read(self, size: int = -1) -> bytes:
-        left = max(self._size_bytes - self._position, 0)
-        size = left if size < 0 else min(size, left)
-        data = self._storage.get_range(self._key, self._position, size) if size else b""
-        self._position += len(data)
-        return data
-
-    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
-        """What `io.BufferedReader` reads by."""
-        data = self.read(len(buffer))
-        buffer[: len(data)] = data
-        return len(data)
