@@ -1,5 +1,7 @@
 import numpy as np
+import pytest
 import torch
+from PIL import Image
 
 from toffee_pipeline.config.stages import EditConfig
 from toffee_pipeline.models.blended import composite, dilate, editing_mask, latent_mask
@@ -11,11 +13,29 @@ def square(size: int = 64) -> np.ndarray:
     return mask
 
 
+def blobs(height: int, width: int) -> np.ndarray:
+    """Of all sizes, some of them cut by the border."""
+    coarse = np.random.default_rng(0).random((9, 9)).astype(np.float32)
+    return np.asarray(Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC)) > 0.6
+
+
+def near(mask: np.ndarray, radius: int) -> np.ndarray:
+    """What has a pixel of the mask in the square around it."""
+    windows = np.lib.stride_tricks.sliding_window_view(np.pad(mask, radius), (2 * radius + 1, 2 * radius + 1))
+    return windows.any((-2, -1))
+
+
 def test_dilation_grows_every_side_by_its_share() -> None:
     grown = dilate(square(), 2 / 64)
     assert grown.sum() == 24 * 24 and grown[18:42, 8:32].all()
     assert dilate(square(), 0.001).sum() == 22 * 22
     assert np.array_equal(dilate(square(), 0), square())
+
+
+@pytest.mark.parametrize("radius", [1, 2, 3, 4, 7, 12, 100])
+def test_dilation_adds_what_is_near_the_mask_up_to_the_border(radius: int) -> None:
+    mask = blobs(48, 80)
+    assert np.array_equal(dilate(mask, radius / 80), near(mask, radius))
 
 
 def test_composite_is_exact_outside_and_the_target_deep_inside(images: list[np.ndarray]) -> None:
@@ -34,6 +54,14 @@ def test_composite_feathers_inside_a_large_mask_but_not_at_the_border_of_the_ima
     assert (row[100:] == 0).all() and (row[:98] == 200).all()
     assert 0 < row[99] < 200
     assert (result[0, :98] == 200).all()
+
+
+def test_a_feather_rises_by_distance_from_the_outside() -> None:
+    mask, (target, original) = blobs(40, 1024), np.random.default_rng(1).integers(0, 256, (2, 40, 1024, 3), np.uint8)
+    weight = sum(np.float32(~near(~mask, radius)) for radius in range(4)) / 4  # 1024 / 256 px
+    blend = original + weight[..., None] * (target.astype(np.float32) - original)
+    assert set(np.unique(weight)) == {0, 0.25, 0.5, 0.75, 1}
+    assert np.array_equal(composite(target, original, mask), blend.round())
 
 
 def test_latent_mask_covers_every_pixel_of_the_mask(device: torch.device) -> None:

@@ -20,7 +20,7 @@ def dilate(mask: np.ndarray, fraction: float) -> np.ndarray:
     if fraction == 0:
         return mask.copy()
     radius = max(round(fraction * max(mask.shape)), 1)
-    return _dilate(torch.from_numpy(mask).float()[None], radius)[0].numpy() > 0
+    return _dilate(mask, radius)
 
 
 def editing_mask(mask: np.ndarray, region_name: EditRegion, config: EditConfig) -> np.ndarray:
@@ -50,9 +50,13 @@ def composite(target: np.ndarray, original: np.ndarray, mask: np.ndarray) -> np.
         uint8 (H, W, 3): bit-exact `original` outside the mask, a ramp of 1/256 of the side just inside its border. The
         image's border is none.
     """
-    alpha = _ramp(mask, max(round(max(mask.shape) * FEATHER_FRACTION), 1))[..., None]
-    blend = original + (target.astype(np.float32) - original) * alpha
-    return np.where(mask[..., None], blend.round().astype(np.uint8), original)
+    width = max(round(max(mask.shape) * FEATHER_FRACTION), 1)
+    result, depth = np.where(mask[..., None], target, original), _depth(mask, width)
+    ramp = mask & (depth < width)
+    alpha = (depth[ramp] / np.float32(width))[:, None]
+    blend = original[ramp] + (target[ramp].astype(np.float32) - original[ramp]) * alpha
+    result[ramp] = blend.round().astype(np.uint8)
+    return result
 
 
 def latent_mask(masks: Sequence[np.ndarray], factor: int, device: torch.device) -> Tensor:
@@ -61,17 +65,24 @@ def latent_mask(masks: Sequence[np.ndarray], factor: int, device: torch.device) 
     return F.max_pool2d(stacked, factor)
 
 
-def _ramp(mask: np.ndarray, width: int) -> np.ndarray:
-    """float32 (H, W): 0 outside, rising to 1 at `width` px inside; thinner parts keep what they reach."""
-    outside = torch.from_numpy(~mask).float()[None]
-    total = torch.zeros_like(outside)
-    for _ in range(width):
-        total += 1 - outside
+def _depth(mask: np.ndarray, most: int) -> np.ndarray:
+    """float32 (H, W): 0 outside, then how many px inside, up to `most`; thinner parts keep what they reach."""
+    outside, depth = ~mask, np.zeros(mask.shape, np.float32)
+    for _ in range(most):
+        depth += ~outside
         outside = _dilate(outside, 1)
-    return (total[0] / width).numpy()
+    return depth
 
 
-def _dilate(mask: Tensor, radius: int) -> Tensor:
-    """Square dilation of (1, H, W), one axis after the other."""
-    rows = F.max_pool2d(mask, (2 * radius + 1, 1), 1, (radius, 0))
-    return F.max_pool2d(rows, (1, 2 * radius + 1), 1, (0, radius))
+def _dilate(mask: np.ndarray, radius: int) -> np.ndarray:
+    """Square dilation of bool (H, W), one axis after the other, in steps that double."""
+    for _ in mask.shape:
+        reach = 0
+        while reach < radius:
+            step = min(reach + 1, radius - reach)  # more would need what lies beyond the border
+            grown = mask.copy(order="K")
+            grown[step:] |= mask[:-step]
+            grown[:-step] |= mask[step:]
+            mask, reach = grown, reach + step
+        mask = mask.T
+    return mask
