@@ -53,6 +53,8 @@ LEVERS: dict[str, tuple[str, ...]] = {
     "channels last": everywhere("speed.channels_last=true"),
     "fused QKV": everywhere("speed.fuse_qkv=true"),
     "compiled": everywhere("speed.compile=inductor"),
+    "TaylorSeer": everywhere("speed.cache=taylorseer"),
+    "PAB": everywhere("speed.cache=pab"),
 }
 """Overrides of the nano profile, by the lever's name."""
 COLUMNS = (

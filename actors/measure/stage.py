@@ -61,6 +61,7 @@ def measure_stage(config: RunConfig, name: str, data: list[bytes]) -> tuple[Stag
         The figures, and the shards for the next stage.
     """
     loaded = LoadedStage(config, name)
+    loaded.stage.load()  # what is to be compiled
     clock, shards = NetworkClock(loaded.device), _shards(data)
     with clock.finding():
         loaded.run(one_of_each(_shards(data)))

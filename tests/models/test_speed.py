@@ -14,6 +14,8 @@ from actors.shard import Shard
 from actors.stage import no_progress
 from actors.stages.draft import Draft
 from actors.stages.refine import Refine
+from actors.stages.synthesize import Synthesize
+from actors.stages.view import View
 from toffee_pipeline.config.generate import RunConfig
 from toffee_pipeline.models.model_set import ModelSet
 from toffee_pipeline.plan.plan import Plan
@@ -91,7 +93,7 @@ def graphs_of(network: torch.nn.Module) -> Iterator[list[int]]:
         hook.remove()
 
 
-def test_a_whole_shard_is_at_most_two_graphs_of_a_network_and_none_breaks(nano: Nano) -> None:
+def test_a_whole_shard_is_at_most_two_graphs_of_a_network_and_all_are_made_when_it_is_loaded(nano: Nano) -> None:
     """With steps of both batches, ControlNet and none, edits that start in the midst, and a micro-batch of one pair
     padded to two. A break would be an error."""
     config = nano(
@@ -109,10 +111,29 @@ def test_a_whole_shard_is_at_most_two_graphs_of_a_network_and_none_breaks(nano: 
     models = ModelSet(config)
     for name in ("synthesize", "segment", "depth"):
         STAGE_CLASSES[name](config, models, no_progress, NoGuard())(shard)
+    draft, refine = (stage(config, models, no_progress, NoGuard()) for stage in (Draft, Refine))
     networks = models.draft.unet, models.draft.controlnet, models.refiner.network.unet
-    with graphs_of(networks[0]) as unet, graphs_of(networks[1]) as controlnet, graphs_of(networks[2]) as refiner:
-        for stage in (Draft, Refine):
-            stage(config, models, no_progress, NoGuard())(shard)
+    for expected, work in (([2, 2, 1], lambda stage: stage.load()), ([0, 0, 0], lambda stage: stage(shard))):
+        with graphs_of(networks[0]) as unet, graphs_of(networks[1]) as controlnet, graphs_of(networks[2]) as refiner:
+            for stage in (draft, refine):
+                work(stage)
+        assert [sum(each) for each in (unet, controlnet, refiner)] == expected
     assert all(state.draft for state in shard.pairs) and shard.open_pairs()
-    assert [sum(each) for each in (unet, controlnet, refiner)] == [2, 2, 1]
     assert len(unet) > 2 and len(refiner) > 1
+
+
+def test_subjects_and_views_are_compiled_when_they_are_loaded(
+    make_config: Callable[..., RunConfig], subjects: list[Subject], tokens: torch.Tensor
+) -> None:
+    compiled = {"speed": {"compile": "eager"}, "batch_size": 3}
+    config = make_config(stages=dict.fromkeys(("synthesize", "view"), compiled))
+    models = ModelSet(config)
+    for stage, draw in (
+        (Synthesize, lambda: models.subject.create(subjects)),
+        (View, lambda: models.view.generate(tokens, subjects, [1, 2, 3])),
+    ):
+        counters.clear()
+        stage(config, models, no_progress, NoGuard()).load()
+        assert counters["stats"]["unique_graphs"] == 1
+        assert all(isinstance(image, np.ndarray) for image in draw())
+        assert counters["stats"]["unique_graphs"] == 1

@@ -27,7 +27,7 @@ from toffee_pipeline.models.sampling import (
     num_steps_from,
 )
 from toffee_pipeline.models.sdxl import PromptEncoder, load_sdxl
-from toffee_pipeline.models.speed import attention_of, sped_up
+from toffee_pipeline.models.speed import denoising, in_few_steps, sped_up
 from toffee_pipeline.models.tensors import to_images
 from toffee_pipeline.schema.pairs import Pair
 from toffee_pipeline.schema.subjects import Subject
@@ -68,11 +68,12 @@ class ControlNetDraft:
         device: torch.device,
     ) -> None:
         self.device, self.settings, self.size_px = device, settings, size_px
-        components, self.autoencoder = load_sdxl(sdxl, unet, settings.speed, device)
+        self.speed = settings.speed
+        components, self.autoencoder = load_sdxl(sdxl, unet, self.speed, device)
         self.pipeline = StableDiffusionXLPipeline(**components, add_watermarker=False)
         self.unet, self.scheduler_config = self.pipeline.unet, self.pipeline.scheduler.config
         self.encode_prompts = PromptEncoder(self.pipeline, device)
-        self.controlnet = sped_up(load_model(ControlNetModel, controlnet, "controlnet", device), settings.speed)
+        self.controlnet = sped_up(load_model(ControlNetModel, controlnet, "controlnet", device), self.speed)
 
     def with_settings(self, settings: DraftConfig) -> ControlNetDraft:
         """The same networks, at the same speed, sampled in another way."""
@@ -119,7 +120,7 @@ class ControlNetDraft:
             blend = Blend(self.autoencoder.encode(images), area, noise)
         (strength,) = strengths
         steps, from_picture = self.settings.sampling.num_inference_steps, blend is not None and strength < 1
-        with attention_of(self.settings.speed):
+        with denoising(self.unet, self.speed):
             latents = denoise(
                 self._predict(pairs, depths, num_steps_from(strength, steps) if from_picture else steps),
                 make_scheduler(self.settings.sampling, self.scheduler_config),
@@ -138,6 +139,27 @@ class ControlNetDraft:
             SampleError(too_long(prompt, count, limit)) if count > limit else image
             for prompt, count, image in zip(prompts, counts, drawn, strict=True)
         ]
+
+    def warm_up(self, batch_size: int, size_px: int) -> None:
+        """As `Compilable` has it."""
+        settings, knows_guidance = self.settings, self.unet.config.time_cond_proj_dim is not None
+        runs = [
+            num_steps_from(strength, settings.sampling.num_inference_steps)
+            for strength in (1, *settings.edit_strength.values())
+        ]
+        steps = {step for num_steps in runs for step in plan_steps(settings, num_steps, knows_guidance)}
+        guided = {step.guided for step in steps}
+        few = {
+            "sampling": in_few_steps(settings.sampling),
+            "guidance_interval": (0.0, sum(guided) / len(guided)),  # none, the first or both of two steps
+            "control_guidance_end": float(any(step.controlled for step in steps)),
+        }
+        pair = Pair("", "", "generation", "background", "", "", "", seed=0)
+        depth = np.zeros((self.size_px, self.size_px), np.float32)
+        blank = np.zeros((self.size_px, self.size_px, 3), np.uint8)
+        self.with_settings(settings.model_copy(update=few)).draft(
+            [pair] * batch_size, [], [depth] * batch_size, [blank] * batch_size, [None] * batch_size
+        )
 
     def _predict(self, pairs: Sequence[Pair], depths: Sequence[np.ndarray], num_steps: int) -> Predict:
         """UNet and ControlNet under classifier-free guidance, for a run of `num_steps` calls."""

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, Self
 
 from transformers.utils.logging import disable_progress_bar
 
-from toffee_pipeline.config.dataset import DatasetConfig
+from toffee_pipeline.config.dataset import DatasetConfig, ImageDatasetConfig
 from toffee_pipeline.models.loading import pick_device
-from toffee_pipeline.models.protocols import DepthModel, DraftModel, MaskModel, SubjectModel, ViewModel
+from toffee_pipeline.models.protocols import Compilable, DepthModel, DraftModel, MaskModel, SubjectModel, ViewModel
 from toffee_pipeline.models.roles import ROLES, load_role
 
 if TYPE_CHECKING:
@@ -43,6 +43,13 @@ class ModelSet:
         model = load_role(role, self.config, self.device)
         setattr(self, role, model)
         return model
+
+    def warm_up(self, role: str, batch_size: int) -> None:
+        """Loads the role's model, and compiles what a micro-batch of this size will need."""
+        model = getattr(self, role)
+        if isinstance(model, Compilable) and model.speed.compile:
+            size_px = self.config.size_px if isinstance(self.config, ImageDatasetConfig) else 0
+            model.warm_up(batch_size, size_px)
 
     def under(self, config: DatasetConfig) -> Self:
         """The same models for stages of other settings: drafts and the Refiner's pictures follow them, and nothing is

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
 
+from toffee_pipeline.config.speed import SpeedConfig
 from toffee_pipeline.errors import SampleError
 from toffee_pipeline.schema.pairs import Pair
 from toffee_pipeline.schema.subjects import Subject
@@ -62,3 +63,14 @@ class ViewModel(Protocol):
     """Other views of the subjects whose DINO tokens (b, 1 + n, c) are given."""
 
     def generate(self, tokens: Tensor, subjects: Sequence[Subject], seeds: Sequence[int]) -> Results: ...
+
+
+@runtime_checkable
+class Compilable(Protocol):
+    """A model whose networks are compiled where `speed` says so."""
+
+    speed: SpeedConfig
+
+    def warm_up(self, batch_size: int, size_px: int) -> None:
+        """Compiles all that a micro-batch of this size, of pictures of this side, will need: computes one of nothing in
+        particular, in few steps."""

@@ -14,10 +14,11 @@ from toffee_pipeline.config.stages import RefineConfig
 from toffee_pipeline.errors import SampleError
 from toffee_pipeline.models.autoencoder import load_autoencoder
 from toffee_pipeline.models.blended import composite, latent_mask
+from toffee_pipeline.models.dino import GRID
 from toffee_pipeline.models.loading import build_random, build_untrained, dtype_of, local_folder
 from toffee_pipeline.models.networks.refiner import RefinerNetwork
 from toffee_pipeline.models.sampling import Blend, denoise, generators, guided, initial_noise, make_scheduler
-from toffee_pipeline.models.speed import attention_of, sped_up
+from toffee_pipeline.models.speed import denoising, in_few_steps, sped_up
 from toffee_pipeline.models.tensors import to_images
 
 
@@ -97,6 +98,13 @@ class Refiner:
             for image, original, area in zip(painted, subject_images, masks, strict=True)
         ]
 
+    def warm_up(self, batch_size: int, size_px: int) -> None:
+        """As `Compilable` has it."""
+        other = copy.copy(self)
+        other.strength, other.sampling = 1.0, in_few_steps(self.sampling)
+        tokens = torch.zeros(batch_size, 1 + GRID**2, self.network.unet.config.encoder_hid_dim)
+        other.refine([np.zeros((size_px, size_px, 3), np.uint8)] * batch_size, tokens, [0] * batch_size)
+
     def _sample(
         self,
         init_latents: Tensor,
@@ -107,7 +115,7 @@ class Refiner:
     ) -> Tensor:
         sources = generators(seeds)
         noise = initial_noise(init_latents.shape[1:], sources, self.device)
-        with attention_of(self.speed):
+        with denoising(self.network.unet, self.speed):
             return denoise(
                 guided(self.network, tokens.to(self.device), self.sampling.guidance_scale),
                 make_scheduler(self.sampling, self.network.scheduler.config),

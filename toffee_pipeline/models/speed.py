@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -11,7 +11,9 @@ from diffusers import UNet2DConditionModel
 from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from toffee_pipeline.config.base import SamplingConfig
 from toffee_pipeline.config.speed import SpeedConfig
+from toffee_pipeline.models.unet_cache import add_cache, forget
 
 BACKENDS = {
     "flash": SDPBackend.FLASH_ATTENTION,
@@ -31,6 +33,8 @@ def sped_up(network: nn.Module, speed: SpeedConfig) -> Any:
         network.fuse_qkv_projections()
     if speed.channels_last:
         network.to(memory_format=torch.channels_last)
+    if speed.cache and isinstance(network, UNet2DConditionModel):
+        add_cache(network, speed)
     if speed.compile is None:
         return network
     return torch.compile(  # its overloads know nothing of the last option
@@ -39,10 +43,17 @@ def sped_up(network: nn.Module, speed: SpeedConfig) -> Any:
 
 
 @contextmanager
-def attention_of(speed: SpeedConfig) -> Iterator[None]:
-    """Attention by the configured kernel while it lasts."""
-    if speed.attention is None:
-        yield
-    else:
-        with sdpa_kernel(BACKENDS[speed.attention]):
+def denoising(unet: Any, speed: SpeedConfig) -> Iterator[None]:
+    """One denoising run of a UNet from `sped_up`: attention by the configured kernel, and a cache that knows of no
+    other run."""
+    with sdpa_kernel(BACKENDS[speed.attention]) if speed.attention else nullcontext():
+        try:
             yield
+        finally:
+            if speed.cache:
+                forget(unet)
+
+
+def in_few_steps(sampling: SamplingConfig) -> SamplingConfig:
+    """Of a warm-up: one step with guidance and one without, where there are both."""
+    return sampling.model_copy(update={"num_inference_steps": 2})

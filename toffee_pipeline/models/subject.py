@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from toffee_pipeline.errors import ImageError, SampleError
 from toffee_pipeline.images import fit_square, read_file
 from toffee_pipeline.models.sampling import generators, make_scheduler
 from toffee_pipeline.models.sdxl import load_sdxl
-from toffee_pipeline.models.speed import attention_of
+from toffee_pipeline.models.speed import denoising, in_few_steps
 from toffee_pipeline.models.tensors import to_images
 from toffee_pipeline.pixels import is_flat
 from toffee_pipeline.schema.subjects import Subject
@@ -42,7 +43,7 @@ class SDXLSubject:
     def create(self, subjects: Sequence[Subject]) -> list[np.ndarray | SampleError]:
         """One image per subject from its prompt and seed: uint8 (size_px, size_px, 3), or a SampleError."""
         self.pipeline.scheduler = make_scheduler(self.sampling, self.scheduler_config)
-        with attention_of(self.speed):
+        with denoising(self.pipeline.unet, self.speed):
             latents = self.pipeline(
                 prompt=[subject.prompt for subject in subjects],
                 height=self.size_px,
@@ -53,6 +54,12 @@ class SDXLSubject:
                 output_type="latent",
             ).images
         return to_images(self.autoencoder.decode(latents))
+
+    def warm_up(self, batch_size: int, size_px: int) -> None:
+        """As `Compilable` has it."""
+        other = copy.copy(self)
+        other.sampling = in_few_steps(self.sampling)
+        other.create([Subject("", "", "", seed=0)] * batch_size)
 
 
 class FolderSubject:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 
 import numpy as np
@@ -13,10 +14,11 @@ from toffee_pipeline.config.base import ModelSpec
 from toffee_pipeline.config.stages import ViewConfig
 from toffee_pipeline.errors import SampleError
 from toffee_pipeline.models.autoencoder import load_autoencoder
+from toffee_pipeline.models.dino import GRID
 from toffee_pipeline.models.loading import load_model
 from toffee_pipeline.models.networks.view_generator import ViewGeneratorNetwork
 from toffee_pipeline.models.sampling import denoise, generators, guided, initial_noise, make_scheduler
-from toffee_pipeline.models.speed import attention_of, sped_up
+from toffee_pipeline.models.speed import denoising, in_few_steps, sped_up
 from toffee_pipeline.models.tensors import resize, to_images
 from toffee_pipeline.models.weights import config_options, load_pretrained, resolve
 from toffee_pipeline.schema.subjects import Subject
@@ -49,7 +51,7 @@ class ViewGenerator:
             uint8 (size_px, size_px, 3) each, or a SampleError in its place.
         """
         sources = generators(seeds)
-        with attention_of(self.speed):
+        with denoising(self.network.unet, self.speed):
             latents = denoise(
                 guided(self.network, tokens.to(self.device), self.sampling.guidance_scale),
                 make_scheduler(self.sampling, self.network.scheduler.config),
@@ -58,6 +60,13 @@ class ViewGenerator:
                 sources=sources,
             )
         return to_images(resize(self.autoencoder.decode(latents), self.size_px))
+
+    def warm_up(self, batch_size: int, size_px: int) -> None:
+        """As `Compilable` has it."""
+        other = copy.copy(self)
+        other.sampling = in_few_steps(self.sampling)
+        tokens = torch.zeros(batch_size, 1 + GRID**2, self.network.unet.config.encoder_hid_dim)
+        other.generate(tokens, [], [0] * batch_size)
 
 
 def _load_scheduler(spec: ModelSpec) -> DDIMScheduler:
