@@ -85,8 +85,8 @@ class Stage(ABC, Generic[Work]):
         return self._models
 
     def load(self) -> None:
-        """Loads its models now, and compiles what is to be compiled, so that no micro-batch's seconds and time limit pay
-        for it."""
+        """Loads its models now, and compiles what is to be compiled, so that no micro-batch's seconds and time limit
+        pay for it."""
         for role in self.roles:
             self.models.warm_up(role, self.config.stage(self.name).batch_size)
 

@@ -7,6 +7,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
 from actors.chain import StageChain
+from actors.compiled import compiled_shared
 from actors.context import RunContext
 from actors.guard import NoGuard
 from actors.read import reader_of
@@ -28,7 +29,8 @@ def run(stages: StageTable, context: RunContext, shards: Iterable[int]) -> Gener
 
     read, write = reader_of(config, context.output), writer_of(config, context.output)
     num_threads = max(1, int(config.fused.num_cpus))
-    chain = StageChain(config, list(stages.values()), progress, NoGuard(), num_threads=num_threads)
+    with compiled_shared(config, list(stages), context.output):
+        chain = StageChain(config, list(stages.values()), progress, NoGuard(), num_threads=num_threads)
     yield from written_behind((chain(read(index)) for index in shards), write)
 
 

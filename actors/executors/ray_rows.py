@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from actors.chain import StageChain
+from actors.compiled import compiled_shared
 from actors.guard import CrashGuard, CrashRecord
 from actors.read import reader_of
 from actors.shard_bytes import shard_from_bytes, shard_to_bytes
@@ -85,7 +86,8 @@ class RayChain:
             record.add.remote(stage, rows, seconds)
             self._measure(stage, rows, seconds)
 
-        self._chain = StageChain(config, stages, progress, self._guard, self._metrics, num_threads)
+        with compiled_shared(config, names, output):
+            self._chain = StageChain(config, stages, progress, self._guard, self._metrics, num_threads)
         self._idle_since = time.monotonic()
 
     def _measure(self, stage: str, rows: int, seconds: float) -> None:

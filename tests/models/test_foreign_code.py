@@ -85,7 +85,7 @@ def test_of_a_pipeline(tmp_path: Path) -> None:
     mark = place_code(tmp_path / "unet")
     add(tmp_path / "model_index.json", _class_name=["stranger", "Stranger"], unet=["stranger", "Stranger"])
     with pytest.raises((ConfigError, OSError)):
-        load_sdxl(ModelSpec(path=tmp_path), None, SpeedConfig(), CPU)
+        load_sdxl(ModelSpec(path=tmp_path), None, None, SpeedConfig(), CPU)
     assert not mark.exists()
 
 

@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 import torch
 from diffusers import StableDiffusionXLControlNetPipeline, UNet2DConditionModel
+from pydantic import ValidationError
 from safetensors.torch import save_file
 from transformers import ViTConfig, ViTModel
 
-from toffee_pipeline.config.base import DistilledSpec, ModelSpec, SamplingConfig, SegmenterSpec
+from toffee_pipeline.config.base import DistilledSpec, ModelSpec, SamplingConfig, SegmenterSpec, VaeSpec
 from toffee_pipeline.config.generate import RunConfig
 from toffee_pipeline.errors import ConfigError
 from toffee_pipeline.models import grounded_sam
@@ -113,6 +114,42 @@ def test_a_draft_of_an_lcm_is_what_the_stock_pipeline_draws(
     ).images
     for own, expected in zip(drawn, to_images(model.autoencoder.decode(latents)), strict=True):
         assert np.abs(own.astype(int) - expected).max() <= 1
+
+
+def test_a_vae_for_half_precision_takes_the_place_of_sdxls_own_everywhere(
+    make_config: MakeConfig,
+    device: torch.device,
+    tmp_path: Path,
+    images: list[np.ndarray],
+) -> None:
+    untrained.build("sdxl").save_pretrained(tmp_path / "sdxl")
+    vae = untrained.build("vae")
+    torch.nn.init.zeros_(vae.decoder.conv_out.bias)
+    vae.save_pretrained(tmp_path / "vae")
+
+    def models_with(dtype: str, folder: str = "vae") -> RunConfig:
+        given = {"sdxl": ModelSpec(path=tmp_path / "sdxl"), "vae": VaeSpec(path=tmp_path / folder, dtype=dtype)}
+        return make_config(given)
+
+    half, full = models_with("float16"), models_with("float32")
+    require_weights(half)
+    assert {"subject_vae", "draft_vae", "vae"} <= describe_roles(half).keys()
+    for role in ("subject", "draft", "refiner"):
+        used = load_role(role, half, device).autoencoder
+        assert used.vae.dtype == torch.float16 and not used.vae.decoder.conv_out.bias.any()
+        expected = load_role(role, full, device).autoencoder
+        latents = used.encode(images[:1])
+        assert latents.dtype == used.decode(latents).dtype == torch.float32
+        assert torch.allclose(used.decode(latents), expected.decode(expected.encode(images[:1])), atol=2 / 255)
+    assert load_role("view", half, device).autoencoder.vae.dtype == torch.float32  # of other latents
+    vae.register_to_config(scaling_factor=0.5)
+    vae.save_pretrained(tmp_path / "other")
+    with pytest.raises(ConfigError, match="models.vae: its scaling_factor is 0.5, that of models.sdxl"):
+        load_role("subject", models_with("float16", "other"), device)
+    with pytest.raises(ValidationError, match="'float32' or 'float16'"):
+        VaeSpec(path=tmp_path, dtype="bfloat16")
+    nano = {"sdxl": ModelSpec(weights="nano"), "vae": VaeSpec(weights="nano")}
+    assert "subject_vae" not in describe_roles(make_config(nano))
 
 
 def test_view_generator(

@@ -6,7 +6,7 @@ import pytest
 import torch
 from diffusers import DDIMScheduler, UNet2DConditionModel
 
-from toffee_pipeline.config.base import ModelSpec, SamplingConfig
+from toffee_pipeline.config.base import ModelSpec, SamplingConfig, VaeSpec
 from toffee_pipeline.config.generate import RunConfig
 from toffee_pipeline.errors import SampleError
 from toffee_pipeline.models.model_set import ModelSet
@@ -128,7 +128,7 @@ def test_a_saved_refiner_loads_as_pretrained(
     config: RunConfig,
 ) -> None:
     untrained.build("refiner").half().save(tmp_path)
-    weights = {"refiner": ModelSpec(path=tmp_path), "vae": ModelSpec(weights="untrained")}
+    weights = {"refiner": ModelSpec(path=tmp_path), "vae": VaeSpec(weights="untrained")}
     loaded = load_role("refiner", make_config(weights), device).refine(images, tokens, SEEDS)
     built = load_role("refiner", config, device).refine(images, tokens, SEEDS)
     assert np.abs(loaded[0].astype(int) - built[0]).mean() < 1  # saved in half precision

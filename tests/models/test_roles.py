@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import save_file
 
 from tests.helpers.guards import save_classifier, save_guard
-from toffee_pipeline.config.base import ModelSpec
+from toffee_pipeline.config.base import ModelSpec, VaeSpec
 from toffee_pipeline.config.clip import ClipSpec
 from toffee_pipeline.config.dataset import SubjectsConfig
 from toffee_pipeline.config.evaluate import EvaluationConfig, EvaluationModels, TrainedModel
@@ -100,7 +100,8 @@ def test_the_renderer_plays_for_its_own_subjects_only(
 
 def test_the_table_covers_all_weights_and_names_those_of_the_package() -> None:
     weights = [each for role in ROLES.values() for each in role.weights]
-    assert {each.key for each in weights} == {*ModelsConfig.model_fields, *EvaluationModels.model_fields}
+    fields = {*ModelsConfig.model_fields, *EvaluationModels.model_fields}
+    assert {each.key for each in weights} == fields | {"sdxl_vae"}  # which is `vae`, where it plays for SDXL's own
     without = {"aesthetic", "prompt_guard", "image_safety", "subject_unet", "draft_unet"}  # there are no nano ones
     assert {each.network for each in weights} - without <= {path.name for path in NANO_WEIGHTS.iterdir()}
     assert len({each.label for each in weights}) == len(set(weights))
@@ -157,7 +158,8 @@ def test_the_refiners_vae_follows_the_config(make_config: MakeConfig) -> None:
     assert spec.weights == "nano"
     pretrained = {"refiner": ModelSpec(id="a/b")}
     assert refiner_vae(make_config(pretrained | {"sdxl": base}).models) == (base, "vae")
-    assert refiner_vae(make_config(pretrained | {"vae": nano}).models) == (nano, "")
+    vae = VaeSpec(weights="nano")
+    assert refiner_vae(make_config(pretrained | {"vae": vae}).models) == (vae, "")
 
 
 def test_who_describes_roles_renders_or_counts_tokens_needs_no_torch() -> None:

@@ -21,11 +21,13 @@ from toffee_pipeline.images import encode_depth, encode_mask, encode_png
 from toffee_pipeline.plan.plan import Plan
 from toffee_pipeline.rundir.counts import Summary
 from toffee_pipeline.rundir.description import GenerationRun, claim
-from toffee_pipeline.rundir.layout import LAYOUT_VERSION, SUMMARY, manifest_key
+from toffee_pipeline.rundir.layout import LAYOUT_VERSION, SUMMARY, compiled_key, manifest_key
 from toffee_pipeline.rundir.lease import Lease
 from toffee_pipeline.rundir.manifests import committed_shards, read_manifest
 from toffee_pipeline.rundir.run_file import write
 from toffee_pipeline.rundir.totals import total
+from toffee_pipeline.rundir.verify import repair
+from toffee_pipeline.rundir.verify import verify as verify_run
 from toffee_pipeline.schema.table import SCHEMA_VERSION
 from toffee_pipeline.storage import Storage, open_storage
 
@@ -154,6 +156,13 @@ def test_a_sound_run(storage):
     assert run_verify("--repair", storage.uri).exit_code == 0
     assert committed_shards(storage) == {0, 1}
     assert storage.exists("summary.json")
+
+
+def test_compiled_code_beside_the_shards_is_no_problem_and_is_left(storage):
+    key = compiled_key(("draft", "refine"), "0123456789abcdef")
+    storage.put(key, b"code")
+    assert verify_run(storage).problems == [] and repair(storage).problems == []
+    assert storage.get(key) == b"code"
 
 
 def test_the_name_of_a_pack_claims_no_more_shards_than_a_pack_has(storage):

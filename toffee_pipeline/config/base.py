@@ -122,6 +122,15 @@ class ModelSpec(Model):
         return self.weights in ("pretrained", "random")
 
 
+class VaeSpec(ModelSpec):
+    """An AutoencoderKL. Only one that is named by itself may compute in half precision: what lies in the folder of
+    another model computes in float32, whatever that model's dtype."""
+
+    dtype: Literal["float32", "float16"] = "float32"
+    """float16: of a VAE that was made for it, such as madebyollin/sdxl-vae-fp16-fix; SDXL's own gives black images in
+    it. bfloat16 would cost several grey levels."""
+
+
 class DistilledSpec(ModelSpec):
     """A UNet of few steps: LCM's, Lightning's, DMD2's. `path` or `id` is a folder as diffusers writes it, or one
     safetensors file, which `variant` names in the repository of an id. It computes in the dtype of `models.sdxl`."""

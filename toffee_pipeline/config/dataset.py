@@ -21,12 +21,13 @@ from toffee_pipeline.config.base import (
     Seconds,
     Seed,
     SegmenterSpec,
+    VaeSpec,
     Weight,
     make_absolute,
     make_uri_absolute,
 )
 from toffee_pipeline.config.clip import ClipSpec
-from toffee_pipeline.config.endpoint import EndpointUrl
+from toffee_pipeline.config.endpoint import EndpointUrl, ShareCompiled
 from toffee_pipeline.config.safety import PromptGuardSpec, SafetensorsSpec
 from toffee_pipeline.config.stages import StageConfig, SubjectStagesConfig, settings_of
 from toffee_pipeline.images import MAX_PIXELS
@@ -99,6 +100,9 @@ class SubjectModelsConfig(Model):
     """The weights behind the roles that make and check a subject."""
 
     sdxl: ModelSpec
+    vae: VaeSpec | None = None
+    """The VAE that the Refiner works in; pretrained, it also takes the place of that of a pretrained SDXL, of whose
+    latents it must be. null: nano or untrained as the Refiner is, else SDXL's own."""
     subject_unet: DistilledSpec | None = None
     """A distilled UNet in the place of SDXL's own where subjects are drawn, with its `stages.synthesize.sampling`."""
     depth: ModelSpec
@@ -109,6 +113,11 @@ class SubjectModelsConfig(Model):
     """A guard model for `stages.check_prompts`. null: off."""
     image_safety: SafetensorsSpec | None = None
     """An image classifier for `stages.check_images`, such as Falconsai/nsfw_image_detection. null: off."""
+
+    @property
+    def sdxl_vae(self) -> VaeSpec | None:
+        """`vae` where it takes the place of SDXL's own."""
+        return self.vae if self.vae is not None and self.vae.is_published and self.sdxl.is_published else None
 
     @model_validator(mode="after")
     def _distilled_from_a_published_base(self) -> Self:
@@ -139,6 +148,11 @@ class OutputConfig(Model):
     back; all: also those of what was rejected earlier, as far as there are any. They have a folder of their own."""
     endpoint_url: EndpointUrl = None
     """S3-compatible storage other than AWS."""
+    share_compiled: ShareCompiled = False
+    """Whether what torch.compile makes (`stages.*.speed.compile`) is kept in the run directory, and actors that start
+    later load it from there and need not compile. It is code that they run, pickles and programs, and nothing can check
+    it: whoever can write to the run directory can then run anything on every machine of the run. So set it for a
+    directory that is yours alone; it is said on the command line only."""
     report_every_s: Annotated[Seconds, NOT_CONTENT] = 300.0
     """Least seconds between two reports while the run goes on; 0: only one, at its end."""
     lease_s: Annotated[LeaseSeconds, NOT_CONTENT] = 60.0

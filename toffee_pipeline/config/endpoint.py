@@ -1,5 +1,5 @@
-"""Where a store is that is not AWS. Requests to it are signed with the user's keys, so it is told on the command line
-or in the environment alone: it is written to no file, and one that stands in a file is refused."""
+"""What only a command says, since a file of it may come from somebody else: where the user's keys are sent, and whether
+code of a run directory is run. It is written to no file, and one that stands in a file is refused."""
 
 from __future__ import annotations
 
@@ -13,8 +13,11 @@ from toffee_pipeline.config.base import NOT_CONTENT
 
 ENDPOINT = re.compile(r"https?://([A-Za-z0-9._-]+|\[[0-9A-Fa-f:]+])(:\d{1,5})?/?")
 ALLOWED = "allowed is http(s)://host[:port], without user, password, path or query"
-OF_COMMANDS = ("endpoint_url", "cache_endpoint_url", "api_key_variable", "url")
-"""Keys of the settings that say where the user's keys are sent."""
+KEYS, CODE = "where your keys are sent", "whether compiled code of a run directory is run"
+OF_COMMANDS = dict.fromkeys(("endpoint_url", "cache_endpoint_url", "api_key_variable", "url"), KEYS) | {
+    "share_compiled": CODE
+}
+"""Keys of the settings that only a command says, and what they say."""
 
 
 def of_file(endpoint_url: str | None) -> dict[str, Any]:
@@ -23,17 +26,17 @@ def of_file(endpoint_url: str | None) -> dict[str, Any]:
     return {"endpoint_url": endpoint_url}
 
 
-def refusal(url: object) -> str:
-    """Of one that stands in a file; what may hold a password is not shown."""
-    shown = url if isinstance(url, str) and re.fullmatch(r"[\w:/.\[\]-]+", url) else "what stands here"
-    return f"{shown} is refused: where your keys are sent is said on the command line, or by AWS_ENDPOINT_URL_S3"
+def refusal(value: object, says: str = KEYS) -> str:
+    """Of one that stands in a file; what may hold a password is not shown. says: as in `OF_COMMANDS`."""
+    shown = value if isinstance(value, str) and re.fullmatch(r"[\w:/.\[\]-]+", value) else "what stands here"
+    return f"{shown} is refused: {says} is said on the command line{', or by AWS_ENDPOINT_URL_S3' * (says == KEYS)}"
 
 
 def keys_of_commands(content: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
     """The dotted keys of `OF_COMMANDS` with a value, and that, in a file of settings."""
     entries = content.items() if isinstance(content, dict) else enumerate(content) if isinstance(content, list) else ()
     for key, value in entries:
-        if key in OF_COMMANDS and value is not None:
+        if key in OF_COMMANDS and value not in (None, False):
             yield f"{prefix}{key}", value
         else:
             yield from keys_of_commands(value, f"{prefix}{key}.")
@@ -52,3 +55,12 @@ def _check(url: str | None, info: ValidationInfo) -> str | None:
 
 EndpointUrl = Annotated[str | None, AfterValidator(_check), Field(exclude=True, validate_default=True), NOT_CONTENT]
 """None: AWS, or what AWS_ENDPOINT_URL_S3 says."""
+
+
+def _check_shared(shared: bool, info: ValidationInfo) -> bool:
+    if shared and info.context is not None:
+        raise ValueError(refusal(shared, CODE))
+    return shared
+
+
+ShareCompiled = Annotated[bool, AfterValidator(_check_shared), Field(exclude=True), NOT_CONTENT]

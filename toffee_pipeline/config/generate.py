@@ -63,8 +63,6 @@ class PairsConfig(Model):
 class ModelsConfig(SubjectModelsConfig):
     """The weights behind each role."""
 
-    vae: ModelSpec | None = None
-    """The VAE that the Refiner works in. None: nano or untrained as the Refiner is, else SDXL's own."""
     draft_unet: DistilledSpec | None = None
     """As `subject_unet`, where drafts are drawn, with its `stages.draft.sampling`."""
     controlnet: ModelSpec

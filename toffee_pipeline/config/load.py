@@ -10,7 +10,7 @@ from typing import Any, TypeVar, overload
 from pydantic import BaseModel, ValidationError
 
 from toffee_pipeline.config.calibrate import CalibrationConfig
-from toffee_pipeline.config.endpoint import keys_of_commands, refusal
+from toffee_pipeline.config.endpoint import OF_COMMANDS, keys_of_commands, refusal
 from toffee_pipeline.config.evaluate import EvaluationConfig
 from toffee_pipeline.config.expand import ExpansionConfig
 from toffee_pipeline.config.explain import explain
@@ -92,7 +92,7 @@ def _read(source: str, config_class: type[Any]) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise ConfigError(f"--config {source}: a YAML mapping of settings is expected")
     for key, value in keys_of_commands(content) if source not in profile_names(job) else ():
-        raise ConfigError(printable(f"--config {source}: {key}: {refusal(value)}"))
+        raise ConfigError(printable(f"--config {source}: {key}: {refusal(value, OF_COMMANDS[key.rpartition('.')[2]])}"))
     if isinstance(run := content.get("config"), dict):  # of a run.json
         content, jobs = run, [content.get("job", RunConfig.job)]
     else:

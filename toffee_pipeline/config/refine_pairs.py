@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from toffee_pipeline.config.base import AbsoluteUri, Category, Model, ModelSpec, Positive, SegmenterSpec
+from toffee_pipeline.config.base import AbsoluteUri, Category, Model, ModelSpec, Positive, SegmenterSpec, VaeSpec
 from toffee_pipeline.config.clip import ClipSpec
 from toffee_pipeline.config.dataset import ImageDatasetConfig
 from toffee_pipeline.config.endpoint import EndpointUrl
@@ -104,7 +104,7 @@ class RefinementModels(Model):
 
     dino: ModelSpec
     refiner: ModelSpec
-    vae: ModelSpec
+    vae: VaeSpec
     """The VAE that the Refiner works in."""
     clip: ClipSpec
     filter_dino: ModelSpec

@@ -23,10 +23,10 @@ class SpeedConfig(Model):
     """The backend of torch.compile. An actor compiles before its first shard: that costs minutes, and none of the
     stage's seconds. eager captures graphs and compiles none: it finds what cannot be compiled."""
     cache: Literal["taylorseer", "pab"] | None = None
-    """Leaves work out at most steps, and changes the pictures: what the UNet's transformers gave at earlier steps stands
-    in. taylorseer: carried on along a line through the last two full steps, transformer by transformer (Liu et al.
-    2025); pab: each attention's output as it was (Pyramid Attention Broadcast, Zhao et al. 2024). The other caches of
-    diffusers do nothing to this UNet, or crash in it."""
+    """Leaves work out at some steps, and changes the pictures: what the UNet's transformers gave at earlier steps
+    stands in. taylorseer: carried on along a line through the last two full steps, transformer by transformer (Liu et
+    al. 2025); pab: each attention's output as it was (Pyramid Attention Broadcast, Zhao et al. 2024). The other caches
+    of diffusers do nothing to a UNet, or crash in it."""
     cache_interval: Annotated[int, Field(ge=2, le=100)] = 2
     """Of so many steps one is computed in full."""
     cache_after_steps: Positive = 3

@@ -11,7 +11,7 @@ import torch
 from diffusers import ControlNetModel, StableDiffusionXLPipeline
 from torch import Tensor
 
-from toffee_pipeline.config.base import DistilledSpec, ModelSpec
+from toffee_pipeline.config.base import DistilledSpec, ModelSpec, VaeSpec
 from toffee_pipeline.config.stages import DraftConfig
 from toffee_pipeline.errors import SampleError
 from toffee_pipeline.models.blended import latent_mask
@@ -61,6 +61,7 @@ class ControlNetDraft:
     def __init__(
         self,
         sdxl: ModelSpec,
+        vae: VaeSpec | None,
         unet: DistilledSpec | None,
         controlnet: ModelSpec,
         settings: DraftConfig,
@@ -69,7 +70,7 @@ class ControlNetDraft:
     ) -> None:
         self.device, self.settings, self.size_px = device, settings, size_px
         self.speed = settings.speed
-        components, self.autoencoder = load_sdxl(sdxl, unet, self.speed, device)
+        components, self.autoencoder = load_sdxl(sdxl, vae, unet, self.speed, device)
         self.pipeline = StableDiffusionXLPipeline(**components, add_watermarker=False)
         self.unet, self.scheduler_config = self.pipeline.unet, self.pipeline.scheduler.config
         self.encode_prompts = PromptEncoder(self.pipeline, device)

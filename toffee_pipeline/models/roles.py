@@ -30,8 +30,8 @@ FOLDER = f"{MODELS}.subject:FolderSubject"
 class Weights(NamedTuple):
     """One set of weights behind a role.
 
-    label: its name in run.json. key: its field of `ModelsConfig`. network: the nano weights' folder. optional: the role
-    plays without them too.
+    label: its name in run.json. key: its field of `ModelsConfig`, or property. network: the nano weights' folder.
+    optional: the role plays without them too.
     """
 
     label: str
@@ -56,7 +56,11 @@ class Role(NamedTuple):
 ROLES = {
     "subject": Role(
         f"{MODELS}.subject:SDXLSubject",
-        (Weights("subject", "sdxl", "sdxl"), Weights("subject_unet", "subject_unet", "subject_unet", optional=True)),
+        (
+            Weights("subject", "sdxl", "sdxl"),
+            Weights("subject_vae", "sdxl_vae", "vae", optional=True),
+            Weights("subject_unet", "subject_unet", "subject_unet", optional=True),
+        ),
         stage="synthesize",
         takes_size=True,
         stand_in=f"{RENDERER}:RendererSubject",
@@ -76,6 +80,7 @@ ROLES = {
         f"{MODELS}.draft:ControlNetDraft",
         (
             Weights("draft", "sdxl", "sdxl"),
+            Weights("draft_vae", "sdxl_vae", "vae", optional=True),
             Weights("draft_unet", "draft_unet", "draft_unet", optional=True),
             Weights("controlnet", "controlnet", "controlnet"),
         ),

@@ -13,9 +13,10 @@ from huggingface_hub import hf_hub_download
 from safetensors.torch import load_file
 from torch import Tensor
 
-from toffee_pipeline.config.base import DistilledSpec, ModelSpec
+from toffee_pipeline.config.base import DistilledSpec, ModelSpec, VaeSpec
 from toffee_pipeline.config.speed import SpeedConfig
-from toffee_pipeline.models.autoencoder import Autoencoder
+from toffee_pipeline.errors import ConfigError
+from toffee_pipeline.models.autoencoder import Autoencoder, load_autoencoder
 from toffee_pipeline.models.loading import build_random, build_untrained, dtype_of
 from toffee_pipeline.models.speed import sped_up
 from toffee_pipeline.models.weights import config_options, hub_options, load_pretrained, resolve
@@ -23,12 +24,19 @@ from toffee_pipeline.models.weights import config_options, hub_options, load_pre
 
 @lru_cache(maxsize=2)
 def load_sdxl(
-    spec: ModelSpec, distilled: DistilledSpec | None, speed: SpeedConfig, device: torch.device
+    spec: ModelSpec,
+    vae: VaeSpec | None,
+    distilled: DistilledSpec | None,
+    speed: SpeedConfig,
+    device: torch.device,
 ) -> tuple[dict[str, Any], Autoencoder]:
-    """The stock pipeline's components on the device, and its VAE, which decodes in float32.
+    """The stock pipeline's components on the device, and its VAE.
 
     Subjects and drafts share them where they draw with one UNet, at one `speed`.
+
+    vae: in the place of its own, which decodes in float32. Raises ConfigError where it has other latents.
     """
+    autoencoder = None if vae is None else load_autoencoder(vae, device)
     if spec.weights == "untrained":
         pipeline = build_untrained("sdxl")
     elif spec.weights == "random":
@@ -47,8 +55,18 @@ def load_sdxl(
             **hub_options(spec),
             **own,
         )
+    if autoencoder is not None:
+        _require_same_latents(autoencoder.vae.config, pipeline.vae.config)
+        pipeline.vae = None
     pipeline.to(device)
-    return pipeline.components | {"unet": sped_up(pipeline.unet, speed)}, Autoencoder(pipeline.vae)
+    autoencoder = autoencoder or Autoencoder(pipeline.vae)
+    return pipeline.components | {"vae": autoencoder.vae, "unet": sped_up(pipeline.unet, speed)}, autoencoder
+
+
+def _require_same_latents(ours: Any, of_sdxl: Any) -> None:
+    for key in ("latent_channels", "scaling_factor"):
+        if ours[key] != of_sdxl[key]:
+            raise ConfigError(f"models.vae: its {key} is {ours[key]}, that of models.sdxl {of_sdxl[key]}")
 
 
 def load_distilled(spec: DistilledSpec, base: ModelSpec) -> UNet2DConditionModel:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from diffusers import StableDiffusionXLPipeline
 
-from toffee_pipeline.config.base import DistilledSpec, ModelSpec
+from toffee_pipeline.config.base import DistilledSpec, ModelSpec, VaeSpec
 from toffee_pipeline.config.stages import SynthesizeConfig
 from toffee_pipeline.errors import ImageError, SampleError
 from toffee_pipeline.images import fit_square, read_file
@@ -28,13 +28,14 @@ class SDXLSubject:
     def __init__(
         self,
         sdxl: ModelSpec,
+        vae: VaeSpec | None,
         unet: DistilledSpec | None,
         settings: SynthesizeConfig,
         size_px: int,
         device: torch.device,
     ) -> None:
         self.sampling, self.speed, self.size_px = settings.sampling, settings.speed, size_px
-        components, self.autoencoder = load_sdxl(sdxl, unet, settings.speed, device)
+        components, self.autoencoder = load_sdxl(sdxl, vae, unet, settings.speed, device)
         self.pipeline = StableDiffusionXLPipeline(**components, add_watermarker=False)
         self.pipeline.set_progress_bar_config(disable=True)
         self.scheduler_config = self.pipeline.scheduler.config

@@ -1,4 +1,4 @@
-"""Caches of diffusers in a UNet: at most steps its transformers are not computed.
+"""Caches of diffusers in a UNet: at some steps its transformers are not computed.
 
 diffusers applies them by itself to networks of transformer blocks alone. Of its functions only these two act on a
 UNet2DConditionModel, and only with the names of its parts.
@@ -22,8 +22,8 @@ from diffusers.hooks.hooks import CacheContext, _set_cache_context  # a UNet has
 
 from toffee_pipeline.config.speed import SpeedConfig
 
-# A transformer ends in proj_out, whose output is kept; nothing reads the blocks before it at the steps left out. What is
-# added to it, and the ControlNet's residuals, are of the step itself.
+# A transformer ends in proj_out, whose output is kept; nothing reads the blocks before it at the steps left out. What
+# is added to it, and the ControlNet's residuals, are of the step itself.
 KEPT, LEFT_OUT = r".*attentions\.\d+\.proj_out", r".*attentions\.\d+\.transformer_blocks\.\d+"
 
 

@@ -87,7 +87,7 @@ def _followed(probe: Probe, images: Sequence[np.ndarray], asked: list[tuple[dict
 def measure_text_to_image(work_dir: Path, count: int = 216) -> tuple[dict[str, float], list[np.ndarray]]:
     """Shares of samples whose class, background and style the probe names as asked; and the samples."""
     config, catalog = load_config("nano"), load_catalog("nano")
-    model = SDXLSubject(config.models.sdxl, None, config.stages.synthesize, config.size_px, CPU)
+    model = SDXLSubject(config.models.sdxl, None, None, config.stages.synthesize, config.size_px, CPU)
     asked = _asked(count, catalog.prompt)  # type: ignore[arg-type]
     images: list[np.ndarray] = []
     for start in range(0, count, BATCH):
@@ -100,7 +100,7 @@ def measure_controlnet(work_dir: Path, count: int = 108) -> tuple[dict[str, floa
     """The same for drafts on held-out photos' layouts, and the correlation of the drafts' depth with the given one."""
     config, catalog, data = load_config("nano"), load_catalog("nano"), load_data(work_dir, "photos")
     models = config.models
-    model = ControlNetDraft(models.sdxl, None, models.controlnet, config.stages.draft, config.size_px, CPU)
+    model = ControlNetDraft(models.sdxl, None, None, models.controlnet, config.stages.draft, config.size_px, CPU)
     depth = DepthEstimator(models.depth, CPU)
     rows = np.arange(data.num_train, data.num_train + count)
     asked = _asked(count, catalog.prompt)  # type: ignore[arg-type]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 from toffee_pipeline.errors import StorageError
 
@@ -23,6 +24,8 @@ BENCHMARK = "_inputs/benchmark.jsonl"
 PAIR_LIST = "_inputs/pairs.parquet"
 FIGURES = "figures.json"
 CONTAMINATION = "contamination.json"
+COMPILED = "_compiled/"
+"""What torch.compile made, where `output.share_compiled` is on. No shard needs it."""
 REPORT = "report/index.html"
 CARD = "README.md"
 DATA, REJECTED, LEDGER = "data", "_rejected", "_ledger"
@@ -81,6 +84,11 @@ def try_key(key: str) -> str:
 def decision_key(shard: int) -> str:
     """The key whose existence decides which attempt at `shard` counts, until its manifest does."""
     return f"{TRIES}shard-{shard:06d}.json"
+
+
+def compiled_key(stages: Iterable[str], digest: str) -> str:
+    """The key of what an actor with these stages compiled. digest: of all that decides whether it fits."""
+    return f"{COMPILED}{'-'.join(stages)}-{digest}.bin"
 
 
 def checkpoint_key(step: int, part: str | None = None) -> str:
