@@ -15,7 +15,13 @@ from actors.stage import StageTable
 from toffee_pipeline.config.dataset import DatasetConfig
 from toffee_pipeline.on_ray.placement import SPARE_CPUS, Pool, check, choose, describe, least_pools, plan_pools
 from toffee_pipeline.on_ray.pool_costs import SHARDS_PER_DATASET, PoolCosts, next_shards
-from toffee_pipeline.on_ray.session import num_cores, quiet_data_context, ray_session, read_cluster
+from toffee_pipeline.on_ray.session import (
+    beside_the_driver,
+    num_cores,
+    quiet_data_context,
+    ray_session,
+    read_cluster,
+)
 from toffee_pipeline.on_ray.stall import Stalled, StallWatch
 from toffee_pipeline.rundir.counts import ShardCounts
 from toffee_pipeline.rundir.manifests import committed_shards, read_manifest
@@ -56,7 +62,7 @@ def run(
     config, output, totals = context.config, context.output, context.totals
     costs = PoolCosts({name: config.stage(name).seconds_per_pair for name in stages if name in config.model_stages})
     with ray_session(logical_cpus(config, stages)):
-        record = _beside_the_driver(RunRecord)
+        record = beside_the_driver(RunRecord)
         watch, left, said = StallWatch(config.stall_s), set(shards), ""
         with _watching(record, context, watch):
             while left:
@@ -113,16 +119,6 @@ def _watching(record: Any, context: RunContext, watch: StallWatch) -> Iterator[N
         stop.set()
         watcher.join()
         look()
-
-
-def _beside_the_driver(kind: type[Any]) -> Any:
-    """An actor of this class on the driver's node, which no autoscaler takes away."""
-    import ray
-    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
-
-    node = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
-    options = {"num_cpus": 0, "max_restarts": -1, "max_task_retries": -1, "scheduling_strategy": node}
-    return ray.remote(**options)(kind).remote()
 
 
 def _dataset(

@@ -60,6 +60,8 @@ def test_nodes_that_join_are_used_and_nodes_that_are_lost_for_good_do_not_hang_t
     # the second loss, just after the Dataset of the first began, leaves no room for the first stage
     assert re.search(r"nodes are gone: 6 CPUs and 2 GPUs are left of \d+ and \d: planning again", output), output
     assert "actors 1 Segment, 1 Score" in output
+    counted = [int(count) for count in re.findall(r"score=(\d+)", output)]
+    assert counted == sorted(counted)  # who counts is on the driver's node, which none of these is
 
 
 @pytest.fixture

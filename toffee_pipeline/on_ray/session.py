@@ -206,6 +206,18 @@ def nodes_of_file(path: Path) -> list[Node]:
     return [head, *sorted(workers, key=lambda worker: (-worker.num_gpus, -worker.num_cpus))[:most]]
 
 
+def beside_the_driver(kind: type[Any]) -> Any:
+    """An actor of this class on the driver's node, which no autoscaler takes away; a process that dies there is
+    replaced, by one that knows nothing."""
+    import ray
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    # a soft affinity does not count where nothing is asked for: Ray takes any node (its pull request 25360)
+    node = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    options = {"num_cpus": 0, "max_restarts": -1, "max_task_retries": -1, "scheduling_strategy": node}
+    return ray.remote(**options)(kind).remote()
+
+
 def _gpu_memory(node_ids: list[str]) -> dict[str, float]:
     """Node -> GiB of its smallest GPU, of the nodes that answer and know."""
     import ray

@@ -19,7 +19,7 @@ from toffee_pipeline.config.train import TrainingConfig
 from toffee_pipeline.console.training import TrainingDisplay
 from toffee_pipeline.errors import TrainingFailed
 from toffee_pipeline.on_ray.placement import Cluster, check_room
-from toffee_pipeline.on_ray.session import ray_session, read_cluster
+from toffee_pipeline.on_ray.session import beside_the_driver, ray_session, read_cluster
 from toffee_pipeline.rundir.lease import Lease
 from toffee_pipeline.storage import Storage
 from toffee_pipeline.storage.patience import Seldom, tell_waits
@@ -105,7 +105,7 @@ def launch(config: TrainingConfig, storage: Storage, reader: Reader, display: Tr
         import ray
 
         _check_fits(config, read_cluster())
-        mailbox_actor = ray.remote(num_cpus=0)(Mailbox).remote()
+        mailbox_actor = beside_the_driver(Mailbox)
         asked = threading.Event()
         outcome: dict[str, Any] = {}
         job = {"config": config, "storage": storage, "reader": reader, "mailbox": mailbox_actor}
