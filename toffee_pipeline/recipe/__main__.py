@@ -32,7 +32,7 @@ def main(context: click.Context, work_dir: Path, threads: int) -> None:
 @click.option("--views", type=int, default=48_000, show_default=True, help="Images: four views a subject.")
 @click.option("--photos", type=int, default=40_000, show_default=True, help="Images: one a subject.")
 @click.option("--told-photos", type=int, default=24_000, show_default=True, help="Images: one a subject.")
-@click.option("--pairs", type=int, default=1_000, show_default=True, help="Subjects: eleven images each.")
+@click.option("--pairs", type=int, default=6_100, show_default=True, help="Subjects: eleven images each.")
 @click.option("--processes", type=int, default=os.cpu_count(), show_default="CPU cores")
 @click.pass_obj
 def data(work_dir: Path, views: int, photos: int, told_photos: int, pairs: int, processes: int) -> None:
@@ -64,11 +64,11 @@ def dino(work_dir: Path, steps: int) -> None:
 
 
 @main.command()
-@click.option("--steps", type=int, default=600, show_default=True)
+@click.option("--steps", type=int, default=11_000, show_default=True)
 @DEVICE
 @click.pass_obj
 def filter_clip(work_dir: Path, steps: int, device: torch.device) -> None:
-    """Train the filter's CLIP (needs CLIP)."""
+    """Train the filter's CLIP (needs CLIP's text)."""
     from toffee_pipeline.recipe.filter_clip import train_filter_clip
 
     train_filter_clip(work_dir, WEIGHTS, steps, device)

@@ -1,12 +1,13 @@
 """Trains the filter's CLIP: whether a picture shows what a prompt says, at one threshold for all prompts.
 
-It starts as the nano CLIP, whose text tower goes on conditioning text to image. The renderer knows what holds of each
-picture, so every prompt of a batch has an answer for every picture of it: a binary cross-entropy over all cosines,
+Its text tower starts as the nano CLIP's, which goes on conditioning text to image. The renderer knows what holds of
+each picture, so every prompt of a batch has an answer for every picture of it: a binary cross-entropy over all cosines,
 whose scale and bias are learned (SigLIP's loss, with more than one true prompt for a picture).
 """
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Sequence
 from functools import partial
@@ -21,7 +22,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from toffee_pipeline.models.clip import load_nano_clip
-from toffee_pipeline.models.tiny.architectures import TEXT_DIM
+from toffee_pipeline.models.tiny.architectures import TEXT_DIM, build_filter_clip_config
 from toffee_pipeline.nano import world
 from toffee_pipeline.plan.catalog import load_catalog
 from toffee_pipeline.recipe.data import to_tensor
@@ -35,6 +36,9 @@ CLASSES, SUBJECTS_PER_CLASS = 4, 2
 NUM_SEEN = {name: num + (name == "addition") for name, num in FACTS.items()}
 NUM_READ = {name: num + 1 for name, num in (*FACTS.items(), ("missing", len(world.ADDITIONS)))}
 """Values of each fact in a picture and in a prompt, of which the last is none; both towers are asked for them too."""
+SHIFT_PX = 3
+BATCH_NORM_MOMENTUM = 0.01
+"""A tenth of torch's: a batch of four classes says little of all."""
 EVALUATED = 50
 """Held-out subjects to look at on the way."""
 WEIGHTS = (1.0, 0.5, 0.5)
@@ -94,6 +98,15 @@ def facts_loss(logits: Tensor, num_values: dict[str, int], values: np.ndarray) -
     return torch.stack([F.cross_entropy(part, truth[:, column]) for column, part in enumerate(parts)]).mean()
 
 
+def varied(images: Tensor, rng: np.random.Generator) -> Tensor:
+    """(b, 3, 64, 64), softened, half of it mirrored and all of it moved by some pixels: no prompt says where."""
+    mirrored = torch.from_numpy(rng.random(len(images)) < 0.5).to(images.device)[:, None, None, None]
+    images = torch.where(mirrored, images.flip(-1), softened(images, rng))
+    top, left = rng.integers(0, 2 * SHIFT_PX + 1, 2)
+    side = images.shape[-1]
+    return F.pad(images, (SHIFT_PX,) * 4, mode="replicate")[..., top : top + side, left : left + side]
+
+
 def evaluate_filter_clip(trainer: FilterClipTrainer, tokenizer: SimpleTokenizer, data: PairData) -> dict[str, float]:
     """Share of the false targets of each kind that are refused where 85 % of the true ones of every kind are kept."""
     verdicts = clip_verdicts(partial(trainer.score, tokenizer), data)
@@ -104,8 +117,15 @@ def evaluate_filter_clip(trainer: FilterClipTrainer, tokenizer: SimpleTokenizer,
 def train_filter_clip(work_dir: Path, weights_dir: Path, steps: int, device: torch.device) -> None:
     data, catalog = load_pairs(work_dir), load_catalog("nano")
     held_out = data.rows(data.num_train, data.num_train + EVALUATED)
-    clip, _, tokenizer = load_nano_clip(weights_dir / "clip")
-    trainer = FilterClipTrainer(clip.requires_grad_(True)).to(device)
+    told, _, tokenizer = load_nano_clip(weights_dir / "clip")
+    config = build_filter_clip_config(told.vocab_size)
+    clip = CLIP(**config)
+    text = {key: value for key, value in told.state_dict().items() if not key.startswith("visual.")}
+    clip.load_state_dict(text, strict=False)
+    for module in clip.visual.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.momentum = BATCH_NORM_MOMENTUM
+    trainer = FilterClipTrainer(clip).to(device)
     classes = data.facts[: data.num_train, 0, 0]
 
     def loss_fn(step: int, rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]:
@@ -119,7 +139,7 @@ def train_filter_clip(work_dir: Path, weights_dir: Path, steps: int, device: tor
             told += [caption(own[picture], rng) for picture in (0, rng.integers(1, len(PICTURES)))]
             prompts += told
             of += [row] * len(told)
-        images = softened(to_tensor(data.rgb[ids[:, None], shown].reshape(-1, *data.rgb.shape[2:])).to(device), rng)
+        images = varied(to_tensor(data.rgb[ids[:, None], shown].reshape(-1, *data.rgb.shape[2:])).to(device), rng)
         logits, seen, read = trainer(images, tokenizer([prompt.words for prompt in prompts]).to(device))
         facts = facts[np.arange(len(ids))[:, None], shown].reshape(-1, facts.shape[-1])
         holds = np.stack([prompt.holds(facts) for prompt in prompts])
@@ -143,16 +163,19 @@ def train_filter_clip(work_dir: Path, weights_dir: Path, steps: int, device: tor
         trainer,
         loss_fn,
         steps=steps,
-        peak_lr=6e-4,
+        peak_lr=1e-3,
         work_dir=work_dir,
         weight_decay=0.05,
         warmup_steps=50,
         evaluate=lambda trained: evaluate_filter_clip(trained, tokenizer, held_out),
-        evaluate_every=100,
+        evaluate_every=500,
     )
     folder = weights_dir / "filter_clip"
     folder.mkdir(exist_ok=True)
-    for name in ("bpe.txt.gz", "open_clip_config.json"):
-        shutil.copy(weights_dir / "clip" / name, folder)
-    state = {key: value.half().cpu().contiguous() for key, value in average.clip.state_dict().items()}
+    shutil.copy(weights_dir / "clip" / "bpe.txt.gz", folder)
+    (folder / "open_clip_config.json").write_text(json.dumps({"model_cfg": config}, indent=2) + "\n")
+    state = {
+        key: (value.half() if value.is_floating_point() else value).cpu().contiguous()
+        for key, value in average.clip.state_dict().items()
+    }
     save_file(state, folder / "model.safetensors")

@@ -64,6 +64,12 @@ def build_clip_config(vocab_size: int) -> dict:
     }
 
 
+def build_filter_clip_config(vocab_size: int) -> dict:
+    """The same with CLIP's ResNet for pictures, which learns colours and patterns in a third of a ViT's time."""
+    vision = {"image_size": SIZE_PX, "layers": [2, 2, 2, 2], "width": 16, "head_width": 32}
+    return build_clip_config(vocab_size) | {"vision_cfg": vision}
+
+
 def build_text_config(vocab_size: int) -> CLIPTextConfig:
     """transformers' config of the text tower above; the last two ids are the start and the end token."""
     return CLIPTextConfig(
