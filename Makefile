@@ -37,7 +37,7 @@ customize: setup ## Draw a held-out toy in three places and edit it, with the na
 test test-fast: export PYTHONDONTWRITEBYTECODE := # a hundred processes would compile the same sources
 
 test: setup ## Lint, type check and run all tests, those that start a Ray beside the rest
-	@log=$$(mktemp); $(PYTEST) tests/ray -n 2 --dist loadgroup $(ARGS) > $$log 2>&1 & ray=$$!; \
+	@log=$$(mktemp); $(PYTEST) tests/ray $(ARGS) > $$log 2>&1 & ray=$$!; \
 	$(CHECKS) && $(PYTEST) tests --ignore=tests/ray $(ARGS); others=$$?; \
 	wait $$ray; ray=$$?; cat $$log; rm $$log; \
 	[ $$others = 0 -o $$others = 5 ] && [ $$ray = 0 -o $$ray = 5 ] # 5: ARGS chose none of them
