@@ -51,7 +51,7 @@ def test_an_outage_is_said_and_an_expired_key_is_one_line_after_which_the_job_go
             return subprocess.CompletedProcess(command, started.returncode, out, err)
 
         storage = open_storage(uri, endpoint)
-        proxy.rules.append(Rule("^PUT .*/_tries/_ledger/pair-000000", error(503, "SlowDown"), times=6))
+        proxy.rules.append(Rule("^PUT .*/_tries/_ledger/pair-000003", error(503, "SlowDown"), times=6))
         proxy.rules.append(Rule("^PUT .*/_tries/_ledger/pair-000003", error(400, "ExpiredToken"), times=-1))
         first = job()
         assert first.returncode == 2, first.stderr
