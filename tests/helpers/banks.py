@@ -21,7 +21,7 @@ class PaintSubjects(Stage):
             state.image, state.mask, state.depth = picture(state.subject.seed), MASK, DEPTH
             state.scores = {"clip": score}
 
-        self.run(shard.open_subjects(), lambda batch: [(0.1, 0.9, 0.9)[int(s.id[1:]) % 3] for s in batch], store)
+        self.run(shard.open_subjects(), lambda batch: [(-0.1, 0.9, 0.9)[int(s.id[1:]) % 3] for s in batch], store)
 
 
 STUB_BANK_STAGES: StageTable = {stage.name: stage for stage in (PaintSubjects, JudgeSubjects)}
