@@ -14,7 +14,7 @@ SETS = (
     "subjects_per_shard=2",
     "seed=5",
     "stages.judge.min_dino=0.6",
-    "stages.judge.min_clip=0.55",
+    "stages.judge.min_clip=0.2",
     "stages.judge.min_clip_gain=null",
     *QUICK,
 )
