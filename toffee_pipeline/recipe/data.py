@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch.nn import functional as F
 
 from toffee_pipeline.nano import world
 from toffee_pipeline.nano.world_samples import NUM_HELD_OUT, ViewSample, draw_photo, draw_told_photo, draw_views
@@ -48,6 +49,13 @@ class WorldData:
 def to_tensor(rgb: np.ndarray) -> torch.Tensor:
     """uint8 (n, H, W, 3) to float32 (n, 3, H, W) in -1..1."""
     return torch.from_numpy(np.ascontiguousarray(rgb)).permute(0, 3, 1, 2).float() / 127.5 - 1
+
+
+def shifted(images: torch.Tensor, most_px: int, rng: np.random.Generator) -> torch.Tensor:
+    """(n, c, H, W), all moved by up to so many pixels each way; what comes into sight repeats the border."""
+    top, left = rng.integers(0, 2 * most_px + 1, 2)
+    height, width = images.shape[-2:]
+    return F.pad(images, (most_px,) * 4, mode="replicate")[..., top : top + height, left : left + width]
 
 
 def views_of(index: int) -> list[ViewSample]:

@@ -25,7 +25,7 @@ from toffee_pipeline.models.clip import load_nano_clip
 from toffee_pipeline.models.tiny.architectures import TEXT_DIM, build_filter_clip_config
 from toffee_pipeline.nano import world
 from toffee_pipeline.plan.catalog import load_catalog
-from toffee_pipeline.recipe.data import to_tensor
+from toffee_pipeline.recipe.data import shifted, to_tensor
 from toffee_pipeline.recipe.loop import fit
 from toffee_pipeline.recipe.pairs import FACTS, NOT_IT, PICTURES, PairData, load_pairs, softened
 from toffee_pipeline.recipe.prompts import KINDS, Prompt, caption, pair_prompts
@@ -102,9 +102,7 @@ def varied(images: Tensor, rng: np.random.Generator) -> Tensor:
     """(b, 3, 64, 64), softened, half of it mirrored and all of it moved by some pixels: no prompt says where."""
     mirrored = torch.from_numpy(rng.random(len(images)) < 0.5).to(images.device)[:, None, None, None]
     images = torch.where(mirrored, images.flip(-1), softened(images, rng))
-    top, left = rng.integers(0, 2 * SHIFT_PX + 1, 2)
-    side = images.shape[-1]
-    return F.pad(images, (SHIFT_PX,) * 4, mode="replicate")[..., top : top + side, left : left + side]
+    return shifted(images, SHIFT_PX, rng)
 
 
 def evaluate_filter_clip(trainer: FilterClipTrainer, tokenizer: SimpleTokenizer, data: PairData) -> dict[str, float]:

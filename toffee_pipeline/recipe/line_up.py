@@ -18,7 +18,7 @@ from torch.nn import functional as F
 from torchvision.models.resnet import BasicBlock
 
 from toffee_pipeline.config.base import CATEGORIES
-from toffee_pipeline.recipe.data import to_tensor
+from toffee_pipeline.recipe.data import shifted, to_tensor
 from toffee_pipeline.recipe.line_up_data import NUM_OTHER_TOYS, LineUps, load_line_ups
 from toffee_pipeline.recipe.loop import fit
 
@@ -129,9 +129,7 @@ def _softened(images: Tensor, rng: np.random.Generator) -> Tensor:
     def draw(low: float, high: float, *shape: int) -> Tensor:
         return torch.from_numpy(rng.uniform(low, high, (len(images), *shape)).astype(np.float32))
 
-    top, left = rng.integers(0, 2 * SHIFT_PX + 1, 2)
-    height, width = images.shape[-2:]
-    images = F.pad(images, (SHIFT_PX,) * 4, mode="replicate")[..., top : top + height, left : left + width]
+    images = shifted(images, SHIFT_PX, rng)
     blurred = F.avg_pool2d(F.pad(images, (2,) * 4, mode="replicate"), 5, stride=1)
     blocks = F.interpolate(F.avg_pool2d(images, 4), scale_factor=4, mode="bilinear")
     images = images.lerp(blurred, draw(-0.3, 0.8, 1, 1, 1).clamp(min=0))

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from torchvision.models.resnet import BasicBlock, ResNet
 
 from toffee_pipeline.nano import world
-from toffee_pipeline.recipe.data import WorldData, load_images, to_tensor
+from toffee_pipeline.recipe.data import WorldData, load_images, shifted, to_tensor
 from toffee_pipeline.recipe.loop import fit
 
 BATCH = 64
@@ -66,10 +66,7 @@ def train_probe(work_dir: Path, steps: int = STEPS) -> Probe:
 
     def loss_fn(step: int, rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]:
         rows = rng.integers(data.num_train, size=BATCH)
-        images = to_tensor(data.rgb[rows, 0])
-        top, left = rng.integers(0, 2 * SHIFT_PX + 1, 2)
-        shifted = F.pad(images, (SHIFT_PX,) * 4, mode="replicate")[:, :, top : top + 64, left : left + 64]
-        output = probe(shifted)
+        output = probe(shifted(to_tensor(data.rgb[rows, 0]), SHIFT_PX, rng))
         truth = {head: torch.from_numpy(value) for head, value in labels(data, rows).items()}
         return sum((F.cross_entropy(output[head], truth[head]) for head in HEADS), torch.zeros(())), {}
 
