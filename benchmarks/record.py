@@ -7,7 +7,7 @@ import json
 import os
 import time
 from collections.abc import Callable
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +26,14 @@ def cpu_model() -> str:
     """As Linux names it."""
     lines = CPU_INFO.read_text().splitlines() if CPU_INFO.is_file() else []
     return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "unknown CPU")
+
+
+def installed_version(library: str) -> str:
+    """A machine with a GPU may lack Ray, which the benchmarks of networks do without."""
+    try:
+        return version(library)
+    except PackageNotFoundError:
+        return "not installed"
 
 
 def matrix_rate(device: torch.device, dtype: torch.dtype | None = None) -> float:
@@ -60,7 +68,7 @@ class Record:
             date=time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
             cpu=cpu_model(),
             cores=len(os.sched_getaffinity(0)),
-            **{library: version(library) for library in LIBRARIES},
+            **{library: installed_version(library) for library in LIBRARIES},
         )
         if device and self.peak:
             self.add(card=_card(device), measured_bf16_matrix_tflop_per_s=self.peak / 1e12)

@@ -88,7 +88,7 @@ class FixedTask:
         generator = torch.Generator().manual_seed(0)
 
         def random(*shape: int) -> Tensor:
-            return torch.randn(count, *shape, generator=generator).to(device)
+            return torch.randn(count, *shape, generator=generator, device="cpu").to(device)  # under `with device:`
 
         self.latents = random(sizes.channels, sizes.side, sizes.side)
         self.conditions = [random(257, sizes.dino_dim)]

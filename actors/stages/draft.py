@@ -35,9 +35,9 @@ class Draft(Stage):
             pairs, subjects, depths, images, masks = zip(*batch, strict=True)
             return self.models.draft.draft(pairs, subjects, depths, images, masks)
 
-        def strength(state: PairState) -> float:
-            return self.config.stages.draft.strength_of(state.pair.edited)
+        def start(state: PairState) -> tuple[float, float]:
+            return self.config.stages.draft.start_of(state.pair.edited)
 
-        # what starts at one noise level takes the same steps
-        for _, pairs in groupby(sorted(shard.pairs_to_paint(), key=strength), key=strength):
+        # what starts alike takes the same steps
+        for _, pairs in groupby(sorted(shard.pairs_to_paint(), key=start), key=start):
             self.run(list(pairs), draft, store, read, encode_png)

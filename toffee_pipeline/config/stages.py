@@ -110,6 +110,11 @@ class DraftConfig(StageConfig):
     edit_strength: dict[Category, Annotated[float, Field(gt=0, le=1)]] = {}
     """How far the subject's picture is noised inside the editing mask, by category; 1, and a category that is not
     there, draws from noise."""
+    edit_source_guidance_scale: dict[Category, Annotated[float, Field(ge=1, le=100)]] = {}
+    """Of these categories nothing is drawn from that noised picture: the picture itself moves by the difference of what
+    the network makes of it under the draft's prompt and under the subject's own, guided this much (FlowEdit, Kulikov et
+    al. 2025). What both prompts say stays. A step costs twice as much. Without effect at a strength of 1, which has no
+    picture to start from."""
     control_guidance_end: Fraction = 1.0
     """Share of a draft's steps after which the ControlNet is left out, and costs nothing."""
     guidance_interval: tuple[Fraction, Fraction] = (0.0, 1.0)
@@ -125,6 +130,13 @@ class DraftConfig(StageConfig):
     def strength_of(self, edited: Category | None) -> float:
         """edited: the category of an edit pair; None for a generation pair, which is drawn from noise."""
         return self.edit_strength.get(edited, 1.0) if edited else 1.0
+
+    def start_of(self, edited: Category | None) -> tuple[float, float]:
+        """What the drafts of a micro-batch share: `strength_of`, and the guidance under the subject's own prompt, 0
+        where the draft takes no difference to it."""
+        strength = self.strength_of(edited)
+        own = self.edit_source_guidance_scale.get(edited, 0.0) if edited and strength < 1 else 0.0
+        return strength, own
 
     def scale_of(self, edited: Category | None) -> float:
         """The ControlNet's conditioning scale; edited: as in `strength_of`."""

@@ -11,10 +11,11 @@ import torch
 from diffusers import ControlNetModel, StableDiffusionXLPipeline
 from torch import Tensor
 
-from toffee_pipeline.config.base import DistilledSpec, ModelSpec, VaeSpec
+from toffee_pipeline.config.base import Category, DistilledSpec, ModelSpec, VaeSpec
 from toffee_pipeline.config.stages import DraftConfig
 from toffee_pipeline.errors import SampleError
 from toffee_pipeline.models.blended import latent_mask
+from toffee_pipeline.models.flow_edit import flow_edit
 from toffee_pipeline.models.loading import load_model
 from toffee_pipeline.models.prompts import count_tokens, too_long
 from toffee_pipeline.models.sampling import (
@@ -40,11 +41,10 @@ class Step(NamedTuple):
     controlled: bool
 
 
-def plan_steps(settings: DraftConfig, num_steps: int, knows_guidance: bool) -> list[Step]:
-    """What each of `num_steps` steps does. knows_guidance: the UNet reads the scale and gives the guided prediction."""
+def plan_steps(settings: DraftConfig, num_steps: int, guides: bool) -> list[Step]:
+    """What each of `num_steps` steps does. guides: inside the interval, by a second prediction without a prompt."""
     start, stop = (round(share * num_steps) for share in settings.guidance_interval)
     end = round(settings.control_guidance_end * num_steps)
-    guides = settings.sampling.guidance_scale > 1 and not knows_guidance
     return [Step(guides and start <= step < stop, step < end) for step in range(num_steps)]
 
 
@@ -94,10 +94,11 @@ class ControlNetDraft:
         """One image per pair from its draft prompt, its seed and its subject's depth.
 
         Where there is an editing mask, blended latent diffusion paints inside it alone, from the subject's image noised
-        to the category's strength; what is outside is kept at every step, but for what the VAE loses.
+        to the category's strength, or `flow_edit` moves the image there; what is outside is kept at every step, but for
+        what the VAE loses.
 
         Args:
-            subjects: each pair's subject; not used, the renderer's stand-in needs them.
+            subjects: each pair's subject, whose prompt says what the image shows.
             depths: float32 (size_px, size_px) in 0..1 each, 1 = nearest.
             images: of the subjects, uint8 (size_px, size_px, 3) each.
             masks: bool (size_px, size_px) each; None for a generation pair, whose whole picture is drawn.
@@ -105,11 +106,12 @@ class ControlNetDraft:
         Returns:
             uint8 (size_px, size_px, 3) each, or in its place a SampleError: the prompt does not fit the text encoder.
 
-        Raises ValueError where the pairs' strengths differ.
+        Raises ValueError where the pairs differ in how they start.
         """
-        strengths = {self.settings.strength_of(pair.edited) for pair in pairs}
-        if len(strengths) > 1:
-            raise ValueError(f"drafts of strengths {sorted(strengths)} in one batch: they take different steps")
+        starts = {self.settings.start_of(pair.edited) for pair in pairs}
+        if len(starts) > 1:
+            raise ValueError(f"drafts that start at {sorted(starts, key=str)} in one batch: they take different steps")
+        ((strength, source_guidance_scale),) = starts
         side = self.size_px // self.autoencoder.scale_factor
         sources = generators([pair.seed for pair in pairs])
         noise = initial_noise((self.unet.config.in_channels, side, side), sources, self.device)
@@ -119,22 +121,31 @@ class ControlNetDraft:
             areas = [everywhere if mask is None else mask for mask in masks]
             area = latent_mask(areas, self.autoencoder.scale_factor, self.device)
             blend = Blend(self.autoencoder.encode(images), area, noise)
-        (strength,) = strengths
-        steps, from_picture = self.settings.sampling.num_inference_steps, blend is not None and strength < 1
+        sampling, from_picture = self.settings.sampling, blend is not None and strength < 1
+        steps = sampling.num_inference_steps
+        num_steps = num_steps_from(strength, steps) if from_picture else steps
+        prompts, edited = [pair.draft_prompt for pair in pairs], [pair.edited for pair in pairs]
+        predict = self._predict(prompts, edited, depths, num_steps, sampling.guidance_scale)
         with denoising(self.unet, self.speed):
-            latents = denoise(
-                self._predict(pairs, depths, num_steps_from(strength, steps) if from_picture else steps),
-                make_scheduler(self.settings.sampling, self.scheduler_config),
-                noise,
-                steps,
-                sources=sources,
-                init_latents=blend.latents if blend is not None and from_picture else None,
-                strength=strength,
-                blend=blend,
-            )
+            if blend is not None and from_picture and source_guidance_scale:
+                shown = [subject.prompt for subject in subjects]
+                as_it_is = self._predict(shown, edited, depths, num_steps, source_guidance_scale)
+                latents = flow_edit(
+                    as_it_is, predict, self.scheduler_config, blend.latents, sources, steps, strength, blend.mask
+                )
+            else:
+                latents = denoise(
+                    predict,
+                    make_scheduler(sampling, self.scheduler_config),
+                    noise,
+                    steps,
+                    sources=sources,
+                    init_latents=blend.latents if blend is not None and from_picture else None,
+                    strength=strength,
+                    blend=blend,
+                )
         drawn = to_images(self.autoencoder.decode(latents))
         # drawn with the others all the same: they depend on the micro-batch's size
-        prompts = [pair.draft_prompt for pair in pairs]
         counts, limit = count_tokens(self.pipeline.tokenizer, prompts), self.pipeline.tokenizer.model_max_length
         return [
             SampleError(too_long(prompt, count, limit)) if count > limit else image
@@ -148,7 +159,8 @@ class ControlNetDraft:
             num_steps_from(strength, settings.sampling.num_inference_steps)
             for strength in (1, *settings.edit_strength.values())
         ]
-        steps = {step for num_steps in runs for step in plan_steps(settings, num_steps, knows_guidance)}
+        guides = settings.sampling.guidance_scale > 1 and not knows_guidance
+        steps = {step for num_steps in runs for step in plan_steps(settings, num_steps, guides)}
         guided = {step.guided for step in steps}
         few = {
             "sampling": in_few_steps(settings.sampling),
@@ -162,24 +174,32 @@ class ControlNetDraft:
             [pair] * batch_size, [], [depth] * batch_size, [blank] * batch_size, [None] * batch_size
         )
 
-    def _predict(self, pairs: Sequence[Pair], depths: Sequence[np.ndarray], num_steps: int) -> Predict:
+    def _predict(
+        self,
+        words: Sequence[str],
+        edited: Sequence[Category | None],
+        depths: Sequence[np.ndarray],
+        num_steps: int,
+        guidance_scale: float,
+    ) -> Predict:
         """UNet and ControlNet under classifier-free guidance, for a run of `num_steps` calls."""
-        prompts = self.encode_prompts([pair.draft_prompt for pair in pairs])
-        dtype, count = prompts.text.dtype, len(pairs)
-        guidance_scale = self.settings.sampling.guidance_scale
+        prompts = self.encode_prompts(words)
+        dtype, count = prompts.text.dtype, len(words)
         size_and_crop = torch.tensor([self.size_px, self.size_px, 0, 0, self.size_px, self.size_px])
         # the empty prompt's come first: the last `count` rows of each are what a step without guidance takes
         text, pooled = torch.cat([prompts.no_text, prompts.text]), torch.cat([prompts.no_pooled, prompts.pooled])
         time_ids = size_and_crop.to(self.device, dtype).expand(2 * count, -1)
         layouts = torch.from_numpy(np.stack(depths)).to(self.device, dtype)[:, None].expand(-1, 3, -1, -1)
         layouts = layouts.repeat(2, 1, 1, 1)
-        scales = torch.tensor([self.settings.scale_of(pair.edited) for pair in pairs], device=self.device, dtype=dtype)
+        scales = torch.tensor(
+            [self.settings.scale_of(category) for category in edited], device=self.device, dtype=dtype
+        )
         scales = scales.repeat(2)[:, None, None, None]
         scale_dim, scale_condition = self.unet.config.time_cond_proj_dim, None
         if scale_dim is not None:  # LCM's
             each = torch.full((count,), guidance_scale - 1, device=self.device)
             scale_condition = self.pipeline.get_guidance_scale_embedding(each, scale_dim, dtype)
-        steps = iter(plan_steps(self.settings, num_steps, knows_guidance=scale_dim is not None))
+        steps = iter(plan_steps(self.settings, num_steps, guides=guidance_scale > 1 and scale_dim is None))
         residuals: list[Tensor] = []
 
         def predict(latents: Tensor, timestep: Tensor) -> Tensor:

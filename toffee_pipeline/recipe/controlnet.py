@@ -83,7 +83,11 @@ def _train(
     """Trains the ControlNet in place."""
     controlnet.requires_grad_(True)
     unet = pipeline.unet.requires_grad_(False)
-    use_unfused_attention(unet)
+    if unet.device.type == "cuda":
+        for network in (unet, controlnet):
+            network.compile(dynamic=False)
+    else:
+        use_unfused_attention(unet)
     shown = load_data(work_dir, photos)
     depth, mask = shown.inverse_depth[:, 0], shown.mask[:, 0]
     layouts = torch.from_numpy(np.stack([depth, other_places(work_dir, photos, depth, mask)])).to(unet.device)
@@ -103,7 +107,7 @@ def _train(
                 noisy, timesteps, down_block_additional_residuals=down, mid_block_additional_residual=mid, **shared
             )[0]
 
-        generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
+        generator = torch.Generator(latents.device).manual_seed(int(rng.integers(2**62)))
         return diffusion_loss(predict, build_scheduler(), latents, generator, region_weight=data.region_weight(ids))
 
     def loss_fn(step: int, rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]:

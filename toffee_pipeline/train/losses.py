@@ -23,13 +23,13 @@ def diffusion_loss(
     Args:
         predict: (noisy latents (b, c, h, w), timesteps (b,)) to the prediction (b, c, h, w).
         latents: clean, scaled (b, c, h, w).
-        generator: on the CPU, so that every device draws the same noise and timesteps.
+        generator: of noise and timesteps; one on the CPU gives every device the same.
         min_snr_gamma: weight each sample by min(SNR, gamma) / SNR, or / (SNR + 1) for velocity (Hang et al. 2023).
         region_weight: of each latent, broadcastable to (b, c, h, w), about 1 in the mean.
     """
-    noise = torch.randn(latents.shape, generator=generator).to(latents)
-    steps = scheduler.config.num_train_timesteps
-    timesteps = torch.randint(0, steps, (len(latents),), generator=generator).to(latents.device)
+    drawn_on, steps = generator.device, scheduler.config.num_train_timesteps
+    noise = torch.randn(latents.shape, generator=generator, device=drawn_on).to(latents)
+    timesteps = torch.randint(0, steps, (len(latents),), generator=generator, device=drawn_on).to(latents.device)
     velocity = scheduler.config.prediction_type == "v_prediction"
     target = scheduler.get_velocity(latents, noise, timesteps) if velocity else noise
     predicted = predict(scheduler.add_noise(latents, noise, timesteps), timesteps).float()
