@@ -1,7 +1,7 @@
 """Pair truth: whether the pairs of finished runs show the change that they name, on the subject that they name.
 
 RUN are run directories of jobs/generate.py with subjects.source=renderer, whose truth the renderer knows, and with
-output.keep=all; one per seed. Error bars are one standard error over them.
+output.keep=all, or views of them by jobs/refilter.py; one per seed. Error bars are one standard error over them.
 
 accepted     of the planned pairs.
 shown        of the accepted: in a line-up of the oracle, which is the renderer's own picture of subject and change, of

@@ -18,7 +18,8 @@ from toffee_pipeline.nano import world
 from toffee_pipeline.nano.renderer import Scene, changes, scene, with_change
 from toffee_pipeline.recipe.line_up import Witness, identify
 from toffee_pipeline.rundir.layout import DATA, LEDGER, REJECTED
-from toffee_pipeline.rundir.manifests import data_files
+from toffee_pipeline.rundir.manifests import read_manifests
+from toffee_pipeline.rundir.rows import as_judged, files_of, home_of
 from toffee_pipeline.schema.subjects import Subject
 from toffee_pipeline.storage import Storage, open_storage
 
@@ -52,7 +53,7 @@ class LineUps:
 
 
 def judge_run(witness: Witness, uri: str, number: int) -> tuple[list[Judged], list[Example]]:
-    """Every planned pair of the run, in the ledger's order, and those that have pictures.
+    """Every planned pair of the run, or of a view of one, in the ledger's order, and those that have pictures.
 
     Raises click.ClickException where there is no such run, or its subjects are not the renderer's.
     """
@@ -70,8 +71,11 @@ def judge_run(witness: Witness, uri: str, number: int) -> tuple[list[Judged], li
 
 
 def _rows(storage: Storage, folder: str) -> Iterator[dict[str, Any]]:
-    for file in data_files(storage, folder):
-        yield from pq.read_table(file).to_pylist()
+    """With the verdicts that count, where it is a view."""
+    for manifest in read_manifests(storage):
+        home = home_of(storage, manifest)
+        for file in files_of(manifest, folder):
+            yield from as_judged(pq.read_table(home.path_for(file.key)), manifest, "pair_id").to_pylist()
 
 
 def _judged(row: dict[str, Any], number: int, verdict: Verdict | None) -> Judged:

@@ -3,6 +3,7 @@ the truth to the bit, anyone would tell."""
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import click
 import pyarrow.parquet as pq
@@ -21,7 +22,8 @@ from toffee_pipeline.nano.renderer import changed, drafted, scene
 from toffee_pipeline.plan.plan import Plan
 from toffee_pipeline.recipe.line_up import Witness
 from toffee_pipeline.recipe.line_up_data import NUM_OTHER_CHANGES, NUM_OTHER_TOYS, draw_line_up
-from toffee_pipeline.rundir.manifests import data_files
+from toffee_pipeline.rundir.layout import LEDGER
+from toffee_pipeline.rundir.manifests import ViewOf, data_files, read_manifests
 from toffee_pipeline.schema.pairs import Pair, planned_row
 from toffee_pipeline.schema.subjects import Subject
 from toffee_pipeline.storage import open_storage
@@ -68,6 +70,25 @@ def test_true_targets_have_no_error_and_their_subject_and_those_of_another_toy_h
     every = figures(judged)[0]
     assert (every.num_planned, every.num_with_pictures, every.num_accepted) == (4, 3, 2)
     assert every.accepted.value == 0.5 and every.true.value == 1
+
+
+def test_of_a_view_the_verdicts_are_its_own(run, witness, tmp_path_factory):
+    (committed,) = read_manifests(open_storage(run))
+    names = [
+        row["pair_id"] for file in data_files(open_storage(run), LEDGER) for row in pq.read_table(file).to_pylist()
+    ]
+    verdicts = {names[0]: "low_clip", names[2]: None}
+    view, manifest = (
+        tmp_path_factory.mktemp("view"),
+        committed.model_copy(update={"view": ViewOf(run=run, verdicts=verdicts)}),
+    )
+    (file,) = Path(run, "_manifests").iterdir()
+    (view / "_manifests").mkdir()
+    (view / "_manifests" / file.name).write_text(manifest.model_dump_json())
+    before, after = (judge_run(witness, str(uri), 0)[0] for uri in (run, view))
+    assert [pair.accepted for pair in before] == [True, True, False, False]
+    assert [pair.accepted for pair in after] == [False, True, True, False]
+    assert [pair.verdict for pair in before] == [pair.verdict for pair in after]
 
 
 def test_the_report_is_a_table_a_json_file_and_a_sheet_of_the_accepted(run, witness, tmp_path):

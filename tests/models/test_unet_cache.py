@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -90,3 +91,18 @@ def test_a_cache_that_does_nothing_to_a_unet_is_refused_and_so_is_one_under_the_
         load_config("nano", ("stages.draft.speed.cache=firstblock",))
     with pytest.raises(ConfigError, match="stages.draft.speed: .*cache=pab cannot be compiled"):
         load_config("nano", ("stages.draft.speed.cache=pab", "stages.draft.speed.compile=eager"))
+
+
+@pytest.mark.parametrize("cache", ["taylorseer", "pab"])
+def test_two_runs_in_turns_take_nothing_from_each_other(
+    make_config: MakeConfig, pairs: list[Pair], subjects: list[Subject], images: list[np.ndarray], cache: str
+) -> None:
+    """An edit by the difference of two prompts computes every step in full."""
+    edited = [replace(pair, kind="edit", category="color") for pair in pairs]
+    depths, masks = [image[..., 0].astype(np.float32) / 255 for image in images], [np.ones((64, 64), bool)] * 3
+    settings = {"edit_strength": {"color": 0.75}, "edit_source_guidance_scale": {"color": 1.5}}
+    expected, drawn = (
+        with_cache(make_config, name, **settings).draft.draft(edited, subjects, depths, images, masks)
+        for name in (None, cache)
+    )
+    assert all(np.array_equal(own, other) for own, other in zip(drawn, expected, strict=True))

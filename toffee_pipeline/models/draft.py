@@ -28,7 +28,7 @@ from toffee_pipeline.models.sampling import (
     num_steps_from,
 )
 from toffee_pipeline.models.sdxl import PromptEncoder, load_sdxl
-from toffee_pipeline.models.speed import denoising, in_few_steps, sped_up
+from toffee_pipeline.models.speed import denoising, in_few_steps, sped_up, without_memory
 from toffee_pipeline.models.tensors import to_images
 from toffee_pipeline.schema.pairs import Pair
 from toffee_pipeline.schema.subjects import Subject
@@ -130,8 +130,9 @@ class ControlNetDraft:
             if blend is not None and from_picture and source_guidance_scale:
                 shown = [subject.prompt for subject in subjects]
                 as_it_is = self._predict(shown, edited, depths, num_steps, source_guidance_scale)
+                before, after = (without_memory(self.unet, self.speed, each) for each in (as_it_is, predict))
                 latents = flow_edit(
-                    as_it_is, predict, self.scheduler_config, blend.latents, sources, steps, strength, blend.mask
+                    before, after, self.scheduler_config, blend.latents, sources, steps, strength, blend.mask
                 )
             else:
                 latents = denoise(

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
 from diffusers import UNet2DConditionModel
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from toffee_pipeline.config.base import SamplingConfig
@@ -52,6 +52,16 @@ def denoising(unet: Any, speed: SpeedConfig) -> Iterator[None]:
         finally:
             if speed.cache:
                 forget(unet)
+
+
+def without_memory(unet: Any, speed: SpeedConfig, predict: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """`predict` for two runs of the UNet in turns: a cache would take what one has left for what the other needs."""
+
+    def afresh(*args: Tensor) -> Tensor:
+        forget(unet)
+        return predict(*args)
+
+    return afresh if speed.cache else predict
 
 
 def in_few_steps(sampling: SamplingConfig) -> SamplingConfig:
