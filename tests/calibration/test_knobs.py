@@ -26,7 +26,7 @@ def test_every_sweep_has_its_knob():
 def test_a_pair_feels_what_its_pictures_follow_from():
     edits, refiner = {"edit_strength", "edit_controlnet_conditioning_scale"}, {"a", "g", "matching_radius", "strength"}
     assert not edits & names("generation", "style") and refiner < names("generation", "style")
-    assert edits | refiner < names("edit", "color") and "controlnet_conditioning_scale" not in names("edit", "color")
+    assert edits | refiner < names("edit", "style") and "controlnet_conditioning_scale" not in names("edit", "style")
     assert edits < names("edit", "addition") and not refiner & names("edit", "addition")
     without = NANO.with_stage("refine", a_by_category={"color": 0.0, "style": 0.0})
     assert not refiner & names("edit", "color", without)

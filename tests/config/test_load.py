@@ -45,7 +45,7 @@ def test_a_number_is_decimal_and_null_is_none():
 def test_lists_and_mappings_are_yaml_and_a_number_names_an_element():
     config = load_config("nano", ("renderer_plays.0=mask", "stages.refine.a_by_category.color=0.2"))
     assert config.renderer_plays == ("mask", "mask", "view")
-    assert config.stages.refine.a_by_category == {"color": 0.2, "style": 0.5, "texture": 0.3}
+    assert config.stages.refine.a_by_category == {"color": 0.2, "style": 0.5, "texture": 0.0}
     config = load_config("nano", ("renderer_plays=[]", "pairs.edit_categories={color: 1}"))
     assert (config.renderer_plays, config.pairs.edit_categories["color"]) == ((), 1.0)
     (source,) = load_config("nano", ("data.sources.0.path=x",), ToffeeNetTraining).data.sources
