@@ -32,7 +32,7 @@ FORCED = (
     "subjects_per_shard=8",
 )
 """Every category has a draft of its own, and each pair a subject of its own."""
-STRENGTHS: tuple[float, ...] = (0.5, 0.7, 0.85, 1.0)
+STRENGTHS: tuple[float, ...] = (0.5, 0.7, 0.9, 1.0)
 SCALES: tuple[float, ...] = (0.3, 1.0)
 SCORES = ("error", "dino", "clip", "accepted")
 

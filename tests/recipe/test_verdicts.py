@@ -31,7 +31,7 @@ def test_thresholds_look_at_the_worst_kind():
 
 @pytest.fixture(scope="module")
 def unseen():
-    return render_subjects(range(40_000_000, 40_000_024))
+    return render_subjects(range(40_000_000, 40_000_040))
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +43,7 @@ def test_the_embedded_dino_accepts_true_pairs_and_refuses_other_subjects(unseen)
     verdicts = dino_verdicts(DinoScorer(CONFIG.models.filter_dino, CPU).encode, unseen)
     passed, refused = (share(CONFIG.stages.judge.min_dino) for share in (verdicts.passed, verdicts.refused))
     assert len(passed) == 2 * len(CATEGORIES)
-    assert all(share >= (0.4 if "color" in kind else 0.7) for kind, share in passed.items())
+    assert min(passed.values()) >= 0.7
     assert all(refused[f"{kind}, {name}"] >= 0.8 for kind in ("edit", "generation") for name in ("same shape", "other"))
 
 
