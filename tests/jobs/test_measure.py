@@ -16,7 +16,8 @@ from toffee_pipeline.rundir.measurements import read_measurements
 
 pytestmark = pytest.mark.slow
 ON = [name for name in MODEL_STAGES if not name.startswith("check_")]
-SETTINGS = ("pairs.count=40", "pairs.edit_fraction=0.5", "placement=inline", *QUICK)
+EDITS = ("pairs.edit_fraction=0.5", "pairs.edit_categories={style: 1}")  # which are refined
+SETTINGS = ("pairs.count=40", *EDITS, "placement=inline", *QUICK)
 PROBED = ("segment", "draft", "edit")
 """One without sampling, one with its own, and one with the Refiner's; the others have the largest micro-batch as it is.
 """
