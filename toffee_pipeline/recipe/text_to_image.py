@@ -120,7 +120,7 @@ def _train(
 ) -> None:
     """Trains the UNet in place."""
     unet.requires_grad_(True)
-    if unet.device.type == "cuda":  # half of a step; on a CPU it is the same
+    if unet.device.type == "cuda":  # a CPU would compile for longer than it gains
         unet.compile(dynamic=False)
     data = Latents(work_dir, assemble(unet, build_scheduler()).to(unet.device), photos)
     held_out = np.arange(data.num_train, len(data.latents))
