@@ -110,7 +110,7 @@ class ControlNetDraft:
         """
         starts = {self.settings.start_of(pair.edited) for pair in pairs}
         if len(starts) > 1:
-            raise ValueError(f"drafts that start at {sorted(starts, key=str)} in one batch: they take different steps")
+            raise ValueError(f"drafts that start at {sorted(starts)} in one batch: they take different steps")
         ((strength, source_guidance_scale),) = starts
         side = self.size_px // self.autoencoder.scale_factor
         sources = generators([pair.seed for pair in pairs])

@@ -13,7 +13,8 @@ import torch
 from diffusers import DDIMScheduler
 from torch import Tensor
 
-from toffee_pipeline.models.sampling import Predict, initial_noise, num_steps_from
+from toffee_pipeline.config.base import SamplingConfig
+from toffee_pipeline.models.sampling import Predict, initial_noise, make_scheduler, num_steps_from
 
 LEAST_SIGNAL = 1e-6
 """Of alpha-bar, where a schedule ends in pure noise."""
@@ -39,23 +40,22 @@ def flow_edit(
         strength: 0..1: the noise level of the first step, as SDEdit has it.
         mask: float (b, 1, h, w), 1 where the picture may change; elsewhere the result is `clean`.
     """
-    scheduler = DDIMScheduler.from_config(base)
+    scheduler = make_scheduler(SamplingConfig(scheduler="ddim"), base)
+    assert isinstance(scheduler, DDIMScheduler)
     scheduler.set_timesteps(num_inference_steps, device=clean.device)
     timesteps = scheduler.timesteps[num_inference_steps - num_steps_from(strength, num_inference_steps) :]
     signal = scheduler.alphas_cumprod.to(clean.device)[timesteps].clamp(min=LEAST_SIGNAL)
     levels = torch.cat([((1 - signal) / signal).sqrt(), signal.new_zeros(1)])
 
-    def denoised(predict: Predict, latents: Tensor, timestep: Tensor, alpha_bar: Tensor) -> Tensor:
+    def denoised(predict: Predict, latents: Tensor, timestep: Tensor) -> Tensor:
         prediction = predict(latents, timestep).to(latents.dtype)
-        if scheduler.config.prediction_type == "v_prediction":
-            return alpha_bar.sqrt() * latents - (1 - alpha_bar).sqrt() * prediction
-        return (latents - (1 - alpha_bar).sqrt() * prediction) / alpha_bar.sqrt()
+        return scheduler.step(prediction, timestep, latents).pred_original_sample
 
     edited = clean
     for timestep, alpha_bar, level, following in zip(timesteps, signal, levels[:-1], levels[1:], strict=True):
         noise = initial_noise(clean.shape[1:], sources, clean.device)
         before, after = (alpha_bar.sqrt() * (latents + level * noise) for latents in (clean, edited))
-        wanted = denoised(target, after, timestep, alpha_bar) - denoised(source, before, timestep, alpha_bar)
+        wanted = denoised(target, after, timestep) - denoised(source, before, timestep)
         slope = (edited - clean - wanted) / level
         edited = torch.lerp(clean, edited + (following - level) * slope, mask)
     return edited
