@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -15,6 +14,7 @@ from toffee_pipeline.config.base import Category, DistilledSpec, ModelSpec, VaeS
 from toffee_pipeline.config.stages import DraftConfig
 from toffee_pipeline.errors import SampleError
 from toffee_pipeline.models.blended import latent_mask
+from toffee_pipeline.models.draft_steps import kinds_of_steps, plan_steps
 from toffee_pipeline.models.flow_edit import flow_edit
 from toffee_pipeline.models.loading import load_model
 from toffee_pipeline.models.prompts import count_tokens, too_long
@@ -32,20 +32,6 @@ from toffee_pipeline.models.speed import denoising, in_few_steps, sped_up, witho
 from toffee_pipeline.models.tensors import to_images
 from toffee_pipeline.schema.pairs import Pair
 from toffee_pipeline.schema.subjects import Subject
-
-
-class Step(NamedTuple):
-    """Whether a step of a draft is guided, at twice the batch, and whether its ControlNet runs."""
-
-    guided: bool
-    controlled: bool
-
-
-def plan_steps(settings: DraftConfig, num_steps: int, guides: bool) -> list[Step]:
-    """What each of `num_steps` steps does. guides: inside the interval, by a second prediction without a prompt."""
-    start, stop = (round(share * num_steps) for share in settings.guidance_interval)
-    end = round(settings.control_guidance_end * num_steps)
-    return [Step(guides and start <= step < stop, step < end) for step in range(num_steps)]
 
 
 def zeros(residual: Tensor, count: int) -> Tensor:
@@ -156,12 +142,7 @@ class ControlNetDraft:
     def warm_up(self, batch_size: int, size_px: int) -> None:
         """As `Compilable` has it."""
         settings, knows_guidance = self.settings, self.unet.config.time_cond_proj_dim is not None
-        runs = [
-            num_steps_from(strength, settings.sampling.num_inference_steps)
-            for strength in (1, *settings.edit_strength.values())
-        ]
-        guides = settings.sampling.guidance_scale > 1 and not knows_guidance
-        steps = {step for num_steps in runs for step in plan_steps(settings, num_steps, guides)}
+        steps = kinds_of_steps(settings, knows_guidance)
         guided = {step.guided for step in steps}
         few = {
             "sampling": in_few_steps(settings.sampling),

@@ -13,13 +13,14 @@ from toffee_pipeline.plan.shards import MAX_SHARD_ROWS, ShardPlan
 from toffee_pipeline.rundir.commit import delete_orphans, settle_all, shard_files
 from toffee_pipeline.rundir.counts import Summary
 from toffee_pipeline.rundir.description import DatasetRun, ViewRun, read_run
+from toffee_pipeline.rundir.findings import Problem, Tally, outcomes
 from toffee_pipeline.rundir.index import read_index
 from toffee_pipeline.rundir.inputs import stored_plan
 from toffee_pipeline.rundir.layout import INDEX, RUN, SUMMARY, manifest_key
 from toffee_pipeline.rundir.lease import Lease, current_holder
 from toffee_pipeline.rundir.manifests import committed_shards, shard_of
 from toffee_pipeline.rundir.run_file import read
-from toffee_pipeline.rundir.verify_shard import Problem, ShardCheck, Tally, outcomes
+from toffee_pipeline.rundir.verify_shard import ShardCheck
 from toffee_pipeline.storage import Storage
 
 

@@ -6,8 +6,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -16,9 +15,9 @@ from toffee_pipeline.config.dataset import ImageDatasetConfig
 from toffee_pipeline.errors import DamagedFile, ImageError, MissingKey
 from toffee_pipeline.filters import REASONS, keeps_images
 from toffee_pipeline.images import decode, decode_depth, decode_mask
-from toffee_pipeline.parquet_file import DAMAGED, ParquetFile, read_group, read_rows, unsound
-from toffee_pipeline.rundir.counts import ShardCounts
+from toffee_pipeline.parquet_file import DAMAGED, ParquetFile, unsound
 from toffee_pipeline.rundir.description import DatasetRun
+from toffee_pipeline.rundir.findings import Problem, Tally, outcomes
 from toffee_pipeline.rundir.layout import DATA, LEDGER, REJECTED, manifest_key, name_of
 from toffee_pipeline.rundir.manifests import (
     BankedSubject,
@@ -29,52 +28,14 @@ from toffee_pipeline.rundir.manifests import (
     read_manifest,
 )
 from toffee_pipeline.rundir.rows import as_judged, home_of
+from toffee_pipeline.rundir.verify_rows import Ledger, Rows, UnsoundFile, groups_of
 from toffee_pipeline.schema.subjects import SUBJECTS
-from toffee_pipeline.schema.table import Table
 from toffee_pipeline.storage import Storage
 from toffee_pipeline.storage.base import MAX_MAPPED_BYTES
 
-Rows = dict[str, dict[str, Any]]
-"""Rows by id."""
 ROWS_AT_ONCE = 1024
-OWN_COLUMNS = ("error", "stage_s")
-"""Of the ledger, that files with images repeat otherwise."""
 STATUS = {DATA: "accepted", REJECTED: "rejected"}
 DECODE = {"mask": decode_mask, "depth": decode_depth}
-
-
-class Problem(NamedTuple):
-    """kind: what was checked (verify_report.KINDS); shard: set where computing this shard again mends it."""
-
-    kind: str
-    key: str
-    message: str
-    shard: int | None = None
-
-
-@dataclass
-class Tally:
-    """Counts over all shards. checked: per kind; outcomes: pairs per status, and per reason of rejection;
-    named: keys of all files that sound manifests name."""
-
-    checked: Counter[str] = field(default_factory=Counter)
-    outcomes: Counter[str] = field(default_factory=Counter)
-    num_bytes: int = 0
-    named: set[str] = field(default_factory=set)
-
-
-def outcomes(counts: ShardCounts) -> Counter[str]:
-    """As `Tally.outcomes`."""
-    rejected = {f"rejected: {reason}": number for reason, number in counts.rejected.items()}
-    return Counter({"planned": counts.planned, "accepted": counts.accepted, "failed": counts.failed, **rejected})
-
-
-class _Damaged(Exception):
-    """A file of which nothing more can be said. kind: as in `Problem`."""
-
-    def __init__(self, kind: str, message: str) -> None:
-        super().__init__(message)
-        self.kind = kind
 
 
 class ShardCheck:
@@ -103,7 +64,7 @@ class ShardCheck:
         if len(entries) < len(manifest.files) or expected[0] not in entries or not entries.keys() <= set(expected):
             yield "manifest", manifest_at, "it must name one ledger, and at most one file of each other kind"
             return
-        ledger: _Ledger | None = None
+        ledger: Ledger | None = None
         for folder, name in expected:
             entry = entries.get((folder, name))
             key = entry.key if entry else manifest_at
@@ -116,7 +77,7 @@ class ShardCheck:
             try:
                 file = self._open(home, entry, folder, len(planned))
                 if folder == LEDGER:
-                    ledger = _Ledger(file, self.table)
+                    ledger = Ledger(file, self.table)
                     if isinstance(manifest, BankManifest) and not _names_accepted(manifest, ledger.rows):
                         yield "manifest", manifest_at, "the subjects that it names are not the ledger's accepted ones"
                     yield from _lines("rows", key, self._ledger_problems(ledger, planned, manifest))
@@ -124,10 +85,10 @@ class ShardCheck:
                     wrong, broken = self._data_problems(file, ledger, wanted, folder)
                     yield from _lines("rows", key, wrong)
                     yield from _lines("image", key, broken)
-            except _Damaged as error:
+            except UnsoundFile as error:
                 yield error.kind, key, str(error)
 
-    def _wanted(self, ledger: _Ledger | None, folder: str, name: str) -> dict[str, int]:
+    def _wanted(self, ledger: Ledger | None, folder: str, name: str) -> dict[str, int]:
         """The ledger's rows that must lie in the file `name` of `folder`: by id their numbers."""
         if ledger is None or folder == LEDGER:
             return {}
@@ -144,29 +105,29 @@ class ShardCheck:
     def _open(self, home: Storage, entry: DataFile, folder: str, num_planned: int) -> ParquetFile:
         self.tally.checked["file"] += 1
         if entry.num_rows > num_planned:
-            raise _Damaged("rows", f"the manifest says {entry.num_rows} rows, the plan has {num_planned}")
+            raise UnsoundFile("rows", f"the manifest says {entry.num_rows} rows, the plan has {num_planned}")
         try:
             data = home.map(entry.key, MAX_MAPPED_BYTES)
         except MissingKey as error:
-            raise _Damaged("file", "the manifest names it, but it is not there") from error
+            raise UnsoundFile("file", "the manifest names it, but it is not there") from error
         except DamagedFile as error:
-            raise _Damaged("file", str(error).removeprefix(f"{home.path_for(entry.key)}: ")) from error
+            raise UnsoundFile("file", str(error).removeprefix(f"{home.path_for(entry.key)}: ")) from error
         self.tally.num_bytes += len(data)
         if len(data) != entry.size_bytes:
-            raise _Damaged("file", f"{len(data)} bytes, the manifest says {entry.size_bytes}")
+            raise UnsoundFile("file", f"{len(data)} bytes, the manifest says {entry.size_bytes}")
         if hashlib.sha256(data).hexdigest() != entry.sha256:
-            raise _Damaged("file", "its bytes have changed: the SHA-256 is not the manifest's")
+            raise UnsoundFile("file", "its bytes have changed: the SHA-256 is not the manifest's")
         try:
             file = ParquetFile(data)
         except DAMAGED as error:
-            raise _Damaged("rows", unsound(error)) from error
+            raise UnsoundFile("rows", unsound(error)) from error
         if not file.schema_arrow.equals(self.table.ledger if folder == LEDGER else self.table.data):
-            raise _Damaged("rows", "columns or their types are not those of the schema")
+            raise UnsoundFile("rows", "columns or their types are not those of the schema")
         if file.metadata.num_rows != entry.num_rows:
-            raise _Damaged("rows", f"{file.metadata.num_rows} rows, the manifest says {entry.num_rows}")
+            raise UnsoundFile("rows", f"{file.metadata.num_rows} rows, the manifest says {entry.num_rows}")
         return file
 
-    def _ledger_problems(self, ledger: _Ledger, planned: Rows, manifest: Manifest) -> Iterator[str]:
+    def _ledger_problems(self, ledger: Ledger, planned: Rows, manifest: Manifest) -> Iterator[str]:
         """The ledger, as the manifest judges it, against the plan and the manifest's counts."""
         self.tally.checked["rows"] += len(ledger.rows)
         if manifest.view and (unknown := sorted(manifest.view.verdicts.keys() - ledger.numbers.keys())):
@@ -188,13 +149,13 @@ class ShardCheck:
             yield f"the manifest counts {dict(said)}, the ledger {dict(found)}"
 
     def _data_problems(
-        self, file: ParquetFile, ledger: _Ledger, wanted: dict[str, int], folder: str
+        self, file: ParquetFile, ledger: Ledger, wanted: dict[str, int], folder: str
     ) -> tuple[list[str], list[str]]:
         """What is wrong with the rows, against the ledger's, and with their images."""
         ids: Counter[str] = Counter()
         wrong: list[str] = []
         broken: list[str] = []
-        for rows in _groups(file):
+        for rows in groups_of(file):
             expected = ledger.take(wanted[id] for row in rows if (id := row[self.table.id]) in wanted)
             for row in rows:
                 ids[row[self.table.id]] += 1
@@ -231,34 +192,6 @@ class ShardCheck:
             except ImageError as error:
                 problems.append(str(error))
         return problems
-
-
-class _Ledger:
-    """rows: as they are read, which is a tenth of what they take as dicts. numbers: of the rows, by id. judged: columns
-    that say where a row must lie. Raises _Damaged."""
-
-    def __init__(self, file: ParquetFile, table: Table) -> None:
-        try:
-            self.rows = read_rows(file)
-        except DAMAGED as error:
-            raise _Damaged("rows", unsound(error)) from error
-        self._id, self._shared = table.id, [name for name in table.ledger.names if name not in OWN_COLUMNS]
-        self.numbers = {id: number for number, id in enumerate(self.rows[table.id].to_pylist())}
-        self.judged = [name for name in (table.id, "status", "reason", "kind") if name in table.ledger.names]
-
-    def take(self, numbers: Iterable[int]) -> Rows:
-        """What files with images must say of these rows."""
-        rows = self.rows.select(self._shared).take(pa.array(list(numbers), pa.int64())).to_pylist()
-        return {row[self._id]: row for row in rows}
-
-
-def _groups(file: ParquetFile) -> Iterator[list[dict[str, Any]]]:
-    for number in range(file.num_row_groups):
-        try:
-            rows: list[dict[str, Any]] = read_group(file, number).to_pylist()
-        except DAMAGED as error:
-            raise _Damaged("rows", unsound(error)) from error
-        yield rows
 
 
 def _names_accepted(manifest: BankManifest, ledger: pa.Table) -> bool:
