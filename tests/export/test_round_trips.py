@@ -11,6 +11,7 @@ import lance
 import mlcroissant
 import numpy as np
 import polars
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import webdataset
@@ -152,6 +153,29 @@ def test_datasets_reads_tars(run, exported, tmp_path):
     assert sorted(found) == sorted(name for name, row in rows.items() if row["kind"] == "generation")
     for name, row in found.items():
         assert np.array_equal(pixels(row["input_image.jpg"]), pixels(rows[name]["input_image"]["bytes"]))
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+def test_datasets_reads_tars_whose_first_rows_lack_something(tmp_path, streaming):
+    """It guesses types by the first five."""
+    rows = write_planned_run(LocalStorage(str(tmp_path / "run")), 8, 64, False, "pairs.edit_fraction=1")
+    (path,) = (tmp_path / "run/data").iterdir()
+    table = pq.read_table(path)
+    for name in ("reversed_from", "edit_region", "source_path", "source"):
+        values = pa.array([None] * 5 + [name] * (len(table) - 5), pa.string())
+        table = table.set_column(table.schema.get_field_index(name), table.schema.field(name), values)
+    pq.write_table(table, path)
+    words = ("--format", "webdataset", "--output", str(tmp_path / "out"), "--split", "train=1")
+    assert CliRunner().invoke(main, [str(tmp_path / "run"), *words]).exit_code == 0
+    options = {"streaming": True} if streaming else {"cache_dir": str(tmp_path / "cache")}
+    found = list(load(tmp_path / "out", "edit", split="train", **options))
+    assert [row["__key__"] for row in found] == list(rows) and len(rows) == 8
+    assert [row["json"]["source"] for row in found] == [None] * 5 + ["source"] * 3
+    for row in found:
+        for column in IMAGE_COLUMNS:
+            original = rows[row["__key__"]][column]["bytes"]
+            assert np.array_equal(pixels(row[f"{column}.png"]), pixels(original)), column
+        assert row["json"]["dino_score"] == 0.5 and row["json"]["pair_seed"] == rows[row["__key__"]]["pair_seed"]
 
 
 def test_lance(run, exported):

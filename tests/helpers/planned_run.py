@@ -30,7 +30,8 @@ def write_planned_run(storage: Storage, num_pairs: int = 48, size_px: int = 64, 
     Returns the accepted rows by pair id, with their images.
     """
     words = (f"pairs.count={num_pairs}", "subjects_per_shard=2", f"size_px={size_px}", "pairs.edit_fraction=0.5")
-    config = load_config("nano", ("subjects.source=renderer", *words, *settings))
+    fixed = ("subjects.source=renderer", "output.image_format=jpeg")
+    config = load_config("nano", (*fixed, *words, *settings))
     plan = make_plan(config)
     claim(storage, GenerationRun.of(config, plan, describe_roles(config)))
     accepted = {}

@@ -61,11 +61,16 @@ def card(source: Storage, target: Storage, run: PairRun, header: ExportHeader, f
         compute_hours=sum(figures.seconds for figures in totals.stages.values()) / 3600,
         made_by=made_by(),
     )
-    return f"---\n{yaml.safe_dump(_metadata(header, form, rows, num_rows), sort_keys=False)}---\n{text}"
+    metadata = _metadata(header, form, run.config.output.image_format, rows, num_rows)
+    return f"---\n{yaml.safe_dump(metadata, sort_keys=False)}---\n{text}"
 
 
-def _metadata(header: ExportHeader, form: Format, rows: dict[str, Counter[str]], num_rows: int) -> dict[str, Any]:
+def _metadata(
+    header: ExportHeader, form: Format, image_format: str, rows: dict[str, Counter[str]], num_rows: int
+) -> dict[str, Any]:
     configs = form.configs({split: sorted(kinds) for split, kinds in sorted(rows.items())})
+    features = {name: form.features(name, image_format) for name in configs}
+    declared = [{"config_name": name, "features": columns} for name, columns in features.items() if columns is not None]
     return {
         "license": header.license,
         "task_categories": ["text-to-image", "image-to-image"],
@@ -79,6 +84,7 @@ def _metadata(header: ExportHeader, form: Format, rows: dict[str, Counter[str]],
             }
             for name, patterns in configs.items()
         ],
+        **({"dataset_info": declared} if declared else {}),
     }
 
 
