@@ -29,8 +29,9 @@ How the run was made stands in `run.json`: its settings, and whose weights it us
 {kinds}{rejected}| every planned {row}, without images | `_ledger/*.parquet` | `"ledger"` |
 
 While the run goes on, `data` holds what is committed so far, and no {row} twice. What begins with an underscore is no
-data, and most readers of whole folders leave it out. DuckDB does not: `'HERE/**'` also reads `_rejected`, `_ledger` and
-`_index`; give it `'HERE/data/*.parquet'`.
+data. Give readers of Parquet `HERE/data` (pyarrow, pandas, Polars, Ray Data) or `HERE/data/*.parquet` (DuckDB, Polars),
+and not `HERE`: pyarrow, pandas and Polars stop at this file, and DuckDB's `read_parquet('HERE')` and `'HERE/**'` also
+read `_rejected`, `_ledger` and `_index`.
 {more}"""
 OF_PAIRS = """
 ## Columns of a pair
