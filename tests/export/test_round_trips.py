@@ -254,11 +254,38 @@ def test_croissant_is_valid(exported, form):
 
 def test_croissant_gives_the_rows(run, exported):
     _, rows = run
-    dataset = mlcroissant.Dataset(jsonld=str(exported("huggingface") / "croissant.json"))
-    found = {row["train/pair_id"].decode(): row for row in dataset.records("train")}
-    assert found and set(found) <= set(rows)
-    name, row = next(iter(found.items()))
-    assert np.array_equal(pixels(row["train/target_image"]), pixels(rows[name]["target_image"]["bytes"]))
+    found = described(exported("huggingface"))
+    assert sorted(found) == sorted(rows)
+    for name, row in found.items():
+        for column in IMAGE_COLUMNS:
+            assert np.array_equal(pixels(row[column]), pixels(rows[name][column]["bytes"])), column
+        assert row["prompt"].decode() == rows[name]["prompt"] and row["pair_seed"] == rows[name]["pair_seed"]
+        assert row["dino_score"] == 0.5
+
+
+def test_croissant_gives_the_rows_of_subjects200k(run, exported):
+    _, rows = run
+    found = described(exported("subjects200k"))
+    assert sorted(found) == sorted(name for name, row in rows.items() if row["kind"] == "generation")
+    for name, row in found.items():
+        assert pixels(row["image"]).shape == (64, 128, 3) and set(row["quality_assessment"].values()) == {5}
+        assert row["description"]["item"].decode() == rows[name]["class_name"]
+        assert row["description"]["description_1"].decode() == rows[name]["prompt"]
+        assert row["description"]["description_valid"] is True
+
+
+def described(path):
+    """The rows of all splits by id, as Croissant's library reads them."""
+    dataset = mlcroissant.Dataset(jsonld=str(path / "croissant.json"))
+    rows = [short(record) for split in ("train", "test") for record in dataset.records(split)]
+    return {row["pair_id"].decode(): row for row in rows}
+
+
+def short(record):
+    """With the last word of each name."""
+    return {
+        name.rpartition("/")[2]: short(value) if isinstance(value, dict) else value for name, value in record.items()
+    }
 
 
 def test_the_card_tells_what_it_is(run, exported):
