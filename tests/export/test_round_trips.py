@@ -3,23 +3,21 @@
 import io
 import json
 from collections import defaultdict
-from fnmatch import fnmatch
 
 import datasets
 import duckdb
 import lance
-import mlcroissant
 import numpy as np
 import polars
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import webdataset
-import yaml
 from click.testing import CliRunner
 from PIL import Image
 
 from jobs.export import main
+from tests.helpers.pixels import pixels
 from tests.helpers.planned_run import write_planned_run
 from toffee_pipeline.errors import DamagedFile
 from toffee_pipeline.export.formats.parquet import side_by_side
@@ -28,39 +26,11 @@ from toffee_pipeline.storage import LocalStorage
 
 pytestmark = pytest.mark.slow
 
-SPLITS = ("--split", "train=0.6", "--split", "test=0.4")
 TERM = "digitalsourcetype/trainedAlgorithmicMedia"
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    """Its directory, and its accepted rows by pair id."""
-    path = tmp_path_factory.mktemp("run") / "run"
-    return path, write_planned_run(LocalStorage(str(path)))
-
-
-@pytest.fixture(scope="module")
-def exported(run, tmp_path_factory):
-    """Exports the run in a format, once, in parts of about one shard each, and gives the directory."""
-    known = {}
-
-    def make(form):
-        if form not in known:
-            known[form] = tmp_path_factory.mktemp("exports") / form
-            words = ("--output", str(known[form]), "--license", "cc-by-4.0", "--part-mib", "1", *SPLITS)
-            done = CliRunner().invoke(main, [str(run[0]), "--format", form, *words], catch_exceptions=False)
-            assert done.exit_code == 0, done.output
-        return known[form]
-
-    return make
 
 
 def load(path, *config, **options):
     return datasets.load_dataset(str(path), *config, **options)
-
-
-def pixels(data):
-    return np.asarray(data if isinstance(data, Image.Image) else Image.open(io.BytesIO(data)))
 
 
 def same_row(got, expected, columns=IMAGE_COLUMNS):
@@ -231,74 +201,3 @@ def test_a_picture_larger_than_its_run_makes_them_is_not_decoded(run):
         DamagedFile, match=f"{row['pair_id']} input_image: 64 x 64 px are too many pixels; allowed are 1024"
     ):
         side_by_side(row, 32 * 32)
-
-
-@pytest.mark.parametrize("form", ["huggingface", "subjects200k", "webdataset", "lance", "imagefolder"])
-def test_croissant_is_valid(exported, form):
-    dataset = mlcroissant.Dataset(jsonld=str(exported(form) / "croissant.json"))
-    assert not dataset.metadata.ctx.issues.errors and not dataset.metadata.ctx.issues.warnings
-    named = {resource.content_url for resource in dataset.metadata.file_objects}
-    there = {path.relative_to(exported(form)).as_posix() for path in exported(form).rglob("*") if path.is_file()}
-    extra = {"README.md", "croissant.json"}
-    expected = {name for name in there - extra if not name.startswith("_") and "/_" not in name}
-    if form != "imagefolder":
-        assert named == expected
-        return
-    # a file for each image would grow with the dataset: these are sets
-    assert named == {name for name in expected if name.endswith("/metadata.parquet")}
-    patterns = [pattern for files in dataset.metadata.file_sets for pattern in files.includes]
-    for name in expected - named:
-        assert sum(fnmatch(name, pattern) for pattern in patterns) == 1, name
-    assert not any(fnmatch(name, pattern) for name in named for pattern in patterns)
-
-
-def test_croissant_gives_the_rows(run, exported):
-    _, rows = run
-    found = described(exported("huggingface"))
-    assert sorted(found) == sorted(rows)
-    for name, row in found.items():
-        for column in IMAGE_COLUMNS:
-            assert np.array_equal(pixels(row[column]), pixels(rows[name][column]["bytes"])), column
-        assert row["prompt"].decode() == rows[name]["prompt"] and row["pair_seed"] == rows[name]["pair_seed"]
-        assert row["dino_score"] == 0.5
-
-
-def test_croissant_gives_the_rows_of_subjects200k(run, exported):
-    _, rows = run
-    found = described(exported("subjects200k"))
-    assert sorted(found) == sorted(name for name, row in rows.items() if row["kind"] == "generation")
-    for name, row in found.items():
-        assert pixels(row["image"]).shape == (64, 128, 3) and set(row["quality_assessment"].values()) == {5}
-        assert row["description"]["item"].decode() == rows[name]["class_name"]
-        assert row["description"]["description_1"].decode() == rows[name]["prompt"]
-        assert row["description"]["description_valid"] is True
-
-
-def described(path):
-    """The rows of all splits by id, as Croissant's library reads them."""
-    dataset = mlcroissant.Dataset(jsonld=str(path / "croissant.json"))
-    rows = [short(record) for split in ("train", "test") for record in dataset.records(split)]
-    return {row["pair_id"].decode(): row for row in rows}
-
-
-def short(record):
-    """With the last word of each name."""
-    return {
-        name.rpartition("/")[2]: short(value) if isinstance(value, dict) else value for name, value in record.items()
-    }
-
-
-def test_the_card_tells_what_it_is(run, exported):
-    _, rows = run
-    _, head, text = (exported("huggingface") / "README.md").read_text().split("---\n", 2)
-    assert yaml.safe_load(head)["license"] == "cc-by-4.0"
-    counts = {kind: sum(row["kind"] == kind for row in rows.values()) for kind in ("generation", "edit")}
-    assert f"{len(rows)} image pairs" in text
-    lines = [line for line in text.splitlines() if line.startswith(("| train |", "| test |"))]
-    cells = np.array([[int(cell) for cell in line.split("|")[2:4]] for line in lines])
-    assert cells.sum(axis=0).tolist() == [counts["generation"], counts["edit"]]
-    judge = json.loads((run[0] / "run.json").read_text())["config"]["stages"]["judge"]
-    assert "| `low_clip` | 6 |" in text and f"CLIP below {judge['min_clip']}" in text
-    assert "0.12 GPU hours" in text and f"{432 / len(rows):.3g} GPU seconds per accepted pair" in text
-    assert "| refiner | nano weights" in text and "| subject | renderer (stand-in) | none |" in text
-    assert "Stand-ins, which are no trained networks, played: mask, subject, view" in text
