@@ -7,9 +7,13 @@ import mlcroissant
 import numpy as np
 import pytest
 import yaml
+from click.testing import CliRunner
 
+from jobs import export, refilter
 from tests.helpers.pixels import pixels
+from tests.helpers.planned_run import write_finished_run
 from toffee_pipeline.schema.pairs import IMAGE_COLUMNS
+from toffee_pipeline.storage import LocalStorage
 
 pytestmark = pytest.mark.slow
 
@@ -80,6 +84,37 @@ def test_the_card_tells_what_it_is(run, exported):
     assert cells.sum(axis=0).tolist() == [counts["generation"], counts["edit"]]
     judge = json.loads((run[0] / "run.json").read_text())["config"]["stages"]["judge"]
     assert "| `low_clip` | 6 |" in text and f"CLIP below {judge['min_clip']}" in text
+    assert "an earlier one of its shard: differing bits of their perceptual hashes, below 6\n" in text
+    assert "before the draft" not in text and "the view" not in text  # no gate is on, and it is no view
     assert "0.12 GPU hours" in text and f"{432 / len(rows):.3g} GPU seconds per accepted pair" in text
     assert "| refiner | nano weights" in text and "| subject | renderer (stand-in) | none |" in text
     assert "Stand-ins, which are no trained networks, played: mask, subject, view" in text
+
+
+def test_the_card_names_gates_and_the_bounds_of_a_view(tmp_path):
+    """Each reason that it counts has its bound."""
+    run, cut, out = (tmp_path / name for name in ("run", "view", "out"))
+    gates = ("check_subject.min_clip=0.1", "check_draft.min_clip=0.2", "check_refined.min_dino=0.3")
+    write_finished_run(LocalStorage(str(run)), 48, *(f"stages.{gate}" for gate in gates))
+    # its scores are all 0.5
+    looser = ("filter.min_dino=0.4", "filter.min_hash_distance=null", "filter.min_change=null")
+    caps = ("max_per_subject=3", "max_per_class=5", "max_per_category=fewest", "min_subject_hash_distance=4")
+    call(refilter, run, "--output", cut, *(word for item in (*looser, *caps) for word in ("--set", item)))
+    call(export, cut, "--format", "huggingface", "--output", out)
+    text = (out / "README.md").read_text()
+    assert "| `subject_full` |" in text and "| `category_full` |" in text and "DINO below 0.4\n" in text
+    for sentence in (
+        "CLIP before the draft, below 0.1",
+        "CLIP before refining, below 0.2",
+        "DINO before the other view is drawn, below 0.3",
+        "of its class that the view has: differing bits of their perceptual hashes, below 4",
+        "the view takes no more pairs of its subject than 3",
+        "the view takes no more pairs of its class than 5",
+        "the view takes no more pairs of its category than the one with the fewest has",
+    ):
+        assert f"{sentence}\n" in text, sentence
+
+
+def call(job, *words):
+    done = CliRunner().invoke(job.main, [str(word) for word in words], catch_exceptions=False)
+    assert done.exit_code == 0, done.output

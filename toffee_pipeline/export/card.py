@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from toffee_pipeline.config.generate import RunConfig
+from toffee_pipeline.config.refilter import RefilterConfig
 from toffee_pipeline.export.formats.base import Format
 from toffee_pipeline.export.licenses import license_of
 from toffee_pipeline.export.parts import ExportHeader, records
 from toffee_pipeline.export.rows import given_columns, made_by
-from toffee_pipeline.filters import MASK_BOUNDS, SCORES
+from toffee_pipeline.filters import GATES, MASK_BOUNDS, REASONS, SCORES, Rejection
 from toffee_pipeline.models.roles import ROLES, refiner_vae
-from toffee_pipeline.rundir.description import PairRun
+from toffee_pipeline.rundir.description import PairRun, ViewRun
 from toffee_pipeline.rundir.layout import CARD
+from toffee_pipeline.rundir.recut import CAPS
 from toffee_pipeline.rundir.totals import total
 from toffee_pipeline.storage import Storage
 from toffee_pipeline.templates import load_template
@@ -93,11 +96,24 @@ def _name(target: Storage) -> str:
 
 
 def _thresholds(run: PairRun) -> list[str]:
-    """A sentence for each bound that was on."""
+    """A sentence for each bound that was on, a view's own last."""
     stages = run.config.stages
-    of_mask = MASK_BOUNDS if isinstance(run.config, RunConfig) else ()  # of given pairs they judge nothing
-    bounds = (*of_mask, *(bound for score in SCORES for bound in score.bounds))
-    return [bound.explain(stages) for bound in bounds if getattr(getattr(stages, bound.stage), bound.key) is not None]
+    of_subjects: list[Rejection] = []
+    if isinstance(run.config, RunConfig):  # of given pairs these judge nothing
+        made_here = run.config.subjects.source != "bank"
+        of_subjects = [*([REASONS["duplicate_subject"]] if made_here else []), *MASK_BOUNDS]
+    bounds = [*of_subjects, *(bound for score in (*GATES.values(), *SCORES) for bound in score.bounds)]
+    on = [bound for bound in bounds if getattr(getattr(stages, bound.stage, None), bound.key, None) is not None]
+    return [*(bound.explain(stages) for bound in on), *(_caps(run.view) if isinstance(run, ViewRun) else ())]
+
+
+def _caps(view: RefilterConfig) -> Iterator[str]:
+    if view.min_subject_hash_distance is not None:
+        bits = f"differing bits of their perceptual hashes, below {view.min_subject_hash_distance}"
+        yield f"{REASONS['near_duplicate'].sentence}: {bits}"
+    for reason, (_, setting) in CAPS.items():
+        if (most := getattr(view, setting)) is not None:
+            yield f"{REASONS[reason].sentence} than {'the one with the fewest has' if most == 'fewest' else most}"
 
 
 def _models(run: PairRun) -> list[tuple[str, str, str]]:
