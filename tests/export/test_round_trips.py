@@ -2,6 +2,7 @@
 
 import io
 import json
+import tarfile
 from collections import defaultdict
 
 import datasets
@@ -85,12 +86,31 @@ def test_small_files_of_a_run_become_few_with_full_row_groups(tmp_path):
     assert sizes == [100, 100, len(rows) - 200]
 
 
-def test_every_image_says_what_it_is(exported):
-    for path in exported("huggingface").rglob("*.parquet"):
-        for row in pq.read_table(path, columns=list(IMAGE_COLUMNS)).to_pylist():
-            for column in IMAGE_COLUMNS:
-                xmp = Image.open(io.BytesIO(row[column]["bytes"])).info["xmp"]
-                assert TERM in (xmp if isinstance(xmp, str) else xmp.decode()), column
+@pytest.mark.parametrize("form", ["huggingface", "webdataset", "lance", "imagefolder", "subjects200k"])
+def test_every_image_says_what_it_is(run, exported, form):
+    """In the files themselves."""
+    found = list(images_in(exported(form), form))
+    generations = sum(row["kind"] == "generation" for row in run[1].values())
+    assert len(found) == (generations if form == "subjects200k" else len(run[1]) * len(IMAGE_COLUMNS))
+    for data in found:
+        xmp = Image.open(io.BytesIO(data)).info["xmp"]
+        assert TERM in (xmp if isinstance(xmp, str) else xmp.decode())
+
+
+def images_in(path, form):
+    """The bytes of every image of an export."""
+    if form == "webdataset":
+        for tar in map(tarfile.open, path.rglob("*.tar")):
+            yield from (tar.extractfile(name).read() for name in tar.getnames() if not name.endswith(".json"))
+    elif form == "imagefolder":
+        yield from (file.read_bytes() for file in path.rglob("*") if file.suffix in (".png", ".jpg"))
+    else:
+        tables = map(pq.read_table, path.rglob("*.parquet"))
+        if form == "lance":
+            tables = (lance.dataset(str(dataset)).to_table() for dataset in path.glob("*.lance"))
+        for row in (row for table in tables for row in table.to_pylist()):
+            images = [value for name, value in row.items() if name in (*IMAGE_COLUMNS, "image")]
+            yield from (value["bytes"] if isinstance(value, dict) else value for value in images)
 
 
 def test_duckdb_and_polars(run, exported):

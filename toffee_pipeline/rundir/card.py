@@ -49,11 +49,13 @@ InstructPix2Pix is trained on the edit pairs by diffusers' own script (which sto
         --original_image_column input_image --edited_image_column target_image --edit_prompt_column instruction
 """
 
-OF_A_VIEW = """# A view of a run of jobs/generate.py
+OF_A_VIEW = """# A view of a run
 
-It says which pairs of `{source}` are accepted under other settings, and holds no pair itself. The jobs of
-toffee-pipeline read it as a run; `toffee_pipeline.rundir.dataset.load_pairs` opens it with `datasets`. With
-`jobs/refilter.py --materialize` a view has files of its own, which anything opens.
+**`datasets.load_dataset`, DuckDB and other readers find no pair here.** For these write the view with
+`jobs/refilter.py --materialize`, which gives it files of its own.
+
+It says which pairs of `{source}` are accepted under other settings. The jobs of toffee-pipeline read it as a run;
+`toffee_pipeline.rundir.dataset.load_pairs` opens it with `datasets`.
 """
 
 
