@@ -2,8 +2,10 @@
 
 import io
 import json
+import re
 import tarfile
 from collections import defaultdict
+from pathlib import Path
 
 import datasets
 import duckdb
@@ -27,6 +29,7 @@ from toffee_pipeline.storage import LocalStorage
 
 pytestmark = pytest.mark.slow
 
+ROOT = Path(__file__).parents[2]
 TERM = "digitalsourcetype/trainedAlgorithmicMedia"
 
 
@@ -197,6 +200,22 @@ def test_imagefolder(run, exported, tmp_path):
         for column in ("input", "mask", "depth", "subject", "draft", "image"):
             original = {"image": "target_image", "mask": "mask", "depth": "depth"}.get(column, f"{column}_image")
             assert np.array_equal(pixels(row[column]), pixels(rows[name][original]["bytes"]))
+
+
+def test_ip_adapter(run, exported, tmp_path, monkeypatch):
+    """The snippet of docs/export.md gives what its dataset opens."""
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs/export.md").read_text(), re.S)
+    (snippet,) = (block for block in blocks if "image_file" in block)
+    (tmp_path / "exports").mkdir()
+    (tmp_path / "exports/folders").symlink_to(exported("imagefolder"))
+    monkeypatch.chdir(tmp_path)
+    exec(snippet, {})
+    found = json.loads((tmp_path / "data.json").read_text())
+    assert found and all(item.keys() == {"image_file", "text"} for item in found)
+    for item in found:
+        row = run[1][item["image_file"].partition(".")[0]]
+        data = (exported("imagefolder") / "train/generation-00000" / item["image_file"]).read_bytes()
+        assert item["text"] == row["prompt"] and np.array_equal(pixels(data), pixels(row["target_image"]["bytes"]))
 
 
 def test_subjects200k(run, exported, tmp_path):
