@@ -2,23 +2,25 @@
 
 import io
 import json
+import re
+import tarfile
 from collections import defaultdict
-from fnmatch import fnmatch
+from pathlib import Path
 
 import datasets
 import duckdb
 import lance
-import mlcroissant
 import numpy as np
 import polars
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import webdataset
-import yaml
 from click.testing import CliRunner
 from PIL import Image
 
 from jobs.export import main
+from tests.helpers.pixels import pixels
 from tests.helpers.planned_run import write_planned_run
 from toffee_pipeline.errors import DamagedFile
 from toffee_pipeline.export.formats.parquet import side_by_side
@@ -27,39 +29,12 @@ from toffee_pipeline.storage import LocalStorage
 
 pytestmark = pytest.mark.slow
 
-SPLITS = ("--split", "train=0.6", "--split", "test=0.4")
+ROOT = Path(__file__).parents[2]
 TERM = "digitalsourcetype/trainedAlgorithmicMedia"
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    """Its directory, and its accepted rows by pair id."""
-    path = tmp_path_factory.mktemp("run") / "run"
-    return path, write_planned_run(LocalStorage(str(path)))
-
-
-@pytest.fixture(scope="module")
-def exported(run, tmp_path_factory):
-    """Exports the run in a format, once, in parts of about one shard each, and gives the directory."""
-    known = {}
-
-    def make(form):
-        if form not in known:
-            known[form] = tmp_path_factory.mktemp("exports") / form
-            words = ("--output", str(known[form]), "--license", "cc-by-4.0", "--part-mib", "1", *SPLITS)
-            done = CliRunner().invoke(main, [str(run[0]), "--format", form, *words], catch_exceptions=False)
-            assert done.exit_code == 0, done.output
-        return known[form]
-
-    return make
 
 
 def load(path, *config, **options):
     return datasets.load_dataset(str(path), *config, **options)
-
-
-def pixels(data):
-    return np.asarray(data if isinstance(data, Image.Image) else Image.open(io.BytesIO(data)))
 
 
 def same_row(got, expected, columns=IMAGE_COLUMNS):
@@ -114,12 +89,31 @@ def test_small_files_of_a_run_become_few_with_full_row_groups(tmp_path):
     assert sizes == [100, 100, len(rows) - 200]
 
 
-def test_every_image_says_what_it_is(exported):
-    for path in exported("huggingface").rglob("*.parquet"):
-        for row in pq.read_table(path, columns=list(IMAGE_COLUMNS)).to_pylist():
-            for column in IMAGE_COLUMNS:
-                xmp = Image.open(io.BytesIO(row[column]["bytes"])).info["xmp"]
-                assert TERM in (xmp if isinstance(xmp, str) else xmp.decode()), column
+@pytest.mark.parametrize("form", ["huggingface", "webdataset", "lance", "imagefolder", "subjects200k"])
+def test_every_image_says_what_it_is(run, exported, form):
+    """In the files themselves."""
+    found = list(images_in(exported(form), form))
+    generations = sum(row["kind"] == "generation" for row in run[1].values())
+    assert len(found) == (generations if form == "subjects200k" else len(run[1]) * len(IMAGE_COLUMNS))
+    for data in found:
+        xmp = Image.open(io.BytesIO(data)).info["xmp"]
+        assert TERM in (xmp if isinstance(xmp, str) else xmp.decode())
+
+
+def images_in(path, form):
+    """The bytes of every image of an export."""
+    if form == "webdataset":
+        for tar in map(tarfile.open, path.rglob("*.tar")):
+            yield from (tar.extractfile(name).read() for name in tar.getnames() if not name.endswith(".json"))
+    elif form == "imagefolder":
+        yield from (file.read_bytes() for file in path.rglob("*") if file.suffix in (".png", ".jpg"))
+    else:
+        tables = map(pq.read_table, path.rglob("*.parquet"))
+        if form == "lance":
+            tables = (lance.dataset(str(dataset)).to_table() for dataset in path.glob("*.lance"))
+        for row in (row for table in tables for row in table.to_pylist()):
+            images = [value for name, value in row.items() if name in (*IMAGE_COLUMNS, "image")]
+            yield from (value["bytes"] if isinstance(value, dict) else value for value in images)
 
 
 def test_duckdb_and_polars(run, exported):
@@ -154,6 +148,29 @@ def test_datasets_reads_tars(run, exported, tmp_path):
         assert np.array_equal(pixels(row["input_image.jpg"]), pixels(rows[name]["input_image"]["bytes"]))
 
 
+@pytest.mark.parametrize("streaming", [False, True])
+def test_datasets_reads_tars_whose_first_rows_lack_something(tmp_path, streaming):
+    """It guesses types by the first five."""
+    rows = write_planned_run(LocalStorage(str(tmp_path / "run")), 8, 64, False, "pairs.edit_fraction=1")
+    (path,) = (tmp_path / "run/data").iterdir()
+    table = pq.read_table(path)
+    for name in ("reversed_from", "edit_region", "source_path", "source"):
+        values = pa.array([None] * 5 + [name] * (len(table) - 5), pa.string())
+        table = table.set_column(table.schema.get_field_index(name), table.schema.field(name), values)
+    pq.write_table(table, path)
+    words = ("--format", "webdataset", "--output", str(tmp_path / "out"), "--split", "train=1")
+    assert CliRunner().invoke(main, [str(tmp_path / "run"), *words]).exit_code == 0
+    options = {"streaming": True} if streaming else {"cache_dir": str(tmp_path / "cache")}
+    found = list(load(tmp_path / "out", "edit", split="train", **options))
+    assert [row["__key__"] for row in found] == list(rows) and len(rows) == 8
+    assert [row["json"]["source"] for row in found] == [None] * 5 + ["source"] * 3
+    for row in found:
+        for column in IMAGE_COLUMNS:
+            original = rows[row["__key__"]][column]["bytes"]
+            assert np.array_equal(pixels(row[f"{column}.png"]), pixels(original)), column
+        assert row["json"]["dino_score"] == 0.5 and row["json"]["pair_seed"] == rows[row["__key__"]]["pair_seed"]
+
+
 def test_lance(run, exported):
     _, rows = run
     found = {}
@@ -185,6 +202,22 @@ def test_imagefolder(run, exported, tmp_path):
             assert np.array_equal(pixels(row[column]), pixels(rows[name][original]["bytes"]))
 
 
+def test_ip_adapter(run, exported, tmp_path, monkeypatch):
+    """The snippet of docs/export.md gives what its dataset opens."""
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs/export.md").read_text(), re.S)
+    (snippet,) = (block for block in blocks if "image_file" in block)
+    (tmp_path / "exports").mkdir()
+    (tmp_path / "exports/folders").symlink_to(exported("imagefolder"))
+    monkeypatch.chdir(tmp_path)
+    exec(snippet, {})
+    found = json.loads((tmp_path / "data.json").read_text())
+    assert found and all(item.keys() == {"image_file", "text"} for item in found)
+    for item in found:
+        row = run[1][item["image_file"].partition(".")[0]]
+        data = (exported("imagefolder") / "train/generation-00000" / item["image_file"]).read_bytes()
+        assert item["text"] == row["prompt"] and np.array_equal(pixels(data), pixels(row["target_image"]["bytes"]))
+
+
 def test_subjects200k(run, exported, tmp_path):
     """What OminiControl's filter and its dataset do with a row."""
     _, rows = run
@@ -207,47 +240,3 @@ def test_a_picture_larger_than_its_run_makes_them_is_not_decoded(run):
         DamagedFile, match=f"{row['pair_id']} input_image: 64 x 64 px are too many pixels; allowed are 1024"
     ):
         side_by_side(row, 32 * 32)
-
-
-@pytest.mark.parametrize("form", ["huggingface", "subjects200k", "webdataset", "lance", "imagefolder"])
-def test_croissant_is_valid(exported, form):
-    dataset = mlcroissant.Dataset(jsonld=str(exported(form) / "croissant.json"))
-    assert not dataset.metadata.ctx.issues.errors and not dataset.metadata.ctx.issues.warnings
-    named = {resource.content_url for resource in dataset.metadata.file_objects}
-    there = {path.relative_to(exported(form)).as_posix() for path in exported(form).rglob("*") if path.is_file()}
-    extra = {"README.md", "croissant.json"}
-    expected = {name for name in there - extra if not name.startswith("_") and "/_" not in name}
-    if form != "imagefolder":
-        assert named == expected
-        return
-    # a file for each image would grow with the dataset: these are sets
-    assert named == {name for name in expected if name.endswith("/metadata.parquet")}
-    patterns = [pattern for files in dataset.metadata.file_sets for pattern in files.includes]
-    for name in expected - named:
-        assert sum(fnmatch(name, pattern) for pattern in patterns) == 1, name
-    assert not any(fnmatch(name, pattern) for name in named for pattern in patterns)
-
-
-def test_croissant_gives_the_rows(run, exported):
-    _, rows = run
-    dataset = mlcroissant.Dataset(jsonld=str(exported("huggingface") / "croissant.json"))
-    found = {row["train/pair_id"].decode(): row for row in dataset.records("train")}
-    assert found and set(found) <= set(rows)
-    name, row = next(iter(found.items()))
-    assert np.array_equal(pixels(row["train/target_image"]), pixels(rows[name]["target_image"]["bytes"]))
-
-
-def test_the_card_tells_what_it_is(run, exported):
-    _, rows = run
-    _, head, text = (exported("huggingface") / "README.md").read_text().split("---\n", 2)
-    assert yaml.safe_load(head)["license"] == "cc-by-4.0"
-    counts = {kind: sum(row["kind"] == kind for row in rows.values()) for kind in ("generation", "edit")}
-    assert f"{len(rows)} image pairs" in text
-    lines = [line for line in text.splitlines() if line.startswith(("| train |", "| test |"))]
-    cells = np.array([[int(cell) for cell in line.split("|")[2:4]] for line in lines])
-    assert cells.sum(axis=0).tolist() == [counts["generation"], counts["edit"]]
-    judge = json.loads((run[0] / "run.json").read_text())["config"]["stages"]["judge"]
-    assert "| `low_clip` | 6 |" in text and f"CLIP below {judge['min_clip']}" in text
-    assert "0.12 GPU hours" in text and f"{432 / len(rows):.3g} GPU seconds per accepted pair" in text
-    assert "| refiner | nano weights" in text and "| subject | renderer (stand-in) | none |" in text
-    assert "Stand-ins, which are no trained networks, played: mask, subject, view" in text

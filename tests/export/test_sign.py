@@ -16,7 +16,10 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from jobs.export import main
 from tests.helpers.planned_run import write_planned_run
 from toffee_pipeline.errors import ConfigError
+from toffee_pipeline.export.formats import FORMATS
+from toffee_pipeline.export.formats.base import MEDIA_TYPES
 from toffee_pipeline.export.sign import Signer, load_signer
+from toffee_pipeline.schema.pairs import IMAGE_COLUMNS
 from toffee_pipeline.storage import LocalStorage
 
 USAGE = dict.fromkeys(
@@ -63,25 +66,29 @@ def read(data, manifest, media_type="application/x-parquet"):
     return json.loads(c2pa.Reader(media_type, io.BytesIO(data), manifest).json())
 
 
-def test_every_file_of_an_export_is_signed(tmp_path):
+@pytest.mark.parametrize("form", FORMATS)
+def test_every_file_of_an_export_is_signed(tmp_path, form):
+    """Of an imagefolder each image."""
     certificate, key = write_credentials(tmp_path, ec.generate_private_key(ec.SECP256R1()))
-    write_planned_run(LocalStorage(str(tmp_path / "run")))
-    words = ("--format", "huggingface", "--output", str(tmp_path / "export"), "--split", "train=1")
+    rows = write_planned_run(LocalStorage(str(tmp_path / "run")), 8)
+    words = ("--format", form, "--output", str(tmp_path / "export"), "--split", "train=1")
     signed = (str(tmp_path / "run"), *words, "--c2pa-certificate", str(certificate), "--c2pa-key", str(key))
     done = CliRunner().invoke(main, signed, catch_exceptions=False)
     assert done.exit_code == 0, done.output
-    files = sorted((tmp_path / "export").rglob("*.parquet"))
-    assert len(files) == 2
-    for path in files:
-        manifest = path.with_name(f"{path.name}.c2pa").read_bytes()
-        found = read(path.read_bytes(), manifest)
+    manifests = sorted((tmp_path / "export").rglob("*.c2pa"))
+    kinds = len(FORMATS[form].kinds)
+    assert len(manifests) == (len(rows) * len(IMAGE_COLUMNS) + kinds if form == "imagefolder" else kinds)
+    for beside in manifests:
+        path = beside.with_suffix("")
+        manifest, media_type = beside.read_bytes(), MEDIA_TYPES[path.suffix[1:]]
+        found = read(path.read_bytes(), manifest, media_type)
         assert found["validation_state"] == "Valid"  # its authority is made up, so that it is not "Trusted"
         active = found["manifests"][found["active_manifest"]]
         assert active["signature_info"]["issuer"] == "A maker of datasets" and active["title"] == path.name
         assert "trainedAlgorithmicMedia" in json.dumps(active["assertions"])
-        changed = bytearray(path.read_bytes())
-        changed[100] ^= 1
-        assert read(bytes(changed), manifest)["validation_state"] == "Invalid"
+    changed = bytearray(path.read_bytes())
+    changed[-1] ^= 1
+    assert read(bytes(changed), manifest, media_type)["validation_state"] == "Invalid"
 
 
 def test_keys_of_other_kinds(tmp_path):

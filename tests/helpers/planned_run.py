@@ -30,7 +30,8 @@ def write_planned_run(storage: Storage, num_pairs: int = 48, size_px: int = 64, 
     Returns the accepted rows by pair id, with their images.
     """
     words = (f"pairs.count={num_pairs}", "subjects_per_shard=2", f"size_px={size_px}", "pairs.edit_fraction=0.5")
-    config = load_config("nano", ("subjects.source=renderer", *words, *settings))
+    fixed = ("subjects.source=renderer", "output.image_format=jpeg")
+    config = load_config("nano", (*fixed, *words, *settings))
     plan = make_plan(config)
     claim(storage, GenerationRun.of(config, plan, describe_roles(config)))
     accepted = {}
@@ -60,9 +61,9 @@ def write_planned_run(storage: Storage, num_pairs: int = 48, size_px: int = 64, 
     return accepted
 
 
-def write_finished_run(storage: Storage, num_pairs: int) -> None:
+def write_finished_run(storage: Storage, num_pairs: int, *settings: str) -> None:
     """Commit all of such a run, a subject to a shard, with its summary."""
-    write_planned_run(storage, num_pairs, 64, True, "placement=inline", "subjects_per_shard=1")
+    write_planned_run(storage, num_pairs, 64, True, "placement=inline", "subjects_per_shard=1", *settings)
     with Lease(storage):
         write(storage, SUMMARY, Summary(**total(storage).counts().model_dump(), elapsed_s=1.0, pairs_per_s=1.0))
 

@@ -6,6 +6,7 @@ from collections import Counter
 import datasets
 import duckdb
 import numpy as np
+import pandas
 import polars
 import pyarrow.dataset
 import pyarrow.parquet as pq
@@ -96,20 +97,34 @@ def test_a_config_without_rows_is_not_offered(settings, lacking, tmp_path):
         assert len(datasets.load_dataset(run, config, split="train", cache_dir=str(tmp_path / "cache"))) > 0
 
 
-@pytest.mark.parametrize("place", ["data/*.parquet", "data"])
-def test_readers_of_parquet(run, ids, place):
-    at = str(run / place)
-    if "*" in place:
-        assert sorted(polars.read_parquet(at)["pair_id"]) == ids["accepted"]
-        rows = duckdb.sql(f"select pair_id from '{at}'").fetchall()
-        assert sorted(pair_id for (pair_id,) in rows) == ids["accepted"]
-    else:
-        assert sorted(pq.read_table(at)["pair_id"].to_pylist()) == ids["accepted"]
+READERS = {
+    "DuckDB": lambda at: [pair_id for (pair_id,) in duckdb.sql(f"select pair_id from read_parquet('{at}')").fetchall()],
+    "Polars": lambda at: polars.read_parquet(at)["pair_id"],
+    "pyarrow": lambda at: pq.read_table(at)["pair_id"].to_pylist(),
+    "pyarrow.dataset": lambda at: pyarrow.dataset.dataset(at).to_table(columns=["pair_id"])["pair_id"].to_pylist(),
+    "pandas": lambda at: pandas.read_parquet(at)["pair_id"],
+}
 
 
-def test_what_reads_whole_folders_leaves_out_what_is_not_data(run, ids):
+@pytest.mark.parametrize(
+    ("reader", "place"),
+    [
+        *((name, "data/*.parquet") for name in ("DuckDB", "Polars")),
+        *((name, "data") for name in ("Polars", "pyarrow", "pyarrow.dataset", "pandas")),
+    ],
+)
+def test_readers_of_parquet(run, ids, reader, place):
+    assert sorted(READERS[reader](str(run / place))) == ids["accepted"]
+
+
+def test_the_whole_folder_is_for_few(run, ids):
+    """As README and the run's own card say."""
     found = pyarrow.dataset.dataset(str(run), format="parquet", exclude_invalid_files=True)
     assert sorted(found.to_table(columns=["pair_id"])["pair_id"].to_pylist()) == ids["accepted"]
+    for reader in ("Polars", "pyarrow", "pyarrow.dataset", "pandas"):
+        with pytest.raises((pyarrow.ArrowInvalid, polars.exceptions.InvalidOperationError), match="README"):
+            READERS[reader](str(run))
+    assert len(READERS["DuckDB"](f"{run}/**/*.parquet")) > len(ids["accepted"])
 
 
 def test_captions_and_instructions(run):

@@ -101,6 +101,14 @@ def test_other_thresholds_give_what_a_run_with_them_gives(run, tmp_path, setting
     assert (known.by_kind, known.by_category, known.by_class) == (seen.by_kind, seen.by_category, seen.by_class)
 
 
+def test_a_view_says_first_how_other_readers_get_its_pairs(run, looser, tmp_path):
+    with pytest.raises(datasets.exceptions.DatasetGenerationError):
+        datasets.load_dataset(looser, cache_dir=str(tmp_path))
+    title, first, then = open_storage(looser).get("README.md").decode().split("\n\n", 2)
+    assert title == "# A view of a run" and "find no pair here" in first and "--materialize" in first
+    assert f"`{run}`" in then
+
+
 def test_training_reads_the_accepted_pairs_with_their_images(looser):
     rows = ledger(looser)
     source = Run(RunSource(format="run", path=looser))

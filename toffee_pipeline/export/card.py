@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from toffee_pipeline.config.generate import RunConfig
+from toffee_pipeline.config.refilter import RefilterConfig
 from toffee_pipeline.export.formats.base import Format
 from toffee_pipeline.export.licenses import license_of
 from toffee_pipeline.export.parts import ExportHeader, records
 from toffee_pipeline.export.rows import given_columns, made_by
-from toffee_pipeline.filters import MASK_BOUNDS, SCORES
+from toffee_pipeline.filters import GATES, MASK_BOUNDS, REASONS, SCORES, Rejection
 from toffee_pipeline.models.roles import ROLES, refiner_vae
-from toffee_pipeline.rundir.description import PairRun
+from toffee_pipeline.rundir.description import PairRun, ViewRun
 from toffee_pipeline.rundir.layout import CARD
+from toffee_pipeline.rundir.recut import CAPS
 from toffee_pipeline.rundir.totals import total
 from toffee_pipeline.storage import Storage
 from toffee_pipeline.templates import load_template
@@ -61,11 +64,16 @@ def card(source: Storage, target: Storage, run: PairRun, header: ExportHeader, f
         compute_hours=sum(figures.seconds for figures in totals.stages.values()) / 3600,
         made_by=made_by(),
     )
-    return f"---\n{yaml.safe_dump(_metadata(header, form, rows, num_rows), sort_keys=False)}---\n{text}"
+    metadata = _metadata(header, form, run.config.output.image_format, rows, num_rows)
+    return f"---\n{yaml.safe_dump(metadata, sort_keys=False)}---\n{text}"
 
 
-def _metadata(header: ExportHeader, form: Format, rows: dict[str, Counter[str]], num_rows: int) -> dict[str, Any]:
+def _metadata(
+    header: ExportHeader, form: Format, image_format: str, rows: dict[str, Counter[str]], num_rows: int
+) -> dict[str, Any]:
     configs = form.configs({split: sorted(kinds) for split, kinds in sorted(rows.items())})
+    features = {name: form.features(name, image_format) for name in configs}
+    declared = [{"config_name": name, "features": columns} for name, columns in features.items() if columns is not None]
     return {
         "license": header.license,
         "task_categories": ["text-to-image", "image-to-image"],
@@ -79,6 +87,7 @@ def _metadata(header: ExportHeader, form: Format, rows: dict[str, Counter[str]],
             }
             for name, patterns in configs.items()
         ],
+        **({"dataset_info": declared} if declared else {}),
     }
 
 
@@ -87,11 +96,24 @@ def _name(target: Storage) -> str:
 
 
 def _thresholds(run: PairRun) -> list[str]:
-    """A sentence for each bound that was on."""
+    """A sentence for each bound that was on, a view's own last."""
     stages = run.config.stages
-    of_mask = MASK_BOUNDS if isinstance(run.config, RunConfig) else ()  # of given pairs they judge nothing
-    bounds = (*of_mask, *(bound for score in SCORES for bound in score.bounds))
-    return [bound.explain(stages) for bound in bounds if getattr(getattr(stages, bound.stage), bound.key) is not None]
+    of_subjects: list[Rejection] = []
+    if isinstance(run.config, RunConfig):  # of given pairs these judge nothing
+        made_here = run.config.subjects.source != "bank"
+        of_subjects = [*([REASONS["duplicate_subject"]] if made_here else []), *MASK_BOUNDS]
+    bounds = [*of_subjects, *(bound for score in (*GATES.values(), *SCORES) for bound in score.bounds)]
+    on = [bound for bound in bounds if getattr(getattr(stages, bound.stage, None), bound.key, None) is not None]
+    return [*(bound.explain(stages) for bound in on), *(_caps(run.view) if isinstance(run, ViewRun) else ())]
+
+
+def _caps(view: RefilterConfig) -> Iterator[str]:
+    if view.min_subject_hash_distance is not None:
+        bits = f"differing bits of their perceptual hashes, below {view.min_subject_hash_distance}"
+        yield f"{REASONS['near_duplicate'].sentence}: {bits}"
+    for reason, (_, setting) in CAPS.items():
+        if (most := getattr(view, setting)) is not None:
+            yield f"{REASONS[reason].sentence} than {'the one with the fewest has' if most == 'fewest' else most}"
 
 
 def _models(run: PairRun) -> list[tuple[str, str, str]]:

@@ -13,6 +13,7 @@ import pyarrow as pa
 from toffee_pipeline.export.formats.base import Format, media_type
 from toffee_pipeline.export.parts import ExportedFile, ExportHeader, records
 from toffee_pipeline.rundir.description import PairRun
+from toffee_pipeline.schema.table import IMAGE
 from toffee_pipeline.storage import Storage
 
 CROISSANT = "croissant.json"
@@ -53,7 +54,7 @@ CONTEXT = {
     "subField": "cr:subField",
     "transform": "cr:transform",
 }
-TYPES = {pa.string(): "sc:Text", pa.float32(): "sc:Float", pa.int64(): "sc:Integer"}
+TYPES = {pa.string(): "sc:Text", pa.float32(): "sc:Float", pa.int64(): "sc:Integer", pa.bool_(): "sc:Boolean"}
 CITATION = (
     "@article{zhou2024toffee, title={Toffee: Efficient Million-Scale Dataset Construction for Subject-Driven "
     "Text-to-Image Generation}, journal={arXiv:2406.09305}, year={2024}}"
@@ -130,14 +131,25 @@ def _set(name: str, pattern: str, suffix: str) -> dict[str, Any]:
 
 
 def _field(field: pa.Field, split: str) -> dict[str, Any]:
-    source: dict[str, Any] = {"fileSet": {"@id": f"{split}-files"}, "extract": {"column": field.name}}
-    image = pa.types.is_struct(field.type) and field.type.get_field_index("bytes") >= 0
-    if image:
-        source["transform"] = {"jsonPath": "bytes"}
-    return {
-        "@type": "cr:Field",
-        "@id": f"{split}/{field.name}",
-        "name": f"{split}/{field.name}",
-        "dataType": "sc:ImageObject" if image else TYPES.get(field.type, "sc:Text"),
-        "source": source,
-    }
+    described: dict[str, Any] = {"@type": "cr:Field", "@id": f"{split}/{field.name}", "name": f"{split}/{field.name}"}
+    if field.type == IMAGE:
+        return {**described, "dataType": "sc:ImageObject", "source": _source(split, field.name, "bytes")}
+    if not pa.types.is_struct(field.type):
+        return {**described, "dataType": TYPES[field.type], "source": _source(split, field.name)}
+    parts = [
+        {
+            "@type": "cr:Field",
+            "@id": f"{split}/{field.name}/{part.name}",
+            "name": f"{split}/{field.name}/{part.name}",
+            "dataType": TYPES[part.type],
+            "source": _source(split, field.name, part.name),
+        }
+        for part in field.type
+    ]
+    return {**described, "subField": parts}
+
+
+def _source(split: str, column: str, part: str | None = None) -> dict[str, Any]:
+    """part: of a struct."""
+    source: dict[str, Any] = {"fileSet": {"@id": f"{split}-files"}, "extract": {"column": column}}
+    return source if part is None else {**source, "transform": {"jsonPath": part}}

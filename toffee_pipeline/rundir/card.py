@@ -29,8 +29,9 @@ How the run was made stands in `run.json`: its settings, and whose weights it us
 {kinds}{rejected}| every planned {row}, without images | `_ledger/*.parquet` | `"ledger"` |
 
 While the run goes on, `data` holds what is committed so far, and no {row} twice. What begins with an underscore is no
-data, and most readers of whole folders leave it out. DuckDB does not: `'HERE/**'` also reads `_rejected`, `_ledger` and
-`_index`; give it `'HERE/data/*.parquet'`.
+data. Give readers of Parquet `HERE/data` (pyarrow, pandas, Polars, Ray Data) or `HERE/data/*.parquet` (DuckDB, Polars),
+and not `HERE`: pyarrow, pandas and Polars stop at this file, and DuckDB's `read_parquet('HERE')` and `'HERE/**'` also
+read `_rejected`, `_ledger` and `_index`.
 {more}"""
 OF_PAIRS = """
 ## Columns of a pair
@@ -48,11 +49,13 @@ InstructPix2Pix is trained on the edit pairs by diffusers' own script (which sto
         --original_image_column input_image --edited_image_column target_image --edit_prompt_column instruction
 """
 
-OF_A_VIEW = """# A view of a run of jobs/generate.py
+OF_A_VIEW = """# A view of a run
 
-It says which pairs of `{source}` are accepted under other settings, and holds no pair itself. The jobs of
-toffee-pipeline read it as a run; `toffee_pipeline.rundir.dataset.load_pairs` opens it with `datasets`. With
-`jobs/refilter.py --materialize` a view has files of its own, which anything opens.
+**`datasets.load_dataset`, DuckDB and other readers find no pair here.** For these write the view with
+`jobs/refilter.py --materialize`, which gives it files of its own.
+
+It says which pairs of `{source}` are accepted under other settings. The jobs of toffee-pipeline read it as a run;
+`toffee_pipeline.rundir.dataset.load_pairs` opens it with `datasets`.
 """
 
 

@@ -17,6 +17,8 @@ ROW_GROUP_BYTES = 256 * 2**20
 Status = Literal["ok", "accepted", "rejected", "failed"]
 """`ok` while a pair, or a subject of a bank, is on its way; each that is planned ends as one of the other three."""
 IMAGE = pa.struct([pa.field("bytes", pa.binary()), pa.field("path", pa.string())])
+DTYPES = {pa.string(): "string", pa.float32(): "float32", pa.int64(): "int64", pa.bool_(): "bool"}
+"""What `datasets` calls them."""
 SUBJECT_PHASH = pa.field("subject_phash", pa.string())
 """The perceptual hash of the subject's image in 16 hex digits, which `imagehash.hex_to_hash` reads: who looks for alike
 subjects needs no images. Null where there is none."""
@@ -64,5 +66,4 @@ def _feature(kind: pa.DataType) -> dict[str, Any]:
         return {"_type": "Image"}
     if pa.types.is_struct(kind):
         return {field.name: _feature(field.type) for field in kind}
-    names = {pa.string(): "string", pa.float32(): "float32", pa.int64(): "int64", pa.bool_(): "bool"}
-    return {"dtype": names[kind], "_type": "Value"}
+    return {"dtype": DTYPES[kind], "_type": "Value"}

@@ -75,6 +75,11 @@ class Format(ABC):
                 configs.setdefault(kind, {})[split] = f"{split}/{kind}-*{self.tail}"
         return configs
 
+    def features(self, kind: str, image_format: str) -> list[dict[str, Any]] | None:
+        """The columns of a config, as the card's YAML declares them; None: the files say them. image_format: of the
+        run's lossy pairs."""
+        return None
+
 
 def media_type(name: str) -> str:
     """Of a file that an export writes."""

@@ -7,9 +7,12 @@ import json
 import tarfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 from toffee_pipeline.export.formats.base import Format, Writer, images_of, texts_of
-from toffee_pipeline.export.rows import Row
+from toffee_pipeline.export.rows import SCHEMA, Row
+from toffee_pipeline.schema.pairs import IMAGE_COLUMNS
+from toffee_pipeline.schema.table import DTYPES
 
 
 class TarWriter(Writer):
@@ -45,3 +48,15 @@ class WebDataset(Format):
     def configs(self, rows: Mapping[str, Iterable[str]]) -> dict[str, dict[str, str]]:
         """One for each kind, and none for both: `datasets` goes by the files of the first sample that it sees."""
         return {name: patterns for name, patterns in super().configs(rows).items() if name != "default"}
+
+    def features(self, kind: str, image_format: str) -> list[dict[str, Any]]:
+        """`datasets` would guess the types of the JSON by the first rows, and fail at the first text in a column that
+        is null in these."""
+        suffix = "png" if kind == "edit" else image_format.replace("jpeg", "jpg")
+        images = [f"{name}.{'png' if name in ('mask', 'depth') else suffix}" for name in IMAGE_COLUMNS]
+        texts = [field for field in SCHEMA if field.name not in IMAGE_COLUMNS]
+        return [
+            *({"name": name, "dtype": "image"} for name in images),
+            {"name": "json", "struct": [{"name": field.name, "dtype": DTYPES[field.type]} for field in texts]},
+            *({"name": name, "dtype": "string"} for name in ("__key__", "__url__")),
+        ]
