@@ -25,8 +25,8 @@ def load_pairs(uri: str, endpoint_url: str | None = None, cache_dir: str | None 
     subject bank its subjects, with the columns of `SUBJECTS.data`; of an evaluation its scored pictures, with those
     of `PICTURES.data`.
 
-    Takes the package `datasets`. Files on S3, and the rows of a view, are fetched to a temporary folder first. Each file
-    is read once before `datasets` reads it, which believes whatever a file says of its own size.
+    Takes the package `datasets`. Files on S3, and the rows of a view, are fetched to a temporary folder first. Each
+    file is read once before `datasets` reads it, which believes whatever a file says of its own size.
 
     Args:
         uri: run directory, a local path or s3://bucket/prefix.
