@@ -5,6 +5,7 @@ from __future__ import annotations
 import mmap
 import os
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, Literal
 
@@ -25,6 +26,14 @@ def read_plain(path: Path, max_bytes: int = MAX_TEXT_BYTES) -> bytes:
         size_bytes = os.fstat(file.fileno()).st_size
         check_size(size_bytes, max_bytes, str(path))
         return file.read(size_bytes)  # memory for all that is asked for is taken first
+
+
+def lines_of(file: BinaryIO, max_bytes: int) -> Iterator[bytes]:
+    """The lines, with their ends. Of one that is too long its first max_bytes + 1: it is never held whole."""
+    while line := file.readline(max_bytes + 1):
+        yield line
+        while len(line) > max_bytes and not line.endswith(b"\n"):
+            line = file.readline(max_bytes + 1)
 
 
 def mapped(file: BinaryIO) -> bytes | mmap.mmap:

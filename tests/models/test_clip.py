@@ -3,6 +3,7 @@
 import io
 import json
 import math
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from transformers import PreTrainedTokenizerFast
 
 from tests.helpers.foreign_code import CODE, add, place_code
 from toffee_pipeline.config.clip import ClipSpec
-from toffee_pipeline.errors import ConfigError
+from toffee_pipeline.errors import ConfigError, DamagedFile
 from toffee_pipeline.models.clip import load_clip, preprocessing_of
 from toffee_pipeline.models.scores import ClipScorer
 from toffee_pipeline.models.tiny import untrained
@@ -153,3 +154,16 @@ def test_code_that_lies_with_a_clip_is_never_run(
     with pytest.raises(ConfigError, match="asks for code of its own"):
         load_clip(ClipSpec(path=folder))
     assert not mark.exists()
+
+
+def test_a_pipe_or_nonsense_in_the_place_of_a_folders_config_is_one_line(tmp_path: Path) -> None:
+    spec, path = ClipSpec(path=tmp_path), tmp_path / "open_clip_config.json"
+    os.mkfifo(path)
+    with pytest.raises(DamagedFile, match="open_clip_config.json: damaged: no regular file$"):
+        load_clip(spec)
+    path.unlink()
+    for content in ("", "{", "[]", "{}", '{"model_cfg": {"embed_dim": "x", "vision_cfg": 3, "text_cfg": []}}'):
+        path.write_text(content)
+        with pytest.raises(ConfigError) as refused:
+            load_clip(spec)
+        assert str(refused.value).startswith(f"{tmp_path}: cannot be loaded: ") and "\n" not in str(refused.value)

@@ -2,6 +2,7 @@
 
 import ast
 import io
+import os
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -17,11 +18,12 @@ from toffee_pipeline.config.base import GroundingConfig, ModelSpec, SegmenterSpe
 from toffee_pipeline.config.safety import PromptGuardSpec, SafetensorsSpec
 from toffee_pipeline.config.speed import SpeedConfig
 from toffee_pipeline.config.stages import CheckImagesConfig
-from toffee_pipeline.errors import ConfigError
+from toffee_pipeline.errors import ConfigError, DamagedFile
 from toffee_pipeline.models.depth import DepthEstimator
 from toffee_pipeline.models.grounded_sam import GroundedSam
 from toffee_pipeline.models.image_safety import ImageSafety
 from toffee_pipeline.models.language_model import LanguageModel
+from toffee_pipeline.models.loading import build_untrained
 from toffee_pipeline.models.prompt_guard import PromptGuard
 from toffee_pipeline.models.scores import DinoScorer
 from toffee_pipeline.models.sdxl import load_sdxl
@@ -87,6 +89,26 @@ def test_of_a_pipeline(tmp_path: Path) -> None:
     with pytest.raises((ConfigError, OSError)):
         load_sdxl(ModelSpec(path=tmp_path), None, None, SpeedConfig(), CPU)
     assert not mark.exists()
+
+
+@pytest.mark.parametrize("part", [["transformers", "CLIPTextModel"], ["os", "system"], "x", 3, None])
+def test_a_pipeline_of_classes_that_do_not_fit_is_one_line(part: Any, tmp_path: Path) -> None:
+    build_untrained("sdxl").save_pretrained(tmp_path)
+    add(tmp_path / "model_index.json", unet=part)
+    with pytest.raises(ConfigError) as refused:
+        load_sdxl(ModelSpec(path=tmp_path), None, None, SpeedConfig(), CPU)
+    assert str(refused.value).startswith(f"{tmp_path}: cannot be loaded: ") and "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("name", ["config.json", "deep/down/model.safetensors"])
+@pytest.mark.parametrize("loads", LOADERS)
+def test_a_pipe_among_weights_is_not_waited_for(loads: str, name: str, tmp_path: Path) -> None:
+    (tmp_path / "linked/deep/down").mkdir(parents=True)
+    (tmp_path / "weights").mkdir()
+    (tmp_path / "weights/deep").symlink_to(tmp_path / "linked/deep")
+    os.mkfifo(tmp_path / "weights" / name)
+    with pytest.raises(DamagedFile, match=f"{name}: damaged: no regular file$"):
+        LOADERS[loads](tmp_path / "weights")
 
 
 def test_nothing_is_loaded_without_saying_so() -> None:

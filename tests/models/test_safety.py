@@ -55,7 +55,7 @@ def test_a_guard_without_an_id_is_the_familys_own():
 def test_weights_that_would_be_unpickled_are_refused(tmp_path, device):
     folder = save_guard(tmp_path, "Yes")
     (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
-    with pytest.raises(OSError, match="safetensors"):
+    with pytest.raises(ConfigError, match="safetensors"):
         PromptGuard(PromptGuardSpec(path=folder), device)
 
 

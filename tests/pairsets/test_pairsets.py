@@ -2,7 +2,9 @@
 
 import csv
 import json
+import os
 import tarfile
+import tracemalloc
 
 import numpy as np
 import pyarrow as pa
@@ -105,6 +107,23 @@ def test_metadata_with_broken_lines(tmp_path):
     said = list(found.values())
     assert said[0] == "not a JSON object" and said[1] == "no input_file_name" and "no path below" in said[2]
     assert "instruction is no text, but of type int" in said[5]
+
+
+def test_a_line_of_metadata_that_is_too_long_is_one_broken_pair(tmp_path):
+    WRITERS["imagefolder"](tmp_path, 2)
+    path = tmp_path / "metadata.jsonl"
+    before = path.read_bytes()
+    path.write_bytes(before)
+    os.truncate(path, len(before) + (1 << 30))
+    with path.open("ab") as file:
+        file.write(b"\n" + before)
+    tracemalloc.start()
+    try:
+        found = problems(refinement("imagefolder", tmp_path))
+        assert tracemalloc.get_traced_memory()[1] < 16 << 20
+    finally:
+        tracemalloc.stop()
+    assert list(found.values()) == ["longer than 1,048,576 bytes"]
 
 
 def test_metadata_as_csv(tmp_path):

@@ -53,6 +53,46 @@ def test_a_list_that_is_cut_and_a_subject_without_pictures_are_named(tmp_path):
         load_benchmark("dreambench", root)
 
 
+@pytest.mark.parametrize("place", ["{1:>3000000000}", "{1.__class__.__mro__}", "{7}", "{foo}", "{", "{{0}}", "{1!r}"])
+def test_a_prompt_of_dreambench_is_no_format_string(place, tmp_path):
+    root = write_dreambench(tmp_path, {"can": "can"})
+    path = root / "dataset/prompts_and_classes.txt"
+    path.write_text(path.read_text().replace("a {0} {1} in the jungle", f"a {{0}} {place} in the jungle"))
+    with pytest.raises(PlanError, match=r"txt: .* in the jungle': allowed in braces are \{0\} and \{1\}$"):
+        load_benchmark("dreambench", root)
+
+
+def test_braces_of_a_class_are_text(tmp_path):
+    subject = load_benchmark("dreambench", write_dreambench(tmp_path, {"can": "{1} {0.x}"})).subjects[0]
+    assert subject.prompts[0].text == "a {1} {0.x} in the jungle"
+
+
+@pytest.mark.parametrize(
+    ("row", "problem"),
+    [
+        (b"/etc,can", "'/etc' leads out of its folder"),
+        (b"can/../..,can", "'can/../..' leads out of its folder"),
+        (b"\x00,can", r"'\\x00' is no name of a folder"),
+        (b"\xff,can", "not UTF-8"),
+        (b"can," + b"x" * 200_000, "field larger than field limit"),
+    ],
+)
+def test_a_broken_list_of_subjects_is_one_line(row, problem, tmp_path):
+    root = write_dreambench(tmp_path, {"can": "can"})
+    path = root / "dataset/prompts_and_classes.txt"
+    path.write_bytes(path.read_bytes().replace(b"can,can", row))
+    with pytest.raises(PlanError, match=f"prompts_and_classes.txt: {problem}") as caught:
+        load_benchmark("dreambench", root)
+    assert "\n" not in str(caught.value)
+
+
+def test_prompts_of_dreambench_plus_that_are_not_utf_8_are_one_line(tmp_path):
+    root = write_dreambench_plus(tmp_path)
+    (root / "captions/object/03.txt").write_bytes(b"\xff\n")
+    with pytest.raises(PlanError, match="captions/object/03.txt: not UTF-8$"):
+        load_benchmark("dreambench++", root)
+
+
 def test_dreambench_plus_has_one_picture_and_nine_prompts_of_a_subject(tmp_path):
     benchmark = load_benchmark("dreambench++", write_dreambench_plus(tmp_path))
     kitten, vase = benchmark.subjects

@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import tracemalloc
 from dataclasses import replace
 
 import pyarrow as pa
@@ -234,3 +235,24 @@ def test_captions_of_other_languages_are_refused_or_passed_and_counted(folder):
     passed, notes = list_folder(root, "pass")
     assert passed[0].caption == "ein Hund auf einer Wiese"
     assert notes == ("subjects.path: 1 captions that are not English are kept: dog/0.jpg",)
+
+
+@pytest.mark.parametrize("name", ["metadata.jsonl", "metadata.csv"])
+def test_metadata_without_a_line_break_is_said_and_not_held(name, folder):
+    root = folder(["0.jpg"], {name: b""})
+    os.truncate(root / name, 20 << 30)
+    tracemalloc.start()
+    try:
+        with pytest.raises(PlanError, match=rf"^subjects.path: {name}(, line 1)?: longer than 1,048,576 bytes$"):
+            list_folder(root)
+        assert tracemalloc.get_traced_memory()[1] < 16 << 20
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_row_of_csv_that_never_ends_is_said_and_empty_lines_are_none(folder):
+    endless = "file_name,text\n" + '"x\n",' * (1 << 19)
+    with pytest.raises(PlanError, match="^subjects.path: metadata.csv, line [0-9]+: longer than 1,048,576 bytes$"):
+        list_folder(folder(["0.jpg"], {"metadata.csv": endless}))
+    root = folder(["0.jpg"], {"metadata.csv": "file_name,text\n" + "\n" * (2 << 20) + "0.jpg,a red mug\n"})
+    assert captions(root)[0] == {"0.jpg": "red mug"}

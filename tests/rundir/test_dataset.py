@@ -1,13 +1,16 @@
 """A run directory opened as a dataset."""
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from actors.shard import Shard
 from actors.write import Write
+from tests.helpers.repeated import in_every_row, packed
 from tests.helpers.s3 import BUCKET, CREDENTIALS, make_bucket, s3_server
 from toffee_pipeline.config.load import load_config
-from toffee_pipeline.errors import NoRun
+from toffee_pipeline.errors import DamagedFile, NoRun
 from toffee_pipeline.images import encode_depth, encode_mask, encode_png
 from toffee_pipeline.plan.plan import Plan
 from toffee_pipeline.rundir.dataset import load_pairs
@@ -68,3 +71,16 @@ def test_a_run_without_accepted_pairs_opens_with_the_columns_of_any_other(tmp_pa
 def test_a_mistyped_place_is_no_empty_dataset(tmp_path):
     with pytest.raises(NoRun, match="no such file"):
         load_pairs(str(tmp_path / "nothing"))
+
+
+def test_a_file_that_expands_is_refused_before_it_is_opened(tmp_path):
+    """4 GiB in some kB."""
+    output = run(str(tmp_path / "run"), 3)
+    path = next((tmp_path / "run/data").glob("*.parquet"))
+    rows = pq.read_table(path).take(pa.array(np.zeros(4096, np.int64))).drop_columns("prompt")
+    path.write_bytes(packed(rows.append_column("prompt", in_every_row("x" * (1 << 20), 4096))))
+    before = pa.default_memory_pool().max_memory()
+    with pytest.raises(DamagedFile, match=f"{path.name}: not a sound Parquet file: row group 0 holds more"):
+        load_pairs(output, cache_dir=str(tmp_path / "cache"))
+    assert pa.default_memory_pool().max_memory() <= max(before, 1536 << 20)
+    assert not (tmp_path / "cache").exists()

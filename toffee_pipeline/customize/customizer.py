@@ -32,7 +32,7 @@ class Drawn(NamedTuple):
 class Customizer:
     """Loads the networks; `draw` as often as you like. Not for several threads at once.
 
-    Raises OSError where weights are missing, ConfigError for a device that is not there.
+    Raises ConfigError where weights are broken or for a device that is not there, and OSError where there are none.
     """
 
     def __init__(self, trained: Trained) -> None:

@@ -18,7 +18,7 @@ from toffee_pipeline.config.clip import HUB, ClipSpec
 from toffee_pipeline.errors import ConfigError
 from toffee_pipeline.models.loading import build_untrained, dtype_of
 from toffee_pipeline.models.tensors import HALF
-from toffee_pipeline.models.weights import code_refused, load_pretrained, resolve
+from toffee_pipeline.models.weights import load_pretrained, loading_from, resolve
 
 HUB_FILES = ("open_clip*", "*.json", "*.txt", "*.model")
 """Config, tokenizer and weights, whose names open_clip gives."""
@@ -46,10 +46,12 @@ def load_clip(spec: ClipSpec) -> Clip:
         return _load_random(spec)
     if spec.weights != "pretrained":
         return _load_untrained() if spec.weights == "untrained" else load_nano_clip(Path(resolve(spec, "filter_clip")))
-    name, weights, preprocessing = _find(spec, resolve(spec, "filter_clip"))
-    _refuse_code(name)
-    model, preprocess = open_clip.create_model_from_pretrained(name, weights, precision="fp32", **preprocessing)
-    return Clip(model.to(dtype_of(spec)).eval(), preprocess, _tokenizer(name))
+    source = resolve(spec, "filter_clip")
+    with loading_from(source):
+        name, weights, preprocessing = _find(spec, source)
+        _refuse_code(name)
+        model, preprocess = open_clip.create_model_from_pretrained(name, weights, precision="fp32", **preprocessing)
+        return Clip(model.to(dtype_of(spec)).eval(), preprocess, _tokenizer(name))
 
 
 def _refuse_code(name: str) -> None:
@@ -64,7 +66,7 @@ def _refuse_code(name: str) -> None:
 def _tokenizer(name: str) -> Callable[[Sequence[str]], Tensor]:
     if not open_clip.get_model_config(name)["text_cfg"].get("hf_tokenizer_name"):
         return open_clip.get_tokenizer(name)
-    with code_refused(name):
+    with loading_from(name):
         return open_clip.get_tokenizer(name, trust_remote_code=False)
 
 

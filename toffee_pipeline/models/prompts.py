@@ -18,7 +18,7 @@ from toffee_pipeline.plan.worded import MEDIUM, fill
 def load_tokenizer(spec: ModelSpec) -> CLIPTokenizer:
     """The tokenizer of SDXL's first text encoder, without any weights; the second one's differs only in its padding.
 
-    Raises OSError where it is neither in the cache nor can be fetched.
+    Raises OSError where it is neither in the cache nor can be fetched, and as `load_pretrained`.
     """
     if not spec.has_files:
         return clip_tokenizer()

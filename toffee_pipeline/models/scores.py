@@ -26,7 +26,7 @@ from toffee_pipeline.models.tensors import (
     resize,
     to_tensor,
 )
-from toffee_pipeline.models.weights import resolve
+from toffee_pipeline.models.weights import loading_from, resolve
 
 RESIZERS = ThreadPoolExecutor(4, "resizing")
 """Pillow lets other threads run meanwhile; one image after the other takes longer than a GPU's part."""
@@ -72,8 +72,10 @@ class AestheticScorer:
 
     def __init__(self, clip: ClipSpec, head: ModelSpec, device: torch.device) -> None:
         self.clip = ClipScorer(clip, device)
-        state = load_file(str(resolve(head, "aesthetic")))
-        self.weight, self.bias = (state[name].float().to(device) for name in ("weight", "bias"))
+        source = resolve(head, "aesthetic")
+        with loading_from(source):
+            state = load_file(str(source))
+            self.weight, self.bias = (state[name].float().to(device) for name in ("weight", "bias"))
 
     @torch.inference_mode()
     def score(self, images: Sequence[np.ndarray]) -> list[float]:

@@ -34,7 +34,7 @@ class TrainedToffeeNet:
         spec: a folder as `ToffeeNetNetwork.save` writes it, nano's or an untrained network.
         config: of the training; its `models` name all else.
 
-    Raises OSError where a part is missing.
+    Raises ConfigError where a part is missing or broken, and as `resolve`.
     """
 
     def __init__(self, spec: ModelSpec, config: ToffeeNetTraining, device: torch.device) -> None:

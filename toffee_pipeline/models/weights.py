@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BufferedReader
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from toffee_pipeline.config.base import ModelSpec, SegmenterSpec
-from toffee_pipeline.errors import ConfigError
+from toffee_pipeline.errors import ConfigError, DamagedFile
 from toffee_pipeline.plain_file import open_plain
 
 WEIGHT_SUFFIXES = frozenset((".safetensors", ".bin", ".pt", ".pth", ".ckpt"))
@@ -26,6 +27,7 @@ def resolve(spec: ModelSpec, network: str) -> Path | str:
     Raises:
         FileNotFoundError: the path, or the nano network, does not exist.
         ValueError: untrained or random weights, which no file holds.
+        DamagedFile: a pipe or a device lies at the path, or in the folder.
     """
     if not spec.has_files:
         raise ValueError(f"{network}: {spec.weights} weights are built, not read")
@@ -40,7 +42,25 @@ def resolve(spec: ModelSpec, network: str) -> Path | str:
         return spec.id
     if not spec.path.exists():
         raise FileNotFoundError(f"{network}: no such file or folder: {spec.path}")
+    _refuse_pipes(spec.path)
     return spec.path
+
+
+def _refuse_pipes(path: Path) -> None:
+    """Libraries open what they find by its name, and would wait for a pipe or a device for ever."""
+    left, seen = [path], set[tuple[int, int]]()
+    while left:
+        entry = left.pop()
+        try:
+            status = entry.stat()
+            place = (status.st_dev, status.st_ino)  # links may lead round in circles
+            if stat.S_ISDIR(status.st_mode) and place not in seen:
+                seen.add(place)
+                left.extend(entry.iterdir())
+        except OSError:  # such as a link to nothing: who needs it says so
+            continue
+        if stat.S_ISFIFO(status.st_mode) or stat.S_ISCHR(status.st_mode) or stat.S_ISBLK(status.st_mode):
+            raise DamagedFile(f"{entry}: damaged: no regular file")
 
 
 def hub_options(spec: ModelSpec) -> dict[str, Any]:
@@ -107,17 +127,23 @@ def describe_weights(spec: ModelSpec, network: str) -> str:
 
 def load_pretrained(kind: type[Any], source: Path | str, **options: Any) -> Any:
     """`kind.from_pretrained`, of transformers' or diffusers' classes; code that lies with the weights is never run.
-    Raises ConfigError where they cannot be read without."""
-    with code_refused(source):
+    Raises as `loading_from`."""
+    with loading_from(source):
         return kind.from_pretrained(source, trust_remote_code=False, **options)
 
 
 @contextmanager
-def code_refused(source: Path | str) -> Iterator[None]:
-    """Makes one line of what transformers says where weights ask for code of their own."""
+def loading_from(source: Path | str) -> Iterator[None]:
+    """Raises ConfigError where weights ask for code of their own, and where what lies at a local path cannot be loaded:
+    for that the libraries raise whatever their own code ran into."""
     try:
         yield
-    except ValueError as error:
-        if "trust_remote_code" not in str(error):
+    except ConfigError:
+        raise
+    except Exception as error:
+        if "trust_remote_code" in str(error):
+            raise ConfigError(f"{source}: asks for code of its own, which is never run") from error
+        if not isinstance(source, Path):
             raise
-        raise ConfigError(f"{source}: asks for code of its own, which is never run") from error
+        reason = " ".join(str(error).split())
+        raise ConfigError(f"{source}: cannot be loaded: {type(error).__name__}: {reason}") from error

@@ -8,6 +8,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 from toffee_pipeline.errors import MetadataError, PlanError
+from toffee_pipeline.plain_file import open_plain
 from toffee_pipeline.plan.metadata import METADATA_NAMES, metadata_rows
 from toffee_pipeline.plan.names import few, one_line
 
@@ -48,11 +49,11 @@ def read_captions(root: Path, images: Collection[str], beside: Collection[str]) 
 def _read_text(root: Path, path: str) -> str:
     """The first line of a text file."""
     try:
-        with (root / path).open("rb") as file:
+        with open_plain(root / path) as file:
             data = file.read(MAX_TEXT_BYTES)
         return _first_line(codecs.getincrementaldecoder("utf-8-sig")().decode(data))  # it may end within a character
     except OSError as error:
-        raise _error(path, error.strerror) from error
+        raise _error(path, error.strerror or error) from error
     except UnicodeDecodeError as error:
         raise _error(path, "not UTF-8") from error
 
@@ -64,13 +65,13 @@ def _read_metadata(root: Path, path: str, known: Collection[str]) -> dict[str, s
     """
     captions: dict[str, str] = {}
     try:
-        with (root / path).open("rb") as file:
+        with open_plain(root / path) as file:
             for row in metadata_rows(file, path):
                 if row.image in captions or row.image in known:
                     raise MetadataError(f"{row.place}: {one_line(row.image)} has a row already")
                 captions[row.image] = _first_line(row.caption or "")
     except OSError as error:
-        raise _error(path, error.strerror) from error
+        raise _error(path, error.strerror or error) from error
     except MetadataError as error:
         raise PlanError(f"subjects.path: {error}") from error
     return captions

@@ -13,9 +13,13 @@ from typing import Any, BinaryIO, NamedTuple
 
 from toffee_pipeline.errors import MetadataError
 from toffee_pipeline.parquet_file import DAMAGED, ParquetFile, is_of_store, stream_texts, unsound
+from toffee_pipeline.plain_file import lines_of
 from toffee_pipeline.plan.names import one_line
 
 METADATA_NAMES = frozenset({"metadata.csv", "metadata.jsonl", "metadata.parquet"})
+MAX_ROW_BYTES = 2**20
+"""Of a line of JSON, or of a row of CSV, which quotes may spread over many lines."""
+_TOO_LONG = f"longer than {MAX_ROW_BYTES:,} bytes"
 
 
 class Row(NamedTuple):
@@ -82,9 +86,11 @@ def raw_rows(file: BinaryIO, path: str, columns: Sequence[str] | None = None) ->
 
 
 def _of_jsonl(file: BinaryIO, path: str) -> Iterator[RawRow]:
-    for number, line in enumerate(file, start=1):
+    for number, line in enumerate(lines_of(file, MAX_ROW_BYTES), start=1):
         place = f"{one_line(path)}, line {number}"
         try:
+            if len(line) > MAX_ROW_BYTES:
+                raise ValueError(_TOO_LONG)
             text = line.decode("utf-8-sig")
             if not text.strip():
                 continue
@@ -97,18 +103,22 @@ def _of_jsonl(file: BinaryIO, path: str) -> Iterator[RawRow]:
 
 
 def _of_csv(file: BinaryIO, path: str) -> Iterator[RawRow]:
-    number = 0
+    number = num_bytes = 0
 
     def lines() -> Iterator[str]:
-        nonlocal number
-        for line in file:
+        nonlocal number, num_bytes
+        for line in lines_of(file, MAX_ROW_BYTES):
             number += 1
+            num_bytes += len(line.strip())  # between rows there may be any number of empty lines
+            if num_bytes > MAX_ROW_BYTES:
+                raise ValueError(_TOO_LONG)
             yield line.decode("utf-8-sig")
 
     try:
         for row in csv.DictReader(lines(), strict=True):
             problem = "more fields than columns: a text with a comma stands in quotes" if None in row else None
             yield RawRow(f"{one_line(path)}, line {number}", {} if problem else row, row.keys(), problem)
+            num_bytes = 0
     except (ValueError, csv.Error) as error:
         place = f", line {number}" if number else ""
         yield RawRow(f"{one_line(path)}{place}", {}, problem=str(error))

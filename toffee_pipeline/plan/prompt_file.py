@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from toffee_pipeline.errors import CatalogError
 from toffee_pipeline.parquet_file import DAMAGED, ParquetFile, is_of_store, stream_texts, unsound
+from toffee_pipeline.plain_file import lines_of
 from toffee_pipeline.plan.prompt_row import NATURES, PromptRow, parse_row
 
 SUFFIXES = (".jsonl", ".parquet")
@@ -83,11 +84,8 @@ def write_rows(file: BinaryIO, rows: Iterable[PromptRow], name: str) -> int:
 
 
 def _lines(file: BinaryIO) -> Iterator[bytes]:
-    """Without the space around them. Of a line that is too long, one byte too much: it is not held whole."""
-    while line := file.readline(MAX_LINE_BYTES + 1):
-        end = line
-        while len(end) > MAX_LINE_BYTES and not end.endswith(b"\n"):
-            end = file.readline(MAX_LINE_BYTES + 1)
+    """Without the space around them; see `lines_of`."""
+    for line in lines_of(file, MAX_LINE_BYTES):
         yield line.removeprefix(codecs.BOM_UTF8).strip()
 
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from toffee_pipeline.models.networks.dino_projection import add_dino_projection
-from toffee_pipeline.models.weights import load_pretrained
+from toffee_pipeline.models.weights import load_pretrained, loading_from
 
 TOKEN_MAP_FILE = "token_map.safetensors"
 UNET_FOLDER, SCHEDULER_FOLDER = "unet", "scheduler"
@@ -123,15 +123,16 @@ class RefinerNetwork(nn.Module):
         dtype: torch.dtype = torch.float32,
         variant: str | None = None,
     ) -> Self:
-        """Read what `save` wrote, in eval mode. Raises OSError where the UNet or the scheduler is missing."""
+        """Read what `save` wrote, in eval mode. Raises ConfigError where a part is missing or broken."""
         mapped = (folder / TOKEN_MAP_FILE).exists()
         unet_folder = folder if mapped else folder / UNET_FOLDER
         unet = load_pretrained(UNet2DConditionModel, unet_folder, dtype=dtype, variant=variant, local_files_only=True)
         scheduler = load_pretrained(DDIMScheduler, folder, subfolder=SCHEDULER_FOLDER, local_files_only=True)
         token_map = None
         if mapped:
-            state = load_file(folder / TOKEN_MAP_FILE)
-            channels, dino_dim = state["weight"].shape
+            with loading_from(folder):
+                state = load_file(folder / TOKEN_MAP_FILE)
+                channels, dino_dim = state["weight"].shape
             token_map = nn.Linear(dino_dim, channels, dtype=dtype)
             token_map.load_state_dict(state)
         return cls(unet, token_map, scheduler, vae_scale_factor).eval()

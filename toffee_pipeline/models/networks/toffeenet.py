@@ -28,7 +28,7 @@ from toffee_pipeline.models.networks.dino_adapter import (
     load_adapter_state,
     without_adapter,
 )
-from toffee_pipeline.models.weights import load_pretrained
+from toffee_pipeline.models.weights import load_pretrained, loading_from
 
 ADAPTER_FILE = "dino_adapter.safetensors"
 UNET_FOLDER, CONTROLNET_FOLDER, SCHEDULER_FOLDER = "unet", "controlnet", "scheduler"
@@ -176,9 +176,10 @@ class ToffeeNetNetwork(nn.Module):
 
     @classmethod
     def load(cls, folder: Path, dtype: torch.dtype = torch.float32) -> Self:
-        """Read what `save` wrote, in eval mode. Raises OSError where a part is missing."""
+        """Read what `save` wrote, in eval mode. Raises ConfigError where a part is missing or broken."""
         unet = load_pretrained(UNet2DConditionModel, folder / UNET_FOLDER, dtype=dtype, local_files_only=True)
-        load_adapter_state(unet, load_file(folder / ADAPTER_FILE))
+        with loading_from(folder):
+            load_adapter_state(unet, load_file(folder / ADAPTER_FILE))
         controlnet = load_pretrained(ControlNetModel, folder / CONTROLNET_FOLDER, dtype=dtype, local_files_only=True)
         scheduler = load_pretrained(DDIMScheduler, folder / SCHEDULER_FOLDER, local_files_only=True)
         return cls(unet, controlnet, scheduler).eval()

@@ -11,6 +11,7 @@ from toffee_pipeline.errors import PlanError
 from toffee_pipeline.images import SUFFIXES
 from toffee_pipeline.plain_file import read_plain
 from toffee_pipeline.plan.benchmark import Benchmark, BenchmarkSubject, Prompt, real_images
+from toffee_pipeline.plan.stored_list import stays_below
 
 LIST = "prompts_and_classes.txt"
 LIVE_CLASSES = frozenset({"cat", "dog"})
@@ -21,6 +22,8 @@ CATEGORIES = {
     "live": ("recontextualization",) * 10 + ("accessorization",) * 10,
 }
 """Of the first prompts (DreamBooth, section 4.1); the last five change a property."""
+PLACE = re.compile(r"\{[01]\}")
+"""Of a word in a prompt. A stranger's list is no format string: those may look into objects, and take any memory."""
 _HEADINGS = {"object": "Object Prompts", "live": "Live Subject Prompts"}
 
 
@@ -37,6 +40,8 @@ def load_dreambench(root: Path) -> Benchmark:
         raise PlanError(
             f"benchmark.path: {path}: {error.strerror or error}; DreamBench's list of prompts is expected"
         ) from error
+    except UnicodeDecodeError as error:
+        raise PlanError(f"benchmark.path: {path}: not UTF-8") from error
     templates, classes = parse_prompts(text, str(path)), parse_classes(text, str(path))
     subjects = []
     for name, class_name in sorted(classes.items()):
@@ -62,6 +67,8 @@ def parse_prompts(text: str, name: str) -> dict[str, tuple[Prompt, ...]]:
         lines = re.findall(r"^\s*'(.*)'\.format\(unique_token, class_token\)", body, re.M)
         if len(lines) != NUM_PROMPTS:
             raise PlanError(f"{name}: {NUM_PROMPTS} prompts are expected under {heading!r}, not {len(lines)}")
+        if wrong := [line for line in lines if re.search("[{}]", PLACE.sub("", line))]:
+            raise PlanError(f"{name}: {wrong[0]!a}: allowed in braces are {{0}} and {{1}}")
         kinds = (*CATEGORIES[group], *("property",) * 5)
         found[group] = tuple(Prompt(line, kind) for line, kind in zip(lines, kinds, strict=True))
     return found
@@ -70,13 +77,24 @@ def parse_prompts(text: str, name: str) -> dict[str, tuple[Prompt, ...]]:
 def parse_classes(text: str, name: str) -> dict[str, str]:
     """Subject to class."""
     _, _, after = text.partition("subject_name,class\n")
-    rows = list(csv.reader(after.partition("\n\n")[0].splitlines()))
+    try:
+        rows = [[field.strip() for field in row] for row in csv.reader(after.partition("\n\n")[0].splitlines())]
+    except csv.Error as error:
+        raise PlanError(f"{name}: {error}") from error
     if not rows or any(len(row) != 2 for row in rows):
         raise PlanError(f"{name}: lines of SUBJECT,CLASS are expected under 'subject_name,class'")
-    return {subject.strip(): class_name.strip() for subject, class_name in rows}
+    for subject, _ in rows:
+        if not subject.isprintable():
+            raise PlanError(f"{name}: {subject!a} is no name of a folder")
+        try:
+            stays_below(subject)
+        except ValueError as error:
+            raise PlanError(f"{name}: {error}") from error
+    return dict(rows)
 
 
 def fill(template: str, class_name: str) -> str:
     """ "a {0} {1} in the jungle" -> "a backpack in the jungle": without a rare token, which no tuning-free model
     knows."""
-    return " ".join(template.format("", class_name).split())
+    words = {"{0}": "", "{1}": class_name}
+    return " ".join(PLACE.sub(lambda place: words[place[0]], template).split())

@@ -32,6 +32,8 @@ def _subject(root: Path, image: Path, caption: Path) -> BenchmarkSubject:
         lines = [line.strip() for line in read_plain(caption).decode().splitlines() if line.strip()]
     except OSError as error:
         raise PlanError(f"benchmark.path: {caption}: {error.strerror or error}; {image} needs its prompts") from error
+    except UnicodeDecodeError as error:
+        raise PlanError(f"benchmark.path: {caption}: not UTF-8") from error
     if len(lines) != 1 + len(CATEGORIES):
         raise PlanError(f"benchmark.path: {caption}: a subject and {len(CATEGORIES)} prompts are expected")
     name, *texts = lines

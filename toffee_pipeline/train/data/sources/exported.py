@@ -7,10 +7,12 @@ import posixpath
 import re
 import tempfile
 from collections.abc import Callable, Iterator
-from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
+
+from toffee_pipeline.config.base import Kind
 from toffee_pipeline.config.train import ExportSource
 from toffee_pipeline.errors import BrokenFile, DataError
 from toffee_pipeline.images import MAX_BYTES
@@ -20,12 +22,35 @@ from toffee_pipeline.schema.pairs import FILE_NAME_COLUMNS, IMAGE_COLUMNS
 from toffee_pipeline.storage import Storage, open_storage
 from toffee_pipeline.storage.base import MAX_MAPPED_BYTES
 from toffee_pipeline.train.data.records import Record
+from toffee_pipeline.train.data.sources.lance_rows import lance_rows
 from toffee_pipeline.train.data.sources.run import IMAGES, accepted_rows, pair_record
 
 MAX_TEXT_BYTES = 1024 * 1024
-ROWS_AT_ONCE = 16
-TEXTS = ("pair_id", "subject_id", "kind", "class_name", "prompt")
 Row = dict[str, Any]
+
+
+def _check_id(text: str) -> str:
+    if not text.isprintable():
+        raise ValueError("Input should be printable")
+    return text
+
+
+Id = Annotated[str, AfterValidator(_check_id)]
+
+
+class _Texts(BaseModel):
+    """What a row says, but for its images."""
+
+    model_config = ConfigDict(strict=True)
+
+    pair_id: Id
+    subject_id: Id
+    kind: Kind
+    class_name: str
+    prompt: str
+
+
+TEXTS = tuple(_Texts.model_fields)
 
 
 class Exported:
@@ -52,14 +77,25 @@ class Exported:
         rows_of = self._rows_of(file)
         assert rows_of is not None  # it is of `files`
         seen: set[str] = set()
-        for row in rows_of(self._storage, file):
-            yield pair_record(row, f"{file}: {row['pair_id']}", row["subject_id"] not in seen)
-            seen.add(row["subject_id"])
+        for number, row in enumerate(rows_of(self._storage, file), start=1):
+            texts = _texts_of(row, f"{self._storage.path_for(file)}, row {number}")
+            images = {column: row[column] for column in IMAGES}
+            yield pair_record(texts | images, f"{file}: {texts['pair_id']}", texts["subject_id"] not in seen)
+            seen.add(texts["subject_id"])
 
     def _rows_of(self, key: str) -> Callable[[Storage, str], Iterator[Row]] | None:
         """How a file is read; None of those that hold no pairs of the split."""
         split = re.escape(self._split)
         return next((rows for form, rows in ROWS.items() if re.fullmatch(form.replace("SPLIT", split), key)), None)
+
+
+def _texts_of(row: Row, place: str) -> Row:
+    """Its `TEXTS`. place: file and row, for messages. Raises BrokenFile where they are none of a pair."""
+    try:
+        return _Texts.model_validate(row).model_dump()
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise BrokenFile(f"{place}: {first['loc'][0]}: {first['msg']}") from error
 
 
 def _parquet(storage: Storage, key: str) -> Iterator[Row]:
@@ -70,9 +106,12 @@ def _tar(storage: Storage, key: str) -> Iterator[Row]:
     samples, problem = samples_of(storage.map(key))
     for name, members in samples.items():
         try:
-            row: Row = json.loads(bytes(members["json"][:MAX_TEXT_BYTES]))
+            row = json.loads(bytes(members["json"][:MAX_TEXT_BYTES]))
+            if not isinstance(row, dict):
+                raise ValueError("not a JSON object")
         except (KeyError, ValueError, RecursionError) as error:
             raise BrokenFile(f"{storage.path_for(key)}: {name!a}: no .json of a pair: {error}") from error
+        row.update(dict.fromkeys(IMAGES))
         for member, data in members.items():
             if (column := member.partition(".")[0]) in IMAGE_COLUMNS:
                 row[column] = {"bytes": bytes(data[: MAX_BYTES + 1])}  # one more than allowed, so that it is refused
@@ -82,19 +121,11 @@ def _tar(storage: Storage, key: str) -> Iterator[Row]:
 
 
 def _lance(storage: Storage, key: str) -> Iterator[Row]:
-    try:
-        lance_file = import_module("lance.file")
-    except ImportError as error:
-        raise DataError("an export in Lance needs a package: pip install 'toffee-pipeline[export]'") from error
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / posixpath.basename(key)
         storage.get_file(key, path)
-        try:
-            found = lance_file.LanceFileReader(str(path), columns=[*IMAGES, *TEXTS]).read_all(batch_size=ROWS_AT_ONCE)
-            for row in (row for batch in found.to_batches() for row in batch.to_pylist()):
-                yield {**row, **{column: None if row[column] is None else {"bytes": row[column]} for column in IMAGES}}
-        except (OSError, ValueError) as error:
-            raise BrokenFile(f"{storage.path_for(key)}: {' '.join(str(error).split())}") from error
+        for row in lance_rows(path, storage.path_for(key), IMAGES, TEXTS):
+            yield row | {column: row[column] and {"bytes": row[column]} for column in IMAGES}
 
 
 def _imagefolder(storage: Storage, key: str) -> Iterator[Row]:
