@@ -47,7 +47,7 @@ def generate(
         require_weights(config)
     refuse_relative_output(output)
     storage = open_storage(output, config.output.endpoint_url)
-    plan, roles = new_plan(config, storage), describe_roles(config)
+    plan, roles = new_plan(config, storage, allow_gaps=dry_run), describe_roles(config)
     announce(plan, roles, dry_run)
     require_readable(plan)
     if dry_run:
