@@ -183,11 +183,13 @@ def _say(summary: Summary, storage: Storage, known: DatasetRun) -> None:
     for message, number in summary.errors.items():
         say(f"  {number} failed: {message}", err=True)
     if unreadable := summary.unreadable:
-        say(f"  {summary.rejected['unreadable']} rejected: {len(unreadable)} files cannot be read", err=True)
+        count = len(unreadable)
+        least, names = ("", "all") if summary.names_all_unreadable else ("at least ", f"{count}, the ledger all")
+        say(f"  {summary.rejected['unreadable']} rejected: {least}{count} files cannot be read", err=True)
         for path, why in list(unreadable.items())[:MAX_NAMED]:
             say(f"    {one_line(path)}: {why}", err=True)
-        if (more := len(unreadable) - MAX_NAMED) > 0:
-            say(f"    and {more} more: {storage.path_for(SUMMARY)} names all", err=True)
+        if (more := count - MAX_NAMED) > 0:
+            say(f"    and {least}{more} more: {storage.path_for(SUMMARY)} names {names}", err=True)
     quota = known.config.min_class_yield if isinstance(known, ImageDatasetRun) else None
     if below := shortfalls(summary, quota):
         say(f"  {len(below)} of {len(summary.by_class)} classes have less than min_class_yield={quota:g}:", err=True)

@@ -17,7 +17,7 @@ from toffee_pipeline.config.dataset import DatasetConfig
 from toffee_pipeline.config.generate import RunConfig
 from toffee_pipeline.console.options import Job, job_options
 from toffee_pipeline.console.say import say
-from toffee_pipeline.models.roles import describe_roles, require_weights, same_weights
+from toffee_pipeline.models.roles import describe_roles, require_weights, same_weights, with_absence
 from toffee_pipeline.on_ray.session import refuse_relative_output
 from toffee_pipeline.plan.readable import require_readable
 from toffee_pipeline.rundir.at_work import at_work
@@ -47,8 +47,8 @@ def generate(
         require_weights(config)
     refuse_relative_output(output)
     storage = open_storage(output, config.output.endpoint_url)
-    plan, roles = new_plan(config, storage), describe_roles(config)
-    announce(plan, roles, dry_run)
+    plan, roles = new_plan(config, storage, allow_gaps=dry_run), describe_roles(config)
+    announce(plan, with_absence(roles, config) if dry_run else roles, dry_run)
     require_readable(plan)
     if dry_run:
         show_plan(plan)

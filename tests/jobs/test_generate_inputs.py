@@ -106,9 +106,15 @@ def test_a_caption_that_is_too_long_is_counted(tmp_path):
 
 
 def test_a_quota_that_cannot_be_met_is_one_line(tmp_path):
-    result = dry_run(tmp_path / "run", "subjects.class_quotas={mug: 17}")
-    assert (result.exit_code, result.stdout) == (2, "")
-    assert result.stderr == "error: subjects.class_quotas: they ask for 17 subjects, the plan has 16\n"
+    line, quotas = "subjects.class_quotas: they ask for 21 subjects, the plan has 16\n", "{teapot: 15, mug: 6}"
+    result = start(tmp_path / "run", f"subjects.class_quotas={quotas}")
+    assert (result.exit_code, result.stdout, result.stderr) == (2, "", f"error: {line}")
+    assert not (tmp_path / "run").exists()
+    planned = dry_run(tmp_path / "run", f"subjects.class_quotas={quotas}")
+    lines = planned.stdout.splitlines(keepends=True)
+    assert planned.exit_code == 0 and line in lines
+    planned = [row.split()[:2] for row in lines if row.startswith(("teapot ", "mug "))]
+    assert sorted(planned) == [["mug", "1"], ["teapot", "15"]]
 
 
 def test_what_is_left_out_of_the_folder_is_said(tmp_path):

@@ -3,6 +3,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import huggingface_hub
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -26,7 +27,15 @@ from toffee_pipeline.models.model_set import ModelSet
 from toffee_pipeline.models.pixel_scorer import PixelScorer
 from toffee_pipeline.models.prompt_guard import PromptGuard
 from toffee_pipeline.models.refiner import Refiner
-from toffee_pipeline.models.roles import ROLES, describe_roles, has_weights, load_role, refiner_vae, require_weights
+from toffee_pipeline.models.roles import (
+    ROLES,
+    describe_roles,
+    has_weights,
+    load_role,
+    refiner_vae,
+    require_weights,
+    with_absence,
+)
 from toffee_pipeline.models.scores import AestheticScorer, ClipScorer, DinoScorer
 from toffee_pipeline.models.subject import FolderSubject, SDXLSubject
 from toffee_pipeline.models.tiny.architectures import build_clip_config
@@ -121,6 +130,27 @@ def test_roles_are_called_what_they_are(make_config: MakeConfig, renderer_config
     assert "detector" not in named and named["refiner"] == "untrained (random weights)"
     hub = describe_roles(make_config({"clip": ClipSpec(id="a/b", revision="1234")}))
     assert hub["clip"] == "pretrained a/b@1234" and hub["detector"] == "untrained (random weights)"
+
+
+def test_a_model_of_the_hub_is_on_this_machine_when_its_cache_has_weights_of_the_revision(
+    make_config: MakeConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
+    revision = "1" * 40
+    config = make_config({"clip": ClipSpec(id="a/b", revision=revision)})
+    described = describe_roles(config)
+    absent = f"pretrained a/b@{revision}, not on this machine: will be downloaded"
+    assert with_absence(described, config) == described | {"clip": absent}
+    snapshot = tmp_path / "models--a--b" / "snapshots" / revision
+    snapshot.mkdir(parents=True)
+    (snapshot / "tokenizer.json").write_text("{}")
+    assert with_absence(described, config)["clip"] == absent
+    (snapshot / "model.safetensors").touch()
+    assert with_absence(described, config) == described
+    other = make_config({"clip": ClipSpec(id="a/b", revision="2" * 40)})
+    assert with_absence(describe_roles(other), other)["clip"].endswith("not on this machine: will be downloaded")
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    assert with_absence(describe_roles(other), other)["clip"].endswith("not on this machine, and HF_HUB_OFFLINE is set")
 
 
 def test_run_json_names_the_roles_in_the_order_of_the_table(

@@ -39,6 +39,47 @@ def test_its_near_duplicates(text: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "text",
+    [
+        "in the snow, at dusk by a frozen lake",
+        "in a thick green tropical jungle full of vines",
+        "walking through the deep white snow",
+        "on a long empty beach with a row of huts",
+        "with a huge city full of neon lights in the background",
+        "in front of the Eiffel Tower on a rainy evening in spring",
+        "on a dark polished wooden floor beside a tall window",
+        "a red hat tilted to one side with a small feather",
+        "a pair of dark sunglasses pushed up on the forehead",
+    ],
+)
+def test_its_words_among_others(text: str) -> None:
+    assert is_benchmark_prompt(text, "background")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "on a cobbled street",
+        "on a cobblestone road",
+        "on a wet cobbled lane at night in the rain",
+        "sun glasses",
+        "sunglass",
+        "dark glasses",
+        "shades",
+        "wearing cool shades",
+        "a policeman hat",
+        "a policeman's hat",
+        "a police cap",
+        "a police officer's uniform",
+        "a fireman's helmet",
+        "a chef’s uniform",
+    ],
+)
+def test_its_words_spelled_otherwise(text: str) -> None:
+    assert is_benchmark_prompt(text, "addition")
+
+
+@pytest.mark.parametrize(
     "text", ["ruby red", "dark purple", "red-orange", "of shiny metal", "Wet Clay", "red and blue"]
 )
 @pytest.mark.parametrize("category", CATEGORIES)
@@ -58,6 +99,25 @@ def test_near_duplicates_of_its_properties_are_colors_and_textures(text: str, ca
         "on a frozen lake",
         "a shiny golden crown",
         "a straw hat",
+        "in a snow globe village",
+        "on a snow-capped peak",
+        "in a hut with melting snow on its roof",
+        "on a jungle gym in a park",
+        "on a beach towel under a parasol",
+        "in a futuristic city of glass towers",
+        "on a city rooftop at sunset",
+        "on a mountain summit above the clouds",
+        "beside a mountain stream",
+        "a large mirror behind it",
+        "a chef's hat",
+        "a wizard hat",
+        "a newsboy cap",
+        "in a police station",
+        "on a cobbled courtyard",
+        "on a country lane",
+        "in shades of blue",
+        "a lamp with window shades",
+        "a dark glass bottle",
     ],
 )
 def test_neighbours_that_are_none(text: str) -> None:

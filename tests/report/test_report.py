@@ -28,8 +28,9 @@ from toffee_pipeline.report.sample import MAX_SHARDS
 from toffee_pipeline.report.sheets import MAX_NEAR, MAX_REASONS, MAX_REJECTED
 from toffee_pipeline.report.tiles import MAX_THUMBNAIL_BYTES, PARTS, THUMBNAIL_PX, thumbnail
 from toffee_pipeline.rundir.commit import ShardFile, commit_shard
-from toffee_pipeline.rundir.counts import RunCounts, ShardCounts, StageFigures, Summary
+from toffee_pipeline.rundir.counts import MAX_UNREADABLE, RunCounts, ShardCounts, StageFigures, Summary
 from toffee_pipeline.rundir.description import GenerationRun
+from toffee_pipeline.rundir.totals import Totals
 from toffee_pipeline.schema.pairs import IMAGE_COLUMNS, PAIRS
 from toffee_pipeline.storage import LocalStorage, Storage
 
@@ -387,8 +388,9 @@ def test_only_some_shards_are_read(tmp_path: Path) -> None:
     storage.read.clear()
     write_report(storage, run_of(MAX_SHARDS + 10), summary_of([row] * (MAX_SHARDS + 10)), max_pairs=4)
     folders = Counter(key.split("/")[0] for key in storage.read)
-    assert folders["_ledger"] == folders["_manifests"] == MAX_SHARDS
+    assert folders["_manifests"] == MAX_SHARDS
     assert 4 <= folders["data"] <= 4 + 3  # those on the sheet, and those next to a threshold
+    assert folders["_ledger"] == MAX_SHARDS + folders["data"]  # of a card's row also what its story tells
 
 
 def test_one_kind_fills_what_the_other_lacks(tmp_path: Path) -> None:
@@ -423,6 +425,18 @@ def test_unreadable_files_are_named_up_to_a_bound(tmp_path: Path) -> None:
     page = (tmp_path / REPORT).read_text()
     assert "30 files of yours: 60 pairs rejected" in text_of(page) and "And 10 more" in text_of(page)
     assert page.count("empty, 0 bytes") == 20 and HOSTILE not in page
+    assert "least" not in text_of(page)
+
+
+def test_of_unreadable_files_without_end_a_report_says_at_least_how_many(tmp_path: Path) -> None:
+    totals = Totals()
+    for shard in range(3):
+        why = {f"{shard}-{number}.jpg": "empty, 0 bytes" for number in range(400)}
+        totals.add(ShardCounts(planned=400, rejected={"unreadable": 400}, unreadable=why))
+    assert len(totals.unreadable) == MAX_UNREADABLE and totals.unreadable.keys() >= {"0-0.jpg", "2-199.jpg"}
+    write_report(LocalStorage(str(tmp_path)), run_of(1200), totals.counts())
+    page = text_of((tmp_path / REPORT).read_text())
+    assert "At least 1,000 files of yours: 1,200 pairs rejected" in page and "And at least 980 more" in page
 
 
 def test_uncommitted_files_are_not_read(tmp_path: Path) -> None:

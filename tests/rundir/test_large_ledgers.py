@@ -67,7 +67,7 @@ def test_what_a_manifest_says_of_a_file_stays_within_a_plan(storage):
 
 def test_a_ledger_that_holds_more_than_a_run_writes_is_refused_by_all_who_read_it(storage):
     """Of 60,000 rows, each with the same 10 kB, in groups of which each is small enough."""
-    rows = repeated(PAIRS.ledger, 60_000, pair_id="p000000000", error="x" * 10_000)
+    rows = repeated(PAIRS.ledger, 60_000, pair_id="p000000000", class_name="x" * 10_000)
     for shard in range(6):
         put_ledger(storage, shard, packed(rows, row_group_size=20_000), 60_000)
     before, run = pa.default_memory_pool().max_memory(), read_pairs(storage)
@@ -156,3 +156,14 @@ def test_a_list_is_unpacked_line_by_line_up_to_a_bound(row, monkeypatch):
     assert len(stored_list.read_list(gzip.compress(row * 100), "list", kind)) == 100
     with pytest.raises(PlanError, match="list: damaged: .*more than 15200 bytes"):
         stored_list.read_list(gzip.compress(row * 153), "list", kind)
+
+
+def test_of_many_manifests_few_are_read_ahead(storage, monkeypatch):
+    numbers, read_one = [], manifests.read_manifest
+    monkeypatch.setattr(manifests, "MANIFESTS_AHEAD", 2)
+    monkeypatch.setattr(manifests, "read_manifest", lambda *args: numbers.append(args[1]) or read_one(*args))
+    known = manifests.read_manifests(storage)
+    assert next(known).shard == 0
+    known.close()
+    assert len(numbers) == 2
+    assert [manifest.shard for manifest in manifests.read_manifests(storage)] == [*range(6)]

@@ -5,7 +5,7 @@ Knows no torch, so that a job's driver can say who plays what; a class is import
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -15,7 +15,7 @@ from toffee_pipeline.config.dataset import DatasetConfig, ImageDatasetConfig, Su
 from toffee_pipeline.config.generate import ModelsConfig
 from toffee_pipeline.config.refine_pairs import RefinementModels
 from toffee_pipeline.errors import ConfigError
-from toffee_pipeline.models.weights import describe_weights, require_digest, resolve
+from toffee_pipeline.models.weights import absence, describe_weights, require_digest, resolve
 
 if TYPE_CHECKING:
     import torch
@@ -193,6 +193,17 @@ def describe_roles(config: DatasetConfig, names: Iterable[str] = ROLES) -> dict[
             except FileNotFoundError as error:
                 described[label] = f"missing: {error}"
     return described
+
+
+def with_absence(described: Mapping[str, str], config: DatasetConfig) -> dict[str, str]:
+    """What `describe_roles` says, and of ids of the hub whether they are on this machine: for a reader, since run.json
+    is the same on every machine."""
+    told = dict(described)
+    for name in ROLES:
+        for label, spec, _ in _networks(name, config):
+            if why := absence(spec):
+                told[label] = f"{described[label]}, {why}"
+    return told
 
 
 def require_weights(config: DatasetConfig) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from io import BufferedReader
 from pathlib import Path
 from typing import Any, cast
@@ -123,6 +123,20 @@ def describe_weights(spec: ModelSpec, network: str) -> str:
     if spec.path is not None:
         return f"pretrained {spec.path.name} {weights_hash(spec, network)}"
     return f"pretrained {spec.id}@{spec.revision or 'main'}"
+
+
+def absence(spec: ModelSpec) -> str:
+    """Of a hub id without weights in the hub's cache, at its revision, what that means; "" of all others."""
+    if spec.weights != "pretrained" or spec.path is not None:
+        return ""
+    from huggingface_hub import constants, snapshot_download  # half a second, that only who asks waits for
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    with suppress(LocalEntryNotFoundError):
+        folder = snapshot_download(str(spec.id), revision=spec.revision, local_files_only=True)
+        if _weight_files(Path(folder)):  # a tokenizer alone may have been fetched
+            return ""
+    return f"not on this machine{', and HF_HUB_OFFLINE is set' if constants.HF_HUB_OFFLINE else ': will be downloaded'}"
 
 
 def load_pretrained(kind: type[Any], source: Path | str, **options: Any) -> Any:

@@ -22,8 +22,9 @@ class ClassShares:
         quotas: how many of the subjects are of a class, exactly. Such a class is drawn no further.
         num_subjects: of the plan.
 
-    Raises PlanError for a class that the catalogue lacks, quotas for more subjects than there are, and where no class
-    is left for the others.
+    gap: a line about quotas for more subjects than there are, of which the last are not met; "" where all are.
+
+    Raises PlanError for a class that the catalogue lacks, and where no class is left for the others.
     """
 
     def __init__(
@@ -38,8 +39,9 @@ class ClassShares:
         if both := weights.keys() & quotas.keys():
             raise PlanError(f"subjects.class_quotas: {min(both)!r} has a weight too, which a quota leaves without use")
         asked = sum(quotas.values())
+        self.gap = ""
         if asked > num_subjects:
-            raise PlanError(f"subjects.class_quotas: they ask for {asked} subjects, the plan has {num_subjects}")
+            self.gap = f"subjects.class_quotas: they ask for {asked} subjects, the plan has {num_subjects}"
         self._drawn = tuple(name for name in names if name not in quotas)
         given = np.array([weights.get(name, 1.0) for name in self._drawn])
         total = given.sum()
@@ -49,7 +51,7 @@ class ClassShares:
             )
         self._shares = given / total if total else given
         self._weighted = bool(weights)
-        self._quotas = dict(quotas)
+        self._quotas = _met(quotas, num_subjects)
         self._num_subjects, self._step = num_subjects, _spread(num_subjects)
 
     def draw(self, number: int, rng: np.random.Generator) -> str:
@@ -66,6 +68,14 @@ class ClassShares:
         """How many subjects of each class there will be; of a quota exactly."""
         rest = self._num_subjects - sum(self._quotas.values())
         return {name: rest * float(share) for name, share in zip(self._drawn, self._shares, strict=True)} | self._quotas
+
+
+def _met(quotas: Mapping[str, int], num_subjects: int) -> dict[str, int]:
+    """As much of each as there are subjects for, the first quota first."""
+    met: dict[str, int] = {}
+    for name, quota in quotas.items():
+        met[name] = min(quota, num_subjects - sum(met.values()))
+    return met
 
 
 def _spread(count: int) -> int:

@@ -158,6 +158,8 @@ def _gaps(plan: SubjectPlan, subjects: Mapping[str, float], pairs: Cells) -> Ite
     if isinstance(plan.source, CatalogSubjects):
         rooms = {entry.name: sum(room(entry)) for entry in plan.catalog.classes}
         quotas = plan.config.subjects.class_quotas
+        if plan.source.shares.gap:
+            yield plan.source.shares.gap
         if absent := [name for name in rooms if not round(subjects.get(name, 0))]:
             yield f"classes without a subject: {some(absent)}"
         for name in (name for name, number in quotas.items() if number > rooms[name]):

@@ -29,7 +29,8 @@ def inline_cards(storage: Storage, run: DatasetRun, chosen: Sequence[Chosen]) ->
     cards: dict[str, Card] = {}
     for number, manifest in sorted(shards.items()):
         of_shard = ShardPictures(storage, manifest, run.table)
-        for row in (each.row for each in chosen if each.manifest.shard == number):
+        ids = [each.row["id"] for each in chosen if each.manifest.shard == number]
+        for row in read_ledger(storage, manifest, run.table, ids):
             kind, parts = row["kind"], parts_of(row["kind"], run.table)
             columns = {needed for column in parts.values() for needed in columns_for(kind, column)}
             if pictures := of_shard.of(row["id"], columns):

@@ -12,19 +12,23 @@ from typing import TypeVar
 
 from toffee_pipeline.report.bounds import Bound
 from toffee_pipeline.report.shard_rows import Row, read_ledgers
-from toffee_pipeline.rundir.manifests import READERS, Manifest, committed_shards, read_manifest
+from toffee_pipeline.rundir.manifests import Manifest, committed_shards, read_manifest
 from toffee_pipeline.schema.table import Table
 from toffee_pipeline.storage import Storage
 
 MAX_SHARDS = 64
 MAX_ROWS = 20_000
+READERS = 4
+"""More of them hold more memory, and a page reads few files."""
+COLUMNS = ("subject_id", "kind", "category", "class_name", "status", "reason")
+"""What is read of many rows beside their ids and scores: a card's row is read anew, whole."""
 SPREAD = 8
 """A page's cards come from about this many shards: more variety costs a read of each one's pictures."""
 
 
 @dataclass(frozen=True)
 class Shard:
-    """A committed shard with the rows of its ledger."""
+    """A committed shard with the rows of its ledger: ids, scores and `COLUMNS`."""
 
     manifest: Manifest
     rows: list[Row]
@@ -34,9 +38,12 @@ def sample_shards(storage: Storage, table: Table) -> list[Shard]:
     """At most `MAX_SHARDS` committed shards from all over the run, with about `MAX_ROWS` rows."""
     known = sorted(committed_shards(storage))
     chosen = random.Random(0).sample(known, min(len(known), MAX_SHARDS))
+    wanted = {table.id, *COLUMNS, *(score.column for score in table.scores)}
+    columns = [name for name in table.ledger.names if name in wanted]
     shards: list[Shard] = []
     with ThreadPoolExecutor(READERS) as pool:
-        for each in read_ledgers(storage, pool.map(partial(read_manifest, storage), chosen), table):
+        manifests = pool.map(partial(read_manifest, storage), chosen)
+        for each in read_ledgers(storage, manifests, table, columns, READERS):
             shards.append(Shard(*each))
             if sum(len(shard.rows) for shard in shards) >= MAX_ROWS:
                 break

@@ -48,10 +48,18 @@ class ShardCounts(Part):
         return sum(figures.gpu_seconds for figures in self.stages.values())
 
 
+MAX_UNREADABLE = 1000
+"""Of a set that is broken all over, every row would be one; the ledger has them all."""
+
+
 class RunCounts(ShardCounts):
-    """Sums over shards."""
+    """Sums over shards; of `unreadable` the first `MAX_UNREADABLE`."""
 
     shards: Number = 0
+
+    @property
+    def names_all_unreadable(self) -> bool:
+        return len(self.unreadable) < MAX_UNREADABLE
 
 
 class Saving(Part):

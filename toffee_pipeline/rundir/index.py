@@ -15,7 +15,7 @@ from toffee_pipeline.errors import RunError
 from toffee_pipeline.filters import SCORES
 from toffee_pipeline.parquet_file import ParquetFile, read_rows, sound, with_schema
 from toffee_pipeline.rundir.description import PairRun
-from toffee_pipeline.rundir.layout import INDEX, INDEX_MANIFESTS, PACK_SHARDS, SUMMARY
+from toffee_pipeline.rundir.layout import INDEX, INDEX_MANIFESTS, SUMMARY
 from toffee_pipeline.rundir.manifests import Manifest, committed_shards, manifests_of, read_manifests
 from toffee_pipeline.rundir.rows import read_ledgers
 from toffee_pipeline.schema.pairs import PAIRS
@@ -25,6 +25,8 @@ from toffee_pipeline.storage.base import MAX_MAPPED_BYTES
 
 READERS = 4
 """More of them wait for each other: most of the work on a small file is Python's."""
+BLOCK_SHARDS = 32
+"""Of a row group of the index: of more of them, the manifests alone take tens of MiB."""
 COLUMNS = (
     *("pair_id", "subject_id", "kind", "category", "class_name", "reversed_from", "status", "reason"),
     "subject_phash",
@@ -95,13 +97,13 @@ def read_index(storage: Storage, num_rows: int) -> WholeLedger:
 
 
 def _blocks(shards: Iterable[tuple[Manifest, pa.Table]]) -> Iterator[list[tuple[Manifest, pa.Table]]]:
-    """`PACK_SHARDS` each; fewer of large shards."""
+    """`BLOCK_SHARDS` each; fewer of large shards."""
     block: list[tuple[Manifest, pa.Table]] = []
     num_bytes = 0
     for manifest, rows in shards:
         block.append((manifest, rows))
         num_bytes += rows.nbytes
-        if len(block) == PACK_SHARDS or num_bytes > ROW_GROUP_BYTES:
+        if len(block) == BLOCK_SHARDS or num_bytes > ROW_GROUP_BYTES:
             yield block
             block, num_bytes = [], 0
     if block:

@@ -12,14 +12,14 @@ from toffee_pipeline.config.dataset import DatasetConfig, SubjectDatasetConfig
 from toffee_pipeline.config.evaluate import EvaluationConfig
 from toffee_pipeline.config.generate import RunConfig
 from toffee_pipeline.config.refine_pairs import RefinementConfig
-from toffee_pipeline.errors import RunMismatch
+from toffee_pipeline.errors import PlanError, RunMismatch
 from toffee_pipeline.pairsets.pairset import PairSet, files_of, write_list
 from toffee_pipeline.plan.benchmark import Benchmark
 from toffee_pipeline.plan.evaluation import EvaluationPlan
 from toffee_pipeline.plan.plan import make_plan
 from toffee_pipeline.plan.refinement import RefinementPlan
 from toffee_pipeline.plan.shards import ListedSource, ShardPlan, bounded
-from toffee_pipeline.plan.subjects import FolderSubjects
+from toffee_pipeline.plan.subjects import CatalogSubjects, FolderSubjects, SubjectPlan
 from toffee_pipeline.rundir.bank import open_bank, stored_bank
 from toffee_pipeline.rundir.description import DatasetRun, claim, read_run
 from toffee_pipeline.rundir.layout import BANK, BENCHMARK, IMAGES, PAIR_LIST, RUN
@@ -40,14 +40,20 @@ def list_key(config: DatasetConfig) -> str | None:
     return LISTS.get(config.subjects.source)
 
 
-def new_plan(config: DatasetConfig, storage: Storage | None = None) -> ShardPlan:
+def new_plan(config: DatasetConfig, storage: Storage | None = None, allow_gaps: bool = False) -> ShardPlan:
     """The plan of a run with what its config names as it is now.
 
     storage: of the run, where it may have begun; pairs that are listed there are not listed again, if their files are
-        the same. Raises as `make_source`, `open_bank`, `load_prompts`,
-        `load_benchmark`, `write_list` and `bounded`.
+        the same.
+    allow_gaps: of quotas above the plan's size too, so that a survey can name them; else they raise PlanError.
+
+    Raises as `make_source`, `open_bank`, `load_prompts`, `load_benchmark`, `write_list` and `bounded`.
     """
-    return bounded(_new_plan(config, storage))
+    plan = bounded(_new_plan(config, storage))
+    source = plan.source if isinstance(plan, SubjectPlan) else None
+    if isinstance(source, CatalogSubjects) and source.shares.gap and not allow_gaps:
+        raise PlanError(source.shares.gap)
+    return plan
 
 
 def _new_plan(config: DatasetConfig, storage: Storage | None) -> ShardPlan:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import io
+from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import lru_cache
 from threading import Lock
 from typing import Annotated, Self, TypeVar, cast
@@ -28,6 +29,8 @@ from toffee_pipeline.rundir.run_file import Number, Part, RunFile, decode, read
 from toffee_pipeline.storage import Storage
 
 READERS = 16
+MANIFESTS_AHEAD = 2 * READERS
+"""Whoever goes through all has no more of them in memory, and does not wait for more where it stops early."""
 MAX_MANIFEST_BYTES, MAX_PACK_BYTES = 16 * 2**20, 256 * 2**20
 READ_AHEAD_BYTES = 4 * 2**20
 
@@ -179,10 +182,14 @@ def _lines(storage: Storage, key: str) -> Iterator[bytes]:
 
 def read_manifests(storage: Storage) -> Iterator[Manifest]:
     """Yield the manifest of every committed shard, by shard number; errors as in `read_manifest`."""
-    shards = sorted(committed_shards(storage))
+    ahead: deque[Future[Manifest]] = deque()
     with ThreadPoolExecutor(READERS) as pool:
-        for start in range(0, len(shards), 256):  # in blocks, so that a reader who stops early does not wait for all
-            yield from pool.map(lambda shard: read_manifest(storage, shard), shards[start : start + 256])
+        for shard in sorted(committed_shards(storage)):
+            ahead.append(pool.submit(read_manifest, storage, shard))
+            if len(ahead) == MANIFESTS_AHEAD:
+                yield ahead.popleft().result()
+        while ahead:
+            yield ahead.popleft().result()
 
 
 def data_files(storage: Storage, folder: str = DATA) -> list[str]:

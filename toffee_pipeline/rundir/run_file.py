@@ -17,7 +17,7 @@ MAX_CHARACTERS = 300
 MAX_SMALL_BYTES = 16 * 2**20
 """Of run.json and the lease."""
 MAX_FILE_BYTES = 256 * 2**20
-"""Of a JSON file whose size goes by the run's: names of unreadable files."""
+"""Of a JSON file whose size goes by the run's."""
 
 
 class Part(BaseModel):

@@ -1,11 +1,11 @@
 """Sums over the counts of shards, as they stand in their manifests. Its size does not grow with their number, but with
-that of the classes and of the user's unreadable files."""
+that of the classes."""
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
 
-from toffee_pipeline.rundir.counts import RunCounts, ShardCounts, StageFigures
+from toffee_pipeline.rundir.counts import MAX_UNREADABLE, RunCounts, ShardCounts, StageFigures
 from toffee_pipeline.rundir.frequent_errors import FrequentErrors
 from toffee_pipeline.rundir.manifests import read_manifests
 from toffee_pipeline.storage import Storage
@@ -38,7 +38,9 @@ class Totals:
         self.rejected.update(counts.rejected)
         self._errors.add(counts.errors)
         self.unsafe.update(counts.unsafe)
-        self.unreadable |= counts.unreadable
+        for path, why in counts.unreadable.items():
+            if path in self.unreadable or len(self.unreadable) < MAX_UNREADABLE:
+                self.unreadable[path] = why
         for known, groups in (
             (self._by_kind, counts.by_kind),
             (self._by_category, counts.by_category),
