@@ -43,7 +43,8 @@ def remake(storage: Storage, pair_id: str, device: str | None = None) -> list[Im
     Raises:
         RunMismatch: weights, or the subject bank, are not what they were.
         RunError: the pair fails now, such as by a file of the user's that is gone.
-        NoRun, OtherVersion, PlanError, DamagedFile, OSError: as `read_pairs_with_files`, `read_pair` and `compare_images`.
+        NoRun, OtherVersion, PlanError, DamagedFile, OSError: as `read_pairs_with_files`, `read_pair` and
+            `compare_images`.
     """
     run = read_pairs_with_files(storage)
     stored = read_pair(storage, run, pair_id)

@@ -245,7 +245,8 @@ def read_pairs_with_files(storage: Storage) -> PairRun:
 
     Raises as `read_run`; NoRun, which names the run, also for a view without.
     """
-    run = _read(storage, {**PAIR_RUNS, RefilterConfig.job: ViewRun})
+    kinds: dict[str, type[PairRun]] = {**PAIR_RUNS, RefilterConfig.job: ViewRun}
+    run = _read(storage, kinds)
     if isinstance(run, ViewRun) and not run.materialized:
         raise NoRun(f"{storage.path_for(RUN)}: of a view without files of its own; take its run: {run.source}")
     return run

@@ -23,8 +23,8 @@ from toffee_pipeline.storage import Storage
 
 @dataclass(frozen=True)
 class StoredPair:
-    """shard: of the plan. row: of the ledger. addition: the row of the pair that it turns round. images: encoded, by column; without those
-    that it never had."""
+    """shard: of the plan. row: of the ledger. addition: the row of the pair that it turns round. images: encoded, by
+    column; without those that it never had."""
 
     shard: int
     row: dict[str, Any]
