@@ -249,5 +249,6 @@ def test_the_card_tells_what_it_is(run, exported):
     judge = json.loads((run[0] / "run.json").read_text())["config"]["stages"]["judge"]
     assert "| `low_clip` | 6 |" in text and f"CLIP below {judge['min_clip']}" in text
     assert "0.12 GPU hours" in text and f"{432 / len(rows):.3g} GPU seconds per accepted pair" in text
+    assert "Energy: 3 kWh, by the counters of the GPUs" in text
     assert "| refiner | nano weights" in text and "| subject | renderer (stand-in) | none |" in text
     assert "Stand-ins, which are no trained networks, played: mask, subject, view" in text

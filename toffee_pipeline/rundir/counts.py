@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
-from toffee_pipeline.rundir.run_file import Number, Part, RunFile, Seconds
+from toffee_pipeline.rundir.run_file import Joules, Number, Part, RunFile, Seconds
 
 
 class StageFigures(Part):
-    """What a stage did. rows: samples; seconds: of computing; gpu_seconds: these times the GPUs that its actor held."""
+    """What a stage did.
+
+    rows: samples. seconds: of computing. gpu_seconds: these times the GPUs that its actor held. joules: what its GPU
+    used meanwhile, of a shared one the share that its actor held; None where that was not measured.
+    """
 
     rows: Number = 0
     seconds: Seconds = 0.0
     gpu_seconds: Seconds = 0.0
+    joules: Joules | None = None
 
     def __add__(self, other: StageFigures) -> StageFigures:
         return StageFigures.model_construct(  # sums need no bounds
             rows=self.rows + other.rows,
             seconds=self.seconds + other.seconds,
             gpu_seconds=self.gpu_seconds + other.gpu_seconds,
+            joules=_sum_known(self.joules, other.joules),
         )
+
+
+def _sum_known(*values: float | None) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) if known else None
 
 
 class ShardCounts(Part):
@@ -46,6 +57,12 @@ class ShardCounts(Part):
     @property
     def gpu_seconds(self) -> float:
         return sum(figures.gpu_seconds for figures in self.stages.values())
+
+    @property
+    def kwh(self) -> float | None:
+        """Of the GPUs alone; None where they were not measured."""
+        joules = _sum_known(*(figures.joules for figures in self.stages.values()))
+        return None if joules is None else joules / 3.6e6
 
 
 class RunCounts(ShardCounts):
