@@ -80,6 +80,19 @@ class Saving(Part):
     gpu_seconds: Seconds
 
 
+class Alike(Part):
+    """Subjects with accepted pairs over the whole run, each held against the others of its class.
+
+    alike: those whose perceptual hash differs in less than `bits` from that of an earlier one that is none of these.
+    not_compared: of classes with very many.
+    """
+
+    bits: Number
+    compared: Number
+    alike: Number
+    not_compared: Number
+
+
 class Summary(RunFile, RunCounts):
     """summary.json of a generation, written when all else is. elapsed_s, pairs_per_s: of its last start."""
 
@@ -87,3 +100,5 @@ class Summary(RunFile, RunCounts):
     pairs_per_s: Seconds
     savings: dict[str, Saving] = {}
     """By gate (`filters.GATES`)."""
+    alike: Alike | None = None
+    """Where the config asks that subjects differ (`stages.synthesize.min_hash_distance`)."""
