@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+from actors.energy import Meter, meter_of, no_meter
 from actors.guard import Guard
 from actors.stage import Progress, Stage, StageTable
 from actors.stages.check import CheckDraft, CheckRefined, CheckSubject
@@ -118,6 +119,7 @@ class StageChain:
         self._metrics = metrics
         with collector_paused():
             models = None
+            meter: Meter = no_meter
             if any(stage.roles for stage in stages):
                 import torch  # seconds that neither a driver nor stages without models need spend
 
@@ -125,8 +127,10 @@ class StageChain:
 
                 torch.set_num_threads(num_threads)
                 models = ModelSet(config)
+                meter = meter_of(models.device)
             self.stages = [stage(config, models, progress, guard) for stage in stages]
             for stage in self.stages:
+                stage.meter = meter
                 stage.load()
 
     def __call__(self, shard: Any) -> Any:

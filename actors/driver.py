@@ -24,6 +24,7 @@ from toffee_pipeline.plan.shards import ShardPlan
 from toffee_pipeline.plan.subjects import SubjectPlan
 from toffee_pipeline.report.live import LiveReport
 from toffee_pipeline.report.page import REPORT, write_report
+from toffee_pipeline.rundir.alike import find_alike, said_of_alike
 from toffee_pipeline.rundir.card import CardWriter
 from toffee_pipeline.rundir.commit import Orphans, settle_all
 from toffee_pipeline.rundir.counts import RunCounts, Summary
@@ -149,7 +150,13 @@ def _finish(storage: Storage, known: DatasetRun, elapsed_s: float, pairs_per_s: 
     counts = totals.counts()
     check_counts(counts, known)
     savings = savings_of(known.config, counts) if isinstance(known, PairRun) else {}
-    summary = Summary(**counts.model_dump(), elapsed_s=elapsed_s, pairs_per_s=pairs_per_s, savings=savings)
+    summary = Summary(
+        **counts.model_dump(),
+        elapsed_s=elapsed_s,
+        pairs_per_s=pairs_per_s,
+        savings=savings,
+        alike=find_alike(storage, known.config),
+    )
     orphans.delete()  # every shard is committed, so that nothing unreferenced can become data any more
     if isinstance(known, ImageDatasetRun):
         write_report(storage, known, summary)
@@ -178,6 +185,8 @@ def _say(summary: Summary, storage: Storage, known: DatasetRun) -> None:
     for gate, saving in summary.savings.items():
         gpu = f", {saving.gpu_seconds:,.0f} GPU seconds" if saving.gpu_seconds else ""
         say(f"  {gate} stopped {saving.stopped} pairs early and saved about {saving.seconds:,.0f} s{gpu}")
+    if summary.alike and summary.alike.alike:
+        say(f"  {said_of_alike(summary.alike)}", err=True)
     for why, number in summary.unsafe.items():
         say(f"  {number} rejected as unsafe by {why}", err=True)
     for message, number in summary.errors.items():

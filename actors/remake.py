@@ -21,7 +21,7 @@ from toffee_pipeline.config.refine_pairs import PairDatasetConfig, RefinementCon
 from toffee_pipeline.errors import RunError, RunMismatch
 from toffee_pipeline.models.roles import describe_roles
 from toffee_pipeline.rundir.bank import stored_bank
-from toffee_pipeline.rundir.description import PairRun, read_pairs
+from toffee_pipeline.rundir.description import PairRun, read_pairs_with_files
 from toffee_pipeline.rundir.image_difference import ImageDifference, compare_images
 from toffee_pipeline.rundir.layout import BANK
 from toffee_pipeline.rundir.stored_pair import StoredPair, read_pair
@@ -37,15 +37,16 @@ def remake(storage: Storage, pair_id: str, device: str | None = None) -> list[Im
     """Computes the pair in this process, and holds its pictures against the stored ones.
 
     Args:
-        storage: of the run.
+        storage: of the run, or of a view with files of its own.
         device: auto, cpu or cuda; None: what the run's config says.
 
     Raises:
         RunMismatch: weights, or the subject bank, are not what they were.
         RunError: the pair fails now, such as by a file of the user's that is gone.
-        NoRun, OtherVersion, PlanError, DamagedFile, OSError: as `read_pairs`, `read_pair` and `compare_images`.
+        NoRun, OtherVersion, PlanError, DamagedFile, OSError: as `read_pairs_with_files`, `read_pair` and
+            `compare_images`.
     """
-    run = read_pairs(storage)
+    run = read_pairs_with_files(storage)
     stored = read_pair(storage, run, pair_id)
     config = run.config.model_copy(update={"device": device}) if device else run.config
     stages = {name: stage for name, stage in stages_of(config).items() if name in PAINTING_STAGES[stored.row["kind"]]}

@@ -31,13 +31,15 @@ def present(value: T | None) -> T:
 
 @dataclass(kw_only=True)
 class RowState:
-    """What becomes of a pair, or of a subject. scores: by the names of `filters.SCORES`, or of `SUBJECT_SCORES`."""
+    """What becomes of a pair, or of a subject. scores: by the names of `filters.SCORES`, or of `SUBJECT_SCORES`.
+    stage_joules: of the whole GPU meanwhile, where it counts them."""
 
     status: Status = "ok"
     reason: Reason | None = None
     error: str | None = None
     scores: dict[str, float] = field(default_factory=dict)
     stage_s: dict[str, float] = field(default_factory=dict)
+    stage_joules: dict[str, float] = field(default_factory=dict)
 
     @property
     def id(self) -> str:

@@ -32,6 +32,7 @@ _STATE = [
     pa.field("error", pa.string()),
     pa.field("scores", pa.map_(pa.string(), pa.float64()), nullable=False),
     pa.field("stage_s", pa.map_(pa.string(), pa.float64()), nullable=False),
+    pa.field("stage_joules", pa.map_(pa.string(), pa.float64()), nullable=False),
 ]
 SUBJECTS = pa.schema(
     [

@@ -95,13 +95,20 @@ class ShardWriter(ABC, Generic[S]):
         return {stage: seconds.get(stage, 0.0) for stage in self.table.stages}
 
 
-def stage_figures(timings: Sequence[Mapping[str, float]], config: DatasetConfig) -> dict[str, StageFigures]:
-    """timings: seconds of each stage, of every row and of what rows share."""
+def stage_figures(states: Sequence[RowState], config: DatasetConfig) -> dict[str, StageFigures]:
+    """states: every row, and what rows share."""
     stages = {}
     for stage in config.model_stages:
-        seconds = [stage_s[stage] for stage_s in timings if stage in stage_s]
-        gpu_seconds = sum(seconds) * config.num_gpus_of(stage)
-        stages[stage] = StageFigures(rows=len(seconds), seconds=sum(seconds), gpu_seconds=gpu_seconds)
+        seconds = [state.stage_s[stage] for state in states if stage in state.stage_s]
+        joules = [state.stage_joules[stage] for state in states if stage in state.stage_joules]
+        num_gpus = config.num_gpus_of(stage)
+        stages[stage] = StageFigures(
+            rows=len(seconds),
+            seconds=sum(seconds),
+            gpu_seconds=sum(seconds) * num_gpus,
+            # the counter is that of one whole GPU, which others of its holders read too
+            joules=sum(joules) * min(1.0, num_gpus) if joules and num_gpus else None,
+        )
     return stages
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
 
+from actors.energy import Meter, no_meter
 from actors.guard import Guard, halving
 from actors.shard import RowShard
 from toffee_pipeline.config.dataset import DatasetConfig
@@ -29,6 +30,7 @@ class Timed(Protocol):
     """What runs through a micro-batch: a subject's or a pair's state."""
 
     stage_s: dict[str, float]
+    stage_joules: dict[str, float]
 
     @property
     def id(self) -> str: ...
@@ -76,6 +78,7 @@ class Stage(ABC, Generic[Work]):
         self.config = config
         self.progress = progress
         self.guard = guard
+        self.meter: Meter = no_meter
         self._models = models
 
     @property
@@ -137,7 +140,7 @@ class Stage(ABC, Generic[Work]):
             encoding.clear()
 
         for number, batch in enumerate(batches):
-            began = time.perf_counter()
+            began, used = time.perf_counter(), self.meter()
             with self.guard.watch(self.name, [item.id for item in batch], settings.timeout_s):
                 ready = [future.result() for future in inputs or [in_threads(read, item) for item in batch]]
                 # a suspect is read under its own name alone
@@ -152,9 +155,12 @@ class Stage(ABC, Generic[Work]):
                     encoding.append((item, in_threads(encode, result)))
             if number + 1 == len(batches):
                 finish()
-            elapsed = time.perf_counter() - began
+            elapsed, now = time.perf_counter() - began, self.meter()
             for item in batch:
                 item.stage_s[self.name] = item.stage_s.get(self.name, 0.0) + elapsed / len(batch)
+                if used is not None and now is not None:
+                    joules = max(0.0, now - used) / len(batch)  # a driver that is loaded anew counts from 0
+                    item.stage_joules[self.name] = item.stage_joules.get(self.name, 0.0) + joules
             self.progress(self.name, len(batch), elapsed)
 
 

@@ -136,6 +136,6 @@ def count(shard: Shard, config: DatasetConfig, num_bytes: int) -> ShardCounts:
         by_kind={key: dict(numbers) for key, numbers in by_kind.items()},
         by_category={key: dict(numbers) for key, numbers in by_category.items()},
         by_class={key: dict(numbers) for key, numbers in by_class.items()},
-        stages=stage_figures([state.stage_s for state in (*shard.subjects.values(), *shard.pairs)], config),
+        stages=stage_figures([*shard.subjects.values(), *shard.pairs], config),
         num_bytes=num_bytes,
     )

@@ -36,6 +36,6 @@ class WritePictures(ShardWriter[PictureShard]):
             failed=sum(state.status == "failed" for state in states),
             errors=Counter(state.error for state in states if state.error),
             by_kind={kind: dict(numbers) for kind, numbers in by_kind.items()},
-            stages=stage_figures([state.stage_s for state in states], self.config),
+            stages=stage_figures(states, self.config),
             num_bytes=num_bytes,
         )

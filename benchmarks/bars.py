@@ -33,6 +33,7 @@ BENCHMARKS = {
     "train_job": Benchmark("train_step", "--job-only"),
     "train_step": Benchmark("train_step", "--published-only", gpu=True),
     "refilter": Benchmark("refilter"),
+    "report_size": Benchmark("report_size"),
 }
 """By the name of their file."""
 
@@ -89,6 +90,8 @@ BARS = (
     ),
     Bar(11, "refilter", "seconds", "seconds to decide anew over a ledger of 1 M pairs", 10.0),
     Bar(11, "refilter", "peak_gib", "GiB of memory that this takes at most", 1.0),
+    Bar(12, "report_size", "noise_mb", "MB of the report of 10 k pairs of 1024 px, noise in every picture", 20.0),
+    Bar(12, "report_size", "photographs_mb", "MB of it with the spectrum of photographs", 20.0),
 )
 
 

@@ -39,13 +39,15 @@ def test_what_gates_accept_an_ungated_run_accepts_too(plain, tmp_path):
     run(main, tmp_path / "gated", *(f"stages.{gate}={bound}" for gate, bound in bounds.items()))
     gated = ledger(tmp_path / "gated")
     accepted, before = ({id for id, row in rows.items() if row["status"] == "accepted"} for rows in (gated, ungated))
-    assert accepted and accepted < before
+    assert accepted < before
     drawn = {id: measured[measured[id]["reversed_from"] or id] for id in before}  # an addition's scores count for both
     passes = {id for id, row in drawn.items() if row["draft_clip_score"] >= bounds["check_draft.min_clip"]}
     low = bounds["check_refined.min_dino"]
     passes = {id for id in passes if ungated[id]["kind"] == "edit" or drawn[id]["refined_dino_score"] >= low}
     assert accepted == passes
-    print(f"share kept: {len(accepted) / len(before):.0%} of {len(before)} accepted pairs")
+    share = len(accepted) / len(before)
+    assert 0 < share < 1, f"share kept: {share:.0%} of {len(before)} accepted pairs"
+    print(f"share kept: {share:.0%} of {len(before)} accepted pairs")
     reasons = {id: row["reason"] for id, row in gated.items()}
     assert {"draft_gate", "refined_gate"} <= {*reasons.values()}
     for id, row in gated.items():

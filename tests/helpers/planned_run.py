@@ -55,7 +55,7 @@ def write_planned_run(storage: Storage, num_pairs: int = 48, size_px: int = 64, 
             planned=len(rows),
             accepted=len(kept),
             rejected={"low_clip": rejected} if rejected else {},
-            stages={"draft": StageFigures(rows=len(rows), seconds=36.0, gpu_seconds=72.0)},
+            stages={"draft": StageFigures(rows=len(rows), seconds=36.0, gpu_seconds=72.0, joules=1.8e6)},
         )
         commit_shard(storage, shard, files, counts)
     return accepted

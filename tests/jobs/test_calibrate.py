@@ -124,6 +124,7 @@ def test_the_page_has_a_contact_sheet_per_setting(whole):
     page = (whole[0] / "report/index.html").read_text()
     for name in ("g = 0,", "g = 0.9", "t0 = 0.5", "t0 = 0.8"):
         assert f"<h3>{name}" in page or f"<h3>{name.rstrip(',')}</h3>" in page
+    assert "not independent of the judge" in page  # it is the filter's CLIP, where no other is named
     assert page.count("<svg") >= 3 * 3 and 'src="http' not in page
     figures = json.loads((whole[0] / "figures.json").read_text())
     assert {*figures["settings"]} == {*SWEPT}

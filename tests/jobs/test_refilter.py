@@ -323,7 +323,7 @@ def test_what_cannot_be_is_one_line(run, looser, tmp_path):
         refused = call(refilter, *words)
         assert refused.exit_code == 2 and line in refused.output, refused.output
     refused = call(remake, looser, accepted(looser)[0])
-    assert refused.exit_code == 2 and "of a run of jobs/refilter.py, not of jobs/generate.py" in refused.output
+    assert refused.exit_code == 2 and f"of a view without files of its own; take its run: {run}" in refused.output
 
 
 def test_a_run_that_goes_on_is_finished_first(tmp_path):

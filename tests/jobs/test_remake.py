@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 
-from jobs import remake
+from jobs import refilter, remake
 from jobs.generate import generate
 from tests.conftest import QUICK
 from tests.helpers.banks import make_bank
@@ -24,11 +24,11 @@ from toffee_pipeline.storage import open_storage
 
 pytestmark = pytest.mark.slow
 
-PIXELS = (
-    *QUICK,
+JUDGED_BY_NOTHING = (
     "output.keep=all",
     *(f"stages.judge.{bound}=null" for bound in ("min_dino", "max_dino", "min_clip", "min_clip_gain")),
 )
+PIXELS = (*QUICK, *JUDGED_BY_NOTHING)
 
 
 def write_run(output, *overrides, stages=None):
@@ -55,6 +55,13 @@ def results(said):
     """What the table says of each picture."""
     lines = (line.strip("│ ").split("│") for line in said.splitlines() if line.startswith("│"))
     return {cells[0].strip(): cells[1].strip() for cells in lines}
+
+
+def view_of(run, output, *options):
+    words = [str(run), "--output", str(output), *options]
+    result = CliRunner().invoke(refilter.main, words, catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return output
 
 
 def change_run_file(run, **changes):
@@ -160,18 +167,35 @@ def test_a_pair_needs_its_own_image_alone(tmp_path):
 
 def test_a_given_pair_is_read_from_its_set_again(tmp_path):
     write_imagefolder(tmp_path / "set", 3)
-    sets = ("stages.refine.region=everywhere", "stages.refine.sampling.num_inference_steps=2", "output.keep=all")
+    sets = ("stages.refine.region=everywhere", "stages.refine.sampling.num_inference_steps=2", "subjects_per_shard=1")
     run = tmp_path / "run"
-    generate(refinement("imagefolder", tmp_path / "set", *sets), str(run))
+    generate(refinement("imagefolder", tmp_path / "set", *sets, *JUDGED_BY_NOTHING), str(run))
     assert refusal(run, "p000000003") == "no pair 'p000000003': allowed are p000000000 to p000000002"
-    again = make_again(run, "p000000002", "--tolerance", 0)
-    assert again.exit_code == 0, again.output
-    assert results(again.stdout) == dict.fromkeys(
-        ("input_image", "target_image", "subject_image", "draft_image"), "equal"
-    )
+    for place in (run, view_of(run, tmp_path / "view", "--materialize")):  # the view has all three shards as one
+        again = make_again(place, "p000000002", "--tolerance", 0)
+        assert again.exit_code == 0, again.output
+        assert results(again.stdout) == dict.fromkeys(
+            ("input_image", "target_image", "subject_image", "draft_image"), "equal"
+        )
     gone = tmp_path / "set/images/2.target.png"
     gone.unlink()
     assert refusal(run, "p000000002").startswith("p000000002 cannot be made again: ")
+
+
+def test_a_copied_pair_needs_its_run_no_more(run, tmp_path):
+    removal, addition = next((row["pair_id"], row["reversed_from"]) for row in rows(run) if row["reversed_from"])
+    gone = shutil.copytree(run, tmp_path / "run")
+    copied = view_of(gone, tmp_path / "view", "--materialize")
+    shutil.rmtree(gone)
+    for pair_id in (removal, addition):
+        result = make_again(copied, pair_id, "--tolerance", 0)
+        assert result.exit_code == 0, result.output
+        assert results(result.stdout) == dict.fromkeys(IMAGE_COLUMNS, "equal")
+
+
+def test_a_view_without_files_names_the_run_to_take(run, tmp_path):
+    view = view_of(run, tmp_path / "view")
+    assert refusal(view, "p000000001") == f"{view / RUN}: of a view without files of its own; take its run: {run}"
 
 
 def test_a_pair_that_was_rejected_early_is_the_same_up_to_there(tmp_path):

@@ -10,6 +10,8 @@ from toffee_pipeline.report.page import REPORT
 
 CHROMIUM = shutil.which("chromium")
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(CHROMIUM is None, reason="wants Debian's package chromium")]
+WIDTHS = {"desktop": 1280, "phone": 390}
+SCREENS = {f"{scheme} {name}": (scheme, width) for scheme in ("light", "dark") for name, width in WIDTHS.items()}
 PAGE = "rgb(245, 244, 241)", "rgb(23, 23, 26)"
 
 
@@ -34,7 +36,7 @@ def browser():
         browser.close()
 
 
-@pytest.fixture(params=[("light", 1280), ("dark", 390)], ids=["desktop", "phone"])
+@pytest.fixture(params=SCREENS.values(), ids=SCREENS)
 def page(browser, url, request):
     """The page, which must not complain and must not be wider than the screen, however it is used."""
     scheme, width = request.param

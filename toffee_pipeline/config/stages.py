@@ -82,8 +82,8 @@ class SynthesizeConfig(StageConfig):
     sampling: SamplingConfig = SamplingConfig(guidance_scale=5.0)
     min_hash_distance: HashDistance | None = None
     """Bits of 64 in which the perceptual hashes of two subjects of a shard must differ; the later one is rejected, with
-    its pairs. null: all may look alike. A bank was judged when it was made. Over a whole run alike ones are found by
-    `jobs/refilter.py` (`min_subject_hash_distance`)."""
+    its pairs. null: all may look alike. A bank was judged when it was made. Over a whole run alike ones are counted at
+    its end, and dropped by `jobs/refilter.py` (`min_subject_hash_distance`)."""
 
 
 class SegmentConfig(StageConfig, GroundingConfig):

@@ -71,7 +71,8 @@ def _headlines(status: Status) -> list[str]:
         cost += f" = {status.cost:,.2f}"
     if status.cost_per_accepted is not None:
         cost += f", {status.cost_per_accepted:.3g} per accepted {status.row}"
-    return [*lines, cost]
+    kwh = status.totals.kwh
+    return [*lines, cost, f"energy: {kwh:.3g} kWh, GPUs only" if kwh is not None else "energy: not measured"]
 
 
 def _table(*columns: str) -> Table:

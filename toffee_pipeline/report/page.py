@@ -19,7 +19,8 @@ from toffee_pipeline.report.sample import sample_shards
 from toffee_pipeline.report.shard_rows import Row
 from toffee_pipeline.report.sheets import Sheet, make_sheets
 from toffee_pipeline.report.words import TEMPLATES, load
-from toffee_pipeline.rundir.counts import RunCounts
+from toffee_pipeline.rundir.alike import said_of_alike
+from toffee_pipeline.rundir.counts import RunCounts, Summary
 from toffee_pipeline.rundir.description import ImageDatasetRun, PairRun
 from toffee_pipeline.rundir.shortfall import shortfalls
 from toffee_pipeline.storage import Storage
@@ -95,6 +96,7 @@ def render_page(
         roles=[(role, source, is_marked(source)) for role, source in run.roles.items()],
         funnel=funnel_of(run, counts),
         num_masked=counts.by_kind.get("edit", {}).get("accepted", 0),
+        alike=said_of_alike(counts.alike) if isinstance(counts, Summary) and counts.alike else None,
         groups=groups_of(counts),
         quota=run.config.min_class_yield,
         shortfalls=shortfalls(counts, run.config.min_class_yield),

@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
-from toffee_pipeline.rundir.run_file import Number, Part, RunFile, Seconds
+from toffee_pipeline.rundir.run_file import Joules, Number, Part, RunFile, Seconds
 
 
 class StageFigures(Part):
-    """What a stage did. rows: samples; seconds: of computing; gpu_seconds: these times the GPUs that its actor held."""
+    """What a stage did.
+
+    rows: samples. seconds: of computing. gpu_seconds: these times the GPUs that its actor held. joules: what its GPU
+    used meanwhile, of a shared one the share that its actor held; None where that was not measured.
+    """
 
     rows: Number = 0
     seconds: Seconds = 0.0
     gpu_seconds: Seconds = 0.0
+    joules: Joules | None = None
 
     def __add__(self, other: StageFigures) -> StageFigures:
         return StageFigures.model_construct(  # sums need no bounds
             rows=self.rows + other.rows,
             seconds=self.seconds + other.seconds,
             gpu_seconds=self.gpu_seconds + other.gpu_seconds,
+            joules=_sum_known(self.joules, other.joules),
         )
+
+
+def _sum_known(*values: float | None) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) if known else None
 
 
 class ShardCounts(Part):
@@ -47,6 +58,12 @@ class ShardCounts(Part):
     def gpu_seconds(self) -> float:
         return sum(figures.gpu_seconds for figures in self.stages.values())
 
+    @property
+    def kwh(self) -> float | None:
+        """Of the GPUs alone; None where they were not measured."""
+        joules = _sum_known(*(figures.joules for figures in self.stages.values()))
+        return None if joules is None else joules / 3.6e6
+
 
 MAX_UNREADABLE = 1000
 """Of a set that is broken all over, every row would be one; the ledger has them all."""
@@ -71,6 +88,19 @@ class Saving(Part):
     gpu_seconds: Seconds
 
 
+class Alike(Part):
+    """Subjects with accepted pairs over the whole run, each held against the others of its class.
+
+    alike: those whose perceptual hash differs in less than `bits` from that of an earlier one that is none of these.
+    not_compared: of classes with very many.
+    """
+
+    bits: Number
+    compared: Number
+    alike: Number
+    not_compared: Number
+
+
 class Summary(RunFile, RunCounts):
     """summary.json of a generation, written when all else is. elapsed_s, pairs_per_s: of its last start."""
 
@@ -78,3 +108,5 @@ class Summary(RunFile, RunCounts):
     pairs_per_s: Seconds
     savings: dict[str, Saving] = {}
     """By gate (`filters.GATES`)."""
+    alike: Alike | None = None
+    """Where the config asks that subjects differ (`stages.synthesize.min_hash_distance`)."""

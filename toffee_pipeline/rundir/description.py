@@ -240,6 +240,18 @@ def read_pairs(storage: Storage) -> PairRun:
     return _read(storage, PAIR_RUNS)
 
 
+def read_pairs_with_files(storage: Storage) -> PairRun:
+    """run.json of a run whose rows are pairs, or of a view with files of its own.
+
+    Raises as `read_run`; NoRun, which names the run, also for a view without.
+    """
+    kinds: dict[str, type[PairRun]] = {**PAIR_RUNS, RefilterConfig.job: ViewRun}
+    run = _read(storage, kinds)
+    if isinstance(run, ViewRun) and not run.materialized:
+        raise NoRun(f"{storage.path_for(RUN)}: of a view without files of its own; take its run: {run.source}")
+    return run
+
+
 def read_view(storage: Storage) -> ViewRun:
     """run.json of a view. Raises as `read_run`."""
     return _read(storage, {RefilterConfig.job: ViewRun})

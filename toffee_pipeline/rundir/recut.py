@@ -9,6 +9,7 @@ import pyarrow.compute as pc
 from toffee_pipeline.config.refilter import RefilterConfig
 from toffee_pipeline.config.refine_pairs import PairDatasetConfig
 from toffee_pipeline.filters import JUDGED, SCORES, decide_all, keeps_images
+from toffee_pipeline.rundir.alike import codes_of, pairs_of_alike
 
 CAPS = {
     "subject_full": ("subject_id", "max_per_subject"),
@@ -16,8 +17,6 @@ CAPS = {
     "category_full": ("category", "max_per_category"),
 }
 """Reason -> the column that is capped, and the setting; in the order in which they act."""
-MAX_COMPARED = 2**22
-"""Hashes that are held against each other at a time: 8 bytes each."""
 
 
 def recut(rows: pa.Table, run: PairDatasetConfig, view: RefilterConfig) -> pa.Table:
@@ -39,12 +38,12 @@ def recut(rows: pa.Table, run: PairDatasetConfig, view: RefilterConfig) -> pa.Ta
     reasons[judged & ~kept & (reasons == None)] = "not_kept"  # noqa: E711
     if view.min_subject_hash_distance is not None:
         left = np.flatnonzero(judged & (reasons == None))  # noqa: E711
-        reasons[left[_near_duplicates(rows.take(left), view.min_subject_hash_distance)]] = "near_duplicate"
+        reasons[left[pairs_of_alike(rows.take(left), view.min_subject_hash_distance)]] = "near_duplicate"
     chance = np.random.default_rng(view.seed).permutation(len(rows))
     for reason, (column, setting) in CAPS.items():
         if (most := getattr(view, setting)) is not None:
             left = judged & (reasons == None)  # noqa: E711
-            groups = _codes(rows[column])
+            groups = codes_of(rows[column])
             reasons[_too_many(groups, chance[left[chance]], most)] = reason
     reason = pa.array(reasons, pa.string())
     verdict = pc.if_else(pc.is_valid(reason), "rejected", "accepted")
@@ -77,45 +76,6 @@ def additions_of(rows: pa.Table) -> np.ndarray:
     turned, ids = (rows[name].combine_chunks() for name in ("reversed_from", "pair_id"))
     places = pc.index_in(turned, value_set=ids, skip_nulls=True)
     return np.asarray(pc.fill_null(places, -1).to_numpy(), np.int64)
-
-
-def _codes(column: pa.ChunkedArray) -> np.ndarray:
-    """int (n,): equal where the values are."""
-    codes: np.ndarray = column.combine_chunks().dictionary_encode().indices.to_numpy()
-    return codes
-
-
-def _near_duplicates(rows: pa.Table, bits: int) -> np.ndarray:
-    """bool (n,): the pairs of subjects whose hash differs in less than `bits` from that of an earlier one of the class,
-    which is none itself."""
-    subject = _codes(rows["subject_id"])  # they count up as subjects come
-    first = np.empty(subject.max(initial=-1) + 1, np.int64)
-    first[subject[::-1]] = np.arange(len(rows))[::-1]
-    texts = rows["subject_phash"].take(first)
-    hashed = np.flatnonzero(pc.is_valid(texts).to_numpy())
-    hashes = np.frombuffer(bytes.fromhex("".join(texts.drop_null().to_pylist())), ">u8").astype(np.uint64)
-    classes = _codes(rows["class_name"])[first[hashed]]
-    order = np.argsort(classes, kind="stable")
-    alike = np.zeros(len(first), bool)
-    for group in np.split(order, np.flatnonzero(np.diff(classes[order])) + 1):
-        alike[hashed[group]] = _near_an_earlier(hashes[group], bits)
-    found: np.ndarray = alike[subject]
-    return found
-
-
-def _near_an_earlier(hashes: np.ndarray, bits: int) -> np.ndarray:
-    """bool (n,): which differ in less than `bits` from an earlier one that is none of these. hashes: uint64 (n,)."""
-    near_one = np.zeros(len(hashes), bool)
-    size = min(256, MAX_COMPARED // max(len(hashes), 1) + 1)
-    for start in range(0, len(hashes), size):
-        block = slice(start, start + size)
-        near = np.bitwise_count(hashes[block, None] ^ hashes[None, : block.stop]) < bits
-        near_one[block] = (near[:, :start] & ~near_one[:start]).any(axis=1)
-        inside = np.tril(near[:, start:], -1)
-        # in order, since what a row is near to may itself be near to an earlier one
-        for row in np.flatnonzero(inside.any(axis=1)):
-            near_one[start + row] |= (inside[row] & ~near_one[block]).any()
-    return near_one
 
 
 def _too_many(groups: np.ndarray, rows: np.ndarray, most: int | str) -> np.ndarray:

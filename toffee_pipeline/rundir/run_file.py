@@ -13,6 +13,7 @@ from toffee_pipeline.storage import Storage
 
 Number = Annotated[int, Field(ge=0, lt=2**63)]
 Seconds = Annotated[float, Field(ge=0, le=1e15)]
+Joules = Annotated[float, Field(ge=0, le=1e18)]
 MAX_CHARACTERS = 300
 MAX_SMALL_BYTES = 16 * 2**20
 """Of run.json and the lease."""

@@ -12,7 +12,7 @@ from toffee_pipeline.config.generate import RunConfig
 from toffee_pipeline.errors import DamagedFile, MissingKey, RunError
 from toffee_pipeline.plan.plan import shard_of_pair
 from toffee_pipeline.plan.refinement import RefinementPlan
-from toffee_pipeline.rundir.description import PairRun
+from toffee_pipeline.rundir.description import PairRun, ViewRun
 from toffee_pipeline.rundir.inputs import stored_plan
 from toffee_pipeline.rundir.layout import manifest_key
 from toffee_pipeline.rundir.manifests import read_manifest
@@ -23,8 +23,8 @@ from toffee_pipeline.storage import Storage
 
 @dataclass(frozen=True)
 class StoredPair:
-    """row: of the ledger. addition: the row of the pair that it turns round. images: encoded, by column; without those
-    that it never had."""
+    """shard: of the plan. row: of the ledger. addition: the row of the pair that it turns round. images: encoded, by
+    column; without those that it never had."""
 
     shard: int
     row: dict[str, Any]
@@ -41,13 +41,14 @@ def read_pair(storage: Storage, run: PairRun, pair_id: str) -> StoredPair:
         DamagedFile, OtherVersion, OSError: as `read_manifest`.
     """
     shard = _shard_of(storage, run, pair_id)
+    place = shard // run.shards_together if isinstance(run, ViewRun) else shard
     try:
-        manifest = read_manifest(storage, shard)
+        manifest = read_manifest(storage, place)
     except MissingKey as error:
-        raise RunError(f"{pair_id}: its shard {shard} of {storage.uri} is not committed yet") from error
+        raise RunError(f"{pair_id}: its shard {place} of {storage.uri} is not committed yet") from error
     ledger = read_ledger(storage, manifest, run.table)
     if (row := _row(ledger, pair_id)) is None:
-        raise DamagedFile(f"{storage.path_for(manifest_key(shard))}: damaged: the ledger that it names lacks {pair_id}")
+        raise DamagedFile(f"{storage.path_for(manifest_key(place))}: damaged: the ledger that it names lacks {pair_id}")
     if row["status"] == "failed":
         raise RunError(f"{pair_id} failed, so that there is nothing to compare with: {row['error']}")
     pictures = ShardPictures(storage, manifest, run.table).of(pair_id, run.table.images)
