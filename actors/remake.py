@@ -18,7 +18,7 @@ from actors.shard import PairState, Shard, SubjectState
 from actors.stage import StageTable, no_progress
 from actors.write import Write
 from toffee_pipeline.config.refine_pairs import PairDatasetConfig, RefinementConfig
-from toffee_pipeline.errors import RunError, RunMismatch
+from toffee_pipeline.errors import RunError, RunMismatch, SampleError
 from toffee_pipeline.models.roles import describe_roles
 from toffee_pipeline.rundir.bank import stored_bank
 from toffee_pipeline.rundir.description import PairRun, read_pairs
@@ -59,7 +59,10 @@ def remake(storage: Storage, pair_id: str, device: str | None = None) -> list[Im
             fill(shard, bank, config.stages.segment)
     num_threads = max(1, int(config.fused.num_cpus))
     chain = StageChain(config, list(stages.values()), no_progress, NoGuard(), num_threads=num_threads)
-    chain(shard)
+    try:
+        chain(shard)
+    except SampleError as error:  # a class or a change that whoever draws it does not know
+        raise RunError(f"{pair_id} cannot be made again: {error}") from error
     state = shard.pairs[-1]
     if state.error is not None:
         raise RunError(f"{state.id} cannot be made again: {state.error}")
