@@ -57,11 +57,11 @@ def read_pair(storage: Storage, run: PairRun, pair_id: str) -> StoredPair:
     if row["status"] == "failed":
         raise RunError(f"{pair_id} failed, so that there is nothing to compare with: {row['error']}")
     pictures = ShardPictures(storage, manifest, run.table).of(pair_id, run.table.images)
-    if pictures is None:
+    images = {name: data for name, data in (pictures or {}).items() if data is not None}
+    if not images:
         raise RunError(f"{pair_id} is {row['status']} ({row['reason']}), and the run keeps no pictures of such a pair")
     addition = _row(ledger, row["reversed_from"])
     _check(row, addition, storage.path_for(files_of(manifest, LEDGER)[0].key))
-    images = {name: data for name, data in pictures.items() if data is not None}
     return StoredPair(shard, row, addition, images)
 
 
