@@ -14,6 +14,7 @@ from toffee_pipeline.rundir.manifests import data_files, read_manifests
 from toffee_pipeline.rundir.rows import read_accepted
 from toffee_pipeline.schema.table import Table
 from toffee_pipeline.storage import LocalStorage, Storage, open_storage
+from toffee_pipeline.storage.base import MAX_MAPPED_BYTES
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -64,5 +65,5 @@ def _written(storage: Storage, table: Table, folder: Path) -> list[str]:
 
 
 def _fetched(storage: Storage, key: str, folder: Path) -> str:
-    storage.get_file(key, folder / key)
+    storage.get_file(key, folder / key, MAX_MAPPED_BYTES)
     return str(folder / key)

@@ -88,7 +88,7 @@ def _lance(storage: Storage, key: str) -> Iterator[Row]:
         raise DataError("an export in Lance needs a package: pip install 'toffee-pipeline[export]'") from error
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / posixpath.basename(key)
-        storage.get_file(key, path)
+        storage.get_file(key, path, MAX_MAPPED_BYTES)
         try:
             found = lance_file.LanceFileReader(str(path), columns=[*IMAGES, *TEXTS]).read_all(batch_size=ROWS_AT_ONCE)
             for row in (row for batch in found.to_batches() for row in batch.to_pylist()):
