@@ -12,8 +12,8 @@ import pyarrow as pa
 
 from actors.pictures import PictureShard, PictureState
 from actors.shard import PairState, Shard, SubjectState
-from toffee_pipeline.arrow_message import may_be_compressed
 from toffee_pipeline.errors import DamagedFile
+from toffee_pipeline.parquet_file.arrow_message import may_be_compressed
 from toffee_pipeline.schema.pairs import Pair
 from toffee_pipeline.schema.pictures import Picture
 from toffee_pipeline.schema.subjects import Subject

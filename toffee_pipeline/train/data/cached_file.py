@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from toffee_pipeline.arrow_message import may_be_compressed
 from toffee_pipeline.errors import BrokenFile, ImageError
+from toffee_pipeline.parquet_file.arrow_message import may_be_compressed
 
 TEXTS = ("key", "text", "class_name", "kind", "name", "error", "broken_file")
 _BYTES = ("mask", "depth", "latents", "tokens")
