@@ -18,11 +18,11 @@ from actors.shard import PairState, Shard, SubjectState
 from actors.stage import StageTable, no_progress
 from actors.write import Write
 from toffee_pipeline.config.refine_pairs import PairDatasetConfig, RefinementConfig
-from toffee_pipeline.errors import RunError, RunMismatch
+from toffee_pipeline.errors import RunError, RunMismatch, SampleError
 from toffee_pipeline.models.roles import describe_roles
 from toffee_pipeline.rundir.bank import stored_bank
 from toffee_pipeline.rundir.description import PairRun, read_pairs_with_files
-from toffee_pipeline.rundir.image_difference import ImageDifference, compare_images
+from toffee_pipeline.rundir.image_difference import ImageDifference, compare_images, levels_of
 from toffee_pipeline.rundir.layout import BANK
 from toffee_pipeline.rundir.stored_pair import StoredPair, read_pair
 from toffee_pipeline.schema.pairs import planned_from
@@ -43,14 +43,14 @@ def remake(storage: Storage, pair_id: str, device: str | None = None) -> list[Im
     Raises:
         RunMismatch: weights, or the subject bank, are not what they were.
         RunError: the pair fails now, such as by a file of the user's that is gone.
-        NoRun, OtherVersion, PlanError, DamagedFile, OSError: as `read_pairs_with_files`, `read_pair` and
-            `compare_images`.
+        NoRun, OtherVersion, PlanError, DamagedFile, OSError: as `read_pairs_with_files`, `read_pair` and `levels_of`.
     """
     run = read_pairs_with_files(storage)
     stored = read_pair(storage, run, pair_id)
     config = run.config.model_copy(update={"device": device}) if device else run.config
     stages = {name: stage for name, stage in stages_of(config).items() if name in PAINTING_STAGES[stored.row["kind"]]}
     _require_same_weights(run, config, stages)
+    known = levels_of(stored.images, config.size_px)  # before models load: memory goes by the size in run.json
     if isinstance(config, RefinementConfig):
         shard = _given(config, storage, stored)
     else:
@@ -60,7 +60,10 @@ def remake(storage: Storage, pair_id: str, device: str | None = None) -> list[Im
             fill(shard, bank, config.stages.segment)
     num_threads = max(1, int(config.fused.num_cpus))
     chain = StageChain(config, list(stages.values()), no_progress, NoGuard(), num_threads=num_threads)
-    chain(shard)
+    try:
+        chain(shard)
+    except SampleError as error:  # a class or a change that whoever draws it does not know
+        raise RunError(f"{pair_id} cannot be made again: {error}") from error
     state = shard.pairs[-1]
     if state.error is not None:
         raise RunError(f"{state.id} cannot be made again: {state.error}")
@@ -68,9 +71,8 @@ def remake(storage: Storage, pair_id: str, device: str | None = None) -> list[Im
     images = {name: cell["bytes"] for name, cell in cells.items() if cell is not None}
     if state.reason is not None and state.reason == stored.row["reason"]:
         # it ended where it had ended: what its row has beyond came from its subject's other pairs
-        known = {name: data for name, data in stored.images.items() if name in images}
-        return compare_images(known, images, config.max_pixels)
-    return compare_images(stored.images, images, config.max_pixels, f"the pair is rejected now: {state.reason}")
+        return compare_images({name: known[name] for name in known if name in images}, images, config.max_pixels)
+    return compare_images(known, images, config.max_pixels, f"the pair is rejected now: {state.reason}")
 
 
 def _require_same_weights(run: PairRun, config: PairDatasetConfig, stages: StageTable) -> None:

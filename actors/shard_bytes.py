@@ -3,6 +3,7 @@ streams."""
 
 from __future__ import annotations
 
+import struct
 from dataclasses import asdict, fields
 from typing import Any, get_args, get_type_hints
 
@@ -11,6 +12,8 @@ import pyarrow as pa
 
 from actors.pictures import PictureShard, PictureState
 from actors.shard import PairState, Shard, SubjectState
+from toffee_pipeline.errors import DamagedFile
+from toffee_pipeline.parquet_file.arrow_message import may_be_compressed
 from toffee_pipeline.schema.pairs import Pair
 from toffee_pipeline.schema.pictures import Picture
 from toffee_pipeline.schema.subjects import Subject
@@ -85,9 +88,16 @@ def shard_to_bytes(shard: Shard | PictureShard) -> bytes:
     return sink.getvalue().to_pybytes()
 
 
-def shard_from_bytes(index: int, data: bytes) -> Shard | PictureShard:
+def shard_from_bytes(index: int, data: bytes, name: str = "a shard") -> Shard | PictureShard:
+    """What `shard_to_bytes` made. name: of the file. Raises DamagedFile for anything else."""
+    try:
+        return _shard_from(index, pa.BufferReader(data))
+    except (pa.ArrowException, OSError, StopIteration, struct.error, ValueError, TypeError) as error:
+        raise DamagedFile(f"{name}: damaged: {' '.join(str(error).split()) or 'it ends too soon'}") from error
+
+
+def _shard_from(index: int, source: pa.BufferReader) -> Shard | PictureShard:
     """The columns of its first table tell what it is."""
-    source = pa.BufferReader(data)
     first = _read_table(source)
     if first.schema.equals(PICTURES):
         return PictureShard(index, [PictureState(_take(Picture, row), **row) for row in _rows(first)])
@@ -97,8 +107,17 @@ def shard_from_bytes(index: int, data: bytes) -> Shard | PictureShard:
 
 
 def _read_table(source: pa.BufferReader) -> pa.Table:
-    with pa.ipc.open_stream(source) as stream:
-        return stream.read_all()
+    messages = pa.ipc.MessageReader.open_stream(source)
+    schema = pa.ipc.read_schema(messages.read_next_message())
+    if not any(schema.equals(known) for known in (SUBJECTS, PAIRS, PICTURES)):
+        raise pa.ArrowInvalid("other columns than a shard has")
+    batches = []
+    for message in iter(messages.read_next_message, None):
+        if message.type != "record batch" or may_be_compressed(message):
+            raise pa.ArrowInvalid("a message that no shard has")
+        batches.append(pa.ipc.read_record_batch(message, schema))
+        batches[-1].validate(full=True)
+    return pa.Table.from_batches(batches, schema)
 
 
 def _rows(table: pa.Table) -> list[dict[str, Any]]:

@@ -1,7 +1,8 @@
 """A job whose processes are killed at random, against the same job left alone: same dataset, hardly more work.
 
 The job is `jobs/generate.py` on Ray, placement fused. Kill k comes a random time after k / (kills + 2) of the shards
-are committed, and hits one process by SIGKILL, drawn first by its kind and then among its like:
+are committed, and hits one process by SIGKILL, drawn first by its kind and then among its like; one of a kind that the
+job does not have yet is waited for:
 
     driver    the job's own process
     actor     one that runs the stages
@@ -60,6 +61,8 @@ BAR = 1.05
 ROOT = Path(__file__).parents[1]
 KINDS = {"driver": 1, "actor": 4, "worker": 2, "raylet": 1, "gcs": 1, "helper": 1, "cluster": 1}
 """How often each is drawn, relative to the others."""
+KIND_S = 120
+"""A job that starts may take so long until it has a process of the kind that was drawn; then another kind is."""
 END_S = 120
 """A job whose processes were killed may take so long to notice and to end."""
 
@@ -176,15 +179,19 @@ def kill(pid: int) -> bool:
     return True
 
 
-def strike(driver: int, draw: random.Random) -> str | None:
-    """Kills a random process of the job; its kind, None where nothing was hit."""
-    found = processes(driver)
-    kinds = {kind: weight for kind, weight in KINDS.items() if kind in found or kind == "cluster"}
-    kind = draw.choices(list(kinds), list(kinds.values()))[0]
-    if kind == "cluster":
-        killed = [kill(pid) for pids in found.values() for pid in pids]
-        return kind if any(killed) else None
-    return kind if kill(draw.choice(sorted(found[kind]))) else None
+def strike(process: subprocess.Popen[bytes], draw: random.Random) -> tuple[float, str] | None:
+    """Kills a random process of the job: when, and its kind; None where nothing was hit."""
+    kind = draw.choices(list(KINDS), list(KINDS.values()))[0]
+    until = time.monotonic() + KIND_S
+    while process.poll() is None and time.monotonic() < until:
+        found, moment = processes(process.pid), time.time()
+        if kind == "cluster" and "raylet" in found:
+            killed = [kill(pid) for pids in found.values() for pid in pids]
+            return (moment, kind) if any(killed) else None
+        if kind in found and kill(draw.choice(sorted(found[kind]))):
+            return moment, kind
+        time.sleep(0.2)
+    return None
 
 
 def disturb(job: Job, kills: int, num_shards: int, max_delay_s: float, draw: random.Random) -> list[tuple[float, str]]:
@@ -198,9 +205,9 @@ def disturb(job: Job, kills: int, num_shards: int, max_delay_s: float, draw: ran
         due = len(struck) < kills and len(committed_shards(job.storage)) * (kills + 2) >= (len(struck) + 1) * num_shards
         if due:
             time.sleep(draw.uniform(0, max_delay_s))
-            moment = time.time()
-            if process.poll() is None and (kind := strike(process.pid, draw)):
-                struck.append((moment, kind))
+            if hit := strike(process, draw):
+                struck.append(hit)
+                kind = hit[1]
                 click.echo(
                     f"kill {len(struck)}: {kind}, {len(committed_shards(job.storage))} shards committed", err=True
                 )

@@ -47,8 +47,9 @@ class Rejection:
         return threshold is not None and (value > threshold if self.above else value < threshold)
 
     def explain(self, stages: Model) -> str:
-        """The sentence, with the threshold that a run's settings hold."""
-        return f"{self.sentence} {getattr(getattr(stages, self.stage), self.key)}" if self.key else self.sentence
+        """The sentence, with the threshold that a run's settings hold; those of another job hold none."""
+        settings = getattr(stages, self.stage, None)
+        return f"{self.sentence} {getattr(settings, self.key)}" if hasattr(settings, self.key) else self.sentence
 
 
 @dataclass(frozen=True)

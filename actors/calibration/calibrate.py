@@ -17,7 +17,7 @@ from toffee_pipeline.calibration.record import ENCODERS, OVERLAY, SHARED, Calibr
 from toffee_pipeline.calibration.sweep import judge_sweep, trials_of
 from toffee_pipeline.calibration.thresholds import EncoderScores, found, propose
 from toffee_pipeline.config.calibrate import CalibrationConfig
-from toffee_pipeline.errors import RunError
+from toffee_pipeline.errors import DamagedFile, RunError
 from toffee_pipeline.images import decode
 from toffee_pipeline.plan.plan import Plan
 from toffee_pipeline.report.tiles import thumbnail
@@ -25,7 +25,8 @@ from toffee_pipeline.rundir.inputs import new_plan
 from toffee_pipeline.rundir.layout import FIGURES, REPORT
 from toffee_pipeline.rundir.run_file import read, write
 from toffee_pipeline.storage import Storage
-from toffee_pipeline.storage.base import MAX_MAPPED_BYTES
+
+MAX_SHARED_BYTES = 512 * 2**20
 
 
 def plan_of(config: CalibrationConfig) -> Plan:
@@ -104,8 +105,10 @@ def _shared(
     """What all settings share, as an earlier start left it or made now."""
     if storage.exists(SHARED):
         say("resuming: subjects and views are there")
-        data = storage.get(SHARED, MAX_MAPPED_BYTES)
-        return cast(Shard, shard_from_bytes(0, data)), read(storage, ENCODERS, EncoderScores)
+        shard = shard_from_bytes(0, storage.get(SHARED, MAX_SHARED_BYTES), storage.path_for(SHARED))
+        if not isinstance(shard, Shard):
+            raise DamagedFile(f"{storage.path_for(SHARED)}: damaged: pictures in the place of pairs")
+        return shard, read(storage, ENCODERS, EncoderScores)
     shard, encoders = prepare(config, draw_sample(plan, config.calibration.num_pairs), progress)
     write(storage, ENCODERS, encoders)
     storage.put(SHARED, shard_to_bytes(shard))

@@ -3,12 +3,15 @@
 from dataclasses import asdict
 
 import numpy as np
+import pyarrow as pa
+import pytest
 
 from actors.pictures import PictureShard
 from actors.shard import Shard
-from actors.shard_bytes import shard_from_bytes, shard_to_bytes
+from actors.shard_bytes import PAIRS, SUBJECTS, shard_from_bytes, shard_to_bytes
 from toffee_pipeline.config.evaluate import EvaluationConfig
 from toffee_pipeline.config.load import load_config
+from toffee_pipeline.errors import DamagedFile
 from toffee_pipeline.plan.evaluation import EvaluationPlan
 from toffee_pipeline.plan.plan import Plan
 
@@ -61,3 +64,40 @@ def test_a_shard_that_nobody_has_worked_on_is_small(nano):
     shard = Shard.from_plan(Plan(nano("pairs.count=8", "subjects_per_shard=2")), 0)
     assert asdict(shard_from_bytes(0, shard_to_bytes(shard))) == asdict(shard)
     assert len(shard_to_bytes(shard)) < 10_000
+
+
+def stream(schema: pa.Schema, rows=(), **options) -> bytes:
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, schema, options=pa.ipc.IpcWriteOptions(**options)) as writer:
+        writer.write_table(pa.Table.from_pylist(list(rows), schema))
+    return sink.getvalue().to_pybytes()
+
+
+ROW = {"subject_id": "s", "class_name": "a", "prompt": "b", "seed": 1, "status": "ok", "scores": [], "stage_s": []}
+GARBAGE = {
+    "nothing": b"",
+    "text": b"no Arrow stream",
+    "other columns": stream(pa.schema([pa.field("a", pa.string())])),
+    "one table": stream(SUBJECTS),
+    "compressed": stream(SUBJECTS, [ROW | {"image": bytes(2**24)}], compression="zstd") + stream(PAIRS),
+    "tokens of another shape": stream(SUBJECTS, [ROW | {"tokens": bytes(6), "num_tokens": 2}]) + stream(PAIRS),
+    "tokens of no shape": stream(SUBJECTS, [ROW | {"tokens": bytes(6)}]) + stream(PAIRS),
+}
+
+
+@pytest.mark.parametrize("what", GARBAGE)
+def test_what_is_no_shard_is_damaged(what):
+    with pytest.raises(DamagedFile, match="^theirs: damaged: .+"):
+        shard_from_bytes(0, GARBAGE[what], "theirs")
+
+
+def test_every_cut_and_flipped_byte_is_damaged_or_read(nano):
+    whole = shard_to_bytes(filled(nano))
+    for at in range(0, len(whole), 97):
+        flipped = bytearray(whole)
+        flipped[at] ^= 0xFF
+        for data in (whole[:at], bytes(flipped)):
+            try:
+                shard_from_bytes(0, data)
+            except DamagedFile as error:
+                assert len(str(error).splitlines()) == 1

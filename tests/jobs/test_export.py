@@ -164,7 +164,7 @@ def test_from_s3_to_s3(s3, tmp_path, form):
     assert done.exit_code == 0, done.output
     target = open_storage(f"{uri}/{form}", endpoint)
     for key, _ in target.list():
-        target.get_file(key, tmp_path / key)
+        target.get_file(key, tmp_path / key, None)
     if form == "lance":
         import lance
 

@@ -247,6 +247,13 @@ def test_runs_of_another_kind(copy_of_stub_run, tmp_path):
     assert "no such file" in refusal(tmp_path / "nowhere", "p000000001")
 
 
+def test_a_run_json_of_another_size_is_refused_before_models_load(copy_of_stub_run, monkeypatch):
+    config = json.loads((copy_of_stub_run / RUN).read_text())["config"]
+    change_run_file(copy_of_stub_run, config=config | {"size_px": 4096})
+    monkeypatch.setattr("actors.remake.StageChain", None)
+    assert "px, its run makes 4096 x 4096" in refusal(copy_of_stub_run, "p000000001")
+
+
 def test_a_damaged_file_is_named(copy_of_stub_run):
     (file,) = data_files(open_storage(str(copy_of_stub_run)))[:1]
     Path(file).write_bytes(b"PAR1 no more")

@@ -13,11 +13,17 @@ from starlette.testclient import TestClient
 
 from jobs import browse, export, refilter, remake, status, verify
 from tests.helpers import stub_job
+from tests.helpers.handed_over import change_all_rows, change_json
 from tests.helpers.planned_run import write_finished_run
 from toffee_pipeline.errors import PlanError
 from toffee_pipeline.plan.subjects import FolderSubjects
+from toffee_pipeline.report.costs import costs_of
+from toffee_pipeline.report.overview import funnel_of
 from toffee_pipeline.report.site import make_site
+from toffee_pipeline.rundir.counts import Summary
+from toffee_pipeline.rundir.description import read_run
 from toffee_pipeline.rundir.layout import LEASE, RUN, SUMMARY, manifest_key
+from toffee_pipeline.rundir.run_file import read
 from toffee_pipeline.storage import LocalStorage
 
 pytestmark = pytest.mark.slow
@@ -178,3 +184,91 @@ def test_a_value_that_is_none_is_one_line(key, place, run):
                 assert re.search(f"{re.escape(key)}: (damaged: |.*plan )", done.output), done.output
                 refused += 1
     assert refused >= 5
+
+
+COUNTS = {
+    "an unknown stage": lambda counts: counts["stages"].update(weird=counts["stages"]["draft"]),
+    "an unknown reason": lambda counts: counts["rejected"].update(weird=1),
+    "a class without rows": lambda counts: counts["by_class"].update(boat={"accepted": 1}),
+}
+
+
+@pytest.mark.parametrize("name", ["verify", "status", "refilter", "export", "browse", "generate"])
+@pytest.mark.parametrize("what", COUNTS)
+def test_counts_of_what_there_is_not_are_damaged(what, name, run):
+    change_json(run / SUMMARY, COUNTS[what])
+    for path in (run / "_manifests").iterdir():
+        change_json(path, lambda manifest: COUNTS[what](manifest["counts"]))
+    if name == "browse":
+        assert "damaged: " in page(run, "/")
+    elif name == "verify":
+        assert "damaged: counts: " in CliRunner().invoke(verify.main, [str(run)], catch_exceptions=False).output
+    else:
+        assert "damaged: " in call(name, run)
+
+
+def test_counts_of_another_job_are_shown(run, tmp_path):
+    """Its stages cost what they say, and its reasons have no threshold here."""
+
+    def count(counts):
+        counts["stages"]["draw"] = counts["stages"]["draft"]
+        counts["rejected"] |= {"low_subject_clip": 1}
+
+    change_json(run / SUMMARY, count)
+    for path in (run / "_manifests").iterdir():
+        change_json(path, lambda manifest: count(manifest["counts"]))
+    run_of, summary = read_run(LocalStorage(str(run))), read(LocalStorage(str(run)), SUMMARY, Summary)
+    assert [stage.name for stage in costs_of(run_of, summary).stages] == ["draft"]
+    assert "low_subject_clip" in str(funnel_of(run_of, summary))
+
+
+def page(run: Path, path: str) -> str:
+    with TestClient(make_site(LocalStorage(str(run))), base_url="http://127.0.0.1") as client:
+        return client.get(path).text
+
+
+ROWS = [
+    *((column, "weird") for column in ("kind", "category", "status", "reason")),
+    ("status", "rejected"),  # most of them for no reason
+]
+
+
+@pytest.mark.parametrize("name", ["refilter", "remake", "browse"])
+@pytest.mark.parametrize(("column", "value"), ROWS)
+def test_rows_that_say_what_no_run_writes_are_damaged(column, value, name, run):
+    change_all_rows(run, column, value)
+    if name == "browse":
+        assert "not a sound Parquet file: " in page(run, "/rows/0/0")
+        return
+    said = call(name, run)
+    assert "not a sound Parquet file: " in said and (f"unknown {column} 'weird'" in said) == (value == "weird")
+
+
+def test_a_view_that_rejects_for_what_is_no_reason_is_damaged(run, tmp_path):
+    view = tmp_path / "view"
+    done = CliRunner().invoke(refilter.main, [str(run), "--output", str(view)], catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    (pack,) = (view / "_manifests").iterdir()
+    pack.write_text(re.sub(r'"verdicts":\{[^}]*\}', '"verdicts":{"p000000000":"weird"}', pack.read_text()))
+    assert "unknown reason 'weird'" in call("status", view)
+
+
+REMADE = {
+    "an addition of nobody": ({"reversed_from": "p000000015"}, "turns round what is no addition to its subject"),
+    "itself": ({"reversed_from": "p000000001"}, "turns round what is no addition to its subject"),
+    "a seed below 0": ({"subject_seed": -1}, "seed: Input should be greater than or equal to 0"),
+    "a pair's seed below 0": ({"pair_seed": -5}, "seed: Input should be greater than or equal to 0"),
+    "an unknown class": ({"class_name": "weird"}, "cannot be made again: the renderer has no class 'weird'"),
+    "an unknown region": ({"edit_region": "weird"}, "unknown edit_region 'weird'"),
+}
+
+
+@pytest.mark.parametrize("pair_id", ["p000000000", "p000000001"], ids=["generation", "edit"])
+@pytest.mark.parametrize("what", REMADE)
+def test_a_pair_that_no_plan_has_is_not_remade(what, pair_id, run):
+    changes, said = REMADE[what]
+    for column, value in changes.items():
+        change_all_rows(run, column, value)
+    done = CliRunner().invoke(remake.main, [str(run), pair_id], catch_exceptions=False)
+    assert (done.exit_code, done.stderr.count("\n")) == (2, 1), done.output
+    assert said in done.stderr

@@ -15,7 +15,7 @@ USES = {
     "put": lambda storage, key: storage.put(key, b"theirs"),
     "put_if_absent": lambda storage, key: storage.put_if_absent(key, b"theirs"),
     "put_file": lambda storage, key: storage.put_file(key, Path(__file__)),
-    "get_file": lambda storage, key: storage.get_file(key, Path(storage.uri, "copy")),
+    "get_file": lambda storage, key: storage.get_file(key, Path(storage.uri, "copy"), 9),
     "compare_and_swap": lambda storage, key: storage.compare_and_swap(key, b"mine", b"theirs"),
     "delete": lambda storage, key: storage.delete(key),
     "exists": lambda storage, key: storage.exists(key),
@@ -108,6 +108,11 @@ def test_of_a_file_no_more_is_read_than_allowed(place, request, tmp_path, monkey
     assert storage.get("file", 5) == b"12345"
     with pytest.raises(DamagedFile, match="file: damaged: 5 bytes; allowed are 4"):
         storage.get("file", 4)
+    with pytest.raises(DamagedFile, match="file: damaged: 5 bytes; allowed are 4"):
+        storage.get_file("file", tmp_path / "copy", 4)
+    assert not (tmp_path / "copy").exists()
+    storage.get_file("file", tmp_path / "copy", 5)
+    assert (tmp_path / "copy").read_bytes() == b"12345"
     for held_bytes in (3, 100):  # S3 maps a copy on disk of what has more
         monkeypatch.setattr(s3, "MAX_HELD_BYTES", held_bytes)
         assert bytes(storage.map("file")) == bytes(storage.map("file", 5)) == b"12345"

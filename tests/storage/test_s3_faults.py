@@ -290,7 +290,7 @@ def test_what_does_not_pass_is_one_line_without_credentials(proxy, storage, tmp_
         lambda: storage.put_if_absent("a", b"1"),
         lambda: storage.compare_and_swap("a", b"1", b"2"),
         lambda: storage.get("a"),
-        lambda: storage.get_file("a", tmp_path / "a"),
+        lambda: storage.get_file("a", tmp_path / "a", 1),
         lambda: storage.open("a"),
         lambda: storage.move("a", "b"),
         lambda: storage.delete("a"),

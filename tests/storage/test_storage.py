@@ -133,7 +133,7 @@ class TestStorage:
         storage.put("b", data)
         assert storage.get("b") == data
         storage.delete("b")
-        storage.get_file("a/weights", tmp_path / "new folder" / "back.bin")
+        storage.get_file("a/weights", tmp_path / "new folder" / "back.bin", num_bytes)
         assert (tmp_path / "new folder" / "back.bin").read_bytes() == data
         assert [path.name for path in (tmp_path / "new folder").iterdir()] == ["back.bin"]
 
@@ -157,7 +157,7 @@ class TestStorage:
         path = tmp_path / "own.bin"
         path.write_bytes(b"old")
         with pytest.raises(MissingKey, match=f"/{key}: no such key$"):
-            storage.get_file(key, path)
+            storage.get_file(key, path, None)
         assert path.read_bytes() == b"old"
 
     def test_put_file_that_is_not_there_writes_nothing(self, storage, tmp_path):
@@ -181,7 +181,10 @@ class TestStorage:
     def test_keys_that_could_leave_the_run_are_refused(self, storage):
         calls = [storage.get, storage.exists, storage.delete, storage.path_for, storage.list]
         calls += [lambda key: storage.put(key, b""), lambda key: storage.put_if_absent(key, b"")]
-        calls += [lambda key: storage.put_file(key, Path(__file__)), lambda key: storage.get_file(key, Path("never"))]
+        calls += [
+            lambda key: storage.put_file(key, Path(__file__)),
+            lambda key: storage.get_file(key, Path("never"), 1),
+        ]
         for key in BAD_KEYS:
             for call in calls:
                 if call != storage.list or key not in ("", "a/"):  # prefixes may be these
@@ -500,5 +503,5 @@ class TestS3:
         with pytest.raises(StorageError, match="^s3://no-such-bucket/run/a: .*NoSuchBucket"):
             storage.put_file("a", Path(__file__))
         with pytest.raises(StorageError, match="^s3://no-such-bucket/run/a: .*NoSuchBucket") as caught:
-            storage.get_file("a", tmp_path / "a")
+            storage.get_file("a", tmp_path / "a", None)
         assert not isinstance(caught.value, MissingKey) and list(tmp_path.iterdir()) == []

@@ -51,7 +51,7 @@ def train(tracker: Tracker, first: int, last: int, loss: float) -> None:
 def read(storage: Storage, folder: Path) -> EventAccumulator:
     """What TensorBoard shows of a run directory."""
     for key, _ in storage.list("tensorboard/"):
-        storage.get_file(key, folder / key)
+        storage.get_file(key, folder / key, None)
     events = EventAccumulator(str(folder / "tensorboard"), size_guidance={"scalars": 0, "images": 0})
     return events.Reload()
 

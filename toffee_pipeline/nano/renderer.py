@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from toffee_pipeline.config.base import Category
+from toffee_pipeline.errors import SampleError
 from toffee_pipeline.nano import world
 from toffee_pipeline.nano.world.palette import MAIN, jittered
 from toffee_pipeline.schema.pairs import Pair
@@ -47,10 +48,10 @@ class Scene:
 def scene(subject: Subject) -> Scene:
     """The photo of a subject from a side that tells what it is: what its prompt says, and the rest from its seed.
 
-    Raises ValueError for a class that the small world does not have.
+    Raises SampleError for a class that the small world does not have.
     """
     if subject.class_name not in world.CLASS_NAMES:
-        raise ValueError(f"the renderer has no class {subject.class_name!r}, only {', '.join(world.CLASS_NAMES)}")
+        raise SampleError(f"the renderer has no class {subject.class_name!r}, only {', '.join(world.CLASS_NAMES)}")
     rng = np.random.default_rng([subject.seed, 1])
     toy = world.make_toy(subject.class_name, subject.seed)
     place = str(rng.choice(world.BACKGROUNDS))
@@ -66,7 +67,7 @@ def scene(subject: Subject) -> Scene:
 def changed(pair: Pair, subject: Subject) -> Scene:
     """The truth of a pair, its oracle: the subject's own scene with the pair's change, and nothing else.
 
-    `pair.change` is one of `changes`. Raises ValueError for another.
+    `pair.change` is one of `changes`. Raises SampleError for another.
     """
     return with_change(scene(subject), pair.category, pair.change)
 
@@ -74,7 +75,7 @@ def changed(pair: Pair, subject: Subject) -> Scene:
 def drafted(pair: Pair, subject: Subject) -> Scene:
     """What a depth ControlNet would draw: the subject's layout, another toy's colours and pattern, the pair's change.
 
-    Raises ValueError as `changed` does.
+    Raises SampleError as `changed` does.
     """
     original = scene(subject)
     draft = replace(original, subject=world.with_identity_of(original.subject, _other(pair, original.subject)))
@@ -106,10 +107,10 @@ def changes(category: Category, class_name: str) -> tuple[str, ...]:
 
 
 def with_change(shown: Scene, category: Category, change: str) -> Scene:
-    """The scene with one of `changes`. Raises ValueError for another."""
+    """The scene with one of `changes`. Raises SampleError for another."""
     toy = shown.subject
     if change not in (allowed := changes(category, toy.class_name)):
-        raise ValueError(f"unknown {category} {change!r}, expected one of {allowed}")
+        raise SampleError(f"unknown {category} {change!r}, expected one of {allowed}")
     if category == "background":
         return replace(shown, background=change)
     if category == "style":

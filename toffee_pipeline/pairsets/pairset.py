@@ -37,6 +37,7 @@ from toffee_pipeline.parquet_file import MAX_TEXT_ROW_BYTES, ParquetFile, read_g
 from toffee_pipeline.plan.language import is_english
 from toffee_pipeline.plan.refinement import GivenPair
 from toffee_pipeline.storage import Storage, open_storage
+from toffee_pipeline.storage.base import MAX_MAPPED_BYTES
 
 SCHEMA = pa.schema([pa.field(each.name, pa.string(), nullable=each.name == "problem") for each in fields(GivenPair)])
 ROWS_PER_GROUP, GROUPS_KEPT = 1024, 2
@@ -109,7 +110,7 @@ class PairSet:
         """Keeps the list there too."""
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder, "pairs")
-            self._storage.get_file(self._key, path)
+            self._storage.get_file(self._key, path, MAX_MAPPED_BYTES)
             storage.put_file(key, path)
 
     def _row(self, number: int) -> dict[str, Any]:

@@ -79,7 +79,7 @@ def fit(
     storage = open_storage(str(work_dir / name))
     with TrainingDisplay(steps) as display:
         if saved_steps := steps_saved(storage):
-            state, _ = load_checkpoint(storage, saved_steps[-1])
+            state, _ = load_checkpoint(storage, saved_steps[-1], trainer.max_part_bytes)
             trainer.load(state, saved_steps[-1])
             display.say(f"{name}: resumes at step {trainer.step} of {steps}")
         saved = time.monotonic()

@@ -57,6 +57,7 @@ def costs_of(run: ImageDatasetRun, counts: RunCounts) -> Costs | None:
             measured=figures.seconds / counts.planned,
         )
         for name, figures in counts.stages.items()
+        if hasattr(run.config.stages, name)  # a run of strangers may count another job's
     )
     total = StageCost(
         name="all",

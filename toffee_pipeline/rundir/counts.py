@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Self
+
+from pydantic import model_validator
+
+from toffee_pipeline.config.evaluate import EVALUATION_STAGES
+from toffee_pipeline.config.stages import BANK_STAGES, MODEL_STAGES
+from toffee_pipeline.filters import REASONS
 from toffee_pipeline.rundir.run_file import Joules, Number, Part, RunFile, Seconds
+
+STAGES = frozenset((*MODEL_STAGES, *BANK_STAGES, *EVALUATION_STAGES))
+"""Of all jobs that write shards."""
 
 
 class StageFigures(Part):
@@ -53,6 +63,16 @@ class ShardCounts(Part):
     stages: dict[str, StageFigures] = {}
     num_bytes: Number = 0
     """Of the Parquet files."""
+
+    @model_validator(mode="after")
+    def _names_what_there_is(self) -> Self:
+        for what, names, known in (("stage", self.stages, STAGES), ("reason", self.rejected, REASONS)):
+            if unknown := [name for name in names if name not in known]:
+                raise ValueError(f"unknown {what} {unknown[0]!r}")
+        groups = (*self.by_kind.values(), *self.by_category.values(), *self.by_class.values())
+        if not all(numbers.get("planned") for numbers in groups):
+            raise ValueError("a group without planned rows")
+        return self
 
     @property
     def gpu_seconds(self) -> float:

@@ -71,7 +71,7 @@ def _written(storage: Storage, table: Table, folder: Path) -> list[str]:
 def _checked(storage: Storage, key: str, folder: Path) -> str:
     """The file on this machine, once all of it was read within the bounds of a run's files."""
     if not isinstance(storage, LocalStorage):
-        storage.get_file(key, folder / key)
+        storage.get_file(key, folder / key, MAX_MAPPED_BYTES)
         storage = LocalStorage(str(folder))
     with sound(storage.path_for(key)):
         parquet = ParquetFile(storage.map(key, MAX_MAPPED_BYTES))

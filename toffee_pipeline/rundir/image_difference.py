@@ -49,26 +49,30 @@ class ImageDifference:
         return float(self.levels.any(axis=2).mean())
 
 
-def compare_images(
-    stored: Mapping[str, bytes], remade: Mapping[str, bytes], max_pixels: int, missing: str = ""
-) -> list[ImageDifference]:
-    """Both encoded, by column; what is stored is compared. max_pixels: of a picture of the run. missing: why one may
-    not be remade.
+def levels_of(stored: Mapping[str, bytes], size_px: int) -> dict[str, np.ndarray]:
+    """The stored pictures, encoded, by column: float32 (size_px, size_px, 3) in 0..255.
 
-    Raises DamagedFile where a stored one cannot be compared.
+    Raises DamagedFile where one is none, or of another size than its run makes.
     """
-    found = []
+    found = {}
     for column, data in stored.items():
-        new = _levels(column, remade[column], max_pixels) if column in remade else None
         try:
-            old = _levels(column, data, max_pixels)
+            found[column] = _levels(column, data, size_px**2)
         except ImageError as error:
             raise DamagedFile(f"the stored {error}") from error
-        if new is not None and new.shape != old.shape:
-            sizes = [f"{array.shape[1]} x {array.shape[0]}" for array in (old, new)]
-            raise DamagedFile(f"the stored {column} has {sizes[0]} px, its run makes {sizes[1]}")
-        found.append(ImageDifference(column, old, new, missing))
+        height, width, _ = found[column].shape
+        if (width, height) != (size_px, size_px):
+            raise DamagedFile(f"the stored {column} has {width} x {height} px, its run makes {size_px} x {size_px}")
     return found
+
+
+def compare_images(
+    stored: Mapping[str, np.ndarray], remade: Mapping[str, bytes], max_pixels: int, missing: str = ""
+) -> list[ImageDifference]:
+    """By column, `levels_of` what is stored and the new ones, encoded; what is stored is compared. max_pixels: of a
+    picture of the run. missing: why one may not be remade."""
+    new = {column: _levels(column, remade[column], max_pixels) for column in stored if column in remade}
+    return [ImageDifference(column, old, new.get(column), missing) for column, old in stored.items()]
 
 
 def side_by_side(differences: list[ImageDifference]) -> np.ndarray:

@@ -93,6 +93,7 @@ def read_index(storage: Storage, num_rows: int) -> WholeLedger:
         parquet = ParquetFile(storage.map(INDEX, MAX_MAPPED_BYTES))
         found = read_rows(parquet, SCHEMA.names, num_rows, MAX_ROW_BYTES, MAX_INDEX_BYTES)
         rows = with_schema(found, SCHEMA)
+        PAIRS.check(rows)
     return WholeLedger(manifests_of(storage, INDEX_MANIFESTS), rows.combine_chunks())
 
 

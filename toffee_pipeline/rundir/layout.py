@@ -40,7 +40,9 @@ PACK = re.compile(MANIFESTS + r"pack-(\d{6,})-(\d+)\.jsonl")
 """The manifests of a view, `PACK_SHARDS` to a file, a line each: its number, and how many shards it has."""
 
 CHECKPOINTS = "checkpoints/"
-CHECKPOINT = re.compile(CHECKPOINTS + r"step-(\d{8,})\.json")
+CHECKPOINT = re.compile(CHECKPOINTS + r"step-(\d{8,10})\.json")
+CHECKPOINT_FILE = re.compile(CHECKPOINTS + r"step-(\d{8,10})(-\w+)?\.\w+")
+"""Of a checkpoint, complete or not."""
 MODEL = "model"
 TENSORBOARD = "tensorboard"
 TRACKING = "tracking.json"

@@ -13,6 +13,7 @@ from typing import Annotated, Self, TypeVar, cast
 from pydantic import AwareDatetime, Field, model_validator
 
 from toffee_pipeline.errors import DamagedFile, MissingKey, StorageError
+from toffee_pipeline.filters import REASONS
 from toffee_pipeline.plan.shards import MAX_SHARD_ROWS
 from toffee_pipeline.rundir.counts import ShardCounts
 from toffee_pipeline.rundir.layout import (
@@ -59,6 +60,12 @@ class ViewOf(Part):
     """URI of the run directory in which its files lie."""
     verdicts: dict[str, str | None]
     """By id the rows that are judged otherwise than their files say: the reason, or None where they are accepted."""
+
+    @model_validator(mode="after")
+    def _gives_reasons_that_there_are(self) -> Self:
+        if unknown := {*self.verdicts.values()} - {None, *REASONS}:
+            raise ValueError(f"unknown reason {min(map(str, unknown))!r}")
+        return self
 
 
 class Manifest(RunFile):

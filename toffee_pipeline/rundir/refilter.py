@@ -27,6 +27,7 @@ from toffee_pipeline.rundir.run_file import write
 from toffee_pipeline.rundir.totals import Totals
 from toffee_pipeline.rundir.view import shards_of_view
 from toffee_pipeline.storage import Storage
+from toffee_pipeline.storage.base import MAX_MAPPED_BYTES
 
 NUM_NAMED = 3
 
@@ -92,7 +93,7 @@ def refilter(
 def _copy(key: str, source: Storage, target: Storage) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "list")
-        source.get_file(key, path)
+        source.get_file(key, path, MAX_MAPPED_BYTES)
         target.put_file(key, path)
 
 

@@ -63,7 +63,7 @@ def decode(kind: type[F], data: bytes, name: str, endpoint_url: str | None = Non
             if version == LAYOUT_VERSION:
                 raise
     except ValidationError as error:
-        raise DamagedFile(f"{name}: damaged: {_complaint(error)}") from error
+        raise DamagedFile(f"{name}: damaged: {complaint(error)}") from error
     if version != LAYOUT_VERSION:
         raise OtherVersion(f"{name}: layout version {version}, this code reads {LAYOUT_VERSION}")
     return found
@@ -79,7 +79,8 @@ def write(storage: Storage, key: str, file: RunFile) -> None:
     storage.put(key, file.encode())
 
 
-def _complaint(error: ValidationError) -> str:
+def complaint(error: ValidationError) -> str:
+    """The first thing that is wrong, on one line."""
     first: Any = error.errors(include_url=False)[0]
     place = ".".join(map(str, first["loc"]))
     message = " ".join(f"{place}: {first['msg']}".removeprefix(": ").split())

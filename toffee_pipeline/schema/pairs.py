@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 import pyarrow as pa
 
-from toffee_pipeline.config.base import Category, EditRegion, Kind
+from toffee_pipeline.config.base import CATEGORIES, Category, EditRegion, Kind, Seed
 from toffee_pipeline.config.stages import MODEL_STAGES
 from toffee_pipeline.filters import GATES, SCORES
 from toffee_pipeline.schema.subjects import Subject
@@ -48,7 +48,7 @@ class Pair:
     change: str
     prompt: str
     draft_prompt: str
-    seed: int
+    seed: Seed
     reversed_from: str | None = None
     instruction: str = ""
     input_prompt: str = ""
@@ -175,5 +175,6 @@ PAIRS = Table(
     scores=_ALL_SCORES,
     stages=MODEL_STAGES,
     row_group_size=100,
+    words={"kind": get_args(Kind), "category": CATEGORIES, "edit_region": get_args(EditRegion)},
 )
 """stage_s: seconds per stage, a subject's share split over its pairs."""

@@ -73,5 +73,6 @@ PICTURES = Table(
     scores=PICTURE_SCORES,
     stages=EVALUATION_STAGES,
     row_group_size=100,
+    words={"kind": ("real", "drawn")},
 )
 """Status: "accepted" is a picture that is scored."""

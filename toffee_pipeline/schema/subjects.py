@@ -7,6 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from toffee_pipeline.config.base import Seed
 from toffee_pipeline.config.stages import BANK_STAGES
 from toffee_pipeline.filters import SUBJECT_SCORES
 from toffee_pipeline.schema.table import IMAGE, SUBJECT_PHASH, Table, with_image_features
@@ -14,13 +15,13 @@ from toffee_pipeline.schema.table import IMAGE, SUBJECT_PHASH, Table, with_image
 
 @dataclass(frozen=True)
 class Subject:
-    """A planned subject. seed: below 2**63. path: of subjects.source=folder the file, below the folder; of
+    """A planned subject. path: of subjects.source=folder the file, below the folder; of
     subjects.source=bank the subject's id there; of a pair that was given, where it lies."""
 
     subject_id: str
     class_name: str
     prompt: str
-    seed: int
+    seed: Seed
     path: str | None = None
 
 
@@ -67,5 +68,6 @@ SUBJECTS = Table(
     scores=SUBJECT_SCORES,
     stages=BANK_STAGES,
     row_group_size=1,
+    words={},
 )
 """Its images are lossless: uint8 RGB, the mask, inverse depth of 16 bit. A row is read without its neighbours."""

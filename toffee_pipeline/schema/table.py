@@ -5,17 +5,20 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from toffee_pipeline.filters import Score
+from toffee_pipeline.filters import REASONS, Score
 
 SCHEMA_VERSION = 7
 ROW_GROUP_BYTES = 256 * 2**20
 """Viewers that show a page of rows read its row group whole; that of the Hugging Face hub gives up at 300 MB."""
 Status = Literal["ok", "accepted", "rejected", "failed"]
 """`ok` while a pair, or a subject of a bank, is on its way; each that is planned ends as one of the other three."""
+WORDS: Mapping[str, tuple[str, ...]] = {"status": get_args(Status)[1:], "reason": tuple(REASONS)}
+"""Of every table's columns of words of ours: what may stand there."""
 IMAGE = pa.struct([pa.field("bytes", pa.binary()), pa.field("path", pa.string())])
 DTYPES = {pa.string(): "string", pa.float32(): "float32", pa.int64(): "int64", pa.bool_(): "bool"}
 """What `datasets` calls them."""
@@ -33,6 +36,7 @@ class Table:
     ledger: one row for every planned one, without images. images: the columns of `data` that are images.
     needed: those that an accepted row has, by the row's kind ("" without one).
     row_group_size: rows of `data` that a reader must read together, at most.
+    words: as `WORDS`, of this table alone.
     """
 
     row: str
@@ -44,6 +48,7 @@ class Table:
     scores: tuple[Score, ...]
     stages: tuple[str, ...]
     row_group_size: int
+    words: Mapping[str, tuple[str, ...]]
 
     @property
     def id(self) -> str:
@@ -53,6 +58,22 @@ class Table:
     def file_of(self, row: Mapping[str, Any]) -> str:
         """Which of `files` an accepted row lies in."""
         return self.files[0] if len(self.files) == 1 else str(row["kind"])
+
+    def check(self, rows: pa.Table) -> None:
+        """Raises pa.ArrowInvalid where a column of its rows, or of some columns of them, says what no run writes."""
+        for field in rows.schema:
+            if not field.nullable and rows[field.name].null_count:
+                raise pa.ArrowInvalid(f"a row without {field.name}")
+        for column, words in {**WORDS, **self.words}.items():
+            if column in rows.column_names:
+                known = pc.is_in(rows[column], pa.array([*words, None], pa.string()))
+                if not pc.all(known, min_count=0).as_py():
+                    unknown = rows[column].filter(pc.invert(known))[0].as_py()
+                    raise pa.ArrowInvalid(f"unknown {column} {unknown[:100]!r}")
+        if {"status", "reason"} <= {*rows.column_names}:
+            rejected = pc.equal(rows["status"], "rejected")
+            if not pc.all(pc.equal(rejected, pc.is_valid(rows["reason"])), min_count=0).as_py():
+                raise pa.ArrowInvalid("a row that is rejected without a reason, or not rejected and with one")
 
 
 def with_image_features(fields: list[pa.Field]) -> pa.Schema:

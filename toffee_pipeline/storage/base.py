@@ -87,10 +87,11 @@ class Storage(ABC):
         """As `put`, of the local file at `path`: of any size, never whole in memory."""
 
     @abstractmethod
-    def get_file(self, key: str, path: Path) -> None:
+    def get_file(self, key: str, path: Path, max_bytes: int | None) -> None:
         """Write what lies under `key` to the local file at `path`, streamed; its folder is made.
 
-        The file appears under its name when it is complete. Raises `MissingKey`.
+        The file appears under its name when it is complete. max_bytes: None: of any size, which is for the user's own
+        files. Raises as `get`.
         """
 
     @abstractmethod
@@ -98,10 +99,10 @@ class Storage(ABC):
         """The bytes under `key`, of any size by default, as `mapped`: on S3 of a copy on this machine's disk, if they
         are many. Raises as `get`."""
 
-    def _mapped_copy(self, key: str) -> bytes | mmap.mmap:
+    def _mapped_copy(self, key: str, max_bytes: int | None) -> bytes | mmap.mmap:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder, "copy")
-            self.get_file(key, path)
+            self.get_file(key, path, max_bytes)
             with path.open("rb") as file:
                 return mapped(file)
 

@@ -105,9 +105,12 @@ class LocalStorage(Storage):
             os.replace(temporary, target)
         _sync_directory(target.parent)
 
-    def get_file(self, key: str, path: Path) -> None:
-        with self.open(key) as source, _temporary_file(path.parent, source) as temporary:
-            os.replace(temporary, path)
+    def get_file(self, key: str, path: Path, max_bytes: int | None) -> None:
+        with self.open(key) as source:
+            if max_bytes is not None:
+                check_size(os.fstat(source.fileno()).st_size, max_bytes, self.path_for(key))
+            with _temporary_file(path.parent, source) as temporary:
+                os.replace(temporary, path)
 
     def exists(self, key: str) -> bool:
         return self._path(key).is_file()

@@ -79,6 +79,8 @@ class S3Storage(Storage):
         process = os.getpid()  # a client must not be shared with a forked child
         if process not in self._clients:
             client = _make_client(self.endpoint_url)
+            if not ENDPOINT.fullmatch(client.meta.endpoint_url):
+                raise StorageError(f"S3 endpoint of the environment: {ALLOWED}")
             if self.endpoint_url is None and not _is_aws(client.meta.endpoint_url):  # the environment named another
                 client = _make_client(client.meta.endpoint_url)
             client.meta.events.register("needs-retry.s3", self._count_retry)
@@ -169,9 +171,12 @@ class S3Storage(Storage):
             return self._read(key, max_bytes)[0]
 
     def open(self, key: str) -> BinaryIO:
+        return cast(BinaryIO, S3File(partial(self.get_range, key), self._size_bytes(key)))
+
+    def _size_bytes(self, key: str) -> int:
         with self._one_line(key):
-            size_bytes = self._patience(lambda: self._client().head_object(**self._object(key)))["ContentLength"]
-        return cast(BinaryIO, S3File(partial(self.get_range, key), size_bytes))
+            size: int = self._patience(lambda: self._client().head_object(**self._object(key)))["ContentLength"]
+        return size
 
     def get_range(self, key: str, start: int, size_bytes: int) -> bytes:
         """`size_bytes` (at least 1) of what lies under `key`, from byte `start` on."""
@@ -188,7 +193,9 @@ class S3Storage(Storage):
 
         return self._patience(read)
 
-    def get_file(self, key: str, path: Path) -> None:
+    def get_file(self, key: str, path: Path, max_bytes: int | None) -> None:
+        if max_bytes is not None:
+            check_size(self._size_bytes(key), max_bytes, self.path_for(key))
         with self._one_line(key):
             path.parent.mkdir(parents=True, exist_ok=True)
             self._patience(lambda: self._client().download_file(**self._object(key), Filename=str(path)))
@@ -197,11 +204,7 @@ class S3Storage(Storage):
         try:
             return self.get(key, MAX_HELD_BYTES if max_bytes is None else min(MAX_HELD_BYTES, max_bytes))
         except DamagedFile:
-            if max_bytes is not None:
-                with self._one_line(key):
-                    found = self._patience(lambda: self._client().head_object(**self._object(key)))
-                check_size(found["ContentLength"], max_bytes, self.path_for(key))
-        return self._mapped_copy(key)
+            return self._mapped_copy(key, max_bytes)
 
     def exists(self, key: str) -> bool:
         with self._one_line(key):
@@ -259,4 +262,9 @@ class S3Storage(Storage):
 def _make_client(endpoint_url: str | None) -> Any:
     config = S3_CONFIG if endpoint_url is None or _is_aws(endpoint_url) else NOT_AWS
     session = boto3.session.Session()  # an own one: the default session is not thread safe
-    return session.client("s3", endpoint_url=endpoint_url, config=config)
+    try:
+        return session.client("s3", endpoint_url=endpoint_url, config=config)
+    except ValueError as error:
+        if isinstance(error, BotoCoreError):
+            raise
+        raise StorageError(f"S3 endpoint of the environment: {ALLOWED}") from None  # botocore shows it whole

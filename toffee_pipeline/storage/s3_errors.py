@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 from boto3.exceptions import RetriesExceededError
 from botocore.exceptions import ClientError, HTTPClientError, IncompleteReadError, SSLError
 from botocore.exceptions import ConnectionError as NoConnection
 
+USER = re.compile(r"://\S*@")
 CHECK_CREDENTIALS = "check AWS_PROFILE, the AWS_* variables or the role of this machine"
 CHECK_POLICY = "check that the policy allows s3:ListBucket, GetObject, PutObject and DeleteObject here"
 ADVICE = {
@@ -45,9 +48,10 @@ def passes(error: BaseException) -> bool:
 
 
 def in_words(error: BaseException) -> str:
-    """One line. The server's own words are left out: some servers repeat the request in them."""
+    """One line, without user and password in a URL. The server's own words are left out: some servers repeat the
+    request in them."""
     if not isinstance(error, ClientError):
-        return " ".join(str(error).split())
+        return USER.sub("://", " ".join(str(error).split()))
     code = error_code(error)
     advice = ADVICE.get(code)
     return f"{error.operation_name} failed with {code} (HTTP {http_status(error)})" + (f": {advice}" if advice else "")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -11,8 +10,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from toffee_pipeline.errors import StorageError
-from toffee_pipeline.rundir.layout import CHECKPOINTS, checkpoint_key
+from toffee_pipeline.errors import DamagedFile, StorageError
+from toffee_pipeline.rundir.layout import CHECKPOINT_FILE, CHECKPOINTS, checkpoint_key
 from toffee_pipeline.rundir.run_file import Number, RunFile, read, write
 from toffee_pipeline.storage import Storage
 from toffee_pipeline.train.data.stream import Position
@@ -71,28 +70,41 @@ def save_checkpoint(
     )
     write(storage, checkpoint_key(step), facts)
     complete = steps_saved(storage)
-    keys = [key for key, _ in storage.list(f"{CHECKPOINTS}step-")]
-    for key in sorted(keys, key=lambda key: not key.endswith(".json")):  # an old checkpoint stops counting first
-        number = int(re.split(r"[-.]", key)[1])
+    found = [name for key, _ in storage.list(f"{CHECKPOINTS}step-") if (name := CHECKPOINT_FILE.fullmatch(key))]
+    for name in sorted(found, key=lambda name: not name[0].endswith(".json")):  # an old checkpoint stops counting first
+        number = int(name[1])
         # a later one without its JSON may be another try's that is just being written
         if number < complete[-1] and number not in complete[-keep:]:
-            storage.delete(key)
+            storage.delete(name[0])
 
 
 def broken_before(storage: Storage, step: int) -> BrokenSamples:
     """What the training had left out when it saved this checkpoint."""
-    return read(storage, checkpoint_key(step), CheckpointFacts).broken
+    return _facts(storage, step).broken
 
 
-def load_checkpoint(storage: Storage, step: int) -> tuple[dict[str, dict[str, Any]], list[Position]]:
-    """What `save_checkpoint` wrote: the state, on the CPU, and the positions."""
-    known = read(storage, checkpoint_key(step), CheckpointFacts)
+def _facts(storage: Storage, step: int) -> CheckpointFacts:
+    facts = read(storage, key := checkpoint_key(step), CheckpointFacts)
+    if facts.step != step:
+        raise DamagedFile(f"{storage.path_for(key)}: damaged: it is of step {facts.step}")
+    return facts
+
+
+def load_checkpoint(storage: Storage, step: int, max_bytes: int) -> tuple[dict[str, dict[str, Any]], list[Position]]:
+    """What `save_checkpoint` wrote: the state, on the CPU, and the positions.
+
+    max_bytes: of one of `PARTS`. Raises MissingKey, DamagedFile and OSError.
+    """
+    known = _facts(storage, step)
     state: dict[str, dict[str, Any]] = {"figures": known.figures}
     with tempfile.TemporaryDirectory() as local:
         for part in PARTS:
             path = Path(local) / f"{part}.safetensors"
-            storage.get_file(checkpoint_key(step, part), path)
-            state[part] = load_file(path)
+            storage.get_file(key := checkpoint_key(step, part), path, max_bytes)
+            try:
+                state[part] = load_file(path)
+            except SafetensorError as error:
+                raise DamagedFile(f"{storage.path_for(key)}: damaged: {error}") from error
             path.unlink()
     moments: dict[str, dict[str, Tensor]] = {}
     for key, value in state["optimizer"].items():

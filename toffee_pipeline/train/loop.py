@@ -87,7 +87,7 @@ def _restore(trainer: Trainer, storage: Storage, worker: Worker) -> Position:
     if worker.rank == 0:
         steps = steps_saved(storage)
         if steps:
-            state, positions = load_checkpoint(storage, steps[-1])
+            state, positions = load_checkpoint(storage, steps[-1], trainer.max_part_bytes)
             found = [steps[-1], positions]
     if worker.world > 1:
         dist.broadcast_object_list(found)

@@ -63,6 +63,9 @@ class Trainable(Protocol):
         """Mean loss of some rows, ()."""
 
 
+MAX_ABOUT_BYTES = 64 * 2**20
+
+
 class Trainer:
     """One worker's share of a training.
 
@@ -192,6 +195,12 @@ class Trainer:
     def _copied(self, state: dict[str, Any]) -> dict[str, Any]:
         """On the CPU torch hands out the live tensors, which the next step would change."""
         return copy.deepcopy(state) if self.device.type == "cpu" else state
+
+    @property
+    def max_part_bytes(self) -> int:
+        """Of a part of its checkpoint: the optimizer has two moments of each weight, and a file says what it holds."""
+        tensors = (*self.network.parameters(), *self.network.buffers())
+        return 2 * sum(tensor.numel() * tensor.element_size() for tensor in tensors) + MAX_ABOUT_BYTES
 
     def load(self, state: dict[str, dict[str, Any]], step: int) -> None:
         """Goes on from what `state` gave rank 0; the other ranks take part with empty dicts."""

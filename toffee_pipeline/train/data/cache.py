@@ -20,7 +20,7 @@ from toffee_pipeline.errors import BrokenFile, DataError, ImageError
 from toffee_pipeline.images import decode_depth, decode_mask, encode_depth, encode_mask, fit_square
 from toffee_pipeline.models.weights import describe_weights
 from toffee_pipeline.storage import Storage, open_storage
-from toffee_pipeline.train.data.cached_file import SCHEMA, TEXTS, array_of, read_batches
+from toffee_pipeline.train.data.cached_file import MAX_FILE_BYTES, SCHEMA, TEXTS, array_of, read_batches
 from toffee_pipeline.train.data.examples import fit_array
 from toffee_pipeline.train.data.records import Encoded, LazyArray, Record, Source
 
@@ -77,7 +77,7 @@ class Cache:
         """Of the Arrow file under `key`, as `read_batches`. Raises BrokenFile, and StorageError where it is not got."""
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "cached.arrow"
-            self.storage.get_file(key, path)
+            self.storage.get_file(key, path, MAX_FILE_BYTES)
             yield from read_batches(path, self.storage.path_for(key))
 
     def shapes(self, keys: Iterable[str]) -> Shapes:

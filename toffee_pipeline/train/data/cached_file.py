@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from toffee_pipeline.errors import BrokenFile, ImageError
+from toffee_pipeline.parquet_file.arrow_message import may_be_compressed
 
 TEXTS = ("key", "text", "class_name", "kind", "name", "error", "broken_file")
 _BYTES = ("mask", "depth", "latents", "tokens")
@@ -24,6 +25,8 @@ SCHEMA = pa.schema(
 """One row per image; the rows of a record follow each other. latents and tokens: float16 in C order. broken_file: why
 the source's file could not be read to its end, in a last row of its own."""
 DIMENSIONS = {"latents": 3, "tokens": 2}
+MAX_FILE_BYTES = 64 * 2**30
+"""Of the file of a source, with so many images as a tar of a few gigabytes has."""
 MAX_BATCH_ROWS = 2**16
 MAX_TEXT_BYTES = 64 * 2**20
 """Of the texts and shapes of a batch, which are read whole."""
@@ -52,7 +55,7 @@ def read_batches(path: Path, name: str) -> Iterator[pa.RecordBatch]:
             if not pa.ipc.read_schema(messages.read_next_message()).equals(SCHEMA):
                 raise pa.ArrowInvalid("other columns than a cache has")
             for message in iter(messages.read_next_message, None):
-                if message.type != "record batch" or _may_be_compressed(message):
+                if message.type != "record batch" or may_be_compressed(message):
                     raise pa.ArrowInvalid("a message that no cache writes")
                 batch = pa.ipc.read_record_batch(message, SCHEMA)
                 _check(batch)
@@ -62,30 +65,6 @@ def read_batches(path: Path, name: str) -> Iterator[pa.RecordBatch]:
             raise
         why = " ".join(str(error).split()) or "it ends too soon"
         raise BrokenFile(f"{name}: no sound file of a cache: {why}; delete it to have it made again") from error
-
-
-def _may_be_compressed(message: pa.Message) -> bool:
-    """Whether a record batch may say so, of which pyarrow says nothing: its buffers could then be of any size.
-
-    The metadata are a flatbuffer of Arrow's Message.fbs: `compression` is field 3 of the record batch, which is field 2
-    of the message. Before version 5 it could stand elsewhere.
-    """
-    metadata = message.metadata
-
-    def field(table: int, number: int) -> int | None:
-        vtable = table - struct.unpack_from("<i", metadata, table)[0]
-        slot = 4 + 2 * number
-        size = struct.unpack_from("<H", metadata, vtable)[0]
-        offset = struct.unpack_from("<H", metadata, vtable + slot)[0] if slot < size else 0
-        return table + offset if offset else None
-
-    def follow(place: int) -> int:
-        return place + int(struct.unpack_from("<I", metadata, place)[0])
-
-    if message.metadata_version != pa.ipc.MetadataVersion.V5:
-        return True
-    batch = field(follow(0), 2)
-    return batch is None or field(follow(batch), 3) is not None
 
 
 def _check(batch: pa.RecordBatch) -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from itertools import count
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import numpy as np
+from pydantic import Field
 
 from toffee_pipeline.errors import DataError
 from toffee_pipeline.train.data.examples import Block, Reader, concatenate, select
@@ -20,8 +21,8 @@ MAX_NAMED = 20
 class Position(NamedTuple):
     """The next row of a worker: `row` of read number `read`."""
 
-    read: int
-    row: int
+    read: Annotated[int, Field(ge=0, lt=2**53)]
+    row: Annotated[int, Field(ge=0, lt=2**53)]
 
 
 Blocks = Callable[[Iterator[int], int], Iterator[Block]]

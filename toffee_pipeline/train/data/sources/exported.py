@@ -123,7 +123,7 @@ def _tar(storage: Storage, key: str) -> Iterator[Row]:
 def _lance(storage: Storage, key: str) -> Iterator[Row]:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / posixpath.basename(key)
-        storage.get_file(key, path)
+        storage.get_file(key, path, MAX_MAPPED_BYTES)
         for row in lance_rows(path, storage.path_for(key), IMAGES, TEXTS):
             yield row | {column: row[column] and {"bytes": row[column]} for column in IMAGES}
 
