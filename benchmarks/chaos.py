@@ -1,8 +1,8 @@
 """A job whose processes are killed at random, against the same job left alone: same dataset, hardly more work.
 
 The job is `jobs/generate.py` on Ray, placement fused. Kill k comes a random time after k / (kills + 2) of the shards
-are committed, and hits one process by SIGKILL, drawn first by its kind and then among its like; one of a kind that the
-job does not have yet is waited for:
+are committed, and hits one process by SIGKILL, drawn first by its kind and then among its like. An actor is
+waited for; where there is none of another kind, the kind is drawn again:
 
     driver    the job's own process
     actor     one that runs the stages
@@ -61,8 +61,8 @@ BAR = 1.05
 ROOT = Path(__file__).parents[1]
 KINDS = {"driver": 1, "actor": 4, "worker": 2, "raylet": 1, "gcs": 1, "helper": 1, "cluster": 1}
 """How often each is drawn, relative to the others."""
-KIND_S = 120
-"""A job that starts may take so long until it has a process of the kind that was drawn; then another kind is."""
+ACTOR_S, WORK_S = 120, 2.0
+"""So long a kill of an actor waits for one, and then lets it work, at most."""
 END_S = 120
 """A job whose processes were killed may take so long to notice and to end."""
 
@@ -182,16 +182,20 @@ def kill(pid: int) -> bool:
 def strike(process: subprocess.Popen[bytes], draw: random.Random) -> tuple[float, str] | None:
     """Kills a random process of the job: when, and its kind; None where nothing was hit."""
     kind = draw.choices(list(KINDS), list(KINDS.values()))[0]
-    until = time.monotonic() + KIND_S
-    while process.poll() is None and time.monotonic() < until:
-        found, moment = processes(process.pid), time.time()
-        if kind == "cluster" and "raylet" in found:
-            killed = [kill(pid) for pids in found.values() for pid in pids]
-            return (moment, kind) if any(killed) else None
-        if kind in found and kill(draw.choice(sorted(found[kind]))):
-            return moment, kind
-        time.sleep(0.2)
-    return None
+    if kind == "actor":  # none lives while Ray starts, which is much of the time after a kill
+        until = time.monotonic() + ACTOR_S
+        while kind not in processes(process.pid):
+            if process.poll() is not None or time.monotonic() > until:
+                return None
+            time.sleep(0.2)
+        time.sleep(draw.uniform(0, WORK_S))
+    if process.poll() is not None:
+        return None
+    found, moment = processes(process.pid), time.time()
+    if kind == "cluster":
+        killed = [kill(pid) for pids in found.values() for pid in pids]
+        return (moment, kind) if any(killed) else None
+    return (moment, kind) if kind in found and kill(draw.choice(sorted(found[kind]))) else None
 
 
 def disturb(job: Job, kills: int, num_shards: int, max_delay_s: float, draw: random.Random) -> list[tuple[float, str]]:

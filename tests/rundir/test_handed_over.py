@@ -233,7 +233,7 @@ ROWS = [
 ]
 
 
-@pytest.mark.parametrize("name", ["refilter", "remake", "browse"])
+@pytest.mark.parametrize("name", ["refilter", "remake", "browse", "export"])
 @pytest.mark.parametrize(("column", "value"), ROWS)
 def test_rows_that_say_what_no_run_writes_are_damaged(column, value, name, run):
     change_all_rows(run, column, value)

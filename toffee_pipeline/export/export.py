@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from toffee_pipeline.config.generate import RunConfig
-from toffee_pipeline.errors import NoRun
+from toffee_pipeline.errors import DamagedFile, ImageError, NoRun
 from toffee_pipeline.export.card import write_card
 from toffee_pipeline.export.croissant import write_croissant
 from toffee_pipeline.export.formats import FORMATS
@@ -35,6 +35,7 @@ from toffee_pipeline.export.splits import split_of, subject_key
 from toffee_pipeline.rundir.description import PairRun, read_run
 from toffee_pipeline.rundir.manifests import READERS
 from toffee_pipeline.rundir.run_file import write
+from toffee_pipeline.schema.pairs import PAIRS
 from toffee_pipeline.storage import Storage
 
 
@@ -118,7 +119,10 @@ class _Exporter:
                     split, kind = split_of(subject_key(row, self._source), self._settings.splits), row["kind"]
                     if (split, kind) not in writers:
                         writers[split, kind] = self._form.open(folder, split, kind, number, self._max_pixels)
-                    writers[split, kind].write(self._published(row))
+                    try:
+                        writers[split, kind].write(self._published(row))
+                    except ImageError as error:
+                        raise DamagedFile(f"{file.key}: damaged: {row[PAIRS.id]}: {error}") from error
                     rows.setdefault(split, Counter())[kind] += 1
                     categories[row["category"]] += 1
                     classes[row["class_name"]] += 1

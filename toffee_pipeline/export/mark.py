@@ -34,12 +34,15 @@ VP8X_XMP, VP8X_ALPHA = 0x04, 0x10
 def mark(data: bytes, source_type: SourceType) -> bytes:
     """The same PNG, JPEG or WebP with an XMP packet of a few hundred bytes. It has none yet. Raises ImageError."""
     xmp = XMP.format(version=version("toffee-pipeline"), source_type=VOCABULARY + source_type).encode()
-    if data.startswith(PNG):
-        return _png(data, xmp)
-    if data.startswith(JPEG):
-        return _jpeg(data, xmp)
-    if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
-        return _webp(data, xmp)
+    try:
+        if data.startswith(PNG):
+            return _png(data, xmp)
+        if data.startswith(JPEG):
+            return _jpeg(data, xmp)
+        if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
+            return _webp(data, xmp)
+    except (struct.error, IndexError, OSError, ValueError) as error:
+        raise ImageError(f"an image that is cut short: {error}") from error
     raise ImageError(f"an image that begins with {data[:4]!r}: allowed are PNG, JPEG and WebP")
 
 

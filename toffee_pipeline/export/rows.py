@@ -11,12 +11,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from toffee_pipeline.config.refine_pairs import RefinementConfig
-from toffee_pipeline.errors import MissingKey, NoRun
+from toffee_pipeline.errors import ImageError, MissingKey, NoRun
 from toffee_pipeline.export.mark import SourceType, mark
 from toffee_pipeline.parquet_file import ParquetFile, read_batches, sound
 from toffee_pipeline.rundir.description import PairRun, read_bank
 from toffee_pipeline.rundir.manifests import DataFile, Manifest
-from toffee_pipeline.rundir.rows import as_judged, home_of
+from toffee_pipeline.rundir.rows import as_judged, checked, home_of, schema_of
 from toffee_pipeline.schema.pairs import IMAGE_COLUMNS, PAIRS
 from toffee_pipeline.schema.table import with_image_features
 from toffee_pipeline.storage import Storage, open_storage
@@ -46,11 +46,14 @@ class Published:
         }
 
     def __call__(self, row: Row) -> Row:
+        """Raises ImageError where an image of it is none."""
         marked = {name: self._marked(row, name) for name in IMAGE_COLUMNS if name in row}
         return {**row, **marked, **self._provenance}
 
     def _marked(self, row: Row, column: str) -> dict[str, Any] | None:
-        image: dict[str, Any] | None = row[column]
+        image: dict[str, Any] | None = row[column] if row[column] and row[column]["bytes"] is not None else None
+        if image is None and column in PAIRS.needed[row["kind"]]:
+            raise ImageError(f"{column}: there is none")
         source_type = source_type_of(row, column, self._given)
         return image if image is None or source_type is None else {**image, "bytes": mark(image["bytes"], source_type)}
 
@@ -88,12 +91,13 @@ def rows_of(storage: Storage, manifest: Manifest, file: DataFile, images: Sequen
     Raises DamagedFile where it is no sound Parquet.
     """
     columns = [name for name in PAIRS.data.names if name in images or name not in IMAGE_COLUMNS]
+    schema = schema_of(PAIRS.data, columns)
     storage = home_of(storage, manifest)
     with sound(storage.path_for(file.key)), storage.open(file.key) as stream:
         parquet = ParquetFile(stream)
         for number in range(parquet.num_row_groups):
             for batch in read_batches(parquet, number, columns, rows_at_once=ROWS_AT_ONCE):
-                rows = as_judged(pa.Table.from_batches([batch]), manifest, PAIRS.id)
+                rows = as_judged(checked(pa.Table.from_batches([batch]), schema, PAIRS), manifest, PAIRS.id)
                 yield from rows.filter(pc.equal(rows["status"], "accepted")).to_pylist()
 
 

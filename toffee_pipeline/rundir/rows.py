@@ -61,22 +61,23 @@ def as_judged(rows: pa.Table, manifest: Manifest, id: str) -> pa.Table:
     return rows
 
 
-def _schema_of(whole: pa.Schema, columns: Sequence[str] | None) -> pa.Schema:
+def schema_of(whole: pa.Schema, columns: Sequence[str] | None) -> pa.Schema:
+    """Of these columns; None: of all."""
     return whole if columns is None else pa.schema([whole.field(name) for name in columns])
 
 
 def read_ledger(storage: Storage, manifest: Manifest, table: Table, columns: Sequence[str] | None = None) -> pa.Table:
     """Every planned row of the shard, in the plan's order. columns: all by default. Raises DamagedFile."""
     home, (file,) = home_of(storage, manifest), files_of(manifest, LEDGER)
-    schema = _schema_of(table.ledger, columns)
+    schema = schema_of(table.ledger, columns)
     with sound(home.path_for(file.key)):
         rows = read_rows(ParquetFile(home.map(file.key, MAX_MAPPED_BYTES)), schema.names, file.num_rows)
-        rows = _checked(rows, schema, table)
+        rows = checked(rows, schema, table)
     return as_judged(rows, manifest, table.id)
 
 
-def _checked(rows: pa.Table, schema: pa.Schema, table: Table) -> pa.Table:
-    """Raises pa.ArrowException where they are no rows of the table."""
+def checked(rows: pa.Table, schema: pa.Schema, table: Table) -> pa.Table:
+    """The rows under `schema`, of columns of the table. Raises pa.ArrowException where they are none of its."""
     rows = rows if rows.schema.equals(schema) else with_schema(rows, schema)
     table.check(rows)
     return rows
@@ -122,14 +123,14 @@ def read_accepted(
     Of a row group without such rows no image is read. columns: of the file, all by default. Raises DamagedFile.
     """
     home = home_of(storage, manifest)
-    verdict, schema = (_schema_of(table.data, names) for names in ((table.id, "status"), columns))
+    verdict, schema = (schema_of(table.data, names) for names in ((table.id, "status"), columns))
     for file in files_of_accepted(manifest):
         with sound(home.path_for(file.key)), home.open(file.key) as opened:
             parquet = ParquetFile(opened)
             for number in range(parquet.num_row_groups):
-                rows = _checked(read_group(parquet, number, verdict.names), verdict, table)
+                rows = checked(read_group(parquet, number, verdict.names), verdict, table)
                 verdicts = as_judged(rows, manifest, table.id)
                 accepted = pc.equal(verdicts["status"], "accepted")
                 if pc.any(accepted).as_py():
-                    rows = _checked(read_group(parquet, number, schema.names), schema, table)
+                    rows = checked(read_group(parquet, number, schema.names), schema, table)
                     yield file, as_judged(rows, manifest, table.id).filter(accepted)
