@@ -95,9 +95,9 @@ def test_a_cpu_has_no_counter():
 def test_sums_are_of_what_was_measured():
     totals = Totals()
     for joules in (3.6e6, None, 7.2e6):
-        totals.add(ShardCounts(stages={"draft": StageFigures(joules=joules), "judge": StageFigures()}))
+        totals.add(ShardCounts(stages={"draft": StageFigures(joules=joules), "refine": StageFigures()}))
     assert totals.counts().kwh == pytest.approx(3)
-    assert RunCounts().kwh is None and totals.counts().stages["judge"].joules is None
+    assert RunCounts().kwh is None and totals.counts().stages["refine"].joules is None
 
 
 def test_status_and_report_say_it(tmp_path, capsys):

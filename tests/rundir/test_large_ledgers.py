@@ -30,10 +30,13 @@ from toffee_pipeline.rundir.view import shards_of_view
 from toffee_pipeline.schema.pairs import PAIRS
 from toffee_pipeline.storage import LocalStorage
 
+WORDS = {"kind": "edit", "category": "style", "edit_region": "subject", "status": "rejected", "reason": "low_clip"}
+"""Values of columns that take only some."""
+
 
 def repeated(schema: pa.Schema, num_rows: int, **values: str) -> pa.Table:
     """Equal rows, whose texts are stored once."""
-    columns = []
+    columns, values = [], {**WORDS, **values}
     for field in schema:
         if pa.types.is_string(field.type):
             columns.append(in_every_row(values.get(field.name, field.name), num_rows))
