@@ -154,8 +154,8 @@ def test_datasets_reads_tars_whose_first_rows_lack_something(tmp_path, streaming
     rows = write_planned_run(LocalStorage(str(tmp_path / "run")), 8, 64, False, "pairs.edit_fraction=1")
     (path,) = (tmp_path / "run/data").iterdir()
     table = pq.read_table(path)
-    for name in ("reversed_from", "edit_region", "source_path", "source"):
-        values = pa.array([None] * 5 + [name] * (len(table) - 5), pa.string())
+    for name, value in {"reversed_from": "p", "edit_region": "subject", "source_path": "p", "source": "p"}.items():
+        values = pa.array([None] * 5 + [value] * (len(table) - 5), pa.string())
         table = table.set_column(table.schema.get_field_index(name), table.schema.field(name), values)
     pq.write_table(table, path)
     words = ("--format", "webdataset", "--output", str(tmp_path / "out"), "--split", "train=1")
@@ -163,7 +163,7 @@ def test_datasets_reads_tars_whose_first_rows_lack_something(tmp_path, streaming
     options = {"streaming": True} if streaming else {"cache_dir": str(tmp_path / "cache")}
     found = list(load(tmp_path / "out", "edit", split="train", **options))
     assert [row["__key__"] for row in found] == list(rows) and len(rows) == 8
-    assert [row["json"]["source"] for row in found] == [None] * 5 + ["source"] * 3
+    assert [row["json"]["source"] for row in found] == [None] * 5 + ["p"] * 3
     for row in found:
         for column in IMAGE_COLUMNS:
             original = rows[row["__key__"]][column]["bytes"]
