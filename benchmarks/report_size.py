@@ -81,7 +81,9 @@ def rows_of(plan: Plan, shard: int, rng: np.random.Generator) -> list[dict[str, 
     return rows
 
 
-def counts_of(rows: list[dict[str, Any]]) -> ShardCounts:
+def counts_of(rows: list[dict[str, Any]], row_s: float = 1.0) -> ShardCounts:
+    """As a shard's writer counts them. row_s: of every stage, for each row."""
+
     def groups(column: str) -> dict[str, dict[str, int]]:
         found: dict[str, Counter[str]] = {}
         for row in rows:
@@ -97,7 +99,7 @@ def counts_of(rows: list[dict[str, Any]]) -> ShardCounts:
         by_kind=groups("kind"),
         by_category=groups("category"),
         by_class=groups("class_name"),
-        stages={stage: StageFigures(rows=len(rows), seconds=1.0 * len(rows)) for stage in PAIRS.stages},
+        stages={stage: StageFigures(rows=len(rows), seconds=row_s * len(rows)) for stage in PAIRS.stages},
     )
 
 

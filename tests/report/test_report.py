@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from benchmarks.report_size import counts_of
 from toffee_pipeline.config.base import CATEGORIES
 from toffee_pipeline.config.load import load_config
 from toffee_pipeline.config.stages import MODEL_STAGES
@@ -28,7 +29,7 @@ from toffee_pipeline.report.sample import MAX_SHARDS
 from toffee_pipeline.report.sheets import MAX_NEAR, MAX_REASONS, MAX_REJECTED
 from toffee_pipeline.report.tiles import MAX_THUMBNAIL_BYTES, PARTS, THUMBNAIL_PX, thumbnail
 from toffee_pipeline.rundir.commit import ShardFile, commit_shard
-from toffee_pipeline.rundir.counts import MAX_UNREADABLE, RunCounts, ShardCounts, StageFigures, Summary
+from toffee_pipeline.rundir.counts import MAX_UNREADABLE, RunCounts, ShardCounts, Summary
 from toffee_pipeline.rundir.description import GenerationRun
 from toffee_pipeline.rundir.totals import Totals
 from toffee_pipeline.schema.pairs import IMAGE_COLUMNS, PAIRS
@@ -148,25 +149,7 @@ def commit(
 
 
 def summary_of(rows: list[dict[str, Any]]) -> Summary:
-    def groups(key: str) -> dict[str, dict[str, int]]:
-        found: dict[str, Counter[str]] = {}
-        for row in rows:
-            found.setdefault(row[key], Counter()).update(["planned", row["status"], *filter(None, [row["reason"]])])
-        return {name: dict(counts) for name, counts in found.items()}
-
-    return Summary(
-        planned=len(rows),
-        accepted=sum(row["status"] == "accepted" for row in rows),
-        rejected=Counter(row["reason"] for row in rows if row["status"] == "rejected"),
-        failed=sum(row["status"] == "failed" for row in rows),
-        errors=Counter(row["error"] for row in rows if row["status"] == "failed"),
-        by_kind=groups("kind"),
-        by_category=groups("category"),
-        by_class=groups("class_name"),
-        stages={stage: StageFigures(rows=len(rows), seconds=2.0 * len(rows)) for stage in MODEL_STAGES},
-        elapsed_s=90.0,
-        pairs_per_s=0.5,
-    )
+    return Summary(**counts_of(rows, row_s=2.0).model_dump(), elapsed_s=90.0, pairs_per_s=0.5)
 
 
 def write(folder: Path, shards: list[list[dict[str, Any]]], size_px: int = CONFIG.size_px, **options: Any) -> str:
