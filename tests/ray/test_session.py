@@ -38,38 +38,23 @@ def test_without_the_token_of_another_ray_it_says_what_to_set(ray_home):
     )
 
 
-MODES = """
+OWN = """
 from pathlib import Path
+from tests.helpers.one_node import listening
 from toffee_pipeline.on_ray.session import ray_session
 with ray_session(1):
     import ray
     ray.get(ray.remote(num_cpus=0)(lambda: "a worker, at whose start Ray opens its folders to all").remote())
     folder = Path(ray._private.worker.global_worker.node.get_session_dir_path()).parents[1]
     print(oct(folder.stat().st_mode & 0o777), oct(Path("~/.ray/auth_token").expanduser().stat().st_mode & 0o777))
-"""
-
-
-def test_the_token_and_the_files_of_a_ray_of_our_own_are_its_users_alone(ray_home):
-    environment = {name: value for name, value in ray_home.items() if name != "RAY_ADDRESS"}
-    ran = subprocess.run([sys.executable, "-c", MODES], env=environment, capture_output=True, text=True, timeout=200)
-    assert ran.stdout.split() == ["0o700", "0o600"], ran.stderr
-
-
-LISTENING = """
-from toffee_pipeline.on_ray.session import ray_session
-from tests.helpers.one_node import listening
-with ray_session(1):
-    import ray
-    ray.get(ray.remote(num_cpus=0)(lambda: "a worker").remote())
     print(*listening())
 """
 
 
-def test_a_ray_of_our_own_listens_on_the_loopback_only(ray_home):
+def test_a_ray_of_our_own_is_its_users_alone_by_its_token_its_files_and_its_ports(ray_home):
     environment = {name: value for name, value in ray_home.items() if name != "RAY_ADDRESS"}
-    command = [sys.executable, "-c", LISTENING]
-    ran = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=200)
-    assert ran.stdout.split() == ["127.0.0.1"], ran.stderr
+    ran = subprocess.run([sys.executable, "-c", OWN], env=environment, capture_output=True, text=True, timeout=200)
+    assert ran.stdout.splitlines() == ["0o700 0o600", "127.0.0.1"], ran.stderr
 
 
 def test_a_folder_of_another_user_is_refused(ray_home, tmp_path):
