@@ -24,20 +24,20 @@ SETTINGS = (
 )
 
 
-def test_an_outage_is_said_and_an_expired_key_is_one_line_after_which_the_job_goes_on(tmp_path, ray_home, s3):
+def test_an_outage_is_said_and_an_expired_key_is_one_line_after_which_the_job_goes_on(tmp_path, ray_home, cluster, s3):
+    """On a cluster, and then on a Ray of its own: where it runs may change."""
     uri, endpoint = s3
     with faulty_s3(endpoint) as proxy:
         settings = (*SETTINGS, f"output.endpoint_url={proxy.endpoint}")
         command = [sys.executable, "tests/helpers/stub_job.py", "--output", uri]
         command += [word for setting in settings for word in ("--set", setting)]
 
-        def job() -> subprocess.CompletedProcess[str]:
+        def job(ray: dict[str, str]) -> subprocess.CompletedProcess[str]:
             (tmp_path / "marks").mkdir(exist_ok=True)
             stubs = {"STUB_FAULTS": "", "STUB_MARKS": str(tmp_path / "marks"), "STUB_SLEEP_S": "0.02"}
-            environment = ray_home | CREDENTIALS | stubs
             started = subprocess.Popen(
                 command,
-                env=environment,
+                env=ray | CREDENTIALS | stubs,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 text=True,
@@ -53,7 +53,7 @@ def test_an_outage_is_said_and_an_expired_key_is_one_line_after_which_the_job_go
         storage = open_storage(uri, endpoint)
         proxy.rules.append(Rule("^PUT .*/_tries/_ledger/pair-000003", error(503, "SlowDown"), times=6))
         proxy.rules.append(Rule("^PUT .*/_tries/_ledger/pair-000003", error(400, "ExpiredToken"), times=-1))
-        first = job()
+        first = job(cluster.driver)
         assert first.returncode == 2, first.stderr
         (line,) = [line for line in first.stderr.splitlines() if line.startswith("error: ")]
         assert f"{uri}/_tries/_ledger/pair-000003" in line and "the credentials have expired; renew them" in line
@@ -62,7 +62,7 @@ def test_an_outage_is_said_and_an_expired_key_is_one_line_after_which_the_job_go
         proxy.rules.clear()
         done = committed_shards(storage)
         assert 3 not in done  # how far the others got is the scheduler's affair
-        second = job()
+        second = job(ray_home)
         assert second.returncode == 0, second.stderr
         found = re.search(rf"resuming: (\d+) of {NUM_SHARDS} shards are committed", second.stdout)
         assert found is not None and int(found[1]) >= len(done)  # what was decided is finished first
