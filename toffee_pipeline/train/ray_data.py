@@ -23,7 +23,7 @@ READ_CPUS = 1.0
 """Of each worker's reader. Ray Data shares out whole CPUs: where two datasets have one between them, each gets none."""
 READ_AHEAD_BATCHES = 8
 MIN_READ_AHEAD_BYTES = 16 * 2**20
-STEP_PAUSE_S = 0.02
+STEP_PAUSE_S = 0.05
 Missing = list[tuple[str, Source, str]]
 """Files that a cache lacks: source name, source, file."""
 
@@ -67,9 +67,9 @@ def ray_blocks(reader: Reader, world: int, batch_size: int) -> Blocks:
         shared = ray.put(reader)
         while True:
             chunk = list(islice(reads, READS_PER_DATASET))
-            dataset = ray.data.range(len(chunk), override_num_blocks=len(chunk)).map_batches(
-                _read, batch_size=1, num_cpus=READ_CPUS, fn_args=(shared, chunk, skip)
-            )
+            # from here, since each number of a `range` would be a task of its own
+            numbers = ray.data.from_items([{"id": id} for id in range(len(chunk))], override_num_blocks=len(chunk))
+            dataset = numbers.map_batches(_read, batch_size=1, num_cpus=READ_CPUS, fn_args=(shared, chunk, skip))
             dataset.set_name("training data")
             # a split of one moves Ray Data's scheduling loop, which would fight for this process's GIL, to an actor
             (iterator,) = dataset.streaming_split(1, equal=False)
