@@ -13,7 +13,7 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from jobs import train_refiner
-from tests.helpers.training_job import train, weights, words
+from tests.helpers.training_job import train, weights, words, write_photos
 from toffee_pipeline.storage import open_storage
 from toffee_pipeline.train.saved import steps_saved
 
@@ -33,10 +33,11 @@ def worker_of(home):
     return None
 
 
-def test_killed_and_stopped_it_ends_where_the_uninterrupted_one_does(uninterrupted, tmp_path, ray_home, cluster):
-    output = tmp_path / "run"
+def test_killed_and_stopped_it_ends_where_the_uninterrupted_one_does(tmp_path, ray_home, cluster):
+    output, uninterrupted = tmp_path / "run", tmp_path / "uninterrupted"
     storage = open_storage(str(output))
-    command = [sys.executable, "jobs/train_refiner.py", "--output", str(output), *words("train.max_steps=12")]
+    settings = (write_photos(tmp_path / "photos"), "train.max_steps=12")
+    command = [sys.executable, "jobs/train_refiner.py", "--output", str(output), *words(*settings)]
     log = (tmp_path / "log").open("w")
     job = subprocess.Popen(command, env=cluster.driver, stdout=log, stderr=log)
     try:
@@ -62,8 +63,9 @@ def test_killed_and_stopped_it_ends_where_the_uninterrupted_one_does(uninterrupt
     if job.returncode:  # else it was done before it heard the signal
         assert job.returncode == 130, said
         assert re.search(r"stopped: step \d+ is saved .* run the same command again", said)
-    result = train(train_refiner, output, "train.max_steps=12")  # where it runs may change
-    assert result.exit_code == 0, result.output
+    for run in (output, uninterrupted):
+        result = train(train_refiner, run, *settings)  # where it runs may change
+        assert result.exit_code == 0, result.output
     expected = weights(uninterrupted)
     for name, value in weights(output).items():
         torch.testing.assert_close(value, expected[name], rtol=0, atol=1e-4)
