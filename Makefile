@@ -5,6 +5,7 @@ OUTPUT ?= runs/demo
 JOB ?= generate
 ARGS ?=
 PYTEST := $(BIN)/python -m pytest
+HALF := tests/ray tests/models
 CHECKS := $(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
 NETWORKS := $(addprefix nano-, vae dino filter-dino clip filter-clip detector segmenter depth text-to-image controlnet)
 
@@ -36,11 +37,11 @@ customize: setup ## Draw a held-out toy in three places and edit it, with the na
 
 test test-fast: export PYTHONDONTWRITEBYTECODE := # a hundred processes would compile the same sources
 
-test: setup ## Lint, type check and run all tests, those that start a Ray beside the rest
-	@log=$$(mktemp); $(PYTEST) tests/ray $(ARGS) > $$log 2>&1 & ray=$$!; \
-	$(CHECKS) && $(PYTEST) tests --ignore=tests/ray $(ARGS); others=$$?; \
-	wait $$ray; ray=$$?; cat $$log; rm $$log; \
-	[ $$others = 0 -o $$others = 5 ] && [ $$ray = 0 -o $$ray = 5 ] # 5: ARGS chose none of them
+test: setup ## Lint, type check and run all tests, those that start a Ray and those of the models beside the rest
+	@log=$$(mktemp); $(PYTEST) $(HALF) $(ARGS) > $$log 2>&1 & half=$$!; \
+	$(CHECKS) && $(PYTEST) tests $(HALF:%=--ignore=%) $(ARGS); others=$$?; \
+	wait $$half; half=$$?; cat $$log; rm $$log; \
+	[ $$others = 0 -o $$others = 5 ] && [ $$half = 0 -o $$half = 5 ] # 5: ARGS chose none of them
 
 test-fast: setup ## The quick tests, without Ray, whole jobs and files of more than five seconds: about two minutes on two slow cores
 	$(PYTEST) tests --ignore=tests/ray -m "not slow" -n 2 $(ARGS)
