@@ -26,7 +26,8 @@ class Alone(Paint):
 
 def main(output: str, num_shards: int, shards_per_dataset: int) -> None:
     sets = (f"pairs.count={num_shards}", "pairs.per_subject=1", "subjects_per_shard=1", "fused.num_actors=1")
-    config = load_config("nano", ("placement=fused", *sets))
+    few_writers = "fused.num_cpus=5"  # as ONE_SPARE_CPU of one_node.py, which imports more than a driver needs
+    config = load_config("nano", ("placement=fused", few_writers, *sets))
     context = RunContext(config, output, RayMetricSink(output), say=lambda line: print(line, file=sys.stderr))
     stages = {**STUB_STAGES, Alone.name: Alone}
     with closing(on_ray.run(stages, context, range(num_shards), shards_per_dataset)) as shards:

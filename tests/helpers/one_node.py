@@ -14,6 +14,9 @@ from benchmarks.chaos import kill_session
 
 ROOT = Path(__file__).parents[2]
 ADDRESS = "127.0.0.1"
+ONE_SPARE_CPU = "fused.num_cpus=5"
+"""Of the shared cluster's six, for jobs of one actor without networks, whose shards are all done at once: a process
+that writes takes half a CPU, and each that Ray starts costs seconds of a core."""
 NAMES = ("port", "dashboard-port", "ray-client-server-port", "dashboard-agent-listen-port")
 SPARED = ("--include-log-monitor=false", "--object-store-memory=200000000")
 """A process and memory that no test needs."""

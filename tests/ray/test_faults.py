@@ -24,6 +24,7 @@ SETTINGS = (
     "subjects_per_shard=1",
     "placement=fused",
     "fused.num_actors=2",
+    "fused.num_cpus=2.5",  # see ONE_SPARE_CPU
     "stages.score.timeout_s=6",
     "stages.score.batch_size=4",
 )

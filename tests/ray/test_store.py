@@ -10,6 +10,7 @@ import time
 from tests.helpers.banks import make_bank
 from tests.helpers.faulty_s3 import Rule, error, faulty_s3
 from tests.helpers.monitoring import scrape
+from tests.helpers.one_node import ONE_SPARE_CPU
 from tests.helpers.s3 import CREDENTIALS
 from toffee_pipeline.rundir.manifests import committed_shards
 from toffee_pipeline.storage import open_storage
@@ -21,6 +22,7 @@ SETTINGS = (
     "subjects_per_shard=1",
     "placement=fused",
     "fused.num_actors=1",
+    ONE_SPARE_CPU,
 )
 
 

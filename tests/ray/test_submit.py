@@ -9,12 +9,18 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers.one_node import ADDRESS, ROOT, listening
+from tests.helpers.one_node import ADDRESS, ONE_SPARE_CPU, ROOT, listening
 from toffee_pipeline.rundir.manifests import committed_shards
 from toffee_pipeline.storage import open_storage
 
 NUM_SHARDS = 12
-SETTINGS = ("fused.num_actors=1", f"pairs.count={NUM_SHARDS}", "pairs.per_subject=1", "subjects_per_shard=1")
+SETTINGS = (
+    f"pairs.count={NUM_SHARDS}",
+    "pairs.per_subject=1",
+    "subjects_per_shard=1",
+    "fused.num_actors=1",
+    ONE_SPARE_CPU,
+)
 STUBS = ("python", f"{ROOT}/tests/helpers/stub_job.py")
 """The main job without networks; a submitted one with them is test_executors.py's."""
 SLOW = ("env", f"PYTHONPATH={ROOT}", "STUB_SLEEP_S=3")
