@@ -42,8 +42,7 @@ class MixingStage(Stage):
         masks = draft_masks = None
         if config.region == "subject":
             masks = [present(state.bool_mask()) for state in subjects]
-            found = [state.bool_draft_mask() for state in batch]  # without one it has its subject's layout
-            draft_masks = [of_subject if own is None else own for own, of_subject in zip(found, masks, strict=True)]
+            draft_masks = [self.draft_mask(shard, state) for state in batch]
         return self.models.dino.encode_mixed(
             drafts,
             [present(state.tokens) for state in subjects],
@@ -54,11 +53,21 @@ class MixingStage(Stage):
             config.matching_radius,
         )
 
+    def draft_mask(self, shard: Shard, state: PairState) -> np.ndarray:
+        """Where the draft shows the subject, bool (H, W): in its subject's layout where no mask of its own is found."""
+        own = state.bool_draft_mask()
+        return present(shard.subject_of(state).bool_mask()) if own is None else own
+
 
 class Refine(MixingStage):
+    """Under region=subject what lies outside the draft's subject stays the draft's, exactly: tokens of its border hold some
+    of the subject's old background, and would paint it around the subject."""
+
     name = "refine"
 
     def process(self, shard: Shard) -> None:
+        from toffee_pipeline.models.blended import composite
+
         def store(state: PairState, png: bytes) -> None:
             state.target = png
 
@@ -68,7 +77,13 @@ class Refine(MixingStage):
         def refine(batch: list[tuple[PairState, np.ndarray]]) -> Sequence[np.ndarray | SampleError]:
             pairs, drafts = zip(*batch, strict=True)
             tokens = self.mixed_tokens(shard, pairs, drafts)
-            return self.models.refiner.refine(drafts, tokens, [state.pair.seed for state in pairs])
+            refined = self.models.refiner.refine(drafts, tokens, [state.pair.seed for state in pairs])
+            if self.config.stages.refine.region == "everywhere":
+                return refined
+            return [
+                image if isinstance(image, SampleError) else composite(image, draft, self.draft_mask(shard, state))
+                for image, draft, state in zip(refined, drafts, pairs, strict=True)
+            ]
 
         self.encode_subjects(shard)
         self.run(shard.open_pairs("generation"), refine, store, read, encode_png)

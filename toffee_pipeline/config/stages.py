@@ -185,7 +185,8 @@ class RefineConfig(StageConfig):
     a_by_category: dict[Category, Fraction] = {}
     """Overrides `a` where the subject's look is what changes, such as color: a full mix would undo the change."""
     region: Literal["everywhere", "subject"] = "everywhere"
-    """everywhere: the paper's mix; subject: only patches inside the subject's mask, in both images."""
+    """everywhere: the paper's mix; subject: only patches inside the subject's mask, in both images, and outside the
+    draft's subject its pixels stay."""
     matching_radius: Annotated[int, Field(ge=0, le=15)] = 0
     """Patches around a patch that must match too (ours): a match is scored by its mean over their offsets. 0: Eq 2 as
     published."""
