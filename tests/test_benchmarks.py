@@ -11,7 +11,7 @@ from actors.chain import StageChain
 from actors.guard import NoGuard
 from actors.shard import Shard
 from actors.write import count
-from benchmarks import chaos, evidence, levers, overhead, placement, plan_scale
+from benchmarks import chaos_strikes, evidence, levers, overhead, placement, plan_scale
 from benchmarks.bars import BARS, BENCHMARKS
 from benchmarks.chaos_log import Try, read_tries, work
 from benchmarks.record import Record
@@ -101,11 +101,11 @@ def test_the_log_of_a_killed_actor_is_read_up_to_where_it_was_cut(tmp_path):
 
 
 def test_a_process_of_the_job_is_known_by_its_command_line():
-    assert chaos.kind_of("ray::MapWorker(Map(AllStages)).submit()") == "actor"
-    assert chaos.kind_of("ray::IDLE") == "worker"
-    assert chaos.kind_of("ray::DashboardAgent") == "helper"
-    assert chaos.kind_of("/x/ray/core/src/ray/raylet/raylet --store_socket_name=y") == "raylet"
-    assert chaos.kind_of("/x/ray/core/src/ray/gcs/gcs_server --log_dir=y") == "gcs"
+    assert chaos_strikes.kind_of("ray::MapWorker(Map(AllStages)).submit()") == "actor"
+    assert chaos_strikes.kind_of("ray::IDLE") == "worker"
+    assert chaos_strikes.kind_of("ray::DashboardAgent") == "helper"
+    assert chaos_strikes.kind_of("/x/ray/core/src/ray/raylet/raylet --store_socket_name=y") == "raylet"
+    assert chaos_strikes.kind_of("/x/ray/core/src/ray/gcs/gcs_server --log_dir=y") == "gcs"
 
 
 FOUND = {"date": "2026-01-02 03:04 UTC", "cpu": "Some CPU", "cores": 2, "torch": "2.0", "ray": "2.60"}

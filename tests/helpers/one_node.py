@@ -10,7 +10,7 @@ from pathlib import Path
 
 import psutil
 
-from benchmarks.chaos import kill_session
+from benchmarks.chaos_run import kill_session
 
 ROOT = Path(__file__).parents[2]
 ADDRESS = "127.0.0.1"
