@@ -60,8 +60,8 @@ class MixingStage(Stage):
 
 
 class Refine(MixingStage):
-    """Under region=subject what lies outside the draft's subject stays the draft's, exactly: tokens of its border hold some
-    of the subject's old background, and would paint it around the subject."""
+    """Under region=subject what lies outside the draft's subject stays the draft's, exactly: tokens of its border hold
+    some of the subject's old background, and would paint it around the subject."""
 
     name = "refine"
 
