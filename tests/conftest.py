@@ -9,9 +9,15 @@ import torch
 from tests.helpers.s3 import BUCKET, CREDENTIALS, make_bucket, s3_server
 from toffee_pipeline.config.load import load_config
 
-torch.set_num_threads(1)
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs, and their children, ignore it
 gc.set_threshold(50_000, 20, 20)  # all libraries together hold a million objects, through which Python looks too often
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup():
+    """A job that ran in this process may have left it more threads than there are cores, and they wait busily."""
+    torch.set_num_threads(1)
+
 
 QUICK = tuple(f"stages.{stage}.sampling.num_inference_steps=2" for stage in ("synthesize", "draft", "refine", "view"))
 """Settings of tests to which the pictures do not matter."""

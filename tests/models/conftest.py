@@ -18,11 +18,6 @@ from toffee_pipeline.schema.subjects import Subject
 CLASS_NAMES = ("mug", "toy car", "cat")
 
 
-@pytest.fixture(autouse=True)
-def one_thread() -> None:
-    torch.set_num_threads(1)
-
-
 @pytest.fixture
 def device() -> torch.device:
     return torch.device("cpu")

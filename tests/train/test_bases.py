@@ -85,6 +85,7 @@ def train(job, output, profile, root, *overrides):
         "size_px=64",
         "train.max_steps=1",
         "workers.num_workers=1",
+        "workers.num_cpus=1",
         "device=cpu",
         *overrides,
     )

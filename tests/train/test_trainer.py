@@ -3,7 +3,7 @@
 import copy
 import functools
 import math
-import os
+from datetime import timedelta
 
 import pytest
 import torch
@@ -78,10 +78,11 @@ STRATEGIES = ("ddp", "fsdp")
 
 
 def _worker(rank, folder, base):
-    """Steps of one of two workers under each strategy; rank 0 writes what came out."""
-    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "0"}
+    """Steps of one of two workers; what came out, by strategy."""
     torch.set_num_threads(1)
-    dist.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=2)
+    meeting, wait = f"file://{folder}/meeting", timedelta(minutes=4)  # an end of the other worker is an error, no hang
+    dist.init_process_group("gloo", init_method=meeting, rank=rank, world_size=2, timeout=wait)
+    results = {}
     for strategy in STRATEGIES:
         overrides = (*SHARED, f"workers.strategy={strategy}", "workers.placement=ray", "workers.num_workers=2")
         trainer = make_trainer(base, *overrides, rank=rank, world=2)
@@ -95,20 +96,25 @@ def _worker(rank, folder, base):
         steps(again, 1)
         steps(trainer, 1)
         after, resumed = trainer.weights(), again.weights()
-        if rank == 0:
-            result = {"state": state, "figures": figures, "after": after, "resumed": resumed}
-            torch.save(result, f"{folder}/{strategy}.pt")
+        results[strategy] = {"state": state, "figures": figures, "after": after, "resumed": resumed}
     dist.destroy_process_group()
+    return results
+
+
+def _second(_, folder, base):
+    _worker(1, folder, base)
 
 
 @pytest.fixture(scope="module")
 def two_workers(tmp_path_factory, base):
-    """What two processes trained, by strategy; and a worker that trained the same alone."""
-    folder = tmp_path_factory.mktemp("two workers")
-    mp.spawn(_worker, (str(folder), base), nprocs=2)  # not forked: another test may have started autograd's threads
+    """What two processes trained, this one and another, by strategy; and a worker that trained the same alone."""
+    folder = str(tmp_path_factory.mktemp("two workers"))
+    second = mp.spawn(_second, (folder, base), join=False)  # not forked: a test may have started autograd's threads
+    results = _worker(0, folder, base)
+    while not second.join():
+        pass
     alone = make_trainer(base, *SHARED, "train.gradient_checkpointing=true")
     figures = steps(alone)
-    results = {strategy: torch.load(folder / f"{strategy}.pt", weights_only=True) for strategy in STRATEGIES}
     return results, alone, figures
 
 

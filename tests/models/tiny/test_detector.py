@@ -19,7 +19,6 @@ NUM_PHOTOS = 36
 
 @pytest.fixture(scope="module")
 def photos() -> list[ViewSample]:
-    torch.set_num_threads(1)
     return [draw_photo(FIRST_UNSEEN + index) for index in range(NUM_PHOTOS)]
 
 

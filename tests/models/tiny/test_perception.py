@@ -21,7 +21,6 @@ CPU = torch.device("cpu")
 
 @pytest.fixture(scope="module")
 def photos() -> list[Rendering]:
-    torch.set_num_threads(1)
     return [draw_photo(FIRST_UNSEEN + index).rendering for index in range(NUM_PHOTOS)]
 
 

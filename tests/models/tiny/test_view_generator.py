@@ -21,7 +21,6 @@ CPU = torch.device("cpu")
 
 @pytest.fixture(scope="module")
 def photos() -> list[np.ndarray]:
-    torch.set_num_threads(1)
     return [draw_photo(FIRST_UNSEEN + index).rendering.rgb for index in range(NUM_PHOTOS)]
 
 
