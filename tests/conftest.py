@@ -9,6 +9,7 @@ import torch
 from tests.helpers.s3 import BUCKET, CREDENTIALS, make_bucket, s3_server
 from toffee_pipeline.config.load import load_config
 
+torch.set_num_threads(1)
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs, and their children, ignore it
 gc.set_threshold(50_000, 20, 20)  # all libraries together hold a million objects, through which Python looks too often
 
