@@ -9,7 +9,7 @@ from toffee_pipeline.evaluation.conclude import COLUMNS, expected_real
 from toffee_pipeline.evaluation.figures import Figure, SelfTest, group
 from toffee_pipeline.evaluation.published import REAL
 from toffee_pipeline.evaluation.result import Evaluation
-from toffee_pipeline.evaluation.said import lines, same_dino
+from toffee_pipeline.evaluation.said import drawn_by, lines, same_dino
 from toffee_pipeline.models.weights import NANO_WEIGHTS
 
 VALUES = dict.fromkeys(REAL, Figure(0.5, None, None, 3))
@@ -33,18 +33,28 @@ def test_the_self_test_says_what_figures_are_worth_before_it_shows_them(expected
     assert others[-1] == "1 pictures, 1 failed" and others[-2] == "CLIP-T –, copy-paste –"
 
 
+@pytest.mark.parametrize(
+    ("source", "named"), [({"weights": "nano"}, "nano"), ({"path": "/runs/toffeenet"}, "/runs/toffeenet")]
+)
+def test_a_report_names_the_network_that_drew(source, named):
+    model = TrainedModel(**source, training=load_config("nano", (), ToffeeNetTraining))
+    config = load_config("nano", (), EvaluationConfig)
+    drawn = config.model_copy(update={"models": config.models.model_copy(update={"toffeenet": model})})
+    assert drawn_by(drawn).startswith(f"Pictures by ToffeeNet, {named}: 12 steps of ddim")
+
+
 def test_a_dino_that_scores_what_it_feeds_is_told():
     training = load_config("nano", (), ToffeeNetTraining)
     drawer = TrainedModel(weights="nano", training=training)
 
-    def drawn_by(settings: EvaluationConfig) -> EvaluationConfig:
+    def drawing(settings: EvaluationConfig) -> EvaluationConfig:
         return settings.model_copy(update={"models": settings.models.model_copy(update={"toffeenet": drawer})})
 
     feeding = config("models.filter_dino.weights=pretrained", f"models.filter_dino.path={NANO_WEIGHTS / 'dino'}")
     trained = training.models.model_copy(update={"dino": feeding.models.filter_dino})
     drawer = drawer.model_copy(update={"training": training.model_copy(update={"models": trained})})
-    assert same_dino(drawn_by(feeding))
-    assert not same_dino(drawn_by(config())) and not same_dino(feeding)
+    assert same_dino(drawing(feeding))
+    assert not same_dino(drawing(config())) and not same_dino(feeding)
 
 
 def config(*overrides, profile="nano"):

@@ -28,9 +28,9 @@ def drawn_by(config: EvaluationConfig) -> str:
     if config.images is not None:
         return f"Pictures of another model, from {config.images}"
     if config.models.toffeenet is not None:
-        draw = config.stages.draw
+        draw, model = config.stages.draw, config.models.toffeenet
         return (
-            f"{'Edits' if draw.task == 'edit' else 'Pictures'} by ToffeeNet, {config.models.toffeenet.path}: "
+            f"{'Edits' if draw.task == 'edit' else 'Pictures'} by ToffeeNet, {model.path or model.weights}: "
             f"{draw.sampling.num_inference_steps} steps of "
             f"{draw.sampling.scheduler}, guidance {draw.sampling.guidance_scale:g}, lambda {draw.dino_scale:g}, depth: "
             f"{draw.depth}"
