@@ -66,7 +66,7 @@ class Refine(MixingStage):
     name = "refine"
 
     def process(self, shard: Shard) -> None:
-        from toffee_pipeline.models.blended import composite
+        from toffee_pipeline.models.blended import composite_all
 
         def store(state: PairState, png: bytes) -> None:
             state.target = png
@@ -80,10 +80,7 @@ class Refine(MixingStage):
             refined = self.models.refiner.refine(drafts, tokens, [state.pair.seed for state in pairs])
             if self.config.stages.refine.region == "everywhere":
                 return refined
-            return [
-                image if isinstance(image, SampleError) else composite(image, draft, self.draft_mask(shard, state))
-                for image, draft, state in zip(refined, drafts, pairs, strict=True)
-            ]
+            return composite_all(refined, drafts, [self.draft_mask(shard, state) for state in pairs])
 
         self.encode_subjects(shard)
         self.run(shard.open_pairs("generation"), refine, store, read, encode_png)

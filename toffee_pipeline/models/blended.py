@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from toffee_pipeline.config.base import EditRegion
 from toffee_pipeline.config.stages import EditConfig
+from toffee_pipeline.errors import SampleError
 
 FEATHER_FRACTION = 1 / 256
 
@@ -57,6 +58,16 @@ def composite(target: np.ndarray, original: np.ndarray, mask: np.ndarray) -> np.
     blend = original[ramp] + (target[ramp].astype(np.float32) - original[ramp]) * alpha
     result[ramp] = blend.round().astype(np.uint8)
     return result
+
+
+def composite_all(
+    targets: Sequence[np.ndarray | SampleError], originals: Sequence[np.ndarray], masks: Sequence[np.ndarray]
+) -> list[np.ndarray | SampleError]:
+    """`composite` of each; a SampleError stays in its place."""
+    return [
+        target if isinstance(target, SampleError) else composite(target, original, mask)
+        for target, original, mask in zip(targets, originals, masks, strict=True)
+    ]
 
 
 def latent_mask(masks: Sequence[np.ndarray], factor: int, device: torch.device) -> Tensor:

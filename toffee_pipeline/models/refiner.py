@@ -13,7 +13,7 @@ from toffee_pipeline.config.base import ModelSpec
 from toffee_pipeline.config.stages import RefineConfig
 from toffee_pipeline.errors import SampleError
 from toffee_pipeline.models.autoencoder import load_autoencoder
-from toffee_pipeline.models.blended import composite, latent_mask
+from toffee_pipeline.models.blended import composite_all, latent_mask
 from toffee_pipeline.models.dino import GRID
 from toffee_pipeline.models.loading import build_random, build_untrained, dtype_of, local_folder
 from toffee_pipeline.models.networks.refiner import RefinerNetwork
@@ -92,11 +92,7 @@ class Refiner:
         kept = self.autoencoder.encode(subject_images)
         mask = latent_mask(masks, self.autoencoder.scale_factor, self.device)
         latents = self._sample(self.autoencoder.encode(drafts), tokens, seeds, kept, mask)
-        painted = to_images(self.autoencoder.decode(latents))
-        return [
-            image if isinstance(image, SampleError) else composite(image, original, area)
-            for image, original, area in zip(painted, subject_images, masks, strict=True)
-        ]
+        return composite_all(to_images(self.autoencoder.decode(latents)), subject_images, masks)
 
     def warm_up(self, batch_size: int, size_px: int) -> None:
         """As `Compilable` has it."""

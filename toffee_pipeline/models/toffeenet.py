@@ -13,7 +13,7 @@ from toffee_pipeline.config.base import SamplingConfig
 from toffee_pipeline.errors import SampleError
 from toffee_pipeline.images import black_out
 from toffee_pipeline.models.autoencoder import Autoencoder
-from toffee_pipeline.models.blended import composite, latent_mask
+from toffee_pipeline.models.blended import composite_all, latent_mask
 from toffee_pipeline.models.networks.toffeenet import CONSTANT_DEPTH, ToffeeNetNetwork
 from toffee_pipeline.models.sampling import Predict, denoise, generators, initial_noise, make_scheduler
 from toffee_pipeline.models.tensors import to_images
@@ -124,10 +124,7 @@ class ToffeeNet:
         kept = self.autoencoder.encode([black_out(image, mask) for image, mask in zip(images, masks, strict=True)])
         region = latent_mask(masks, self.autoencoder.scale_factor, self.device)
         painted = to_images(self.autoencoder.decode(self._sample(tokens, prompts, seeds, region, kept, depths)))
-        return [
-            image if isinstance(image, SampleError) else composite(image, original, area)
-            for image, original, area in zip(painted, images, masks, strict=True)
-        ]
+        return composite_all(painted, images, masks)
 
     def _sample(
         self,
