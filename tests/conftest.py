@@ -59,15 +59,3 @@ def pairs(tmp_path_factory):
     output = tmp_path_factory.mktemp("runs") / "run"
     write_pairs(output)
     return output
-
-
-@pytest.fixture(scope="session")
-def uninterrupted(tmp_path_factory):
-    """A Refiner trained for twelve steps in one go, for tests to compare with."""
-    from jobs import train_refiner
-    from tests.helpers.training_job import train
-
-    output = tmp_path_factory.mktemp("whole") / "run"
-    result = train(train_refiner, output, "train.max_steps=12")
-    assert result.exit_code == 0, result.output
-    return output
