@@ -8,7 +8,7 @@ import numpy as np
 
 from actors.shard import PairState, Shard, present
 from actors.stage import in_threads
-from actors.stages.refine import MixingStage
+from actors.stages.refine import MixingStage, Region
 from toffee_pipeline.config.base import OUTSIDE
 from toffee_pipeline.errors import SampleError
 from toffee_pipeline.images import encode_png
@@ -27,18 +27,21 @@ class Edit(MixingStage):
             state.target = png
             state.input = shard.subject_of(state).image
 
-        def read(state: PairState) -> tuple[PairState, np.ndarray, np.ndarray, np.ndarray]:
-            return state, shard.subject_of(state).rgb(), state.draft_rgb(), present(state.bool_edit_mask())
+        def pictures(state: PairState) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+            return shard.subject_of(state).rgb(), state.draft_rgb(), present(state.bool_edit_mask())
+
+        def read(state: PairState) -> tuple[PairState, Region, np.ndarray, np.ndarray, np.ndarray]:
+            return state, self.region(shard, state), *pictures(state)
 
         def edit(
-            batch: list[tuple[PairState, np.ndarray, np.ndarray, np.ndarray]],
+            batch: list[tuple[PairState, Region, np.ndarray, np.ndarray, np.ndarray]],
         ) -> Sequence[np.ndarray | SampleError]:
-            pairs, images, drafts, masks = zip(*batch, strict=True)
-            tokens = self.mixed_tokens(shard, pairs, drafts)
+            pairs, regions, images, drafts, masks = zip(*batch, strict=True)
+            tokens = self.mixed_tokens(shard, pairs, drafts, regions)
             return self.models.refiner.edit(images, drafts, masks, tokens, [state.pair.seed for state in pairs])
 
         def paste(state: PairState) -> bytes:
-            _, image, draft, mask = read(state)
+            image, draft, mask = pictures(state)
             return encode_png(composite(draft, image, mask))
 
         self.encode_subjects(shard)

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
+Region = tuple[np.ndarray, np.ndarray] | None
+
+
 class MixingStage(Stage):
     """What Refine and Edit share: the subject's tokens, and their mix with those of a draft."""
 
@@ -35,28 +38,30 @@ class MixingStage(Stage):
         missing = [state for state in shard.open_subjects() if state.tokens is None]
         self.run(missing, encode, store, SubjectState.rgb)
 
-    def mixed_tokens(self, shard: Shard, batch: Sequence[PairState], drafts: Sequence[np.ndarray]) -> Tensor:
-        """(b, 1 + n, c): the draft's tokens, refined towards the subject's."""
+    def mixed_tokens(
+        self, shard: Shard, batch: Sequence[PairState], drafts: Sequence[np.ndarray], regions: Sequence[Region]
+    ) -> Tensor:
+        """(b, 1 + n, c): the draft's tokens, refined towards the subject's. regions: of the batch, see `region`."""
         config = self.config.stages.refine
-        subjects = [shard.subject_of(state) for state in batch]
-        masks = draft_masks = None
-        if config.region == "subject":
-            masks = [present(state.bool_mask()) for state in subjects]
-            draft_masks = [self.draft_mask(shard, state) for state in batch]
+        bounded = [region for region in regions if region is not None]
         return self.models.dino.encode_mixed(
             drafts,
-            [present(state.tokens) for state in subjects],
+            [present(shard.subject_of(state).tokens) for state in batch],
             [config.a_of(state.pair.category) for state in batch],
             config.g,
-            draft_masks,
-            masks,
+            [draft for draft, _ in bounded] or None,
+            [subject for _, subject in bounded] or None,
             config.matching_radius,
         )
 
-    def draft_mask(self, shard: Shard, state: PairState) -> np.ndarray:
-        """Where the draft shows the subject, bool (H, W): in its subject's layout where no mask of its own is found."""
-        own = state.bool_draft_mask()
-        return present(shard.subject_of(state).bool_mask()) if own is None else own
+    def region(self, shard: Shard, state: PairState) -> Region:
+        """Where the draft and the image show the subject, both bool (H, W): the draft in its subject's layout where no
+        mask of its own is found. None under region=everywhere."""
+        if self.config.stages.refine.region == "everywhere":
+            return None
+        subject = present(shard.subject_of(state).bool_mask())
+        draft = state.bool_draft_mask()
+        return subject if draft is None else draft, subject
 
 
 class Refine(MixingStage):
@@ -71,16 +76,16 @@ class Refine(MixingStage):
         def store(state: PairState, png: bytes) -> None:
             state.target = png
 
-        def read(state: PairState) -> tuple[PairState, np.ndarray]:
-            return state, state.draft_rgb()
+        def read(state: PairState) -> tuple[PairState, np.ndarray, Region]:
+            return state, state.draft_rgb(), self.region(shard, state)
 
-        def refine(batch: list[tuple[PairState, np.ndarray]]) -> Sequence[np.ndarray | SampleError]:
-            pairs, drafts = zip(*batch, strict=True)
-            tokens = self.mixed_tokens(shard, pairs, drafts)
+        def refine(batch: list[tuple[PairState, np.ndarray, Region]]) -> Sequence[np.ndarray | SampleError]:
+            pairs, drafts, regions = zip(*batch, strict=True)
+            tokens = self.mixed_tokens(shard, pairs, drafts, regions)
             refined = self.models.refiner.refine(drafts, tokens, [state.pair.seed for state in pairs])
             if self.config.stages.refine.region == "everywhere":
                 return refined
-            return composite_all(refined, drafts, [self.draft_mask(shard, state) for state in pairs])
+            return composite_all(refined, drafts, [draft for draft, _ in regions])
 
         self.encode_subjects(shard)
         self.run(shard.open_pairs("generation"), refine, store, read, encode_png)
