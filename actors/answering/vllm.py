@@ -17,7 +17,7 @@ FAILED = "__inference_error__"
 def check(config: ExpansionConfig) -> None:
     """Raises ConfigError where vLLM is not installed."""
     if importlib.util.find_spec("vllm") is None:
-        raise ConfigError("backend=vllm: the package is missing: pip install 'toffee-pipeline[llm]'")
+        raise ConfigError("backend=vllm: the package is missing: pip install -e '.[llm]'")
 
 
 def answers(config: ExpansionConfig, questions: Any) -> Any:

@@ -95,6 +95,11 @@ def test_dry_run_writes_nothing(tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+def test_a_path_beside_the_packages_own_weights_is_refused():
+    with pytest.raises(ToffeeError, match=r"models\.refiner: nano weights .* an id or a path needs weights=pretrained"):
+        load_config("nano", ("models.refiner.path=/runs/refiner/model",))
+
+
 def test_a_dry_run_lists_missing_weights_and_a_run_names_them_all(tmp_path):
     gone = [f"models.{name}.path={tmp_path / 'gone' / name}" for name in ("dino", "depth")]
     options = ["--output", str(tmp_path / "run"), *(part for key in gone for part in ("--set", key))]

@@ -89,7 +89,7 @@ def test_a_dry_run_shows_quotas_and_a_question_and_needs_no_model(tmp_path):
         (["model={path: none/there}"], "no such file or folder"),
         pytest.param(
             ["backend=vllm"],
-            "backend=vllm: the package is missing: pip install 'toffee-pipeline[llm]'",
+            "backend=vllm: the package is missing: pip install -e '.[llm]'",
             marks=pytest.mark.skipif(importlib.util.find_spec("vllm") is not None, reason="it is there"),
         ),
         (["backend=http", "http.api_key_variable=NO_SUCH_KEY"], "http.api_key_variable: NO_SUCH_KEY is not set"),

@@ -122,5 +122,5 @@ def test_without_its_packages_a_line_says_which_extra_has_them(folder):
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 2
     assert done.stderr == (
-        "error: jobs/browse.py needs packages that are not installed: pip install 'toffee-pipeline[browse]'\n"
+        "error: jobs/browse.py needs packages that are not installed: pip install -e '.[browse]'\n"
     )

@@ -152,7 +152,7 @@ def test_lance_without_its_package_is_one_line(run, tmp_path):
     done = subprocess.run(
         command, capture_output=True, text=True, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}
     )
-    assert done.returncode == 2 and done.stderr.strip().endswith("pip install 'toffee-pipeline[export]'")
+    assert done.returncode == 2 and done.stderr.strip().endswith("pip install -e '.[export]'")
     assert not (tmp_path / "export").exists()
 
 

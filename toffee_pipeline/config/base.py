@@ -92,7 +92,7 @@ def _differing(old: Any, new: Any, prefix: str = "") -> Iterator[str]:
 
 
 class ModelSpec(Model):
-    """One set of weights. The first that is set wins: `path`, then `id`."""
+    """One set of weights. `path` goes before `id`, and both are for pretrained ones alone."""
 
     weights: Literal["pretrained", "nano", "untrained", "random"] = "pretrained"
     """pretrained: a hub id or local path; nano: trained on the small world, in the package;
@@ -109,6 +109,8 @@ class ModelSpec(Model):
     def _named(self) -> Self:
         if self.weights == "pretrained" and self.id is None and self.path is None:
             raise ValueError("pretrained weights need an id or a path")
+        if self.weights == "nano" and (self.id or self.path):
+            raise ValueError("nano weights lie in the package: an id or a path needs weights=pretrained beside it")
         return self
 
     @property

@@ -70,7 +70,7 @@ class HttpConfig(Model):
 
 
 class VllmConfig(Model):
-    """vLLM's engine inside the job, on its GPUs; needs `pip install 'toffee-pipeline[llm]'`."""
+    """vLLM's engine inside the job, on its GPUs; needs `pip install -e '.[llm]'`."""
 
     num_engines: Positive = 1
     tensor_parallel_size: Positive = 1

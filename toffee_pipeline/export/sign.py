@@ -34,7 +34,7 @@ class Signer:
             self._c2pa: Any = import_module("c2pa")
         except ImportError as error:
             raise ConfigError(
-                "--c2pa-certificate needs a package that is not installed: pip install 'toffee-pipeline[c2pa]'"
+                "--c2pa-certificate needs a package that is not installed: pip install -e '.[c2pa]'"
             ) from error
         try:
             data = key.read_bytes()

@@ -25,7 +25,7 @@ def serve(storage: Storage, port: int, say: Callable[[str], None]) -> None:
         import uvicorn
     except ImportError as error:
         raise ConfigError(
-            "jobs/browse.py needs packages that are not installed: pip install 'toffee-pipeline[browse]'"
+            "jobs/browse.py needs packages that are not installed: pip install -e '.[browse]'"
         ) from error
     from toffee_pipeline.report.site import make_site
 

@@ -46,7 +46,7 @@ def _load(package: str, extra: str) -> ModuleType:
         return import_module(package)
     except ImportError as error:
         raise TrackerError(
-            f"tracking.{extra}=true needs a package that is not installed: pip install 'toffee-pipeline[{extra}]'"
+            f"tracking.{extra}=true needs a package that is not installed: pip install -e '.[{extra}]'"
         ) from error
 
 

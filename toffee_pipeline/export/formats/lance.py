@@ -105,5 +105,5 @@ def _fragment() -> Any:
         return import_module("lance.fragment")
     except ImportError as error:
         raise ConfigError(
-            "--format lance needs a package that is not installed: pip install 'toffee-pipeline[export]'"
+            "--format lance needs a package that is not installed: pip install -e '.[export]'"
         ) from error

@@ -35,7 +35,7 @@ def lance_rows(path: Path, name: str, images: Sequence[str], texts: Sequence[str
     Raises DataError where Lance is not installed, and BrokenFile.
     """
     if find_spec("lance") is None:
-        raise DataError("an export in Lance needs a package: pip install 'toffee-pipeline[export]'")
+        raise DataError("an export in Lance needs a package: pip install -e '.[export]'")
     command = [sys.executable, "-P", lance_child.__file__, str(path), str(MAX_MEMORY_BYTES), *images, *texts]
     with (
         tempfile.TemporaryFile() as said,
