@@ -38,7 +38,7 @@ class Edit(MixingStage):
         ) -> Sequence[np.ndarray | SampleError]:
             pairs, regions, images, drafts, masks = zip(*batch, strict=True)
             tokens = self.mixed_tokens(shard, pairs, drafts, regions)
-            return self.models.refiner.edit(images, drafts, masks, tokens, [state.pair.seed for state in pairs])
+            return self.models.refiner.edit(images, drafts, masks, tokens, self.seeds(pairs))
 
         def paste(state: PairState) -> bytes:
             image, draft, mask = pictures(state)

@@ -12,6 +12,7 @@ from actors.stage import Stage
 from toffee_pipeline.config.refine_pairs import PairDatasetConfig
 from toffee_pipeline.errors import SampleError
 from toffee_pipeline.images import encode_png
+from toffee_pipeline.plan.seeds import seed_for
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -54,6 +55,11 @@ class MixingStage(Stage):
             config.matching_radius,
         )
 
+    @staticmethod
+    def seeds(batch: Sequence[PairState]) -> list[int]:
+        """The Refiner's own: SDEdit with the noise that the draft was drawn from would lead back to the draft."""
+        return [seed_for(str(state.pair.seed), "refine") for state in batch]
+
     def region(self, shard: Shard, state: PairState) -> Region:
         """Where the draft and the image show the subject, both bool (H, W): the draft in its subject's layout where no
         mask of its own is found. None under region=everywhere."""
@@ -82,7 +88,7 @@ class Refine(MixingStage):
         def refine(batch: list[tuple[PairState, np.ndarray, Region]]) -> Sequence[np.ndarray | SampleError]:
             pairs, drafts, regions = zip(*batch, strict=True)
             tokens = self.mixed_tokens(shard, pairs, drafts, regions)
-            refined = self.models.refiner.refine(drafts, tokens, [state.pair.seed for state in pairs])
+            refined = self.models.refiner.refine(drafts, tokens, self.seeds(pairs))
             if self.config.stages.refine.region == "everywhere":
                 return refined
             return composite_all(refined, drafts, [draft for draft, _ in regions])

@@ -98,5 +98,5 @@ def test_parquet_files_without_their_run_are_named_as_not_checked(tmp_path, pair
         tmp_path / "toffeenet", f"data.sources=[{{format: run, path: {pairs}}}, {{format: run, path: {pairs}/data}}]"
     )
     runs, unchecked = datasets_of(str(tmp_path / "toffeenet"), None)
-    assert runs == [str(pairs)]
+    assert [run.uri for run in runs] == [str(pairs)]
     assert unchecked == [f"data.sources, {pairs}/data: Parquet files without a run.json"]

@@ -121,6 +121,4 @@ def test_without_its_packages_a_line_says_which_extra_has_them(folder):
     code = f"import sys; sys.modules['starlette'] = None; from jobs.browse import main; main([{str(folder)!r}])"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 2
-    assert done.stderr == (
-        "error: jobs/browse.py needs packages that are not installed: pip install -e '.[browse]'\n"
-    )
+    assert done.stderr == ("error: jobs/browse.py needs packages that are not installed: pip install -e '.[browse]'\n")

@@ -191,7 +191,8 @@ class RefineConfig(StageConfig):
     """Patches around a patch that must match too (ours): a match is scored by its mean over their offsets. 0: Eq 2 as
     published."""
     strength: Annotated[float, Field(gt=0, le=1)] = 0.6
-    """t0 / T: how far the draft is noised."""
+    """t0 / T: how far the draft is noised. As diffusers has it, the share of the steps that are taken: with the Karras
+    sigmas of dpm++, 0.6 of 25 steps start at 0.57 T, and 0.4 at 0.21 T."""
     sampling: SamplingConfig = SamplingConfig()
 
     def a_of(self, category: Category) -> float:

@@ -20,9 +20,7 @@ def serve(trained: Trained, output: Path, port: int) -> None:
     try:
         import gradio  # noqa: F401
     except ImportError as error:
-        raise ConfigError(
-            "--serve needs a package that is not installed: pip install -e '.[serve]'"
-        ) from error
+        raise ConfigError("--serve needs a package that is not installed: pip install -e '.[serve]'") from error
     page = build_page(Desk(trained, output))
     say(f"{launch(page, output, port)}  (Ctrl-C ends it; pictures go to {output})")
     try:

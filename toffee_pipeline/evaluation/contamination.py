@@ -23,7 +23,7 @@ from toffee_pipeline.rundir.manifests import read_manifests
 from toffee_pipeline.rundir.rows import read_accepted
 from toffee_pipeline.rundir.run_file import Number, Part, RunFile
 from toffee_pipeline.schema.pairs import PAIRS
-from toffee_pipeline.storage import Storage, open_storage
+from toffee_pipeline.storage import Storage
 
 BATCH = 32
 SEEN = {PAIRS.row: ("input_image", "target_image"), "subject": ("image",)}
@@ -86,10 +86,10 @@ def check_contamination(config: EvaluationConfig, run: str) -> Contamination:
     prompts = {prompt.text: subject.subject_id for subject in plan.benchmark.subjects for prompt in subject.prompts}
     datasets, unchecked = datasets_of(run, config.output.endpoint_url)
     finder = _Finder(config, real, prompts, encoder)
-    for uri in datasets:
-        finder.read(open_storage(uri, config.output.endpoint_url))
+    for dataset in datasets:
+        finder.read(dataset)
     return Contamination(
-        datasets=datasets,
+        datasets=[dataset.uri for dataset in datasets],
         unchecked=unchecked,
         num_pictures=finder.num_pictures,
         min_duplicate_dino=config.min_duplicate_dino,

@@ -44,7 +44,7 @@ def find_contamination(config: EvaluationConfig, training: str, storage: Storage
     """Lines about what of the benchmark a training has seen; all of it stands in contamination.json."""
     datasets, unchecked = datasets_of(training, config.output.endpoint_url)
     if dry_run:
-        yield f"would read {', '.join(datasets) or 'nothing'}"
+        yield f"would read {', '.join(dataset.uri for dataset in datasets) or 'nothing'}"
         yield from (f"not checked: {what}" for what in unchecked)
         return
     from toffee_pipeline.evaluation.contamination import check_contamination, lines  # loads torch

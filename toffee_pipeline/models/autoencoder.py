@@ -1,4 +1,4 @@
-"""The VAE between images and latents: in float32, but for one that was made for float16."""
+"""The VAE between images and latents: in float32, inside autocast too, but for one that was made for float16."""
 
 from __future__ import annotations
 
@@ -30,13 +30,19 @@ class Autoencoder:
     def encode(self, images: Sequence[np.ndarray]) -> Tensor:
         """uint8 (H, W, 3) each to the posterior's mean, scaled: float32 (b, c, H / factor, W / factor)."""
         pixels = (to_tensor(images, self.vae.device) * 2 - 1).to(self.vae.dtype)
-        return self.vae.encode(pixels).latent_dist.mode().float() * self.vae.config.scaling_factor
+        with self._as_it_is():
+            return self.vae.encode(pixels).latent_dist.mode().float() * self.vae.config.scaling_factor
 
     @torch.inference_mode()
     def decode(self, latents: Tensor) -> Tensor:
         """Scaled latents (b, c, h, w) to pixels float32 (b, 3, h * factor, w * factor), about 0..1."""
         scaled = (latents.float() / self.vae.config.scaling_factor).to(self.vae.dtype)
-        return self.vae.decode(scaled).sample.float() / 2 + 0.5
+        with self._as_it_is():
+            return self.vae.decode(scaled).sample.float() / 2 + 0.5
+
+    def _as_it_is(self) -> torch.autocast:
+        """In the dtype of its weights, also where a training draws samples under autocast."""
+        return torch.autocast(self.vae.device.type, enabled=False)
 
 
 def load_autoencoder(spec: ModelSpec, device: torch.device, subfolder: str = "") -> Autoencoder:

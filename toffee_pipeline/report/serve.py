@@ -24,9 +24,7 @@ def serve(storage: Storage, port: int, say: Callable[[str], None]) -> None:
         import starlette  # noqa: F401
         import uvicorn
     except ImportError as error:
-        raise ConfigError(
-            "jobs/browse.py needs packages that are not installed: pip install -e '.[browse]'"
-        ) from error
+        raise ConfigError("jobs/browse.py needs packages that are not installed: pip install -e '.[browse]'") from error
     from toffee_pipeline.report.site import make_site
 
     site = make_site(storage)

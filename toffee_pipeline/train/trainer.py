@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from typing import Any, Protocol
 
@@ -59,7 +59,7 @@ class Trainable(Protocol):
     def build(self) -> nn.Module:
         """The network where training starts: float32, on the CPU."""
 
-    def loss(self, network: nn.Module, rows: Block, generator: torch.Generator) -> Tensor:
+    def loss(self, network: Callable[..., Tensor], rows: Block, generator: torch.Generator) -> Tensor:
         """Mean loss of some rows, ()."""
 
 
@@ -103,7 +103,7 @@ class Trainer:
             _shard(self.network, self.bfloat16)
         elif world > 1:
             self.parallel = DistributedDataParallel(
-                self.network, device_ids=[device.index] if device.type == "cuda" else None
+                self.network, device_ids=[device.index] if device.type == "cuda" else None, gradient_as_bucket_view=True
             )
         if train.compile:
             compile_blocks(self.network)
@@ -123,18 +123,18 @@ class Trainer:
 
         Raises NotFinite, on every worker alike, before any weight changes.
         """
-        total = 0.0
+        total = torch.zeros((), device=self.device)
         for index, rows in enumerate(micro_batches):
             number = self.rank * len(micro_batches) + index
             generator = torch.Generator().manual_seed(noise_seed(self.seed, self.step, number))
-            with self._syncing(index + 1 == len(micro_batches)), self.autocast():
-                loss = self.task.loss(self.parallel, rows, generator) / len(micro_batches)
+            with self._syncing(index + 1 == len(micro_batches)):
+                loss = self.task.loss(self._predict, rows, generator) / len(micro_batches)
                 loss.backward()
-            total += loss.item()
+            total += loss.detach()
         norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.train.max_grad_norm)
         grad_norm = (norm.full_tensor() if hasattr(norm, "full_tensor") else norm).item()
         if not math.isfinite(grad_norm):
-            raise NotFinite(f"the gradient of step {self.step + 1} is {grad_norm} (loss {total:.4g})")
+            raise NotFinite(f"the gradient of step {self.step + 1} is {grad_norm} (loss {total.item():.4g})")
         lr = learning_rate(self.step, self.train)
         for group in self.optimizer.param_groups:
             group["lr"] = lr
@@ -143,7 +143,12 @@ class Trainer:
         if self.train.ema_decay:
             self.ema.step(self.network.parameters())
         self.step += 1
-        return {"loss": total, "grad_norm": grad_norm, "lr": lr}
+        return {"loss": total.item(), "grad_norm": grad_norm, "lr": lr}
+
+    def _predict(self, *inputs: Tensor) -> Tensor:
+        """The network in training alone computes under autocast: frozen ones have their own dtype, as for a cache."""
+        with self.autocast():
+            return self.parallel(*inputs)
 
     def autocast(self) -> Any:
         """bfloat16 where configured and, under auto, where the device computes in it."""

@@ -104,6 +104,4 @@ def _fragment() -> Any:
     try:
         return import_module("lance.fragment")
     except ImportError as error:
-        raise ConfigError(
-            "--format lance needs a package that is not installed: pip install -e '.[export]'"
-        ) from error
+        raise ConfigError("--format lance needs a package that is not installed: pip install -e '.[export]'") from error

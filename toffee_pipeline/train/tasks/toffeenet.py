@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -45,7 +46,7 @@ class ToffeeNetTask(Task):
         unet = self.base_unet()
         return ToffeeNetNetwork.from_base(unet, dino_dim, self.scheduler, self.vae_scale_factor).train()
 
-    def loss(self, network: nn.Module, rows: Block, generator: torch.Generator) -> Tensor:
+    def loss(self, network: Callable[..., Tensor], rows: Block, generator: torch.Generator) -> Tensor:
         config, train = self.config, self.config.train
         target = self.latents(rows, "target")
         tokens = drop(self.tokens(rows, "input"), train.dino_dropout, generator)
@@ -75,10 +76,13 @@ class ToffeeNetTask(Task):
 
     def _region(self, rows: Block) -> tuple[Tensor, Tensor]:
         """Editing mask (b, 1, h, w) and masked-image latents (b, c, h, w): all white and all black to generate."""
-        masks = np.where((rows["kind"] == "edit")[:, None, None], rows["mask"], True)
-        mask = latent_mask(list(masks), self.encoders.autoencoder.scale_factor, self.device)
-        edits = torch.from_numpy(rows["kind"] == "edit").to(self.device)[:, None, None, None]
-        return mask, torch.where(edits, self.latents(rows, "masked"), self.black_latents)
+        edits = rows["kind"] == "edit"
+        masks = np.where(edits[:, None, None], rows["mask"], True)
+        masked = self.black_latents.repeat(len(edits), 1, 1, 1)
+        if edits.any():  # the others' pictures are not encoded
+            chosen = {name: values[edits] for name, values in rows.items()}
+            masked[torch.from_numpy(edits)] = self.latents(chosen, "masked")
+        return latent_mask(list(masks), self.encoders.autoencoder.scale_factor, self.device), masked
 
     def sample(self, network: nn.Module, rows: Block) -> tuple[list[str], list[list[np.ndarray]]]:
         assert isinstance(network, ToffeeNetNetwork)
