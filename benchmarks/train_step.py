@@ -97,7 +97,7 @@ class FixedTask:
             depth = random(1, sizes.side * sizes.scale, sizes.side * sizes.scale)
             self.conditions = [random(77, sizes.text_dim), *self.conditions, mask, masked, depth]
 
-    def loss(self, network: Callable[..., Tensor], rows: Any, generator: torch.Generator) -> Tensor:
+    def loss(self, network: nn.Module, rows: Any, generator: torch.Generator) -> Tensor:
         scheduler: DDIMScheduler = self.scheduler
         return diffusion_loss(lambda x, t: network(x, t, *self.conditions), scheduler, self.latents, generator)
 

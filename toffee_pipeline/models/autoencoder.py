@@ -11,7 +11,7 @@ from torch import Tensor
 
 from toffee_pipeline.config.base import ModelSpec, VaeSpec
 from toffee_pipeline.config.train import TrainingConfig
-from toffee_pipeline.models.loading import load_model
+from toffee_pipeline.models.loading import load_model, no_autocast
 from toffee_pipeline.models.tensors import to_tensor
 
 
@@ -30,19 +30,15 @@ class Autoencoder:
     def encode(self, images: Sequence[np.ndarray]) -> Tensor:
         """uint8 (H, W, 3) each to the posterior's mean, scaled: float32 (b, c, H / factor, W / factor)."""
         pixels = (to_tensor(images, self.vae.device) * 2 - 1).to(self.vae.dtype)
-        with self._as_it_is():
+        with no_autocast(self.vae.device):
             return self.vae.encode(pixels).latent_dist.mode().float() * self.vae.config.scaling_factor
 
     @torch.inference_mode()
     def decode(self, latents: Tensor) -> Tensor:
         """Scaled latents (b, c, h, w) to pixels float32 (b, 3, h * factor, w * factor), about 0..1."""
         scaled = (latents.float() / self.vae.config.scaling_factor).to(self.vae.dtype)
-        with self._as_it_is():
+        with no_autocast(self.vae.device):
             return self.vae.decode(scaled).sample.float() / 2 + 0.5
-
-    def _as_it_is(self) -> torch.autocast:
-        """In the dtype of its weights, also where a training draws samples under autocast."""
-        return torch.autocast(self.vae.device.type, enabled=False)
 
 
 def load_autoencoder(spec: ModelSpec, device: torch.device, subfolder: str = "") -> Autoencoder:

@@ -41,6 +41,11 @@ def computes_bfloat16(device: torch.device) -> bool:
     return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
 
 
+def no_autocast(device: torch.device) -> torch.autocast:
+    """Inside, networks compute in the dtype of their weights, also where a training step around it has autocast on."""
+    return torch.autocast(device.type, enabled=False)
+
+
 def dtype_of(spec: ModelSpec) -> torch.dtype:
     """The torch dtype to compute in."""
     return DTYPES[spec.dtype]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from typing import Any, Protocol
 
@@ -59,7 +59,7 @@ class Trainable(Protocol):
     def build(self) -> nn.Module:
         """The network where training starts: float32, on the CPU."""
 
-    def loss(self, network: Callable[..., Tensor], rows: Block, generator: torch.Generator) -> Tensor:
+    def loss(self, network: nn.Module, rows: Block, generator: torch.Generator) -> Tensor:
         """Mean loss of some rows, ()."""
 
 
@@ -127,8 +127,8 @@ class Trainer:
         for index, rows in enumerate(micro_batches):
             number = self.rank * len(micro_batches) + index
             generator = torch.Generator().manual_seed(noise_seed(self.seed, self.step, number))
-            with self._syncing(index + 1 == len(micro_batches)):
-                loss = self.task.loss(self._predict, rows, generator) / len(micro_batches)
+            with self._syncing(index + 1 == len(micro_batches)), self.autocast():
+                loss = self.task.loss(self.parallel, rows, generator) / len(micro_batches)
                 loss.backward()
             total += loss.detach()
         norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.train.max_grad_norm)
@@ -144,11 +144,6 @@ class Trainer:
             self.ema.step(self.network.parameters())
         self.step += 1
         return {"loss": total.item(), "grad_norm": grad_norm, "lr": lr}
-
-    def _predict(self, *inputs: Tensor) -> Tensor:
-        """The network in training alone computes under autocast: frozen ones have their own dtype, as for a cache."""
-        with self.autocast():
-            return self.parallel(*inputs)
 
     def autocast(self) -> Any:
         """bfloat16 where configured and, under auto, where the device computes in it."""

@@ -58,6 +58,14 @@ def test_the_loss_is_the_same_with_and_without_a_cache(config_class, tmp_path):
     assert losses[0] == pytest.approx(losses[1], rel=1e-5)
 
 
+def test_encoders_compute_in_a_training_step_as_for_a_cache():
+    encoders = FrozenEncoders(make_config(RefinerTraining), CPU)
+    alone = encoders.latents([PHOTO.rgb]), encoders.tokens([PHOTO.rgb], [""])
+    with torch.autocast("cpu", torch.bfloat16):
+        inside = encoders.latents([PHOTO.rgb]), encoders.tokens([PHOTO.rgb], [""])
+    assert all(map(torch.equal, alone, inside))
+
+
 def test_what_is_broken_stays_broken_and_the_rest_comes_back(tmp_path):
     good = encode_png(PHOTO.rgb)
     write_tar(tmp_path / "0.tar", ("a.png", good), ("a.txt", b"a teapot"), ("b.png", b"no picture"), ("c.png", good))

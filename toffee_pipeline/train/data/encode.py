@@ -15,6 +15,7 @@ from toffee_pipeline.models.autoencoder import load_training_autoencoder
 from toffee_pipeline.models.depth import DepthEstimator
 from toffee_pipeline.models.dino import DinoEncoder
 from toffee_pipeline.models.grounded_sam import GroundedSam, subject_alone
+from toffee_pipeline.models.loading import no_autocast
 from toffee_pipeline.schema.subjects import Subject
 
 Images = Sequence[np.ndarray] | np.ndarray
@@ -24,11 +25,13 @@ Images = Sequence[np.ndarray] | np.ndarray
 class FrozenEncoders:
     """VAE and DINO; Grounded-SAM where DINO is to see the subject alone, and a depth network where one is configured.
 
-    What they give is rounded to float16, as a cache holds it, so that training with and without a cache is the same.
+    What they give is computed in their own dtype, whatever a training step does under autocast, and rounded to float16,
+    as a cache holds it, so that training with and without a cache is the same.
     """
 
     def __init__(self, config: TrainingConfig, device: torch.device) -> None:
         disable_progress_bar()  # a bar per network would drown the progress line
+        self.device = device
         self.autoencoder = load_training_autoencoder(config, device)
         self.dino = DinoEncoder(config.models.dino, device)
         self.segmenter: GroundedSam | None = None
@@ -47,14 +50,16 @@ class FrozenEncoders:
 
     def tokens(self, images: Images, class_names: Sequence[str]) -> Tensor:
         """uint8 (s, s, 3) each to float32 (b, 1 + n, c) on the device; of the segmented subjects where configured."""
-        if self.segmenter is not None:
-            images = subject_alone(self.segmenter, list(images), class_names)
-        return self.dino.encode(list(images)).half().float()
+        with no_autocast(self.device):
+            if self.segmenter is not None:
+                images = subject_alone(self.segmenter, list(images), class_names)
+            return self.dino.encode(list(images)).half().float()
 
     def depths(self, images: Images) -> np.ndarray:
         """uint8 (s, s, 3) each to inverse depth, float16 (b, s, s) in 0..1; zeros where it is not finite."""
         assert self.depth_estimator is not None
-        estimated = self.depth_estimator.estimate(list(images), [Subject("", "", "", 0)] * len(images))
+        with no_autocast(self.device):
+            estimated = self.depth_estimator.estimate(list(images), [Subject("", "", "", 0)] * len(images))
         return np.stack(
             [np.zeros(i.shape[:2]) if isinstance(d, SampleError) else d for d, i in zip(estimated, images, strict=True)]
         ).astype(np.float16)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
@@ -49,7 +49,7 @@ class Task(ABC):
         """The network where training starts: float32, on the CPU."""
 
     @abstractmethod
-    def loss(self, network: Callable[..., Tensor], rows: Block, generator: torch.Generator) -> Tensor:
+    def loss(self, network: nn.Module, rows: Block, generator: torch.Generator) -> Tensor:
         """Mean loss of some rows, (); all randomness is the generator's."""
 
     @abstractmethod
@@ -94,7 +94,7 @@ class Task(ABC):
         return self.encoders.autoencoder.scale_factor
 
     def loss_from_tokens(
-        self, network: Callable[..., Tensor], rows: Block, token_slot: str, generator: torch.Generator
+        self, network: nn.Module, rows: Block, token_slot: str, generator: torch.Generator
     ) -> Tensor:
         """Loss of a network that draws the target from DINO tokens alone: of the target (Eq 1) or an input (Eq 4)."""
         train = self.config.train

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -32,7 +31,7 @@ class RefinerTask(Task):
         dino_dim = token_dim(self.config.models.dino)
         return RefinerNetwork.from_base(self.base_unet(), dino_dim, self.scheduler, self.vae_scale_factor).train()
 
-    def loss(self, network: Callable[..., Tensor], rows: Block, generator: torch.Generator) -> Tensor:
+    def loss(self, network: nn.Module, rows: Block, generator: torch.Generator) -> Tensor:
         return self.loss_from_tokens(network, rows, "target", generator)
 
     def sample(self, network: nn.Module, rows: Block) -> tuple[list[str], list[list[np.ndarray]]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +11,7 @@ from torch import Tensor, nn
 from toffee_pipeline.config.train import ToffeeNetTraining
 from toffee_pipeline.models.blended import latent_mask
 from toffee_pipeline.models.dino import token_dim
-from toffee_pipeline.models.loading import build_untrained
+from toffee_pipeline.models.loading import build_untrained, no_autocast
 from toffee_pipeline.models.networks.toffeenet import CONSTANT_DEPTH, ToffeeNetNetwork
 from toffee_pipeline.models.text_encoder import load_text_encoder
 from toffee_pipeline.models.tiny.architectures import DINO_DIM, PATCH_PX, build_toffeenet_base_unet
@@ -46,7 +45,7 @@ class ToffeeNetTask(Task):
         unet = self.base_unet()
         return ToffeeNetNetwork.from_base(unet, dino_dim, self.scheduler, self.vae_scale_factor).train()
 
-    def loss(self, network: Callable[..., Tensor], rows: Block, generator: torch.Generator) -> Tensor:
+    def loss(self, network: nn.Module, rows: Block, generator: torch.Generator) -> Tensor:
         config, train = self.config, self.config.train
         target = self.latents(rows, "target")
         tokens = drop(self.tokens(rows, "input"), train.dino_dropout, generator)
@@ -56,7 +55,7 @@ class ToffeeNetTask(Task):
         depth = self._depth(rows)
         depth = torch.where(constant.to(depth.device)[:, None, None, None], CONSTANT_DEPTH, depth)
         mask, masked = self._region(rows)
-        with torch.no_grad():
+        with torch.no_grad(), no_autocast(self.device):
             text = encode_prompts(self.text_encoder, self.tokenizer, prompts, self.device)
         return diffusion_loss(
             lambda noisy, timesteps: network(noisy, timesteps, text, tokens, mask, masked, depth),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -35,7 +34,7 @@ class ViewGeneratorTask(Task):
             return ViewGeneratorNetwork(unet, self.scheduler).train()
         return ViewGeneratorNetwork.from_base(unet, token_dim(self.config.models.dino), self.scheduler).train()
 
-    def loss(self, network: Callable[..., Tensor], rows: Block, generator: torch.Generator) -> Tensor:
+    def loss(self, network: nn.Module, rows: Block, generator: torch.Generator) -> Tensor:
         return self.loss_from_tokens(network, rows, "input", generator)
 
     def sample(self, network: nn.Module, rows: Block) -> tuple[list[str], list[list[np.ndarray]]]:
