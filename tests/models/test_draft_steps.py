@@ -11,6 +11,7 @@ def test_guidance_and_controlnet_run_in_their_part_of_the_steps(nano):
     assert guided == (False, True, True, False)
     assert controlled == (True, True, False, False)
     assert not any(step.guided for step in plan_steps(settings, 4, guides=False))
+    assert all(step.guided for step in plan_steps(settings, 4, guides=True, moves=True))
 
 
 @pytest.mark.parametrize(("own", "expected"), [(1.5, {True}), (1.0, {True, False})])

@@ -44,7 +44,8 @@ def drafts_of(
 ) -> list[np.ndarray | SampleError]:
     """On layouts of their own."""
     depths = [image[..., 0].astype(np.float32) / 255 for image in images]
-    return model.draft(pairs, [], depths, images, masks or [None] * len(pairs))
+    subjects = [Subject("", "mug", "a photo of a red mug", 0)] * len(pairs)
+    return model.draft(pairs, subjects, depths, images, masks or [None] * len(pairs))
 
 
 def test_drafts_are_independent_and_follow_the_depth(
@@ -117,6 +118,8 @@ def test_the_controlnet_and_guidance_run_in_their_own_steps_alone(
     half = model.with_settings(windows.stages.draft.model_copy(update={"edit_strength": {"color": 0.5}}))
     draw = partial(drafts_of, half, edited, images[:1], everywhere)
     assert batch_sizes(model.unet, draw) == [2, 2] and batch_sizes(model.controlnet, draw) == [2]
+    moved = half.with_settings(half.settings.model_copy(update={"edit_source_guidance_scale": {"color": 1.5}}))
+    assert batch_sizes(moved.unet, partial(drafts_of, moved, edited, images[:1], everywhere)) == [2, 2, 2, 2]
     never = model.with_settings(windows.stages.draft.model_copy(update={"control_guidance_end": 0.0}))
     assert batch_sizes(model.controlnet, partial(drafts_of, never, pairs, images)) == []
 

@@ -118,7 +118,8 @@ class DraftConfig(StageConfig):
     control_guidance_end: Fraction = 1.0
     """Share of a draft's steps after which the ControlNet is left out, and costs nothing."""
     guidance_interval: tuple[Fraction, Fraction] = (0.0, 1.0)
-    """Shares of a draft's steps between which it is guided (Kynkäänniemi et al. 2024). Others take half the time."""
+    """Shares of a draft's steps between which it is guided (Kynkäänniemi et al. 2024). Others take half the time. What
+    `edit_source_guidance_scale` moves is guided at every step."""
 
     @model_validator(mode="after")
     def _interval_begins_before_it_ends(self) -> Self:

@@ -111,11 +111,12 @@ class ControlNetDraft:
         steps = sampling.num_inference_steps
         num_steps = num_steps_from(strength, steps) if from_picture else steps
         prompts, edited = [pair.draft_prompt for pair in pairs], [pair.edited for pair in pairs]
-        predict = self._predict(prompts, edited, depths, num_steps, sampling.guidance_scale)
+        moves = from_picture and source_guidance_scale > 0
+        predict = self._predict(prompts, edited, depths, num_steps, sampling.guidance_scale, moves)
         with denoising(self.unet, self.speed):
-            if blend is not None and from_picture and source_guidance_scale:
+            if blend is not None and moves:
                 shown = [subject.prompt for subject in subjects]
-                as_it_is = self._predict(shown, edited, depths, num_steps, source_guidance_scale)
+                as_it_is = self._predict(shown, edited, depths, num_steps, source_guidance_scale, moves)
                 before, after = (without_memory(self.unet, self.speed, each) for each in (as_it_is, predict))
                 latents = flow_edit(
                     before, after, self.scheduler_config, blend.latents, sources, steps, strength, blend.mask
@@ -163,8 +164,10 @@ class ControlNetDraft:
         depths: Sequence[np.ndarray],
         num_steps: int,
         guidance_scale: float,
+        moves: bool,
     ) -> Predict:
-        """UNet and ControlNet under classifier-free guidance, for a run of `num_steps` calls."""
+        """UNet and ControlNet under classifier-free guidance, for a run of `num_steps` calls. moves: see
+        `plan_steps`."""
         prompts = self.encode_prompts(words)
         dtype, count = prompts.text.dtype, len(words)
         size_and_crop = torch.tensor([self.size_px, self.size_px, 0, 0, self.size_px, self.size_px])
@@ -181,7 +184,7 @@ class ControlNetDraft:
         if scale_dim is not None:  # LCM's
             each = torch.full((count,), guidance_scale - 1, device=self.device)
             scale_condition = self.pipeline.get_guidance_scale_embedding(each, scale_dim, dtype)
-        steps = iter(plan_steps(self.settings, num_steps, guides=guidance_scale > 1 and scale_dim is None))
+        steps = iter(plan_steps(self.settings, num_steps, guidance_scale > 1 and scale_dim is None, moves))
         residuals: list[Tensor] = []
 
         def predict(latents: Tensor, timestep: Tensor) -> Tensor:

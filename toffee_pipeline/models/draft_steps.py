@@ -15,27 +15,34 @@ class Step(NamedTuple):
     controlled: bool
 
 
-def plan_steps(settings: DraftConfig, num_steps: int, guides: bool) -> list[Step]:
-    """What each of `num_steps` steps does. guides: inside the interval, by a second prediction without a prompt."""
-    start, stop = (round(share * num_steps) for share in settings.guidance_interval)
+def plan_steps(settings: DraftConfig, num_steps: int, guides: bool, moves: bool = False) -> list[Step]:
+    """What each of `num_steps` steps does.
+
+    Args:
+        guides: by a second prediction without a prompt.
+        moves: a picture, by the difference of two prompts, which is guided to its end; else inside the interval.
+    """
+    start, stop = (0, num_steps) if moves else (round(share * num_steps) for share in settings.guidance_interval)
     end = round(settings.control_guidance_end * num_steps)
     return [Step(guides and start <= step < stop, step < end) for step in range(num_steps)]
 
 
 def kinds_of_steps(settings: DraftConfig, knows_guidance: bool) -> set[Step]:
     """All that drafts of any category take. knows_guidance: the UNet takes its scale as a condition (LCM)."""
-    scales = {strength: {settings.sampling.guidance_scale} for strength in (1.0, *settings.edit_strength.values())}
-    for category in settings.edit_source_guidance_scale:
+    scale = settings.sampling.guidance_scale
+    runs = {(1.0, scale, False)}
+    for category in {*settings.edit_strength, *settings.edit_source_guidance_scale}:
         strength, own = settings.start_of(category)
+        runs.add((strength, scale, bool(own)))
         if own:  # under the subject's prompt
-            scales[strength].add(own)
+            runs.add((strength, own, True))
     return {
         step
-        for strength, guidance_scales in scales.items()
-        for scale in guidance_scales
+        for strength, guidance_scale, moves in runs
         for step in plan_steps(
             settings,
             num_steps_from(strength, settings.sampling.num_inference_steps),
-            guides=scale > 1 and not knows_guidance,
+            guidance_scale > 1 and not knows_guidance,
+            moves,
         )
     }
