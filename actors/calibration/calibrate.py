@@ -40,8 +40,8 @@ def plan_of(config: CalibrationConfig) -> Plan:
     if config.calibration.num_pairs > (most := most_pairs(config)):
         raise ConfigError(
             f"calibration.num_pairs={config.calibration.num_pairs}: what all settings share could be larger than the "
-            f"{MAX_SHARED_BYTES} bytes that are read again; allowed are at most {most} here, of size_px={config.size_px} "
-            f"and pairs.per_subject={config.pairs.per_subject}"
+            f"{MAX_SHARED_BYTES} bytes that are read again; allowed are at most {most} here, of "
+            f"size_px={config.size_px} and pairs.per_subject={config.pairs.per_subject}"
         )
     count = max(config.pairs.count, config.calibration.num_pairs)
     return cast(Plan, new_plan(config.with_count(count)))
