@@ -96,7 +96,7 @@ class Bank:
         return None
 
     def subject(self, subject_id: str, number: int, seed: int) -> Subject:
-        """Raises RunMismatch where the bank's shard is not as it was listed, DamagedFile where its manifest cannot be."""
+        """Raises RunMismatch where the shard is not as it was listed, DamagedFile where it is none of a bank."""
         index, row = self._place(number)
         banked = self._manifest(index).subjects[row]
         return Subject(subject_id, banked.class_name, banked.prompt, banked.seed, banked.subject_id)

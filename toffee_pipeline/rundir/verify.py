@@ -109,7 +109,7 @@ def repair(storage: Storage, say: Callable[[str], None] = print) -> Report:
         report = _verify(storage, run, holder=None)
         lease.check()
         if report.damaged or report.count("summary"):
-            # first: with it an index of shards that are gone would count, if this is killed. The next start writes it anew
+            # first: with it an index of shards that are gone would count, if this is killed; the next start writes it
             storage.delete(SUMMARY)
         for shard in report.damaged:
             storage.delete(manifest_key(shard))
