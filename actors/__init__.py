@@ -1,1 +1,1 @@
-"""The stages: plain callables over shards. Only `pipeline` and `write` know Ray."""
+"""The stages: plain callables over shards. Only `executors` and `answering` know Ray."""

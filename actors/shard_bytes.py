@@ -3,6 +3,7 @@ streams."""
 
 from __future__ import annotations
 
+import mmap
 import struct
 from dataclasses import asdict, fields
 from typing import Any, get_args, get_type_hints
@@ -88,7 +89,7 @@ def shard_to_bytes(shard: Shard | PictureShard) -> bytes:
     return sink.getvalue().to_pybytes()
 
 
-def shard_from_bytes(index: int, data: bytes, name: str = "a shard") -> Shard | PictureShard:
+def shard_from_bytes(index: int, data: bytes | mmap.mmap, name: str = "a shard") -> Shard | PictureShard:
     """What `shard_to_bytes` made. name: of the file. Raises DamagedFile for anything else."""
     try:
         return _shard_from(index, pa.BufferReader(data))

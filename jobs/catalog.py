@@ -75,7 +75,7 @@ def read_bank(uri: str, catalog: Catalog) -> tuple[Catalog, bool]:
     found = BankCheck(scan_prompt_bank(uri), catalog)
     bank = PromptBank(found)
     print_bank(found.counts, bank.notes)
-    print_problems(uri, found.problems)
+    print_problems(uri, found.problems, found.num_problems)
     return replace(catalog, bank=bank), not found.problems
 
 

@@ -44,6 +44,7 @@ def main(config: RunConfig, output: Path, random_weights: bool, pairs: int, max_
     if random_weights:
         config = with_random_weights(config)
     require_weights(config)
+    output.parent.mkdir(parents=True, exist_ok=True)  # measuring takes an hour, and its figures are written last
     say(heading())
     found = measure(config, pairs, max_batch_size, lambda name, stage: say(line(name, stage)))
     output.write_bytes(found.encode())

@@ -17,7 +17,7 @@ from toffee_pipeline.calibration.record import ENCODERS, OVERLAY, SHARED, Calibr
 from toffee_pipeline.calibration.sweep import judge_sweep, trials_of
 from toffee_pipeline.calibration.thresholds import EncoderScores, found, propose
 from toffee_pipeline.config.calibrate import CalibrationConfig
-from toffee_pipeline.errors import DamagedFile, RunError
+from toffee_pipeline.errors import ConfigError, DamagedFile, RunError
 from toffee_pipeline.images import decode
 from toffee_pipeline.plan.plan import Plan
 from toffee_pipeline.report.tiles import thumbnail
@@ -25,14 +25,34 @@ from toffee_pipeline.rundir.inputs import new_plan
 from toffee_pipeline.rundir.layout import FIGURES, REPORT
 from toffee_pipeline.rundir.run_file import read, write
 from toffee_pipeline.storage import Storage
+from toffee_pipeline.storage.base import MAX_MAPPED_BYTES as MAX_SHARED_BYTES
 
-MAX_SHARED_BYTES = 512 * 2**20
+MAX_TOKEN_BYTES, MAX_TEXT_BYTES = 2**20, 2**14
+"""Of a subject's tokens, which DINOv2-Giant's are 770 KiB of, and of what else a row has beside its pictures."""
 
 
 def plan_of(config: CalibrationConfig) -> Plan:
-    """The plan of the run that is calibrated for; a small one has as many pairs as the sample. Raises as `new_plan`."""
+    """The plan of the run that is calibrated for; a small one has as many pairs as the sample.
+
+    Raises ConfigError for a sample that might be too large to be kept, since that is known before anything is computed;
+    else as `new_plan`.
+    """
+    if config.calibration.num_pairs > (most := most_pairs(config)):
+        raise ConfigError(
+            f"calibration.num_pairs={config.calibration.num_pairs}: what all settings share could be larger than the "
+            f"{MAX_SHARED_BYTES} bytes that are read again; allowed are at most {most} here, of "
+            f"size_px={config.size_px} and pairs.per_subject={config.pairs.per_subject}"
+        )
     count = max(config.pairs.count, config.calibration.num_pairs)
     return cast(Plan, new_plan(config.with_count(count)))
+
+
+def most_pairs(config: CalibrationConfig) -> int:
+    """Pairs of whole subjects whose pictures fit into `MAX_SHARED_BYTES`, however little PNG packs them."""
+    per_subject, num_pixels = config.pairs.per_subject, config.size_px**2
+    subject_bytes = (3 + 1 + 2) * num_pixels + MAX_TOKEN_BYTES + MAX_TEXT_BYTES  # image, mask, depth of 16 bit
+    pair_bytes = 3 * num_pixels + MAX_TEXT_BYTES  # a view, or a mask
+    return MAX_SHARED_BYTES // (subject_bytes + per_subject * pair_bytes) * per_subject
 
 
 def calibrate(
@@ -50,7 +70,7 @@ def calibrate(
         say: gets a line per step.
 
     Raises:
-        RunError: not one pair of the sample came to a draft.
+        RunError: not one pair of the sample came to a draft, or the pictures of a bank are too large to be kept.
         OSError: the store failed.
     """
     config = run.config
@@ -105,11 +125,17 @@ def _shared(
     """What all settings share, as an earlier start left it or made now."""
     if storage.exists(SHARED):
         say("resuming: subjects and views are there")
-        shard = shard_from_bytes(0, storage.get(SHARED, MAX_SHARED_BYTES), storage.path_for(SHARED))
+        shard = shard_from_bytes(0, storage.map(SHARED, MAX_SHARED_BYTES), storage.path_for(SHARED))
         if not isinstance(shard, Shard):
             raise DamagedFile(f"{storage.path_for(SHARED)}: damaged: pictures in the place of pairs")
         return shard, read(storage, ENCODERS, EncoderScores)
     shard, encoders = prepare(config, draw_sample(plan, config.calibration.num_pairs), progress)
+    data = shard_to_bytes(shard)
+    if len(data) > MAX_SHARED_BYTES:  # a bank's pictures are as large as its files
+        raise RunError(
+            f"calibration.num_pairs={config.calibration.num_pairs}: what all settings share has {len(data)} bytes, "
+            f"allowed are {MAX_SHARED_BYTES}: take fewer"
+        )
     write(storage, ENCODERS, encoders)
-    storage.put(SHARED, shard_to_bytes(shard))
+    storage.put(SHARED, data)
     return shard, encoders

@@ -55,9 +55,11 @@ def measure(
         most: the largest micro-batch that is tried.
         show: gets each stage's figures when they are there.
 
-    Raises RunError where a stage's process dies.
+    Raises RunError where no pair is left to measure, or a stage's process dies.
     """
     shards = first_shards(config, num_pairs)
+    if not (measured := sum(len(shard.pairs) for shard in shards)):
+        raise RunError(f"none of the plan's first {num_pairs} pairs can be measured by itself: take more")
     data, stages = [shard_to_bytes(shard) for shard in shards], {}
     for name in stages_of(config):
         if name not in config.model_stages:
@@ -70,7 +72,6 @@ def measure(
         stages[name] = found
         show(name, found)
     device, on_gpu = apart("the device", "device_name", config)
-    measured = sum(len(shard.pairs) for shard in shards)
     return Measurements(device=device, on_gpu=on_gpu, num_pairs=measured, config=config, stages=stages)
 
 

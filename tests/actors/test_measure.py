@@ -4,13 +4,14 @@ import pytest
 
 from actors.chain import StageChain
 from actors.guard import NoGuard
-from actors.measure.run import apart, with_random_weights
+from actors.measure.run import apart, measure, with_random_weights
 from actors.measure.sample import first_shards, one_of_each, take_all_on
 from actors.measure.stage import largest_batch_size, next_size
 from actors.shard_bytes import shard_from_bytes, shard_to_bytes
 from actors.stages.judge import Judge
 from toffee_pipeline.config.load import load_config
 from toffee_pipeline.config.stages import MODEL_STAGES
+from toffee_pipeline.errors import RunError
 from toffee_pipeline.images import decode
 
 
@@ -43,6 +44,13 @@ def test_a_stage_tells_its_rows_seconds_and_memory(config):
     assert found.weights_gib.keys() == {"draft"}
     assert 0 < found.weights_gib["draft"] < found.peak_memory_gib
     assert all(decode(state.draft).shape == (64, 64, 3) for state in painted)
+
+
+def test_a_sample_without_pairs_is_refused_before_a_stage_is_measured(config):
+    shown = []
+    with pytest.raises(RunError, match="first 0 pairs"):
+        measure(config, 0, 0, lambda name, stage: shown.append(name))
+    assert shown == []
 
 
 def test_every_pair_reaches_every_stage_whatever_becomes_of_it(config):

@@ -9,7 +9,7 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
-from actors.calibration.calibrate import calibrate, plan_of
+from actors.calibration.calibrate import calibrate, most_pairs, plan_of
 from jobs import calibrate as job
 from jobs import generate
 from tests.conftest import QUICK
@@ -157,3 +157,15 @@ def test_the_command_says_what_it_would_do_and_refuses_another_calibrations_dire
     assert done.exit_code == 0 and "t0: 0.5" in done.output and not any(tmp_path.iterdir())
     other = CliRunner().invoke(job.main, ["--output", str(whole[0]), *words, "--set", "calibration.keep=0.7"])
     assert other.exit_code == 2 and "calibration.keep" in other.output
+
+
+def test_a_sample_too_large_to_go_on_with_is_refused_before_anything_is_written(tmp_path):
+    large = [word for item in (*COMMON, "size_px=4096", "calibration.num_pairs=55") for word in ("--set", item)]
+    output = tmp_path / "calibration"
+    for more in ([], ["--dry-run"]):
+        done = CliRunner().invoke(job.main, ["--output", str(output), *large, *more], catch_exceptions=False)
+        assert done.exit_code == 2 and done.stderr.count("\n") == 1
+        assert "calibration.num_pairs=55: " in done.stderr and "allowed are at most 42 here" in done.stderr
+        assert not output.exists()
+    default = load_config("sdxl", (), CalibrationConfig)
+    assert most_pairs(default) >= 400 > default.calibration.num_pairs

@@ -57,6 +57,13 @@ def test_a_catalogue_of_the_package_is_known_by_its_name():
     assert "of CLIP's 77 tokens: a " in result.stdout
 
 
+def test_problems_of_a_bank_are_counted_beyond_those_that_are_kept(tmp_path):
+    path = tmp_path / "bank.jsonl"
+    path.write_text('{"category": "none"}\n' * 1500)
+    result = check(str(path))
+    assert result.exit_code == 1 and "... and 1,400 more problems\n" in result.stdout
+
+
 def test_all_problems_are_named_with_line_and_key(tmp_path):
     path = tmp_path / "own.yaml"
     path.write_text(OWN.replace("[small, big]", "[small, small]").replace("background: [on", "weather: [on"))

@@ -10,15 +10,16 @@ from actors.read import Read
 from jobs import generate, generate_subjects, status, train_refiner, verify
 from tests.conftest import QUICK
 from tests.helpers.banks import bank_config, make_bank
+from tests.helpers.handed_over import change_json
 from tests.helpers.stub_stages import STUB_STAGES
 from tests.helpers.training_job import train
 from toffee_pipeline.config.load import load_config
-from toffee_pipeline.errors import RunMismatch
+from toffee_pipeline.errors import DamagedFile, RunMismatch
 from toffee_pipeline.images import decode
 from toffee_pipeline.plan.plan import Plan, make_plan
 from toffee_pipeline.rundir.bank import open_bank
 from toffee_pipeline.rundir.dataset import load_pairs
-from toffee_pipeline.rundir.layout import LAYOUT_VERSION
+from toffee_pipeline.rundir.layout import LAYOUT_VERSION, manifest_key
 from toffee_pipeline.rundir.manifests import data_files, read_bank_manifest
 from toffee_pipeline.schema.subjects import SUBJECTS
 from toffee_pipeline.storage import open_storage
@@ -223,3 +224,18 @@ def test_from_a_bank_to_a_refiner_trained_on_it_to_pairs_with_that_refiner(tmp_p
     ledger = rows_of(output, "_ledger")
     assert len(ledger) == 2 and {row["status"] for row in ledger} <= {"accepted", "rejected"}
     assert all(row["stage_s"]["synthesize"] == row["stage_s"]["depth"] == 0 for row in ledger)
+
+
+def test_a_bank_whose_shard_names_two_files_is_damaged(own_bank, tmp_path):
+    def split(manifest):
+        (data,) = (file for file in manifest["files"] if file["folder"] == "data")
+        other = data | {"key": data["key"].replace("data/subject", "data/other"), "num_rows": data["num_rows"] - 1}
+        manifest["files"] = [data | {"num_rows": 1}, other, *manifest["files"][1:]]
+
+    config = pairs_config(own_bank)
+    bank = open_bank(config)
+    path = own_bank / manifest_key(1)
+    change_json(path, split)
+    for read in (lambda: open_bank(config), lambda: bank.images([2])):
+        with pytest.raises(DamagedFile, match=f"^{path}: damaged: it names 2 files in data"):
+            read()

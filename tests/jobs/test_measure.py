@@ -31,7 +31,7 @@ def run(main, *words, settings=SETTINGS):
 
 @pytest.fixture(scope="module")
 def measured(tmp_path_factory):
-    path = tmp_path_factory.mktemp("measured") / "measurements.json"
+    path = tmp_path_factory.mktemp("measured") / "results" / "measurements.json"
     result = run(measure.main, "--config", "nano", "--pairs", "2", "--max-batch-size", "2", "--output", str(path))
     assert result.exit_code == 0, result.output
     return path, result.output
@@ -67,6 +67,13 @@ def test_a_file_that_is_missing_is_one_line(tmp_path):
     result = run(generate.main, "--output", str(tmp_path / "run"), "--dry-run", settings=(*SETTINGS, missing))
     assert result.exit_code == 2
     assert "nowhere.json: no such file; jobs/measure.py writes it" in result.output
+
+
+def test_the_outputs_folder_is_made_before_anything_is_measured(tmp_path):
+    (tmp_path / "file").touch()
+    refused = run(measure.main, "--output", str(tmp_path / "file" / "m.json"))
+    assert refused.exit_code == 2 and "stage" not in refused.stdout
+    assert refused.stderr.startswith("error: ") and refused.stderr.count("\n") == 1
 
 
 def test_a_job_that_is_killed_leaves_nobody_behind(tmp_path):

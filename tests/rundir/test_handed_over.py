@@ -20,6 +20,7 @@ from toffee_pipeline.plan.subjects import FolderSubjects
 from toffee_pipeline.report.costs import costs_of
 from toffee_pipeline.report.overview import funnel_of
 from toffee_pipeline.report.site import make_site
+from toffee_pipeline.rundir.bank import shards_from
 from toffee_pipeline.rundir.counts import Summary
 from toffee_pipeline.rundir.description import read_run
 from toffee_pipeline.rundir.layout import LEASE, RUN, SUMMARY, manifest_key
@@ -251,6 +252,29 @@ def test_a_view_that_rejects_for_what_is_no_reason_is_damaged(run, tmp_path):
     (pack,) = (view / "_manifests").iterdir()
     pack.write_text(re.sub(r'"verdicts":\{[^}]*\}', '"verdicts":{"p000000000":"weird"}', pack.read_text()))
     assert "unknown reason 'weird'" in call("status", view)
+
+
+LEDGERS = {
+    "none": lambda files: [file for file in files if file["folder"] != "_ledger"],
+    "two": lambda files: [*files, *(file for file in files if file["folder"] == "_ledger")],
+}
+
+
+@pytest.mark.parametrize("name", ["refilter", "remake"])
+@pytest.mark.parametrize("number", LEDGERS)
+def test_a_shard_with_rows_has_one_ledger(number, name, run):
+    shutil.rmtree(run / "_index", ignore_errors=True)
+    change_json(run / manifest_key(0), lambda manifest: manifest.update(files=LEDGERS[number](manifest["files"])))
+    said = call(name, run)
+    assert f"{manifest_key(0)}: damaged: it names {2 if number == 'two' else 0} ledgers" in said
+
+
+@pytest.mark.parametrize("listed", [b"", b'[0, 0, "a"]\n'], ids=["no rows", "a shard without subjects"])
+def test_a_list_of_nothing_is_damaged(listed):
+    data = gzip.compress(listed)
+    for read_list in (shards_from, FolderSubjects.stored):
+        with pytest.raises(PlanError, match="^list: damaged: "):
+            read_list(data, "list")
 
 
 REMADE = {

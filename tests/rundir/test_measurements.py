@@ -6,11 +6,17 @@ from toffee_pipeline.config.base import differing_content
 from toffee_pipeline.config.generate import RunConfig
 from toffee_pipeline.config.load import load_config
 from toffee_pipeline.config.stages import STAGES
-from toffee_pipeline.errors import ConfigError
+from toffee_pipeline.errors import ConfigError, DamagedFile
 from toffee_pipeline.filters import REASONS
 from toffee_pipeline.models.roles import same_weights
 from toffee_pipeline.rundir.counts import RunCounts
-from toffee_pipeline.rundir.measurements import Measurements, StageMeasurement, other_settings, with_measurements
+from toffee_pipeline.rundir.measurements import (
+    Measurements,
+    StageMeasurement,
+    other_settings,
+    read_measurements,
+    with_measurements,
+)
 from toffee_pipeline.rundir.pass_rates import PassRates, shares_of
 
 WEIGHTS = {
@@ -109,3 +115,11 @@ def test_every_reason_has_a_stage_or_may_come_of_several():
         "class_full",
         "category_full",
     }
+
+
+def test_a_file_over_no_pairs_is_damaged(sdxl, tmp_path):
+    """Whoever divides by their number would fail."""
+    path = tmp_path / "measurements.json"
+    path.write_bytes(measurements(sdxl()).model_copy(update={"num_pairs": 0}).encode())
+    with pytest.raises(DamagedFile, match="damaged: num_pairs: "):
+        read_measurements(path)

@@ -21,7 +21,7 @@ from toffee_pipeline.images import encode_depth, encode_mask, encode_png
 from toffee_pipeline.plan.plan import Plan
 from toffee_pipeline.rundir.counts import Summary
 from toffee_pipeline.rundir.description import GenerationRun, claim
-from toffee_pipeline.rundir.layout import LAYOUT_VERSION, SUMMARY, compiled_key, manifest_key
+from toffee_pipeline.rundir.layout import LAYOUT_VERSION, LEASE, SUMMARY, compiled_key, manifest_key
 from toffee_pipeline.rundir.lease import Lease
 from toffee_pipeline.rundir.manifests import committed_shards, read_manifest
 from toffee_pipeline.rundir.run_file import write
@@ -29,7 +29,7 @@ from toffee_pipeline.rundir.totals import total
 from toffee_pipeline.rundir.verify import repair
 from toffee_pipeline.rundir.verify import verify as verify_run
 from toffee_pipeline.schema.table import SCHEMA_VERSION
-from toffee_pipeline.storage import Storage, open_storage
+from toffee_pipeline.storage import LocalStorage, Storage, open_storage
 
 pytestmark = pytest.mark.slow
 
@@ -188,6 +188,22 @@ def test_damage_is_found_and_only_its_shard_is_taken_back(storage, tmp_path, nam
     result = run_verify(storage.uri)
     assert result.exit_code == 1
     assert "_manifests/shard-000001.json: not there" in result.output
+
+
+class KilledStorage(LocalStorage):
+    """Of a process that is killed when it has deleted one file beside its lease."""
+
+    def delete(self, key: str) -> None:
+        super().delete(key)
+        if key != LEASE:
+            raise KeyboardInterrupt
+
+
+def test_a_repair_that_is_killed_leaves_no_index_of_shards_that_are_gone(storage):
+    flip(storage)
+    with pytest.raises(KeyboardInterrupt):
+        repair(KilledStorage(storage.uri))
+    assert committed_shards(storage) == {0, 1} and not storage.exists(SUMMARY)
 
 
 def test_orphans_and_a_wrong_summary_alone_take_no_shard_back(storage):

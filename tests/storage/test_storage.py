@@ -13,7 +13,9 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from pathlib import Path
 from threading import Barrier
+from urllib.parse import urlsplit
 
+import psutil
 import pytest
 
 from tests.helpers.s3 import BUCKET, CREDENTIALS, shared_storage
@@ -159,6 +161,24 @@ class TestStorage:
         with pytest.raises(MissingKey, match=f"/{key}: no such key$"):
             storage.get_file(key, path, None)
         assert path.read_bytes() == b"old"
+
+    def test_an_answer_that_is_refused_keeps_no_connection(self, storage):
+        """Also while whoever caught the error keeps it."""
+        if isinstance(storage, LocalStorage):
+            pytest.skip("no connections")
+        storage.put("a", os.urandom(2**20))
+        port = urlsplit(storage.endpoint_url).port
+
+        def connected() -> int:
+            found = psutil.Process().net_connections("tcp")
+            return sum(each.status == "ESTABLISHED" and each.raddr.port == port for each in found)
+
+        before, errors = connected(), []
+        for _ in range(4):
+            with pytest.raises(DamagedFile, match="allowed are 1$") as caught:
+                storage.get("a", 1)
+            errors.append(caught.value)
+        assert connected() <= before
 
     def test_put_file_that_is_not_there_writes_nothing(self, storage, tmp_path):
         with pytest.raises(FileNotFoundError, match="weights.bin"):

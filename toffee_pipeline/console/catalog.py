@@ -20,13 +20,15 @@ FEW = 2000
 """Subject prompts of a class; below, a run of millions repeats them often."""
 
 
-def print_problems(name: str, problems: Sequence[str]) -> None:
-    """A line per problem (the first `MAX_LINES`)."""
+def print_problems(name: str, problems: Sequence[str], num_problems: int | None = None) -> None:
+    """A line per problem (the first `MAX_LINES`). num_problems: with those that no line was kept of; None: there are
+    no others."""
     console = Stdout()
+    total = len(problems) if num_problems is None else num_problems
     for problem in problems[:MAX_LINES]:
         console.out(f"{name}: {problem}")
-    if len(problems) > MAX_LINES:
-        console.out(f"... and {len(problems) - MAX_LINES} more problems")
+    if total > MAX_LINES:
+        console.out(f"... and {total - MAX_LINES:,} more problems")
 
 
 def print_bank(counts: Mapping[tuple[Category, str], int], notes: Sequence[str]) -> None:

@@ -12,7 +12,7 @@ STORED = NANO_WEIGHTS / "real_pictures.json"
 
 def stored_real(config: EvaluationConfig) -> tuple[dict[str, float] | None, str]:
     """As `conclude.expected_real`. The figures hold for the encoders that they were measured with alone."""
-    stored = json.loads(STORED.read_text())
+    stored = json.loads(STORED.read_text(encoding="utf-8"))
     if stored["encoders"] != encoders(config):
         return None, "no figures are stored for these encoders"
     return stored["figures"], "stored with the nano encoders"

@@ -117,7 +117,7 @@ def _load_untrained() -> Clip:
 
 def load_nano_clip(folder: Path) -> Clip:
     """One of the package's: its weights in float32, and the small world's own vocabulary."""
-    model = open_clip.CLIP(**json.loads((folder / "open_clip_config.json").read_text())["model_cfg"])
+    model = open_clip.CLIP(**json.loads((folder / "open_clip_config.json").read_text(encoding="utf-8"))["model_cfg"])
     model.load_state_dict({name: value.float() for name, value in load_file(folder / "model.safetensors").items()})
     bpe = str(folder / "bpe.txt.gz")
     return _tiny(model, open_clip.SimpleTokenizer(bpe_path=bpe, context_length=model.context_length))

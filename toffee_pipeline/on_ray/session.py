@@ -194,7 +194,7 @@ def _possible_nodes() -> list[Node] | None:
 
 def nodes_of_file(path: Path) -> list[Node]:
     """The nodes that a cluster file of `ray up` allows at once: the head, and of the workers those with most GPUs."""
-    described = yaml.safe_load(path.read_text())
+    described = yaml.safe_load(path.read_text(encoding="utf-8"))
     types, most = dict(described["available_node_types"]), described["max_workers"]
 
     def node(kind: dict[str, Any]) -> Node:

@@ -39,6 +39,8 @@ def read_list(data: bytes, name: str, row: TypeAdapter[R]) -> list[R]:
                 if left < 0:
                     raise ValueError(f"more than {MAX_LIST_BYTES} bytes")
                 rows.append(row.validate_json(line, strict=True))
+        if not rows:  # a run of nothing does not begin
+            raise ValueError("no rows")
         return rows
     except ValidationError as error:
         raise PlanError(f"{name}: damaged: {' '.join(error.errors()[0]['msg'].split())}") from error

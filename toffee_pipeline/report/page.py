@@ -63,7 +63,7 @@ def write_report(
 
 def script() -> tuple[str, str]:
     """The page's script, and the source of a Content-Security-Policy that allows it and no other."""
-    text = (TEMPLATES / "report.js").read_text()
+    text = (TEMPLATES / "report.js").read_text(encoding="utf-8")
     return text, f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
 

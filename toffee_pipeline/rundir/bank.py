@@ -13,15 +13,16 @@ import json
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from itertools import groupby
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import numpy as np
 import pyarrow as pa
-from pydantic import TypeAdapter
+from pydantic import Field, TypeAdapter
 
 from toffee_pipeline.config.generate import RunConfig
 from toffee_pipeline.errors import (
     ConfigError,
+    DamagedFile,
     ImageError,
     MissingKey,
     PlanError,
@@ -30,10 +31,12 @@ from toffee_pipeline.errors import (
 )
 from toffee_pipeline.images import decode, decode_depth, decode_mask
 from toffee_pipeline.parquet_file import DAMAGED, ParquetFile, is_of_store, read_group, unsound
+from toffee_pipeline.plan.shards import MAX_SHARD_ROWS
 from toffee_pipeline.plan.stored_list import read_list
 from toffee_pipeline.rundir.description import read_bank
-from toffee_pipeline.rundir.layout import DATA
+from toffee_pipeline.rundir.layout import DATA, manifest_key
 from toffee_pipeline.rundir.manifests import BankManifest, Manifest, read_bank_manifest, read_manifests
+from toffee_pipeline.rundir.rows import files_of
 from toffee_pipeline.rundir.run_file import Number
 from toffee_pipeline.schema.subjects import SUBJECTS, Subject
 from toffee_pipeline.storage import Storage, open_storage
@@ -46,7 +49,7 @@ class BankShard(NamedTuple):
     """A shard with accepted subjects. sha256: of their file in `data`."""
 
     shard: Number
-    num_subjects: Number
+    num_subjects: Annotated[Number, Field(gt=0, le=MAX_SHARD_ROWS)]
     sha256: str
 
 
@@ -63,7 +66,7 @@ class Bank:
 
     Args:
         storage: of the bank.
-        shards: as `list_bank`, or an earlier start, listed them.
+        shards: as `open_bank`, or an earlier start, listed them.
         size_px: of its images.
     """
 
@@ -93,7 +96,7 @@ class Bank:
         return None
 
     def subject(self, subject_id: str, number: int, seed: int) -> Subject:
-        """Raises RunMismatch where the bank's shard is not as it was listed."""
+        """Raises RunMismatch where the shard is not as it was listed, DamagedFile where it is none of a bank."""
         index, row = self._place(number)
         banked = self._manifest(index).subjects[row]
         return Subject(subject_id, banked.class_name, banked.prompt, banked.seed, banked.subject_id)
@@ -102,7 +105,7 @@ class Bank:
         """Of the subjects with these numbers; a row that cannot be read has a SampleError in its place. Fetches these
         rows only.
 
-        Raises RunMismatch as `subject`, OSError where the store fails.
+        Raises RunMismatch and DamagedFile as `subject`, OSError where the store fails.
         """
         places = map(self._place, numbers)
         return [
@@ -123,14 +126,14 @@ class Bank:
             manifest = read_bank_manifest(self._storage, listed.shard)
         except MissingKey as error:
             raise RunMismatch(f"subjects.path: {self._storage.uri}: shard {listed.shard} is gone") from error
-        if _listed(manifest) != listed:
+        if _listed(self._storage, manifest) != listed:
             raise RunMismatch(f"subjects.path: {self._storage.uri}: shard {listed.shard} has changed")
         return manifest
 
     def _rows(self, index: int, rows: Sequence[int]) -> list[BankedImages | SampleError]:
         """Some rows of one shard, whose file is opened once."""
         manifest = self._manifest(index)
-        (file,) = (file for file in manifest.files if file.folder == DATA)
+        (file,) = files_of(manifest, DATA)  # what `_listed` found
         name = self._storage.path_for(file.key)
         try:
             with self._storage.open(file.key) as opened:
@@ -180,7 +183,7 @@ def open_bank(config: RunConfig) -> Bank:
         raise ConfigError(
             f"subjects.path: the images of {storage.uri} have size_px={run.config.size_px}, not {config.size_px}"
         )
-    shards = [listed for manifest in read_manifests(storage) if (listed := _listed(manifest))]
+    shards = [listed for manifest in read_manifests(storage) if (listed := _listed(storage, manifest))]
     if not shards:
         raise PlanError(f"subjects.path: {storage.uri}: no committed shard of this bank has an accepted subject")
     return Bank(storage, shards, config.size_px)
@@ -212,7 +215,10 @@ def _to_lines(shards: Iterable[BankShard]) -> bytes:
     return "".join(f"{json.dumps(shard)}\n" for shard in shards).encode()
 
 
-def _listed(manifest: Manifest) -> BankShard | None:
-    """None of a shard without accepted subjects."""
-    file = next((file for file in manifest.files if file.folder == DATA), None)
-    return None if file is None else BankShard(manifest.shard, file.num_rows, file.sha256)
+def _listed(storage: Storage, manifest: Manifest) -> BankShard | None:
+    """None of a shard without accepted subjects. Raises DamagedFile where they lie in several files."""
+    files = files_of(manifest, DATA)
+    if len(files) > 1:
+        name = storage.path_for(manifest_key(manifest.shard))
+        raise DamagedFile(f"{name}: damaged: it names {len(files)} files in {DATA}, and a shard of a bank has one")
+    return BankShard(manifest.shard, files[0].num_rows, files[0].sha256) if files else None

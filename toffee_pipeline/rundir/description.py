@@ -257,11 +257,6 @@ def read_view(storage: Storage) -> ViewRun:
     return _read(storage, {RefilterConfig.job: ViewRun})
 
 
-def read_evaluation(storage: Storage) -> EvaluationRun:
-    """run.json of an evaluation. Raises as `read_run`."""
-    return _read(storage, {EvaluationConfig.job: EvaluationRun})
-
-
 def read_bank(storage: Storage) -> SubjectBankRun:
     """run.json of a subject bank. Raises as `read_run`."""
     return _read(storage, {SubjectBankConfig.job: SubjectBankRun})

@@ -58,7 +58,10 @@ def write_index(storage: Storage, run: PairRun) -> Iterator[Manifest]:
     summary.json, with which it becomes valid. A few shards in memory."""
     with tempfile.TemporaryDirectory() as folder:
         ledger, manifests = Path(folder, "ledger"), Path(folder, "manifests")
-        with pq.ParquetWriter(ledger, SCHEMA, compression="zstd") as writer, manifests.open("w") as lines:
+        with (
+            pq.ParquetWriter(ledger, SCHEMA, compression="zstd") as writer,
+            manifests.open("w", encoding="utf-8") as lines,
+        ):
             shards = _shards(storage, run)
             for block in _blocks(shards):
                 writer.write_table(pa.concat_tables(rows for _, rows in block))

@@ -51,7 +51,7 @@ class Measurements(RunFile):
 
     device: str
     on_gpu: bool
-    num_pairs: Number
+    num_pairs: Annotated[Number, Field(gt=0)]
     config: RunConfig
     stages: dict[str, StageMeasurement]
 

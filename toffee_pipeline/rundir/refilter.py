@@ -12,6 +12,7 @@ from pathlib import Path
 import pyarrow.compute as pc
 
 from toffee_pipeline.config.refilter import RefilterConfig
+from toffee_pipeline.plan.names import some
 from toffee_pipeline.rundir.at_work import at_work
 from toffee_pipeline.rundir.card import CardWriter
 from toffee_pipeline.rundir.commit import delete_orphans
@@ -28,8 +29,6 @@ from toffee_pipeline.rundir.totals import Totals
 from toffee_pipeline.rundir.view import shards_of_view
 from toffee_pipeline.storage import Storage
 from toffee_pipeline.storage.base import MAX_MAPPED_BYTES
-
-NUM_NAMED = 3
 
 
 def refilter(
@@ -83,10 +82,9 @@ def refilter(
         f"{sum(summary.rejected.values())} rejected + {summary.failed} failed"
     )
     if lost := cut.filter(pc.equal(cut["reason"], "not_kept"))["pair_id"].to_pylist():
-        more = f" and {len(lost) - NUM_NAMED} more" if len(lost) > NUM_NAMED else ""
         say(
             f"{len(lost)} pairs would be accepted too, but the run did not keep their images "
-            f"(output.keep={run.config.output.keep}): {', '.join(lost[:NUM_NAMED])}{more}"
+            f"(output.keep={run.config.output.keep}): {some(lost)}"
         )
 
 

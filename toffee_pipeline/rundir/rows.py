@@ -13,8 +13,9 @@ from functools import cache
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from toffee_pipeline.errors import DamagedFile
 from toffee_pipeline.parquet_file import ParquetFile, read_group, read_rows, sound, with_schema
-from toffee_pipeline.rundir.layout import DATA, LEDGER, REJECTED
+from toffee_pipeline.rundir.layout import DATA, LEDGER, REJECTED, manifest_key
 from toffee_pipeline.rundir.manifests import READERS, DataFile, Manifest
 from toffee_pipeline.schema.table import Table
 from toffee_pipeline.storage import Storage, open_storage
@@ -68,7 +69,11 @@ def schema_of(whole: pa.Schema, columns: Sequence[str] | None) -> pa.Schema:
 
 def read_ledger(storage: Storage, manifest: Manifest, table: Table, columns: Sequence[str] | None = None) -> pa.Table:
     """Every planned row of the shard, in the plan's order. columns: all by default. Raises DamagedFile."""
-    home, (file,) = home_of(storage, manifest), files_of(manifest, LEDGER)
+    home, ledgers = home_of(storage, manifest), files_of(manifest, LEDGER)
+    if len(ledgers) != 1:  # a shard without rows has a manifest too, of which nobody asks for rows
+        name = storage.path_for(manifest_key(manifest.shard))
+        raise DamagedFile(f"{name}: damaged: it names {len(ledgers)} ledgers, and a shard with rows has one")
+    file = ledgers[0]
     schema = schema_of(table.ledger, columns)
     with sound(home.path_for(file.key)):
         rows = read_rows(ParquetFile(home.map(file.key, MAX_MAPPED_BYTES)), schema.names, file.num_rows)

@@ -96,7 +96,7 @@ def _verify(storage: Storage, run: DatasetRun, holder: str | None) -> Report:
 
 
 def repair(storage: Storage, say: Callable[[str], None] = print) -> Report:
-    """`verify`, then delete orphans and un-commit every damaged shard: its manifest first, then its files.
+    """`verify`, then delete orphans and un-commit every damaged shard: summary.json goes first, its files last.
 
     Starting the run again computes just those shards. Raises `LeaseHeld` while a driver works here, and what `verify`
     raises; then nothing is deleted. Raises RunError for a view without files of its own.
@@ -108,11 +108,12 @@ def repair(storage: Storage, say: Callable[[str], None] = print) -> Report:
         settle_all(storage)
         report = _verify(storage, run, holder=None)
         lease.check()
+        if report.damaged or report.count("summary"):
+            # first: with it an index of shards that are gone would count, if this is killed; the next start writes it
+            storage.delete(SUMMARY)
         for shard in report.damaged:
             storage.delete(manifest_key(shard))
         delete_orphans(storage, run)  # without a manifest, the files of damaged shards are orphans too
-        if report.damaged or report.count("summary"):
-            storage.delete(SUMMARY)  # the next start writes it anew
         report.repaired = True
     return report
 

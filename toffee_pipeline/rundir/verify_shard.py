@@ -16,6 +16,7 @@ from toffee_pipeline.errors import DamagedFile, ImageError, MissingKey
 from toffee_pipeline.filters import REASONS, keeps_images
 from toffee_pipeline.images import decode, decode_depth, decode_mask
 from toffee_pipeline.parquet_file import DAMAGED, ParquetFile, unsound
+from toffee_pipeline.plan.names import some
 from toffee_pipeline.rundir.description import DatasetRun
 from toffee_pipeline.rundir.findings import Problem, Tally, outcomes
 from toffee_pipeline.rundir.layout import DATA, LEDGER, REJECTED, manifest_key, name_of
@@ -131,7 +132,7 @@ class ShardCheck:
         """The ledger, as the manifest judges it, against the plan and the manifest's counts."""
         self.tally.checked["rows"] += len(ledger.rows)
         if manifest.view and (unknown := sorted(manifest.view.verdicts.keys() - ledger.numbers.keys())):
-            yield f"the view judges {self.table.row}s that are not there: {_few(unknown)}"
+            yield f"the view judges {self.table.row}s that are not there: {some(unknown)}"
         yield from self._id_problems(Counter(ledger.rows[self.table.id].to_pylist()), planned)
         found = Counter({"planned": len(ledger.rows)})
         judged = as_judged(ledger.rows, manifest, self.table.id)
@@ -173,7 +174,7 @@ class ShardCheck:
             ("not expected here", [key for key in ids if key not in wanted]),
         ):
             if found:
-                yield f"{self.table.row}s {what}: {_few(sorted(found))}"
+                yield f"{self.table.row}s {what}: {some(sorted(found))}"
 
     def _image_problems(self, row: dict[str, Any], folder: str) -> list[str]:
         needed = self.table.needed.get(row.get("kind", ""), frozenset())
@@ -204,10 +205,6 @@ def _names_accepted(manifest: BankManifest, ledger: pa.Table) -> bool:
 def _different(row: dict[str, Any], expected: dict[str, Any]) -> list[str]:
     both_nan = [name for name, value in expected.items() if row[name] != row[name] and value != value]
     return [name for name, value in expected.items() if row[name] != value and name not in both_nan]
-
-
-def _few(names: list[str]) -> str:
-    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
 def _lines(kind: str, key: str, messages: Iterable[str]) -> Iterator[tuple[str, str, str]]:

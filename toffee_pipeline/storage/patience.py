@@ -54,8 +54,8 @@ class Patience:
         name: of the store, for the lines about its absence.
         passes: whether what was raised may pass by itself.
         words: what was raised, in one line.
-        outage_s: so long after its first failure a request gives up, and so does each one at once while nothing has
-            gone well for that long.
+        outage_s: so long after its first failure a request gives up, however long it had run before. So does each one
+            at once while the store has answered none for that long: to refuse one is an answer.
     """
 
     def __init__(
@@ -72,10 +72,18 @@ class Patience:
 
     def __call__(self, request: Callable[[], T]) -> T:
         """What `request` returns, or raises at last."""
+        first_failure: float | None = None
+
+        def gives_up(_: RetryCallState) -> bool:
+            nonlocal first_failure
+            now = time.monotonic()
+            first_failure = now if first_failure is None else first_failure
+            return max(now - first_failure, self._away_s()) >= self.outage_s
+
         answer: T = Retrying(
             retry=retry_if_exception(self._is_away),
             wait=wait_random_exponential(0.5, max=LONGEST_WAIT_S),
-            stop=self._gives_up,
+            stop=gives_up,
             before_sleep=self._tell,
             reraise=True,
         )(request)
@@ -84,12 +92,10 @@ class Patience:
 
     def _is_away(self, error: BaseException) -> bool:
         if not self._passes(error):
+            self._away_since = None
             return False
         self._away_since = self._away_since or time.monotonic()
         return True
-
-    def _gives_up(self, state: RetryCallState) -> bool:
-        return max(state.seconds_since_start or 0.0, self._away_s()) >= self.outage_s
 
     def _away_s(self) -> float:
         since = self._away_since  # another thread's request may go well meanwhile

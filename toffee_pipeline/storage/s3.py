@@ -7,7 +7,7 @@ import mmap
 import os
 import re
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, cast
@@ -19,7 +19,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 
 from toffee_pipeline.config.endpoint import ALLOWED, ENDPOINT
-from toffee_pipeline.errors import DamagedFile, MissingKey, StorageError
+from toffee_pipeline.errors import MissingKey, StorageError
 from toffee_pipeline.plain_file import check_size
 from toffee_pipeline.storage.base import MAX_BYTES, Storage, check_key, is_key
 from toffee_pipeline.storage.patience import OUTAGE_S, Patience
@@ -185,11 +185,18 @@ class S3Storage(Storage):
 
     def _read(self, key: str, max_bytes: int = MAX_BYTES, **part: str) -> tuple[bytes, str]:
         """The bytes under `key`, or a part of them, and their ETag."""
+        data, etag, size_bytes = self._read_few(key, max_bytes, **part)
+        check_size(size_bytes, max_bytes, self.path_for(key))
+        return data, etag
 
-        def read() -> tuple[bytes, str]:
+    def _read_few(self, key: str, max_bytes: int, **part: str) -> tuple[bytes, str, int]:
+        """As `_read`, and how many bytes there are; none of them where they are more than `max_bytes`."""
+
+        def read() -> tuple[bytes, str, int]:
             response = self._client().get_object(**self._object(key), **part)
-            check_size(response["ContentLength"], max_bytes, self.path_for(key))
-            return response["Body"].read(), response["ETag"]
+            size_bytes = response["ContentLength"]
+            with closing(response["Body"]) as body:  # else what is not read keeps its connection
+                return body.read() if size_bytes <= max_bytes else b"", response["ETag"], size_bytes
 
         return self._patience(read)
 
@@ -201,10 +208,10 @@ class S3Storage(Storage):
             self._patience(lambda: self._client().download_file(**self._object(key), Filename=str(path)))
 
     def map(self, key: str, max_bytes: int | None = None) -> bytes | mmap.mmap:
-        try:
-            return self.get(key, MAX_HELD_BYTES if max_bytes is None else min(MAX_HELD_BYTES, max_bytes))
-        except DamagedFile:
-            return self._mapped_copy(key, max_bytes)
+        held_bytes = MAX_HELD_BYTES if max_bytes is None else min(MAX_HELD_BYTES, max_bytes)
+        with self._one_line(key):
+            data, _, size_bytes = self._read_few(key, held_bytes)
+        return data if size_bytes <= held_bytes else self._mapped_copy(key, max_bytes)
 
     def exists(self, key: str) -> bool:
         with self._one_line(key):
@@ -247,7 +254,7 @@ class S3Storage(Storage):
                 yield
             except ClientError as error:
                 if error.operation_name == "HeadObject":  # its answer has no body to say why; a GET's has
-                    self._patience(lambda: self._client().get_object(**self._object(key)))
+                    self._patience(lambda: self._client().get_object(**self._object(key)))["Body"].close()
                 raise
         except ClientError as error:
             if error_code(error) == "NoSuchKey":
