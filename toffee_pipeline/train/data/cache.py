@@ -28,6 +28,8 @@ if TYPE_CHECKING:  # who reads a cache needs no networks
     from toffee_pipeline.train.data.encode import FrozenEncoders
 
 IMAGES_AT_ONCE = 32
+PIXELS_AT_ONCE = 2**23
+"""Of images that are encoded together: a VAE in float32 holds some 1.5 KiB for each."""
 _RECORD = ("key", "text", "class_name", "kind", "name")
 Shapes = tuple[tuple[int, ...], tuple[int, ...]]
 """Of the latents and the tokens of one image."""
@@ -146,6 +148,7 @@ def fill(cache: Cache, source_name: str, source: Source, file: str, encoders: Fr
 
 def _encoded(source: Source, file: str, encoders: FrozenEncoders, size_px: int) -> Iterator[list[dict[str, Any]]]:
     """Rows of whole records, about `IMAGES_AT_ONCE` at a time."""
+    count = min(IMAGES_AT_ONCE, max(1, PIXELS_AT_ONCE // size_px**2))
     rows: list[dict[str, Any]] = []
     broken = ""
     records = source.read(file)
@@ -157,8 +160,8 @@ def _encoded(source: Source, file: str, encoders: FrozenEncoders, size_px: int) 
         if record is not None:
             rows += _rows(record, encoders, size_px)
         if rows and (record is None or len(rows) >= IMAGES_AT_ONCE):
-            for start in range(0, len(rows), IMAGES_AT_ONCE):
-                _encode(rows[start : start + IMAGES_AT_ONCE], encoders)
+            for start in range(0, len(rows), count):
+                _encode(rows[start : start + count], encoders)
             yield rows
             rows = []
         if record is None:
