@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import cast
 
 from actors.pictures import PictureShard
 from actors.read_pairs import ReadPairs
@@ -18,7 +17,7 @@ from toffee_pipeline.filters import decide_mask
 from toffee_pipeline.images import decode_mask
 from toffee_pipeline.plan.subjects import SubjectPlan, subject_number
 from toffee_pipeline.rundir.bank import Bank
-from toffee_pipeline.rundir.inputs import stored_plan
+from toffee_pipeline.rundir.inputs import plan_of_run
 from toffee_pipeline.storage import open_storage
 
 
@@ -35,18 +34,17 @@ def reader_of(config: DatasetConfig, output: str) -> Callable[[int], Shard | Pic
 class Read:
     """Of pairs and subjects: takes from a bank what it holds of them. Needs no model and no GPU.
 
-    The shards of a run whose inputs lie in its directory `output`.
+    The shards of the run that lies in `output`. Raises as `plan_of_run`.
     """
 
     def __init__(self, config: SubjectDatasetConfig, output: str) -> None:
         self.config = config
-        self.plan = cast(SubjectPlan, stored_plan(open_storage(output, config.output.endpoint_url), config))
+        self.plan = plan_of_run(open_storage(output, config.output.endpoint_url), config)
 
     def __call__(self, index: int) -> Shard:
         """Raises OSError where a bank's store fails, RunMismatch where the bank is not as it was."""
         shard = Shard.from_plan(self.plan, index)
-        if isinstance(self.plan.source, Bank):
-            fill(shard, self.plan.source, self.config.stages.segment)
+        fill_from_source(shard, self.plan)
         refuse_other_languages(shard, self.plan)
         return shard
 
@@ -60,6 +58,12 @@ def refuse_other_languages(shard: Shard, plan: SubjectPlan) -> None:
     for pair in shard.open_pairs():
         if plan.refuses_pair(pair.pair):
             pair.fail(f"not in English: {pair.pair.prompt!r}", "other_language")
+
+
+def fill_from_source(shard: Shard, plan: SubjectPlan) -> None:
+    """What the plan's bank holds of a shard; other sources hold nothing. Raises as `Read`."""
+    if isinstance(plan.source, Bank):
+        fill(shard, plan.source, plan.config.stages.segment)
 
 
 def fill(shard: Shard, bank: Bank, settings: SegmentConfig) -> None:

@@ -58,8 +58,7 @@ def remake(storage: Storage, pair_id: str, device: str | None = None) -> list[Im
         if config.subjects.source == "bank":
             bank = stored_bank(config, storage.get(BANK), storage.path_for(BANK))
             fill(shard, bank, config.stages.segment)
-    num_threads = max(1, int(config.fused.num_cpus))
-    chain = StageChain(config, list(stages.values()), no_progress, NoGuard(), num_threads=num_threads)
+    chain = StageChain(config, list(stages.values()), no_progress, NoGuard(), num_threads=config.fused.num_threads)
     try:
         chain(shard)
     except SampleError as error:  # a class or a change that whoever draws it does not know

@@ -14,8 +14,13 @@ from toffee_pipeline.expansion.answer import json_schema
 
 
 def check(config: ExpansionConfig) -> None:
-    """Raises ConfigError where the key is not in the environment."""
+    """Raises ConfigError where the key is not in the environment, or cannot be sent."""
     headers_of(config)
+
+
+def needs(config: ExpansionConfig) -> dict[str, float]:
+    """A CPU for the requests; who answers them lies elsewhere."""
+    return {"CPU": 1}
 
 
 def answers(config: ExpansionConfig, questions: Any) -> Any:
@@ -45,6 +50,11 @@ def headers_of(config: ExpansionConfig) -> dict[str, str]:
     key = os.environ.get(variable)
     if not key:
         raise ConfigError(f"http.api_key_variable: {variable} is not set in the environment")
+    if not all("!" <= character <= "~" for character in key):
+        raise ConfigError(
+            f"http.api_key_variable: {variable} holds a line break, a blank or another character that no key has; "
+            "allowed are visible ASCII characters"
+        )
     return {"Authorization": f"Bearer {key}"}
 
 

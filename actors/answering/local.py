@@ -15,6 +15,12 @@ def check(config: ExpansionConfig) -> None:
     resolve(config.model, "model")
 
 
+def needs(config: ExpansionConfig) -> dict[str, float]:
+    """The pool's, and a CPU that gives it the questions."""
+    pool = config.transformers
+    return {"CPU": pool.num_actors * pool.num_cpus + 1, "GPU": pool.num_actors * pool.num_gpus}
+
+
 def answers(config: ExpansionConfig, questions: Any) -> Any:
     """As `actors.answering.backends` says."""
     from ray.data import ActorPoolStrategy

@@ -20,6 +20,10 @@ from toffee_pipeline.expansion.store import storable
 TRIED_AGAIN = {408, 409, 425, 429}
 """And all of 500 and above."""
 MAX_ERROR = 300
+MAX_BODY_BYTES = 4 * 2**20
+"""Of an answer; 100,000 tokens in JSON, the most that may be asked for, are less. Memory holds `max_in_flight` of
+them."""
+READ_BYTES = 2**16
 
 
 class _Message(BaseModel):
@@ -69,22 +73,25 @@ class PatientSession:
 
     async def _once(self, url: str, headers: dict[str, str], data: str) -> tuple[str, str]:
         """Text and error of one request. Raises _TryAgain."""
+        key = headers.get("Authorization", "").removeprefix("Bearer ")
         try:
             async with self._session.post(url, headers=headers, data=data) as response:
-                body = await response.read()
+                body = await _start_of(response)
         except TimeoutError as error:
             raise _TryAgain(f"no answer in {self._server.timeout_s:g} s") from error
         except aiohttp.ClientError as error:
-            raise _TryAgain(_short(f"{type(error).__name__}: {error}")) from error
+            raise _TryAgain(_short(f"{type(error).__name__}: {error}", key)) from error
         if response.status != 200:
-            problem = _short(f"HTTP {response.status}: {body.decode(errors='replace')}")
+            problem = _short(f"HTTP {response.status}: {body.decode(errors='replace')}", key)
             if response.status in TRIED_AGAIN or response.status >= 500:
                 raise _TryAgain(problem)
             return "", problem
+        if len(body) > MAX_BODY_BYTES:
+            return "", f"an answer of more than {MAX_BODY_BYTES} bytes"
         try:
             message = _Completion.model_validate_json(body).choices[0].message
         except ValidationError:
-            return "", _short(f"no chat completion: {body.decode(errors='replace')}")
+            return "", _short(f"no chat completion: {body.decode(errors='replace')}", key)
         text = message.content or message.refusal
         return (storable(text), "") if text else ("", "an empty answer")
 
@@ -107,5 +114,19 @@ class _Response:
         return {"text": self._text, "error": self._error}
 
 
-def _short(text: str) -> str:
+async def _start_of(response: aiohttp.ClientResponse) -> bytes:
+    """The body; of one above `MAX_BODY_BYTES` a little more than these, so that a server without an end takes no
+    memory."""
+    body = bytearray()
+    async for part in response.content.iter_chunked(READ_BYTES):
+        body += part
+        if len(body) > MAX_BODY_BYTES:
+            break
+    return bytes(body)
+
+
+def _short(text: str, key: str) -> str:
+    """For a ledger. key: of the server, which may repeat it in its words; "" where there is none."""
+    if key:
+        text = text.replace(key, "***")
     return storable(" ".join(text.split())[:MAX_ERROR])

@@ -20,6 +20,11 @@ def check(config: ExpansionConfig) -> None:
         raise ConfigError("backend=vllm: the package is missing: pip install -e '.[llm]'")
 
 
+def needs(config: ExpansionConfig) -> dict[str, float]:
+    """The engines' GPUs, and a CPU for what lies around them."""
+    return {"CPU": 1, "GPU": config.vllm.num_engines * config.vllm.tensor_parallel_size}
+
+
 def answers(config: ExpansionConfig, questions: Any) -> Any:
     """As `actors.answering.backends` says."""
     from ray.data.llm import build_processor

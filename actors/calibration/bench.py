@@ -93,7 +93,7 @@ class Bench:
 
         from toffee_pipeline.models.model_set import ModelSet
 
-        torch.set_num_threads(max(1, int(self.config.fused.num_cpus)))
+        torch.set_num_threads(self.config.fused.num_threads)
         models = ModelSet(self.config)
         for stage in (Draft, Refine, Edit):
             stage(self.config, models, self.progress, NoGuard()).load()

@@ -9,7 +9,7 @@ import numpy as np
 
 from actors.chain import stages_of
 from actors.guard import NoGuard
-from actors.read import fill
+from actors.read import fill_from_source
 from actors.shard import PairState, Shard, SubjectState, present
 from actors.stage import Progress, Stage
 from actors.stages.refine import MixingStage
@@ -18,7 +18,6 @@ from toffee_pipeline.calibration.thresholds import EncoderScores, Seen, compare
 from toffee_pipeline.config.calibrate import CalibrationConfig
 from toffee_pipeline.images import decode
 from toffee_pipeline.plan.plan import Plan
-from toffee_pipeline.rundir.bank import Bank
 
 
 class Encode(MixingStage):
@@ -42,8 +41,7 @@ def draw_sample(plan: Plan, num_pairs: int) -> Shard:
         {subject.subject_id: SubjectState(subject) for subject in subjects.values()},
         [PairState(pair) for number, subject in subjects.items() for pair in plan.pairs(number, subject)],
     )
-    if isinstance(plan.source, Bank):
-        fill(shard, plan.source, config.stages.segment)
+    fill_from_source(shard, plan)
     return shard
 
 
@@ -54,7 +52,7 @@ def prepare(config: CalibrationConfig, shard: Shard, progress: Progress) -> tupl
 
     from toffee_pipeline.models.model_set import ModelSet
 
-    torch.set_num_threads(max(1, int(config.fused.num_cpus)))
+    torch.set_num_threads(config.fused.num_threads)
     models = ModelSet(config)
     first = [stage for name, stage in stages_of(config).items() if name in ("synthesize", "segment", "depth")]
     stages: list[type[Stage]] = [*first, Encode]

@@ -28,9 +28,8 @@ def run(stages: StageTable, context: RunContext, shards: Iterable[int]) -> Gener
         context.show(stage_counts.snapshot())
 
     read, write = reader_of(config, context.output), writer_of(config, context.output)
-    num_threads = max(1, int(config.fused.num_cpus))
     with compiled_shared(config, list(stages), context.output):
-        chain = StageChain(config, list(stages.values()), progress, NoGuard(), num_threads=num_threads)
+        chain = StageChain(config, list(stages.values()), progress, NoGuard(), num_threads=config.fused.num_threads)
     yield from written_behind((chain(read(index)) for index in shards), write)
 
 

@@ -73,10 +73,7 @@ def run(
                     context.say(said := plan)
                 some = sorted(left)[: next_shards(pools, totals.shards, len(left), shards_per_dataset)]
                 shared = (chosen, output, record)
-                actors = [
-                    (pool, ([stages[name] for name in pool.stages], *shared, max(1, int(pool.num_cpus))))
-                    for pool in pools
-                ]
+                actors = [(pool, ([stages[name] for name in pool.stages], *shared, pool.num_threads)) for pool in pools]
                 try:
                     for row in _dataset(chosen, output, some, actors, watch, record).iter_rows():
                         left.discard(row["shard"])

@@ -8,12 +8,11 @@ from typing import cast
 import numpy as np
 from PIL import Image
 
-from actors.read import fill
+from actors.read import fill_from_source
 from actors.shard import PairState, Shard
 from toffee_pipeline.config.generate import RunConfig
 from toffee_pipeline.images import encode_depth, encode_mask, encode_png
 from toffee_pipeline.plan.plan import Plan
-from toffee_pipeline.rundir.bank import Bank
 from toffee_pipeline.rundir.inputs import new_plan
 
 
@@ -24,8 +23,7 @@ def first_shards(config: RunConfig, num_pairs: int) -> list[Shard]:
     left = num_pairs
     for index in range(len(plan)):
         shard = Shard.from_plan(plan, index)
-        if isinstance(plan.source, Bank):
-            fill(shard, plan.source, config.stages.segment)
+        fill_from_source(shard, plan)
         shards.append(_of_pairs([shard], shard.pairs[:left]))
         left -= len(shard.pairs)
         if left <= 0:

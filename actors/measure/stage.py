@@ -28,7 +28,7 @@ class LoadedStage:
     def __init__(self, config: RunConfig, name: str) -> None:
         import torch
 
-        torch.set_num_threads(max(1, int(config.fused.num_cpus)))
+        torch.set_num_threads(config.fused.num_threads)
         self.models = ModelSet(config)
         self.device = self.models.device
         self.memory = memory_of(self.device)

@@ -6,12 +6,13 @@ from collections import Counter
 
 import pytest
 
-from actors.answering.patient_session import PatientSession
+from actors.answering.patient_session import MAX_BODY_BYTES, PatientSession
 from tests.helpers.chat_server import HANG, Reply, chat, chat_server
 from toffee_pipeline.config.expand import HttpConfig
 
 pytestmark = pytest.mark.slow
 
+KEY = "sk-Very/secret+1="
 REPLIES = {
     "answers": [chat("yes")],
     "too many": [Reply(429, "slow down"), Reply(429, "slow down"), chat("yes")],
@@ -24,6 +25,9 @@ REPLIES = {
     "other json": [Reply(200, json.dumps({"choices": []}))],
     "empty": [chat(None)],
     "refuses": [chat(None, refusal="I cannot help with that")],
+    "says the key": [Reply(401, f"Incorrect API key provided: {KEY}" + "." * 300)],
+    "says the key again": [Reply(200, f'{{"error": "{KEY}"}}')],
+    "has no end": [Reply(200, " " * (MAX_BODY_BYTES + 1))],
     "half a letter": [Reply(200, '{"choices": [{"message": {"content": "\\ud800"}}]}')],
 }
 EXPECTED = {
@@ -38,6 +42,9 @@ EXPECTED = {
     "other json": ("", 'no chat completion: {"choices": []}'),
     "empty": ("", "an empty answer"),
     "refuses": ("I cannot help with that", ""),
+    "says the key": ("", ("HTTP 401: Incorrect API key provided: ***" + "." * 300)[:300]),
+    "says the key again": ("", 'no chat completion: {"error": "***"}'),
+    "has no end": ("", f"an answer of more than {MAX_BODY_BYTES} bytes"),
 }
 TRIES = {"too many": 3, "broken once": 2, "broken": 3, "hangs once": 2, "hangs": 3}
 
@@ -46,7 +53,8 @@ async def ask(url, questions):
     config = HttpConfig(url=url, timeout_s=3, max_retries=2, retry_wait_s=0.01)
     async with PatientSession(config) as session:
         payloads = [json.dumps({"messages": [{"content": each}], "seed": 0}) for each in questions]
-        posted = [session.post(f"{url}/chat/completions", headers={"X": "y"}, data=data) for data in payloads]
+        headers = {"Authorization": f"Bearer {KEY}"}
+        posted = [session.post(f"{url}/chat/completions", headers=headers, data=data) for data in payloads]
         answers = []
         for request in posted:
             async with await request as response:
@@ -64,7 +72,7 @@ def test_every_request_ends_alone():
     (text + error).encode()  # which Parquet needs
     asked = Counter(payload["messages"][0]["content"] for payload, _ in server.requests)
     assert asked == Counter(dict.fromkeys(REPLIES, 1) | TRIES)
-    assert all(headers["X"] == "y" for _, headers in server.requests)
+    assert all(headers["Authorization"] == f"Bearer {KEY}" for _, headers in server.requests)
 
 
 def test_a_server_that_is_not_there_is_said():

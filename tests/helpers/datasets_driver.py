@@ -13,6 +13,9 @@ from actors.shard import Shard
 from tests.helpers.stub_stages import STUB_STAGES, Paint
 from toffee_pipeline.config.load import load_config
 from toffee_pipeline.on_ray.metrics import RayMetricSink
+from toffee_pipeline.rundir.description import GenerationRun, claim
+from toffee_pipeline.rundir.inputs import new_plan
+from toffee_pipeline.storage import open_storage
 
 MODEL_LIBRARIES = {"torch", "diffusers", "transformers", "open_clip"}
 
@@ -29,6 +32,8 @@ def main(output: str, num_shards: int, shards_per_dataset: int) -> None:
     few_writers = "fused.num_cpus=5"  # as ONE_SPARE_CPU of one_node.py, which imports more than a driver needs
     config = load_config("nano", ("placement=fused", few_writers, *sets))
     context = RunContext(config, output, RayMetricSink(output), say=lambda line: print(line, file=sys.stderr))
+    plan = new_plan(config)
+    claim(open_storage(output), GenerationRun.of(config, plan, {}))  # readers look whether theirs is the run's plan
     stages = {**STUB_STAGES, Alone.name: Alone}
     with closing(on_ray.run(stages, context, range(num_shards), shards_per_dataset)) as shards:
         print(json.dumps([counts.accepted for counts in shards]))

@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 
 from toffee_pipeline.config.base import Category
+from toffee_pipeline.errors import SampleError
 from toffee_pipeline.nano import world
-from toffee_pipeline.nano.renderer import Scene, changed, drafted, scene, turned
+from toffee_pipeline.nano.renderer import RendererDraft, Scene, changed, drafted, scene, turned
 from toffee_pipeline.schema.pairs import Pair
 from toffee_pipeline.schema.subjects import Subject
 
@@ -115,6 +116,14 @@ def test_a_change_that_the_world_does_not_know_is_an_error() -> None:
         for of_pair in (changed, drafted):
             with pytest.raises(ValueError, match=change):
                 of_pair(pair(category, change), planned("mug"))
+
+
+def test_a_draft_of_a_change_that_the_world_does_not_know_fails_alone() -> None:
+    """A prompt bank has such changes; `changed` and `drafted` themselves raise."""
+    pairs = [pair("background", "on a chessboard"), pair("background", "in the snow")]
+    unknown, drawn = RendererDraft(64).draft(pairs, [planned("mug")] * 2, [], [], [])
+    assert isinstance(unknown, SampleError) and "on a chessboard" in str(unknown)
+    assert isinstance(drawn, np.ndarray) and drawn.shape == (64, 64, 3)
 
 
 def test_a_view_turns_the_same_toy() -> None:

@@ -35,6 +35,13 @@ COSTS = {
 }
 
 
+@pytest.mark.parametrize(("num_cpus", "threads"), [(0, 1), (0.5, 1), (1, 1), (2.9, 2), (8, 8)])
+def test_an_actor_with_all_stages_has_the_threads_of_a_run_without_ray(num_cpus, threads):
+    config = load_config("sdxl", (f"fused.num_cpus={num_cpus}",))
+    (pool,) = least_pools(config, "fused", STAGES)
+    assert pool.num_threads == config.fused.num_threads == threads
+
+
 def pools_of(*nodes, overrides=(), costs=COSTS, placement="pools"):
     config = load_config("sdxl", (f"placement={placement}", *overrides))
     return config, plan_pools(config, placement, STAGES, nodes, costs)

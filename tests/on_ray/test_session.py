@@ -1,13 +1,16 @@
-"""What a submitted job may not write to."""
+"""What a submitted job may not write to, what of a worker's error reaches the user, and a node that does not answer."""
 
+import errno
 import json
+import pickle
 
 import pytest
 from click.testing import CliRunner
+from ray.exceptions import NodeDiedError, RayError, RayTaskError, WorkerCrashedError
 
 from jobs import generate, train_refiner
-from toffee_pipeline.errors import StorageError
-from toffee_pipeline.on_ray.session import refuse_relative_output
+from toffee_pipeline.errors import RunMismatch, StorageError
+from toffee_pipeline.on_ray.session import or_unknown, refuse_relative_output, workers_errors
 
 
 @pytest.fixture
@@ -38,3 +41,42 @@ def test_a_submitted_job_takes_what_is_the_same_everywhere(output, submitted):
 def test_a_job_that_is_not_submitted_takes_a_relative_output(monkeypatch):
     monkeypatch.delenv("RAY_JOB_CONFIG_JSON_ENV_VAR", raising=False)
     refuse_relative_output("runs/mine")
+
+
+TRIES = "Failed to apply UDF transform after 1/1 attempts (total backoff 0.0s).\nTo change retry attempts, configure."
+FULL = OSError(errno.ENOSPC, "No space left on device")
+GONE = FileNotFoundError(errno.ENOENT, "No such file or directory", "/photos/dog.png")
+
+
+def from_a_worker(error):
+    """As Ray Data gives it to the driver: with its tries appended, pickled, and its class mixed with Ray's."""
+    tracebacks = f"Traceback (most recent call last):\n  File work.py\n{type(error).__name__}: {error}\n"
+    error = pickle.loads(pickle.dumps(error))
+    if isinstance(error.args[0], str):
+        error.args = (f"{error.args[0]}\n{TRIES}", *error.args[1:])
+    else:
+        error.args = (*error.args, TRIES)
+    return RayTaskError("write_row", tracebacks, pickle.loads(pickle.dumps(error))).as_instanceof_cause()
+
+
+@pytest.mark.parametrize("error", [FULL, GONE, OSError("/photos: no such folder"), RunMismatch("shard 1 has changed")])
+def test_what_a_worker_raised_for_the_user_is_its_own_line(error):
+    with pytest.raises(type(error)) as caught, workers_errors():
+        raise from_a_worker(error)
+    assert type(caught.value) is type(error) and str(caught.value) == str(error)
+    assert getattr(caught.value, "errno", None) == getattr(error, "errno", None)
+
+
+def test_what_is_wrong_with_the_code_keeps_its_traceback():
+    with pytest.raises(RayTaskError, match="File work.py"), workers_errors():
+        raise from_a_worker(ValueError("a broken assumption"))
+
+
+@pytest.mark.parametrize("error", [NodeDiedError("spot"), WorkerCrashedError(), from_a_worker(TimeoutError("30 s"))])
+def test_a_node_that_cannot_be_asked_does_not_know_its_memory(error):
+    def probe():
+        raise error
+
+    assert isinstance(error, RayError)
+    assert or_unknown(probe) is None
+    assert or_unknown(lambda: 80.0) == 80.0

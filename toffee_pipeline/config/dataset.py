@@ -139,6 +139,11 @@ class FusedConfig(Model):
     gpu_memory_gib: Amount = 0.0
     """GPU memory of an actor with all stages, which share models. 0: not known."""
 
+    @property
+    def num_threads(self) -> int:
+        """Of torch, in whatever process runs the stages: sums in another number of threads have other bits."""
+        return max(1, int(self.num_cpus))
+
 
 class OutputConfig(Model):
     """What is written."""

@@ -211,9 +211,16 @@ class RendererDraft(_Renderer):
         depths: Sequence[np.ndarray],
         images: Sequence[np.ndarray],
         masks: Sequence[np.ndarray | None],
-    ) -> list[np.ndarray]:
-        """uint8 (size_px, size_px, 3) each; depths, images and masks are not looked at."""
-        return [drafted(pair, subject).render(self.size_px).rgb for pair, subject in zip(pairs, subjects, strict=True)]
+    ) -> list[np.ndarray | SampleError]:
+        """uint8 (size_px, size_px, 3) each, or in its place a SampleError: a prompt bank has changes that the small
+        world does not know. Depths, images and masks are not looked at."""
+        return [self._draft(pair, subject) for pair, subject in zip(pairs, subjects, strict=True)]
+
+    def _draft(self, pair: Pair, subject: Subject) -> np.ndarray | SampleError:
+        try:
+            return drafted(pair, subject).render(self.size_px).rgb
+        except SampleError as error:
+            return error
 
 
 class RendererView(_Renderer):

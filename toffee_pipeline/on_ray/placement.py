@@ -55,6 +55,11 @@ class Pool(NamedTuple):
     num_gpus: float
     fixed: bool = False
 
+    @property
+    def num_threads(self) -> int:
+        """Of torch, in each actor; as `FusedConfig.num_threads`."""
+        return max(1, int(self.num_cpus))
+
 
 class Capacity:
     """What is free on some nodes; actors reserve of it one at a time.
@@ -107,7 +112,7 @@ def choose(config: DatasetConfig, cluster: Cluster) -> tuple[str, str]:
     if not needed:
         return "fused", "the stages do not say what GPU memory they need"
     if there is None:
-        return "fused", f"all stages need {needed:g} GiB of GPU memory, and no GPU is up yet to compare with"
+        return "fused", f"all stages need {needed:g} GiB of GPU memory, and no GPU is up yet that says what it has"
     if needed <= there * config.fused.num_gpus:
         return "fused", f"all stages need {needed:g} GiB of GPU memory, and the smallest GPU has {there:.0f}"
     return "pools", f"all stages need {needed:g} GiB of GPU memory, and the smallest GPU has only {there:.0f}"

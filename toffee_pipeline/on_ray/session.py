@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import os
+import re
 import secrets
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -40,14 +42,14 @@ def ray_session(num_cpus: int) -> Iterator[None]:
 
     Raises:
         ConnectionError: no Ray answers at RAY_ADDRESS, or it does not take our token.
-        ToffeeError: what a worker raised, without the tracebacks that Ray puts around it; or another user has made the
-            folder for Ray's files.
+        ToffeeError, OSError: what a worker raised, without the tracebacks that Ray puts around it; or another user has
+            made the folder for Ray's files.
     """
     os.environ.setdefault("RAY_AUTH_MODE", "token")
     import ray
 
     if ray.is_initialized():
-        with _workers_errors():
+        with workers_errors():
             yield
         return
     # Ray would put the machine's address, which others reach, in the place of the loopback's: its own, and RAY_ADDRESS
@@ -76,14 +78,14 @@ def ray_session(num_cpus: int) -> Iterator[None]:
             _node_ip_address="127.0.0.1",
         )
     try:
-        with _workers_errors():
+        with workers_errors():
             yield
     finally:
         ray.shutdown()
 
 
 @contextmanager
-def _workers_errors() -> Iterator[None]:
+def workers_errors() -> Iterator[None]:
     """Raises our own error where Ray has wrapped one that a worker raised."""
     import ray
 
@@ -95,16 +97,28 @@ def _workers_errors() -> Iterator[None]:
         raise
 
 
-def _own_error(error: Any) -> ToffeeError | None:
+def _own_error(error: Any) -> ToffeeError | OSError | None:
     """A RayTaskError is of its cause's class too, with all tracebacks as its text."""
     import ray
 
+    tracebacks = str(error)
     while isinstance(error, ray.exceptions.RayTaskError):
         error = error.cause
-    if not isinstance(error, ToffeeError):
+    if not isinstance(error, ToffeeError | OSError) or isinstance(error, ray.exceptions.RayError):
         return None
-    error.args = (str(error.args[0]).splitlines()[0], *error.args[1:])  # Ray Data appends lines about its tries
+    if isinstance(error, OSError) and error.errno is not None:
+        return _with_its_file(error, tracebacks)
+    if error.args:
+        error.args = (str(error.args[0]).partition("\n")[0], *error.args[1:])  # Ray Data appends lines about its tries
     return error
+
+
+def _with_its_file(error: OSError, tracebacks: str) -> OSError:
+    """An error of the system as it was raised: on its way here Ray Data's lines about its tries took the place of the
+    file's name, which the traceback has."""
+    said = str(error.strerror)
+    lines = re.findall(rf"^\S+: \[Errno {error.errno}\] ({re.escape(said)}.*)$", tracebacks, re.MULTILINE)
+    return OSError(error.errno, lines[-1] if lines else said)  # of the class that belongs to the number
 
 
 def refuse_relative_output(output: str) -> None:
@@ -230,7 +244,19 @@ def _gpu_memory(node_ids: list[str]) -> dict[str, float]:
         for node_id in node_ids
     }
     answered, _ = ray.wait(list(asked), num_returns=len(asked), timeout=PROBE_S) if asked else ([], [])
-    return {asked[answer]: gib for answer in answered if (gib := ray.get(answer)) is not None}
+    known = {asked[answer]: or_unknown(functools.partial(ray.get, answer)) for answer in answered}
+    return {node_id: gib for node_id, gib in known.items() if gib is not None}
+
+
+def or_unknown(probe: Callable[[], float | None]) -> float | None:
+    """What a node says of its memory. None also where it cannot: a spot node may go before it is asked, and a driver
+    may hang; a run can do without the figure."""
+    import ray
+
+    try:
+        return probe()
+    except ray.exceptions.RayError:
+        return None
 
 
 def smallest_gpu_gib() -> float | None:

@@ -100,6 +100,26 @@ def _stored_plan(storage: Storage, config: DatasetConfig) -> ShardPlan:
     return make_plan(config, FolderSubjects.stored(data, name), prompts)
 
 
+def plan_of_run(storage: Storage, config: SubjectDatasetConfig) -> SubjectPlan:
+    """`stored_plan` of the run that lies in `storage`, for whoever computes its shards.
+
+    A catalogue and a prompt bank lie outside of the run and are read again here, in each process: one that was edited
+    meanwhile would give other rows the ids of the planned ones.
+
+    Raises RunMismatch where they plan something else than the run does, and as `stored_plan` and `read_run`.
+    """
+    plan = cast(SubjectPlan, stored_plan(storage, config))
+    if plan.hash != (known := read_run(storage).plan_hash):
+        files = [f"subjects.catalog={config.subjects.catalog}"]
+        if isinstance(config, RunConfig) and config.pairs.prompt_bank is not None:
+            files.append(f"pairs.prompt_bank={config.pairs.prompt_bank}")
+        raise RunMismatch(
+            f"{storage.uri}: planned again, plan {known} is {plan.hash}: {' or '.join(files)} has changed since the "
+            "run began"
+        )
+    return plan
+
+
 def claim_dataset(storage: Storage, run: DatasetRun, plan: ShardPlan) -> DatasetRun:
     """As `claim`, and keeps what the source of `plan` lists.
 
