@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from actors.answering.backends import BACKENDS, answer
 from toffee_pipeline.config.expand import ExpansionConfig
@@ -126,9 +126,16 @@ class _Expansion:
         if not open_asks:
             return
         sizes = Counter(ask.shard for ask in open_asks)
-        done = len(asks) - len(open_asks)
-        for shard, answers in whole_shards(answer(self._config, open_asks), sizes, _name(self._config)):
-            put_answers(self._storage, number, shard, answers)
+        shards: dict[int, list[Answered]] = {shard: [] for shard in sizes}
+        done, any_text = len(asks) - len(open_asks), False
+        for shard, answered in answer(self._config, open_asks):
+            shards[shard].append(answered)
+            any_text |= answered.text is not None
+            if len(shards[shard]) < sizes[shard]:
+                continue
+            if not any_text:  # whoever is gone, or lets nobody in, should not use up the rounds
+                raise NoAnswer(f"{_name(self._config)} answers none of {sizes[shard]} questions: {answered.error}")
+            put_answers(self._storage, number, shard, shards.pop(shard))
             self._lease.check()
             done += sizes[shard]
             say(f"round {number + 1}: {done} of {len(asks)} questions answered")
@@ -143,47 +150,6 @@ class _Expansion:
             license=self._config.license,
             verdicts=dict.fromkeys((*filters, "near_duplicate"), "passed"),
         )
-
-
-def whole_shards(
-    answers: Iterable[tuple[int, Answered]], sizes: Mapping[int, int], model: str
-) -> Iterator[tuple[int, list[Answered]]]:
-    """The shards of a round as they become whole, to be committed.
-
-    Whoever is gone, or lets nobody in, should not use up the rounds; whoever fails at some questions only should not
-    end the job. So a shard without any answer waits until the model has answered another question since.
-
-    Args:
-        answers: with their shards, as they come.
-        sizes: questions of each shard.
-        model: its name.
-
-    Raises NoAnswer where the first whole shard has no answer, or at the end where some wait still.
-    """
-    shards: dict[int, list[Answered]] = {shard: [] for shard in sizes}
-    waiting: list[int] = []
-    any_text, error = False, None
-    for shard, answered in answers:
-        shards[shard].append(answered)
-        if answered.text is not None:
-            any_text = True
-            for other in waiting:
-                yield other, shards.pop(other)
-            waiting = []
-        else:
-            error = answered.error
-        if len(shards[shard]) < sizes[shard]:
-            continue
-        if any(each.text is not None for each in shards[shard]):
-            yield shard, shards.pop(shard)
-            continue
-        waiting.append(shard)
-        if not any_text:
-            break
-    if waiting:
-        unanswered = sum(sizes[shard] for shard in waiting)
-        last = "the last " if any_text else ""
-        raise NoAnswer(f"{model} answers none of {last}{unanswered} questions: {error}")
 
 
 def _name(config: ExpansionConfig) -> str:
