@@ -96,7 +96,7 @@ def test_dry_run_writes_nothing(tmp_path):
 
 
 def test_a_path_beside_the_packages_own_weights_is_refused():
-    with pytest.raises(ToffeeError, match=r"models\.refiner: nano weights .* an id or a path needs weights=pretrained"):
+    with pytest.raises(ToffeeError, match=r"models\.refiner: nano weights .* with a path say weights=pretrained"):
         load_config("nano", ("models.refiner.path=/runs/refiner/model",))
 
 

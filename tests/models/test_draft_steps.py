@@ -16,7 +16,8 @@ def test_guidance_and_controlnet_run_in_their_part_of_the_steps(nano):
 
 @pytest.mark.parametrize(("own", "expected"), [(1.5, {True}), (1.0, {True, False})])
 def test_an_edit_that_is_not_guided_under_the_subject_s_prompt_takes_steps_of_another_shape(nano, own, expected):
-    settings = nano(f"stages.draft.edit_source_guidance_scale={{color: {own}}}").stages.draft
+    always = "stages.draft.guidance_interval=[0, 1]"
+    settings = nano(always, f"stages.draft.edit_source_guidance_scale={{color: {own}}}").stages.draft
     assert settings.start_of("color")[1] == own
     assert {step.guided for step in kinds_of_steps(settings, knows_guidance=False)} == expected
     assert kinds_of_steps(settings, knows_guidance=True) == {Step(guided=False, controlled=True)}

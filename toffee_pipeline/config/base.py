@@ -109,8 +109,8 @@ class ModelSpec(Model):
     def _named(self) -> Self:
         if self.weights == "pretrained" and self.id is None and self.path is None:
             raise ValueError("pretrained weights need an id or a path")
-        if self.weights == "nano" and (self.id or self.path):
-            raise ValueError("nano weights lie in the package: an id or a path needs weights=pretrained beside it")
+        if self.weights == "nano" and self.path is not None:
+            raise ValueError("nano weights lie in the package: with a path say weights=pretrained, else path=null")
         return self
 
     @property

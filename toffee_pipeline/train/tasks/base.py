@@ -93,9 +93,7 @@ class Task(ABC):
         """Pixels per latent."""
         return self.encoders.autoencoder.scale_factor
 
-    def loss_from_tokens(
-        self, network: nn.Module, rows: Block, token_slot: str, generator: torch.Generator
-    ) -> Tensor:
+    def loss_from_tokens(self, network: nn.Module, rows: Block, token_slot: str, generator: torch.Generator) -> Tensor:
         """Loss of a network that draws the target from DINO tokens alone: of the target (Eq 1) or an input (Eq 4)."""
         train = self.config.train
         tokens = drop(self.tokens(rows, token_slot), train.dino_dropout, generator)
