@@ -74,4 +74,5 @@ def test_figures_are_stored_for_the_encoders_of_the_package():
 def test_the_published_figures_are_of_the_whole_benchmark_with_real_encoders():
     assert expected_real(config(profile="dreambench"))[0] == REAL
     assert expected_real(config("benchmark.max_subjects=3", profile="dreambench"))[0] is None
-    assert expected_real(config("models.clip.weights=nano", profile="dreambench"))[0] is None
+    for other in ("models.clip.weights=nano", "models.clip.architecture=ViT-L-14", "models.filter_dino.id=a/b"):
+        assert expected_real(config(other, profile="dreambench"))[0] is None

@@ -113,5 +113,12 @@ class EvaluationConfig(DatasetConfig):
             raise ValueError("images and models.toffeenet: allowed is one of them")
         return self
 
+    @property
+    def has_published_encoders(self) -> bool:
+        """Whether DINO ViT-S/16 and CLIP ViT-B/32 score, as in the paper; of a local path nobody knows otherwise."""
+        dino, clip = self.models.filter_dino, self.models.clip
+        pretrained = dino.weights == clip.weights == "pretrained"
+        return pretrained and dino.id in (None, "facebook/dino-vits16") and clip.architecture.startswith("ViT-B-32")
+
 
 EVALUATION_STAGES: tuple[str, ...] = tuple(settings_of(EvaluationStagesConfig))

@@ -76,9 +76,7 @@ def expected_real(config: EvaluationConfig) -> tuple[dict[str, float] | None, st
     benchmark = config.benchmark
     if benchmark.max_subjects is not None:
         return None, "a part of the subjects has no published figures"
-    if benchmark.name == "dreambench" and {config.models.filter_dino.weights, config.models.clip.weights} == {
-        "pretrained"
-    }:
+    if benchmark.name == "dreambench" and config.has_published_encoders:
         return REAL, "published for DreamBench with DINO ViT-S/16 and CLIP ViT-B/32"
     if benchmark.name == "nano":
         return stored_real(config)

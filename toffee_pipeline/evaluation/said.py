@@ -49,7 +49,7 @@ def verdict(test: SelfTest) -> str:
 
 def comparable(config: EvaluationConfig, test: SelfTest) -> str:
     """Whether the published figures may stand beside these."""
-    if config.benchmark.name != "dreambench" or config.models.clip.weights != "pretrained":
+    if config.benchmark.name != "dreambench" or not config.has_published_encoders:
         return (
             f"They are of DreamBench with DINO ViT-S/16 and CLIP ViT-B/32: not comparable with {config.benchmark.name}."
         )
