@@ -162,24 +162,6 @@ class TestStorage:
             storage.get_file(key, path, None)
         assert path.read_bytes() == b"old"
 
-    def test_an_answer_that_is_refused_keeps_no_connection(self, storage):
-        """Also while whoever caught the error keeps it."""
-        if isinstance(storage, LocalStorage):
-            pytest.skip("no connections")
-        storage.put("a", os.urandom(2**20))
-        port = urlsplit(storage.endpoint_url).port
-
-        def connected() -> int:
-            found = psutil.Process().net_connections("tcp")
-            return sum(each.status == "ESTABLISHED" and each.raddr.port == port for each in found)
-
-        before, errors = connected(), []
-        for _ in range(4):
-            with pytest.raises(DamagedFile, match="allowed are 1$") as caught:
-                storage.get("a", 1)
-            errors.append(caught.value)
-        assert connected() <= before
-
     def test_put_file_that_is_not_there_writes_nothing(self, storage, tmp_path):
         with pytest.raises(FileNotFoundError, match="weights.bin"):
             storage.put_file("a", tmp_path / "weights.bin")
@@ -525,3 +507,22 @@ class TestS3:
         with pytest.raises(StorageError, match="^s3://no-such-bucket/run/a: .*NoSuchBucket") as caught:
             storage.get_file("a", tmp_path / "a", None)
         assert not isinstance(caught.value, MissingKey) and list(tmp_path.iterdir()) == []
+
+
+def test_an_answer_that_is_refused_keeps_no_connection(s3):
+    """Also while whoever caught the error keeps it."""
+    uri, endpoint = s3
+    storage = open_storage(uri, endpoint)
+    storage.put("a", os.urandom(2**20))
+    port = urlsplit(endpoint).port
+
+    def connected() -> int:
+        found = psutil.Process().net_connections("tcp")
+        return sum(each.status == "ESTABLISHED" and each.raddr.port == port for each in found)
+
+    before, errors = connected(), []
+    for _ in range(4):
+        with pytest.raises(DamagedFile, match="allowed are 1$") as caught:
+            storage.get("a", 1)
+        errors.append(caught.value)
+    assert connected() <= before

@@ -266,6 +266,6 @@ class TestMLflow:
 @pytest.mark.parametrize("service", ["wandb", "mlflow"])
 def test_a_missing_package_is_named(run, monkeypatch, service):
     monkeypatch.setitem(sys.modules, service, None)
-    message = rf"^tracking.{service}=true needs .*: pip install 'toffee-pipeline\[{service}\]'$"
+    message = rf"^tracking.{service}=true needs .*: pip install -e '\.\[{service}\]'$"
     with pytest.raises(TrackerError, match=message):
         open_tracker(run, **{service: True})
