@@ -38,8 +38,8 @@ def test_the_first_dataset_is_short_where_there_are_pools_and_later_ones_grow():
     assert next_shards(pools, 0, 10_000) == 12
     assert next_shards(pools, 12, 9_988) == 120
     assert next_shards(pools, 0, 20) == 20  # no second start for the rest of a small run
-    assert next_shards(pools, 5_000, 20_000) == 4_000  # a thousand for each of the largest pool's actors
-    assert next_shards(pools[:1], 0, 3_000) == 3_000
+    assert next_shards(pools, 5_000, 20_000) == 10_000
+    assert next_shards(pools[:1], 0, 5_000) == 5_000
 
 
 def run_s(believed, shards):

@@ -19,9 +19,6 @@ FIRST_SHARDS = 3
 GROWTH = 10
 SHARDS_PER_DATASET = 10_000
 """At most: a Dataset's driver keeps about 15 KiB for each until the Dataset ends."""
-SHARDS_PER_ACTOR = 1_000
-"""Of any Dataset at most, for each actor of its largest pool: few beside which a new start is nothing, so that a driver
-of few actors keeps little."""
 
 
 class PoolCosts:
@@ -62,10 +59,8 @@ def next_shards(pools: Sequence[Pool], done: int, left: int, most: int = SHARDS_
         done, left: committed shards of the run, and missing ones.
         most: of any Dataset.
     """
-    actors = max(pool.num_actors for pool in pools)
-    most = min(most, SHARDS_PER_ACTOR * actors)
     if len(pools) == 1:  # there is nothing to plan by costs
         return min(left, most)
-    first = FIRST_SHARDS * actors
+    first = FIRST_SHARDS * max(pool.num_actors for pool in pools)
     few = max(first, GROWTH * done)
     return min(left if left <= 2 * few else few, most)  # a short rest is not worth a start of its own
