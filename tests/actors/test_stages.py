@@ -13,6 +13,7 @@ from actors.chain import STAGE_CLASSES, StageChain, stages_of
 from actors.guard import NoGuard
 from actors.shard import Shard
 from actors.stage import Stage
+from actors.stages.refine import Refine
 from actors.stages.segment import is_part
 from actors.write import count
 from tests.conftest import QUICK
@@ -259,6 +260,11 @@ def test_the_refiner_brings_the_subjects_look_back(finished):
         state.status, state.target = "ok", None
     chain(config.with_stage("refine", a=0.0), ["refine"])(control)
     assert np.mean(gains(control)[0]) < 0.05
+
+
+def test_the_refiners_noise_is_not_that_of_the_draft(finished):
+    seeds = Refine.seeds(finished.pairs)
+    assert len({*seeds, *(state.pair.seed for state in finished.pairs)}) == 2 * COUNT
 
 
 def test_outside_its_subject_the_target_is_the_draft(finished):
