@@ -263,8 +263,8 @@ def test_the_refiner_brings_the_subjects_look_back(finished):
 
 
 def test_the_refiners_noise_is_not_that_of_the_draft(finished):
-    seeds = Refine.seeds(finished.pairs)
-    assert len({*seeds, *(state.pair.seed for state in finished.pairs)}) == 2 * COUNT
+    _, shard = finished
+    assert len({*Refine.seeds(shard.pairs), *(state.pair.seed for state in shard.pairs)}) == 2 * COUNT
 
 
 def test_outside_its_subject_the_target_is_the_draft(finished):
