@@ -15,7 +15,12 @@ import time
 import uuid
 from pathlib import Path
 
-TESTS = ("tests/storage/test_storage.py", "tests/rundir/test_lease.py", "tests/storage/test_s3_faults.py")
+TESTS = (
+    "tests/storage/test_storage.py",
+    "tests/storage/test_s3.py",
+    "tests/storage/test_s3_faults.py",
+    "tests/rundir/test_lease.py",
+)
 KEY, SECRET = "testing", "not-a-secret"
 WAIT_S = 120.0
 CONFIG = """\
