@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import cast
 
 from actors.pictures import PictureShard, PictureState
 from toffee_pipeline.config.evaluate import EvaluationConfig
-from toffee_pipeline.errors import ImageError
+from toffee_pipeline.errors import ImageError, RunMismatch
 from toffee_pipeline.evaluation.files import find_picture
 from toffee_pipeline.evaluation.real_pictures import real_picture
 from toffee_pipeline.images import read_encoded
+from toffee_pipeline.plan.drawn import list_drawn
 from toffee_pipeline.plan.evaluation import EvaluationPlan
+from toffee_pipeline.plan.folder import first_difference
 from toffee_pipeline.rundir.inputs import stored_plan
 from toffee_pipeline.storage import open_storage
 
 
 class ReadPictures:
-    """Needs no model and no GPU. The shards of a run whose benchmark's list lies in its directory `output`."""
+    """Needs no model and no GPU. The shards of a run whose lists of pictures lie in its directory `output`."""
 
     def __init__(self, config: EvaluationConfig, output: str) -> None:
         self.config = config
@@ -25,7 +28,8 @@ class ReadPictures:
         self.subjects = {subject.subject_id: subject for subject in self.plan.benchmark.subjects}
 
     def __call__(self, index: int) -> PictureShard:
-        """A picture that is not there, or cannot be read, fails."""
+        """A picture that is not there, or cannot be read, fails. Raises RunMismatch where drawn ones are not as
+        they were listed."""
         shard = PictureShard.from_plan(self.plan, index)
         for state in shard.pictures:
             if state.drawn and self.config.images is None:
@@ -34,8 +38,19 @@ class ReadPictures:
                 state.image = self._image(state)
             except (ImageError, OSError) as error:
                 state.fail(f"read: {error}")
+        self._require_same_drawn(shard)
         shard.spread_failures()
         return shard
+
+    def _require_same_drawn(self, shard: PictureShard) -> None:
+        """After they were read: one that is replaced meanwhile is another then."""
+        if self.plan.drawn is None:
+            return
+        folder, drawn = cast(Path, self.config.images), [state.picture for state in shard.pictures if state.drawn]
+        names = {picture.source for picture in drawn}
+        listed = [image for image in self.plan.drawn.images if os.path.splitext(image.path)[0] in names]
+        if change := first_difference(listed, list_drawn(folder, drawn)):
+            raise RunMismatch(f"images={folder}: not as when the evaluation began: {change}")
 
     def _image(self, state: PictureState) -> bytes:
         picture = state.picture

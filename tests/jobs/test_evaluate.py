@@ -10,16 +10,21 @@ import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 
+from actors.read_pictures import ReadPictures
 from jobs import evaluate, status, verify
 from tests.helpers.dreambench import photo, write_dreambench
 from tests.helpers.toffeenet_run import write_run
+from toffee_pipeline.config.evaluate import EvaluationConfig
+from toffee_pipeline.config.load import load_config
 from toffee_pipeline.config.stages import EditConfig
 from toffee_pipeline.config.train import RunSource
-from toffee_pipeline.errors import DataError
+from toffee_pipeline.errors import DataError, RunMismatch
 from toffee_pipeline.images import decode, encode_png
 from toffee_pipeline.models.blended import editing_mask
 from toffee_pipeline.models.loading import pick_device
 from toffee_pipeline.models.trained_toffeenet import TrainedToffeeNet
+from toffee_pipeline.rundir.description import EvaluationRun
+from toffee_pipeline.rundir.inputs import claim_dataset, new_plan
 from toffee_pipeline.rundir.layout import FIGURES, REPORT, SUMMARY, manifest_key
 from toffee_pipeline.rundir.manifests import committed_shards, data_files, read_manifest
 from toffee_pipeline.rundir.trained import find_toffeenet
@@ -184,6 +189,47 @@ def test_an_evaluation_goes_on_with_the_same_benchmark_alone(tmp_path, dreambenc
     (root / "dataset/can/01.jpg").write_bytes(encode_png(photo(5)))
     result = run(tmp_path / "run", *settings)
     assert result.exit_code == 2 and "can is not as it was when the evaluation began" in result.output
+
+
+def overwrite(folder):
+    (folder / "dog6/0_0.png").write_bytes(encode_png(photo(8, 96)))
+    return "dog6/0_0.png: was "
+
+
+def supply(folder):
+    (folder / "dog6/1_0.png").write_bytes(encode_png(photo(8, 96)))
+    return "dog6/1_0.png: new"
+
+
+def remove(folder):
+    (folder / "can/1_0.jpg").unlink()
+    return "can/1_0.jpg: not there any more"
+
+
+@pytest.mark.parametrize("change", [overwrite, supply, remove])
+def test_drawn_pictures_belong_to_the_evaluation(dreambench, drawn, tmp_path, change):
+    """It neither goes on with others, nor are its figures theirs; a file that no prompt asks for is none of them."""
+    folder, output = drawn.parent / f"{drawn.name}-{change.__name__}", tmp_path / "run"
+    shutil.copytree(drawn, folder)
+    config = load_config("nano", [*SMALL, *dreambench, f"images={folder}"], EvaluationConfig)
+    storage = open_storage(str(output))
+
+    def begin():
+        plan = new_plan(config)
+        claim_dataset(storage, EvaluationRun.of(config, plan, {}), plan)
+
+    begin()
+    reader = ReadPictures(config, str(output))
+    assert [state.image is None for state in reader(1).pictures] == [False] * 4 + [True]
+
+    (folder / "dog6/of_no_prompt.png").write_bytes(b"")
+    begin()
+    line = change(folder)
+    result = run(output, *dreambench, options=("--images", folder))
+    assert result.exit_code == 2 and f"{output} holds a run of other images: {line}" in result.output.splitlines()[-1]
+    with pytest.raises(RunMismatch, match=f"not as when the evaluation began: {line}"):
+        for shard in range(2):
+            reader(shard)
 
 
 @pytest.fixture(scope="module")

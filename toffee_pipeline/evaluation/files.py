@@ -1,13 +1,13 @@
-"""Pictures that another model drew, in a folder: SUBJECT/PROMPT_SAMPLE.png, both numbers from 0, as DreamBench++ names
-them."""
+"""The pictures of an evaluation that another model drew."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
 from pathlib import Path
 
 from toffee_pipeline.errors import ConfigError, ImageError
 from toffee_pipeline.images import SUFFIXES
+from toffee_pipeline.plan.evaluation import EvaluationPlan
 from toffee_pipeline.plan.names import few
 
 
@@ -21,10 +21,16 @@ def find_picture(folder: Path, name: str) -> Path:
     return found[0]
 
 
-def require_pictures(folder: Path, names: Sequence[str]) -> str:
-    """A line about how many of the pictures are there. Raises ConfigError where none is."""
-    missing = [name for name in names if not any((folder / f"{name}{suffix}").is_file() for suffix in SUFFIXES)]
+def require_pictures(plan: EvaluationPlan) -> str:
+    """A line about how many drawn pictures are there, of a plan with a folder of them. Raises ConfigError where none
+    is."""
+    assert plan.drawn is not None
+    there = {os.path.splitext(image.path)[0] for image in plan.drawn.images}
+    names = [picture.source for picture in plan.drawn_pictures()]
+    missing = [name for name in names if name not in there]
     if len(missing) == len(names):
-        raise ConfigError(f"images={folder}: not one of {len(names)} pictures is there, such as {names[0]}.png")
+        raise ConfigError(
+            f"images={plan.config.images}: not one of {len(names)} pictures is there, such as {names[0]}.png"
+        )
     rest = f"; {len(missing)} are missing and will count as failed: {few(missing)}" if missing else ""
     return f"images: {len(names) - len(missing)} of {len(names)} pictures are there{rest}"

@@ -34,9 +34,7 @@ def prepare(
     if images is not None:
         config = config.model_copy(update={"images": images.absolute()})
     if config.images is not None:
-        plan = EvaluationPlan(config)
-        names = [row["source"] for index in range(len(plan)) for row in plan.rows(index) if row["kind"] == "drawn"]
-        say(require_pictures(config.images, names))
+        say(require_pictures(EvaluationPlan(config)))
     return config
 
 

@@ -8,6 +8,8 @@ from typing import Any
 from toffee_pipeline.config.evaluate import EvaluationConfig
 from toffee_pipeline.plan.benchmark import Benchmark, BenchmarkSubject
 from toffee_pipeline.plan.benchmarks import load_benchmark
+from toffee_pipeline.plan.drawn import list_drawn
+from toffee_pipeline.plan.listed_images import ListedImages
 from toffee_pipeline.plan.seeds import seed_for
 from toffee_pipeline.plan.shards import PLAN_VERSION, ShardPlan
 from toffee_pipeline.schema.pictures import Picture, picture_row
@@ -17,16 +19,25 @@ class EvaluationPlan(ShardPlan):
     """Shards of subjects of pictures.
 
     Args:
-        source: as an earlier start listed it; None: looked at now. Raises PlanError where it cannot be read.
+        source, drawn: the benchmark, and the pictures in the folder `images`, as an earlier start listed them; None:
+            looked at now. Raises PlanError where they cannot be read.
     """
 
     config: EvaluationConfig
 
-    def __init__(self, config: EvaluationConfig, source: Benchmark | None = None) -> None:
+    drawn: ListedImages | None
+    """None where no folder is given."""
+
+    def __init__(
+        self, config: EvaluationConfig, source: Benchmark | None = None, drawn: ListedImages | None = None
+    ) -> None:
         self.source = source or load_benchmark(config.benchmark.name, config.benchmark.path)
         self.benchmark = self.source.limited(config.benchmark.max_subjects, config.benchmark.max_prompts)
         super().__init__(config, len(self.benchmark.subjects))
         self.draws = config.images is not None or config.models.toffeenet is not None
+        self.drawn = drawn
+        if drawn is None and config.images is not None:
+            self.drawn = ListedImages(list_drawn(config.images, self.drawn_pictures()))
 
     @property
     def num_rows(self) -> int:
@@ -46,13 +57,18 @@ class EvaluationPlan(ShardPlan):
             "subjects_per_shard": self.subjects_per_shard,
             "benchmark": self.benchmark.digest,
             "images_per_prompt": config.images_per_prompt if self.draws else 0,
-        }
+        } | ({} if self.drawn is None else {"images": self.drawn.digest})
 
     def pictures(self, index: int) -> list[Picture]:
         """The pictures of shard `index`, subject by subject, the real ones first. Cost: O(shard)."""
         return [
             picture for number in self.numbers(index) for picture in self._pictures(self.benchmark.subjects[number])
         ]
+
+    def drawn_pictures(self) -> Iterator[Picture]:
+        """Of all shards."""
+        pictures = (picture for index in range(len(self)) for picture in self.pictures(index))
+        return (picture for picture in pictures if picture.kind == "drawn")
 
     def rows(self, index: int) -> list[dict[str, Any]]:
         return [picture_row(picture) for picture in self.pictures(index)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -13,8 +12,9 @@ from toffee_pipeline.config.dataset import SubjectDatasetConfig
 from toffee_pipeline.plan.catalog import PACKAGED, Catalog, load_catalog
 from toffee_pipeline.plan.catalog_language import Foreign, english_only
 from toffee_pipeline.plan.classes import ClassShares
-from toffee_pipeline.plan.folder import FolderImage, first_difference, from_bytes, list_folder, to_bytes, to_lines
+from toffee_pipeline.plan.folder import FolderImage, list_folder
 from toffee_pipeline.plan.language import is_english
+from toffee_pipeline.plan.listed_images import ListedImages
 from toffee_pipeline.plan.names import some
 from toffee_pipeline.plan.seeds import seed_for
 from toffee_pipeline.plan.shards import PLAN_VERSION, ShardPlan
@@ -51,34 +51,17 @@ class CatalogSubjects:
         return Subject(subject_id, class_name, self._catalog.subject_prompt(class_name, rng), seed)
 
 
-class FolderSubjects:
+class FolderSubjects(ListedImages):
     """The user's own images, in the order of their paths, again from the first after the last."""
 
     def __init__(self, images: Sequence[FolderImage], notes: tuple[str, ...] = ()) -> None:
-        self.images, self.notes = images, notes
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-    @classmethod
-    def stored(cls, data: bytes, name: str) -> FolderSubjects:
-        """As an earlier start listed them. Raises PlanError where the list is damaged."""
-        return cls(from_bytes(data, name))
-
-    @property
-    def digest(self) -> str:
-        return hashlib.sha256(to_lines(self.images)).hexdigest()
+        super().__init__(images)
+        self.notes = notes
 
     def subject(self, subject_id: str, number: int, seed: int) -> Subject:
         image = self.images[number % len(self.images)]
         prompt = fill(PLAIN, {"medium": MEDIUM, "class": image.caption or image.class_name})
         return Subject(subject_id, image.class_name, prompt, seed, image.path)
-
-    def to_bytes(self) -> bytes:
-        return to_bytes(self.images)
-
-    def change(self, listed: bytes, name: str) -> str | None:
-        return first_difference(from_bytes(listed, name), self.images)
 
 
 def make_source(config: SubjectDatasetConfig, catalog: Catalog, num_subjects: int) -> SubjectSource:

@@ -76,7 +76,7 @@ class DatasetRun(RunHeader):
     def differences(self, known: Self) -> list[str]:
         different = differing_content(known.config, self.config)
         if not different and known.plan_hash != self.plan_hash:
-            return ["the plan's inputs (catalogue, image folder, subject bank, benchmark or pairs)"]
+            return ["the plan's inputs (catalogue, image folder, subject bank, benchmark, drawn pictures or pairs)"]
         return different
 
 

@@ -1,4 +1,4 @@
-"""What a run was given that its config only names: its image files, subject bank, benchmark or pairs, as a list kept
+"""What a run was given that its config only names: its image files, subject bank, benchmark or pairs, as lists kept
 with the run."""
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from toffee_pipeline.errors import PlanError, RunMismatch
 from toffee_pipeline.pairsets.pairset import PairSet, files_of, write_list
 from toffee_pipeline.plan.benchmark import Benchmark
 from toffee_pipeline.plan.evaluation import EvaluationPlan
+from toffee_pipeline.plan.listed_images import ListedImages
 from toffee_pipeline.plan.plan import make_plan
 from toffee_pipeline.plan.refinement import RefinementPlan
 from toffee_pipeline.plan.shards import ListedSource, ShardPlan, bounded
@@ -30,14 +31,21 @@ LISTS = {"folder": IMAGES, "bank": BANK}
 """Where the list of a source of subjects lies, for the sources that have one."""
 
 
-def list_key(config: DatasetConfig) -> str | None:
-    """Where the list of what the config only names lies; None where it names nothing."""
+def list_keys(config: DatasetConfig) -> tuple[str, ...]:
+    """Where the lists of what the config only names lie."""
     if isinstance(config, EvaluationConfig):
-        return BENCHMARK
+        return (BENCHMARK,) if config.images is None else (BENCHMARK, IMAGES)
     if isinstance(config, RefinementConfig):
-        return PAIR_LIST
+        return (PAIR_LIST,)
     assert isinstance(config, SubjectDatasetConfig)  # there is no other job with shards
-    return LISTS.get(config.subjects.source)
+    key = LISTS.get(config.subjects.source)
+    return () if key is None else (key,)
+
+
+def _lists(plan: ShardPlan) -> dict[str, ListedSource | PairSet]:
+    """What the plan lists, by where it lies."""
+    sources = [plan.source, plan.drawn] if isinstance(plan, EvaluationPlan) else [plan.source]
+    return dict(zip(list_keys(plan.config), cast(list[ListedSource | PairSet], sources), strict=False))
 
 
 def new_plan(config: DatasetConfig, storage: Storage | None = None, allow_gaps: bool = False) -> ShardPlan:
@@ -86,14 +94,17 @@ def stored_plan(storage: Storage, config: DatasetConfig) -> ShardPlan:
 
 def _stored_plan(storage: Storage, config: DatasetConfig) -> ShardPlan:
     if isinstance(config, EvaluationConfig):
-        return EvaluationPlan(config, Benchmark.from_bytes(storage.get(BENCHMARK), storage.path_for(BENCHMARK)))
+        benchmark = Benchmark.from_bytes(storage.get(BENCHMARK), storage.path_for(BENCHMARK))
+        given = config.images is not None
+        drawn = ListedImages.stored(storage.get(IMAGES), storage.path_for(IMAGES)) if given else None
+        return EvaluationPlan(config, benchmark, drawn)
     if isinstance(config, RefinementConfig):
         return RefinementPlan(config, PairSet(storage, PAIR_LIST))
     assert isinstance(config, SubjectDatasetConfig)  # there is no other job with shards
-    key = list_key(config)
     prompts = load_prompts(config)
-    if key is None:
+    if not (keys := list_keys(config)):
         return make_plan(config, None, prompts)
+    (key,) = keys
     data, name = storage.get(key), storage.path_for(key)
     if key == BANK:
         return make_plan(config, stored_bank(cast(RunConfig, config), data, name), prompts)
@@ -123,21 +134,19 @@ def plan_of_run(storage: Storage, config: SubjectDatasetConfig) -> SubjectPlan:
 def claim_dataset(storage: Storage, run: DatasetRun, plan: ShardPlan) -> DatasetRun:
     """As `claim`, and keeps what the source of `plan` lists.
 
-    Raises RunMismatch, also where a file of the folder, a shard of the bank or a subject of the benchmark is not as it
-    was when the run began: it names the first.
+    Raises RunMismatch, also where a file of the folder, a shard of the bank, a subject of the benchmark or a drawn
+    picture is not as it was when the run began: it names the first.
     """
-    key = list_key(run.config)
-    if key is None:
-        return claim(storage, run)
-    listed = cast(ListedSource | PairSet, plan.source)
-    if storage.exists(RUN):
-        known = read_run(storage)
-        same_config = not differing_content(known.config, run.config)
-        if same_config and storage.exists(key) and (changed := _change(storage, key, listed)):
-            raise RunMismatch(f"{storage.uri} holds a run of other images: {changed}")
+    lists = _lists(plan)
+    if lists and storage.exists(RUN) and not differing_content(read_run(storage).config, run.config):
+        for key, listed in lists.items():
+            if storage.exists(key) and (changed := _change(storage, key, listed)):
+                raise RunMismatch(f"{storage.uri} holds a run of other images: {changed}")
     known = claim(storage, run)
-    # after run.json, whose plan_hash covers the list: of several that begin at once, only what belongs to it is kept
-    if not storage.exists(key):
+    # after run.json, whose plan_hash covers them: of several that begin at once, only what belongs to it is kept
+    for key, listed in lists.items():
+        if storage.exists(key):
+            continue
         if isinstance(listed, PairSet):
             listed.copy_to(storage, key)
         else:

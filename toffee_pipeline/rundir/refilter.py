@@ -19,7 +19,7 @@ from toffee_pipeline.rundir.commit import delete_orphans
 from toffee_pipeline.rundir.counts import ShardCounts, Summary
 from toffee_pipeline.rundir.description import ViewRun, claim, read_pairs
 from toffee_pipeline.rundir.index import finished_shards, read_whole_ledger
-from toffee_pipeline.rundir.inputs import list_key
+from toffee_pipeline.rundir.inputs import list_keys
 from toffee_pipeline.rundir.layout import PACK_SHARDS, SUMMARY, pack_key
 from toffee_pipeline.rundir.manifests import Manifest
 from toffee_pipeline.rundir.materialize import shards_together, write_shards
@@ -58,7 +58,7 @@ def refilter(
         return
     with at_work(target, say, lambda: "what is written stays"):
         began = time.monotonic()
-        if key := list_key(run.config):
+        for key in list_keys(run.config):
             _copy(key, source, target)
         card = CardWriter(target, known, ShardCounts())
         ledger = read_whole_ledger(source, run)
