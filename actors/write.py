@@ -83,6 +83,7 @@ class Write(ShardWriter[Shard]):
                 class_name=state.subject.class_name,
                 prompt=state.subject.prompt,
                 seed=state.subject.seed,
+                source_path=state.subject.path,
             )
             for state in shard.subjects.values()
             if state.status == "accepted"

@@ -36,7 +36,13 @@ def write_bank(folder: Path, num_subjects: int) -> None:
     (folder / "_manifests").mkdir(parents=True)
     (folder / RUN).write_bytes(SubjectBankRun.of(config, plan, {}).encode())
     subjects = tuple(
-        BankedSubject(subject_id=each.subject_id, class_name=each.class_name, prompt=each.prompt, seed=each.seed)
+        BankedSubject(
+            subject_id=each.subject_id,
+            class_name=each.class_name,
+            prompt=each.prompt,
+            seed=each.seed,
+            source_path=each.path,
+        )
         for each in plan.shard(0)[0]
     )
     for shard in range(len(plan)):

@@ -24,6 +24,7 @@ from toffee_pipeline.report.tiles import thumbnail
 from toffee_pipeline.rundir.inputs import new_plan
 from toffee_pipeline.rundir.layout import FIGURES, REPORT
 from toffee_pipeline.rundir.run_file import read, write
+from toffee_pipeline.schema.subject_key import subject_key
 from toffee_pipeline.storage import Storage
 from toffee_pipeline.storage.base import MAX_MAPPED_BYTES as MAX_SHARED_BYTES
 
@@ -81,7 +82,9 @@ def calibrate(
         raise RunError(
             f"no pair of the sample came to a draft: {', '.join(f'{n} {why}' for why, n in left_out.items())}"
         )
-    say(f"sample: {len(pairs)} pairs of {len(shared.open_subjects())} subjects, {left_out.total()} left out")
+    subjects = {state.id: state.subject for state in shared.open_subjects()}
+    num_subjects = len({subject_key(subject) for subject in subjects.values()})
+    say(f"sample: {len(pairs)} pairs of {num_subjects} subjects, {left_out.total()} left out")
     proposals = propose(encoders, config.calibration)
     judge = config.stages.judge
     if config.calibration.judge == "proposed":
@@ -98,7 +101,7 @@ def calibrate(
         results = {}
         for value, trial in trials_of(knob, chosen, values).items():
             results[value] = bench.measure(trial, f"{number}-{knob.name}={'own' if value is None else value}")
-        sweep = judge_sweep(knob, chosen, pairs, results, judge)
+        sweep = judge_sweep(knob, chosen, pairs, subjects, results, judge)
         sweeps.append(sweep)
         for group, choice in sweep.choices.items():
             say(
@@ -110,7 +113,6 @@ def calibrate(
         bench.forget_drafts(chosen)
     after = bench.measure(chosen, "chosen")
 
-    subjects = {state.id: state.subject for state in shared.open_subjects()}
     images = {pair.subject_id: thumbnail(decode(present(shared.subjects[pair.subject_id].image)))[0] for pair in shown}
     calibration = Calibration(run, pairs, subjects, left_out, images, proposals, judge, sweeps, before, after)
     storage.put(OVERLAY, calibration.overlay().encode())

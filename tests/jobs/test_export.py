@@ -18,7 +18,7 @@ from jobs.export import main
 from tests.helpers.forked_job import ForkedJob
 from tests.helpers.planned_run import write_planned_run
 from toffee_pipeline.export.rows import source_type_of
-from toffee_pipeline.export.splits import split_of, subject_key
+from toffee_pipeline.export.splits import split_of
 from toffee_pipeline.storage import LocalStorage, open_storage
 
 pytestmark = pytest.mark.slow
@@ -174,14 +174,10 @@ def test_from_s3_to_s3(s3, tmp_path, form):
     assert json.loads((tmp_path / "croissant.json").read_text())["distribution"]
 
 
-def test_splits_follow_the_shares_and_the_subject():
+def test_splits_follow_the_shares():
     splits = {"test": 0.1, "train": 0.9}
     share = np.mean([split_of(f"s{number:08d}", splits) == "test" for number in range(5000)])
     assert abs(share - 0.1) < 0.015
-    row = {"subject_id": "s00000009", "source_path": None}
-    assert subject_key(row, "synthesis") == "s00000009"
-    assert subject_key({**row, "source_path": "dog2/a/1.jpg"}, "folder") == "dog2"
-    assert subject_key({**row, "source_path": "s00000001"}, "bank") == "s00000001"  # the second time round too
 
 
 def test_a_photograph_is_not_marked_as_drawn():

@@ -7,11 +7,11 @@ import pytest
 from click.testing import CliRunner
 
 from actors.read import Read
-from jobs import generate, generate_subjects, status, train_refiner, verify
+from jobs import export, generate, generate_subjects, status, train_refiner, verify
 from tests.conftest import QUICK
 from tests.helpers.banks import bank_config, make_bank
 from tests.helpers.handed_over import change_json
-from tests.helpers.stub_stages import STUB_STAGES
+from tests.helpers.stub_stages import STUB_STAGES, picture
 from tests.helpers.training_job import train
 from toffee_pipeline.config.load import load_config
 from toffee_pipeline.errors import DamagedFile, RunMismatch
@@ -119,6 +119,28 @@ def test_pairs_take_the_accepted_subjects_in_their_order_and_start_again_after_t
     assert [subject.path for subject in subjects] == [row["subject_id"] for row in banked] * 2
     assert [subject.prompt for subject in subjects[:6]] == [row["prompt"] for row in banked]
     assert [subject.subject_id for subject in subjects] == [f"s{number:08d}" for number in range(12)]
+
+
+def test_photographs_of_a_subject_stay_together_through_a_bank(tmp_path):
+    """A bank goes through a folder several times, and a run through the bank: no subject is in two splits."""
+    photos = [f"{top}/{number}.png" for top in ("dog1", "dog2", "dog3", "dog4") for number in range(2)]
+    for name in photos:
+        (tmp_path / "photos" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "photos" / name).write_bytes(picture(0))
+    folder = ("subjects.source=folder", f"subjects.path={tmp_path / 'photos'}")
+    make_bank(str(tmp_path / "bank"), *folder, "count=24", "subjects_per_shard=24")
+    assert call(verify, tmp_path / "bank").exit_code == 0
+    config = pairs_config(tmp_path / "bank", "pairs.count=32", "subjects_per_shard=32")
+    generate.generate(config, str(tmp_path / "pairs"), stages=STUB_STAGES)
+    splits = ("--split", "train=0.5", "--split", "test=0.5")
+    done = call(export, tmp_path / "pairs", "--format", "huggingface", "--output", tmp_path / "export", *splits)
+    assert done.exit_code == 0, done.output
+    files = (tmp_path / "export").glob("*/*.parquet")
+    rows = [(path.parent.name, row) for path in files for row in pq.read_table(path).to_pylist()]
+    assert {row["source_path"] for _, row in rows} == {*photos} and len(rows) == 32
+    split_of = {row["source_path"].split("/")[0]: split for split, row in rows}
+    assert {*split_of.values()} == {"train", "test"}
+    assert all(split_of[row["source_path"].split("/")[0]] == split for split, row in rows)
 
 
 def test_a_run_reads_the_images_of_its_subjects_and_needs_no_bank_to_be_planned_again(bank, tmp_path):

@@ -4,6 +4,7 @@ import io
 import json
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.dataset
 import pyarrow.parquet as pq
 import pytest
@@ -23,6 +24,7 @@ from tests.helpers.pair_sets import (
     noise,
     refinement,
     source_of,
+    texts,
     write_instructpix2pix,
     write_parquet,
     write_views,
@@ -84,6 +86,31 @@ def test_a_set_becomes_a_run_that_is_verified_exported_and_judged_again(form, tm
     assert call(export, run, "--format", "huggingface", "--output", tmp_path / "export").exit_code == 0
     again = call(refilter, run, "--output", tmp_path / "view", "--set", "filter.min_dino=null")
     assert again.exit_code == 0 and "7 accepted (4 before)" in again.output
+
+
+def test_pairs_of_one_input_image_are_one_subject(tmp_path):
+    """Such as five edits of each picture: they fall into one split, and under one cap."""
+    folder = tmp_path / "set"
+    folder.mkdir()
+    rows = [
+        {**texts(number), "input_image": encode_png(noise(number % 4)), "target_image": encode_png(noise(9 + number))}
+        for number in range(20)
+    ]
+    pq.write_table(pa.Table.from_pylist(rows), folder / "0.parquet")
+    columns = "source.columns={class_name: null, category: null}"
+    config = refinement("parquet", folder, columns, "stages.judge.min_dino=0")
+    generate(config, str(tmp_path / "run"), stages=STUB_STAGES)
+    splits = ("--split", "a=0.5", "--split", "b=0.5")
+    done = call(export, tmp_path / "run", "--format", "huggingface", "--output", tmp_path / "export", *splits)
+    assert done.exit_code == 0, done.output
+    split_of = {}
+    for path in (tmp_path / "export").glob("*/*.parquet"):
+        for name in pq.read_table(path)["pair_id"].to_pylist():
+            split_of.setdefault(int(name[1:]) % 4, []).append(path.parent.name)
+    assert [(len({*each}), len(each)) for each in split_of.values()] == [(1, 5)] * 4
+    assert {each[0] for each in split_of.values()} == {"a", "b"}
+    cut = call(refilter, tmp_path / "run", "--output", tmp_path / "view", "--set", "max_per_subject=2")
+    assert "8 accepted (20 before)" in cut.output
 
 
 def test_readers_of_whole_folders_find_the_accepted_rows_alone(tmp_path):

@@ -37,3 +37,24 @@ def test_a_subject_goes_by_the_earlier_ones_of_its_class_that_stay(bits):
             kept[group].append(value)
     assert any(near) and not all(near)
     assert reasons == ["near_duplicate" if near[number // 2] else None for number in range(1400)]
+
+
+def test_a_cap_counts_what_a_pair_shows_and_not_visits():
+    """Two folders with two photographs each, gone through 25 times under a new id each time."""
+    photos = ("dog1/0.jpg", "dog1/1.jpg", "dog2/0.jpg", "dog2/deeper/1.jpg")
+    columns = {
+        "pair_id": [f"p{number}" for number in range(100)],
+        "subject_id": [f"s{number}" for number in range(100)],
+        "source_path": [photos[number % 4] for number in range(100)],
+        "class_name": ["dog"] * 100,
+        "kind": ["generation"] * 100,
+        "category": ["style"] * 100,
+        "status": ["accepted"] * 100,
+        "dino_score": [0.8] * 100,
+        "clip_score": [0.9] * 100,
+    }
+    rows = pa.table([pa.array(columns.get(field.name, [None] * 100), field.type) for field in SCHEMA], SCHEMA)
+    view = RefilterConfig(max_per_subject=3, filter={"max_dino": None})
+    cut = recut(rows, load_config("nano", ("stages.judge.min_clip_gain=null",)), view).to_pylist()
+    left = [row["source_path"].split("/")[0] for row in cut if row["status"] == "accepted"]
+    assert sorted(left) == ["dog1"] * 3 + ["dog2"] * 3

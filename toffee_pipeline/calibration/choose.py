@@ -19,10 +19,10 @@ MIN_ERRORS = 2.0
 
 @dataclass(frozen=True)
 class Outcome:
-    """A pair under one value. scores: empty where it failed."""
+    """A pair under one value. subject: its `subject_key`. scores: empty where it failed."""
 
     pair_id: str
-    subject_id: str
+    subject: str
     scores: Mapping[str, float]
     accepted: bool
 
@@ -72,15 +72,15 @@ def figures_of(outcomes: Sequence[Outcome], scored: set[str]) -> Figures:
     """scored: ids of the pairs whose scores count."""
     compared = [each for each in outcomes if each.pair_id in scored]
     return Figures(
-        {name: _over_subjects([(each.subject_id, each.scores[name]) for each in compared]) for name in MEASURES},
-        _over_subjects([(each.subject_id, float(each.accepted)) for each in outcomes]),
+        {name: _over_subjects([(each.subject, each.scores[name]) for each in compared]) for name in MEASURES},
+        _over_subjects([(each.subject, float(each.accepted)) for each in outcomes]),
     )
 
 
 def gain_of(before: Sequence[Outcome], after: Sequence[Outcome]) -> Estimate:
     """The share of pairs that are accepted after less that before; its error is that of the paired difference."""
     pairs = zip(before, after, strict=True)
-    return _over_subjects([(old.subject_id, float(new.accepted) - float(old.accepted)) for old, new in pairs])
+    return _over_subjects([(old.subject, float(new.accepted) - float(old.accepted)) for old, new in pairs])
 
 
 def _beats(one: Figures, other: Figures) -> bool:
@@ -90,10 +90,10 @@ def _beats(one: Figures, other: Figures) -> bool:
 
 
 def _over_subjects(values: Sequence[tuple[str, float]]) -> Estimate:
-    """The mean of (subject id, value)."""
+    """The mean of (subject, value)."""
     sums: dict[str, float] = {}
     counts: dict[str, int] = {}
-    for subject_id, value in values:
-        sums[subject_id] = sums.get(subject_id, 0.0) + value
-        counts[subject_id] = counts.get(subject_id, 0) + 1
+    for subject, value in values:
+        sums[subject] = sums.get(subject, 0.0) + value
+        counts[subject] = counts.get(subject, 0) + 1
     return ratio(list(sums.values()), list(counts.values()))

@@ -19,6 +19,7 @@ from toffee_pipeline.evaluation.estimate import Estimate
 from toffee_pipeline.plan.shards import ShardPlan
 from toffee_pipeline.rundir.description import RunHeader
 from toffee_pipeline.schema.pairs import Pair
+from toffee_pipeline.schema.subject_key import subject_key
 from toffee_pipeline.schema.subjects import Subject
 
 JOB = "calibrate"
@@ -66,9 +67,15 @@ class Calibration:
     before: Results
     after: Results
 
+    @property
+    def num_subjects(self) -> int:
+        return len({subject_key(subject) for subject in self.subjects.values()})
+
     def compared(self) -> tuple[Figures, Figures, Estimate]:
         """Figures before and after, and what is accepted more, as a share of the pairs."""
-        old, new = (outcomes_of(self.pairs, results, self.judge) for results in (self.before, self.after))
+        old, new = (
+            outcomes_of(self.pairs, self.subjects, results, self.judge) for results in (self.before, self.after)
+        )
         scored = {each.pair_id for each in old if each.scores} & {each.pair_id for each in new if each.scores}
         return figures_of(old, scored), figures_of(new, scored), gain_of(old, new)
 

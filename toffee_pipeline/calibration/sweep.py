@@ -12,6 +12,8 @@ from toffee_pipeline.config.base import CATEGORIES, Category
 from toffee_pipeline.config.generate import RunConfig
 from toffee_pipeline.config.stages import JudgeConfig
 from toffee_pipeline.schema.pairs import Pair
+from toffee_pipeline.schema.subject_key import subject_key
+from toffee_pipeline.schema.subjects import Subject
 
 ALL = "all"
 """The one group of a setting that has no value per category."""
@@ -41,11 +43,15 @@ def trials_of(knob: Knob, config: C, values: Sequence[float]) -> dict[float | No
     return {None: config} | {value: knob.turned(config, dict.fromkeys(CATEGORIES, value)) for value in values}
 
 
-def outcomes_of(pairs: Sequence[Pair], results: Results, judge: JudgeConfig) -> list[Outcome]:
-    """One per pair, in their order."""
+def outcomes_of(
+    pairs: Sequence[Pair], subjects: Mapping[str, Subject], results: Results, judge: JudgeConfig
+) -> list[Outcome]:
+    """One per pair, in their order. subjects: by id."""
     accepted = verdicts(pairs, results, judge)
+    keys = {id: subject_key(subject) for id, subject in subjects.items()}
     return [
-        Outcome(pair.pair_id, pair.subject_id, results[pair.pair_id].scores, accepted[pair.pair_id]) for pair in pairs
+        Outcome(pair.pair_id, keys[pair.subject_id], results[pair.pair_id].scores, accepted[pair.pair_id])
+        for pair in pairs
     ]
 
 
@@ -53,6 +59,7 @@ def judge_sweep(
     knob: Knob,
     config: RunConfig,
     pairs: Sequence[Pair],
+    subjects: Mapping[str, Subject],
     trials: Mapping[float | None, Results],
     judge: JudgeConfig,
 ) -> Sweep:
@@ -60,10 +67,10 @@ def judge_sweep(
 
     Args:
         config: of the trial None.
-        pairs: the sample.
+        pairs, subjects: the sample; subjects by id.
         judge: what counts as accepted.
     """
-    outcomes = {value: outcomes_of(pairs, results, judge) for value, results in trials.items()}
+    outcomes = {value: outcomes_of(pairs, subjects, results, judge) for value, results in trials.items()}
     touched = [pair for pair in pairs if len({results[pair.pair_id].key for results in trials.values()}) > 1]
     drawn = {pair.pair_id: pair for pair in pairs}
     groups: dict[str, list[Pair]] = {}

@@ -10,6 +10,7 @@ import numpy as np
 
 from toffee_pipeline.config.calibrate import CalibrationSettings
 from toffee_pipeline.rundir.run_file import Part, RunFile
+from toffee_pipeline.schema.subject_key import subject_key
 from toffee_pipeline.schema.subjects import Subject
 
 GRID = np.arange(-100, 101) / 100
@@ -75,7 +76,7 @@ def compare(seen: Sequence[Seen]) -> EncoderScores:
         views += [_cosine(each.image, view) for view in each.views]
         for other in _same_class(each, seen):
             shown = other.views or (other.image,)
-            if _identity(other.subject) == _identity(each.subject):
+            if subject_key(other.subject) == subject_key(each.subject):
                 if other.subject.path != each.subject.path:
                     views.append(_cosine(each.image, other.image))
                 continue
@@ -138,11 +139,6 @@ def found(proposals: Sequence[Proposal]) -> Mapping[str, float]:
 
 def _same_class(one: Seen, seen: Sequence[Seen]) -> Iterator[Seen]:
     return (each for each in seen if each is not one and each.subject.class_name == one.subject.class_name)
-
-
-def _identity(subject: Subject) -> str:
-    """Who it is: of a folder of images the folder directly below, which shows one subject; of a bank its id there."""
-    return subject.path.split("/")[0] if subject.path else subject.subject_id
 
 
 def _cosine(first: np.ndarray, second: np.ndarray) -> float:

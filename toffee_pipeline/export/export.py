@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from toffee_pipeline.config.generate import RunConfig
+from toffee_pipeline.config.refine_pairs import RefinementConfig
 from toffee_pipeline.errors import DamagedFile, ImageError, NoRun
 from toffee_pipeline.export.card import write_card
 from toffee_pipeline.export.croissant import write_croissant
@@ -31,11 +31,12 @@ from toffee_pipeline.export.parts import (
 )
 from toffee_pipeline.export.rows import Published, rows_of
 from toffee_pipeline.export.sign import Signer
-from toffee_pipeline.export.splits import split_of, subject_key
+from toffee_pipeline.export.splits import split_of
 from toffee_pipeline.rundir.description import PairRun, read_run
 from toffee_pipeline.rundir.manifests import READERS
 from toffee_pipeline.rundir.run_file import write
 from toffee_pipeline.schema.pairs import PAIRS
+from toffee_pipeline.schema.subject_key import subject_key_of
 from toffee_pipeline.storage import Storage
 
 
@@ -100,7 +101,7 @@ class _Exporter:
         self._published = Published(run, settings.license)
         config = run.config
         self._max_pixels = config.max_pixels
-        self._source = config.subjects.source if isinstance(config, RunConfig) else "given"
+        self._given = isinstance(config, RefinementConfig)
 
     def export_part(self, number: int, files: Sequence[Source]) -> ExportedPart:
         """Writes a part's files in a temporary folder, puts them, and last its record."""
@@ -116,7 +117,7 @@ class _Exporter:
                 for row in rows_of(self._run_storage, manifest, file, self._form.images):
                     if row["kind"] not in self._form.kinds:
                         continue
-                    split, kind = split_of(subject_key(row, self._source), self._settings.splits), row["kind"]
+                    split, kind = split_of(subject_key_of(row, self._given), self._settings.splits), row["kind"]
                     if (split, kind) not in writers:
                         writers[split, kind] = self._form.open(folder, split, kind, number, self._max_pixels)
                     try:

@@ -6,7 +6,6 @@ import hashlib
 import math
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from toffee_pipeline.errors import ConfigError
 
@@ -29,23 +28,8 @@ def parse_splits(words: Sequence[str]) -> dict[str, float]:
     return dict(sorted(splits.items()))
 
 
-def subject_key(row: Mapping[str, Any], source: str) -> str:
-    """What a pair shows, whichever name the plan gave it.
-
-    A folder or bank may be gone through several times, under a new `subject_id` each time; in a folder of folders a
-    subject is a folder.
-
-    Args:
-        source: `subjects.source` of the run; "given" where it has none.
-    """
-    path: str | None = row["source_path"]
-    if path is None:
-        return str(row["subject_id"])
-    return path.split("/")[0] if source == "folder" else path
-
-
 def split_of(key: str, splits: Mapping[str, float]) -> str:
-    """The split of a subject: its hash, uniform in [0, 1), falls into one of the shares."""
+    """The split of a subject by its `subject_key`: the hash, uniform in [0, 1), falls into one of the shares."""
     place = int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "big") / 2**64
     for name, share in splits.items():
         place -= share

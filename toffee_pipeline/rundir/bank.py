@@ -99,7 +99,9 @@ class Bank:
         """Raises RunMismatch where the shard is not as it was listed, DamagedFile where it is none of a bank."""
         index, row = self._place(number)
         banked = self._manifest(index).subjects[row]
-        return Subject(subject_id, banked.class_name, banked.prompt, banked.seed, banked.subject_id)
+        return Subject(
+            subject_id, banked.class_name, banked.prompt, banked.seed, banked.source_path or banked.subject_id
+        )
 
     def images(self, numbers: Iterable[int]) -> list[BankedImages | SampleError]:
         """Of the subjects with these numbers; a row that cannot be read has a SampleError in its place. Fetches these

@@ -29,7 +29,7 @@ BLOCK_SHARDS = 32
 """Of a row group of the index: of more of them, the manifests alone take tens of MiB."""
 COLUMNS = (
     *("pair_id", "subject_id", "kind", "category", "class_name", "reversed_from", "status", "reason"),
-    "subject_phash",
+    *("source_path", "subject_phash"),
     *(score.column for score in SCORES),
 )
 MAX_ROW_BYTES, MAX_INDEX_BYTES = 2**10, 4 * 2**30

@@ -87,12 +87,13 @@ class Manifest(RunFile):
 
 
 class BankedSubject(Part):
-    """An accepted subject of a bank, as its row in `data` says it."""
+    """An accepted subject of a bank, as its row in `data` says it. source_path: of a bank made of a folder."""
 
     subject_id: str
     class_name: str
     prompt: str
     seed: Number
+    source_path: str | None
 
 
 class BankManifest(Manifest):

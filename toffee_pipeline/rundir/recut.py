@@ -7,16 +7,18 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from toffee_pipeline.config.refilter import RefilterConfig
-from toffee_pipeline.config.refine_pairs import PairDatasetConfig
+from toffee_pipeline.config.refine_pairs import PairDatasetConfig, RefinementConfig
 from toffee_pipeline.filters import JUDGED, SCORES, decide_all, keeps_images
 from toffee_pipeline.rundir.alike import codes_of, pairs_of_alike
+from toffee_pipeline.schema.subject_key import subject_keys_of
 
 CAPS = {
-    "subject_full": ("subject_id", "max_per_subject"),
+    "subject_full": ("subject_key", "max_per_subject"),
     "class_full": ("class_name", "max_per_class"),
     "category_full": ("category", "max_per_category"),
 }
-"""Reason -> the column that is capped, and the setting; in the order in which they act."""
+"""Reason -> the column that is capped, and the setting; in the order in which they act. subject_key: of
+`schema/subject_key.py`."""
 
 
 def recut(rows: pa.Table, run: PairDatasetConfig, view: RefilterConfig) -> pa.Table:
@@ -39,11 +41,12 @@ def recut(rows: pa.Table, run: PairDatasetConfig, view: RefilterConfig) -> pa.Ta
     if view.min_subject_hash_distance is not None:
         left = np.flatnonzero(judged & (reasons == None))  # noqa: E711
         reasons[left[pairs_of_alike(rows.take(left), view.min_subject_hash_distance)]] = "near_duplicate"
+    keyed = rows.append_column("subject_key", subject_keys_of(rows, isinstance(run, RefinementConfig)))
     chance = np.random.default_rng(view.seed).permutation(len(rows))
     for reason, (column, setting) in CAPS.items():
         if (most := getattr(view, setting)) is not None:
             left = judged & (reasons == None)  # noqa: E711
-            groups = codes_of(rows[column])
+            groups = codes_of(keyed[column])
             reasons[_too_many(groups, chance[left[chance]], most)] = reason
     reason = pa.array(reasons, pa.string())
     verdict = pc.if_else(pc.is_valid(reason), "rejected", "accepted")

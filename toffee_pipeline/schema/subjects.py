@@ -15,8 +15,8 @@ from toffee_pipeline.schema.table import IMAGE, SUBJECT_PHASH, Table, with_image
 
 @dataclass(frozen=True)
 class Subject:
-    """A planned subject. path: of subjects.source=folder the file, below the folder; of
-    subjects.source=bank the subject's id there; of a pair that was given, where it lies."""
+    """A planned subject. path: of subjects.source=folder the file, below the folder; of subjects.source=bank the same
+    where the bank was made of a folder, else the subject's id there; of a pair that was given, where it lies."""
 
     subject_id: str
     class_name: str

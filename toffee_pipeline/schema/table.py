@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from toffee_pipeline.filters import REASONS, Score
 
-SCHEMA_VERSION = 7
+SCHEMA_VERSION = 8
 ROW_GROUP_BYTES = 256 * 2**20
 """Viewers that show a page of rows read its row group whole; that of the Hugging Face hub gives up at 300 MB."""
 Status = Literal["ok", "accepted", "rejected", "failed"]
