@@ -8,10 +8,15 @@ import numpy as np
 import pytest
 import yaml
 from click.testing import CliRunner
+from PIL import Image
 
 from jobs import export, refilter
 from tests.helpers.pixels import pixels
-from tests.helpers.planned_run import write_finished_run
+from tests.helpers.planned_run import write_finished_run, write_planned_run
+from toffee_pipeline.export.words import words_of
+from toffee_pipeline.plan.prompt_row import PromptRow
+from toffee_pipeline.rundir.description import read_pairs
+from toffee_pipeline.rundir.prompt_bank import write_prompt_bank
 from toffee_pipeline.schema.pairs import IMAGE_COLUMNS
 from toffee_pipeline.storage import LocalStorage
 
@@ -113,6 +118,40 @@ def test_the_card_names_gates_and_the_bounds_of_a_view(tmp_path):
         "the view takes no more pairs of its category than the one with the fewest has",
     ):
         assert f"{sentence}\n" in text, sentence
+
+
+def test_the_card_says_who_wrote_the_words(tmp_path):
+    """By the bank's rows as long as they are those of the plan."""
+    bank, run = tmp_path / "bank.jsonl", tmp_path / "run"
+    told = [("in a ruined chapel", "hand-written", "CC0-1.0"), ("under a paper lantern", "some/model@1", "Apache-2.0")]
+    rows = [PromptRow(category="background", change=words, source=who, license=of) for words, who, of in told]
+    write_prompt_bank(str(bank), rows)
+    write_planned_run(LocalStorage(str(run)), 8, 64, False, f"pairs.prompt_bank={bank}", "subjects.source=synthesis")
+    call(export, run, "--format", "huggingface", "--output", tmp_path / "out")
+    text = (tmp_path / "out/README.md").read_text()
+    assert "made by templates from the catalogue `nano`. " in text and "They are in English." in text
+    named = "1 rows by hand-written (CC0-1.0); 1 rows by some/model@1 (Apache-2.0)"
+    assert f"Changes are also of the prompt bank `{bank}`: {named}. " in text
+    write_prompt_bank(str(bank), rows[:1])
+    storage = LocalStorage(str(run))
+    for lose in (lambda: None, bank.unlink):
+        lose()
+        told_now = " ".join(words_of(read_pairs(storage), storage, captions=False))
+        assert f"`{bank}`: who wrote its rows, and under which licences, is not known any more." in told_now
+
+
+def test_captions_and_other_languages_are_told(tmp_path):
+    for name in ("mug", "cat"):
+        (tmp_path / "photos" / name).mkdir(parents=True)
+        Image.new("RGB", (64, 64), "red").save(tmp_path / "photos" / name / "1.png")
+    settings = ("subjects.source=folder", f"subjects.path={tmp_path / 'photos'}", "other_languages=pass")
+    write_planned_run(LocalStorage(str(tmp_path / "run")), 8, 64, False, *settings)
+    call(export, tmp_path / "run", "--format", "huggingface", "--output", tmp_path / "out")
+    _, head, text = (tmp_path / "out/README.md").read_text().split("---\n", 2)
+    assert "language" not in yaml.safe_load(head)
+    assert "said of its subject are that caption's words. What was in other languages than English was kept." in text
+    assert "Splits are by subject, which is a folder of the images that were given, or else a file:" in text
+    assert "but for the subjects, which are images that the makers of this dataset gave." in text
 
 
 def call(job, *words):

@@ -14,6 +14,7 @@ from toffee_pipeline.rundir.description import GenerationRun, claim
 from toffee_pipeline.rundir.layout import DATA, LEDGER, SUMMARY
 from toffee_pipeline.rundir.lease import Lease
 from toffee_pipeline.rundir.parquet import to_parquet
+from toffee_pipeline.rundir.prompt_bank import load_prompts
 from toffee_pipeline.rundir.run_file import write
 from toffee_pipeline.rundir.totals import total
 from toffee_pipeline.schema.pairs import PAIRS
@@ -32,7 +33,7 @@ def write_planned_run(storage: Storage, num_pairs: int = 48, size_px: int = 64, 
     words = (f"pairs.count={num_pairs}", "subjects_per_shard=2", f"size_px={size_px}", "pairs.edit_fraction=0.5")
     fixed = ("subjects.source=renderer", "output.image_format=jpeg")
     config = load_config("nano", (*fixed, *words, *settings))
-    plan = make_plan(config)
+    plan = make_plan(config, None, load_prompts(config))
     claim(storage, GenerationRun.of(config, plan, describe_roles(config)))
     accepted = {}
     for shard in range(len(plan)):

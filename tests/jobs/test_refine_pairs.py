@@ -84,6 +84,13 @@ def test_a_set_becomes_a_run_that_is_verified_exported_and_judged_again(form, tm
     assert checked.exit_code == 0, checked.output
     assert "refine_pairs" in call(status, run, "--json").output
     assert call(export, run, "--format", "huggingface", "--output", tmp_path / "export").exit_code == 0
+    card = " ".join((tmp_path / "export/README.md").read_text().split())
+    assert f"The set is `{tmp_path / 'set'}`, read as `{form}`" in card
+    assert "stays under the set's licence, which is not known here" in card and "in 64 px" in card
+    assert "Prompts, captions and instructions are the set's own" in card and "none is in two of them" in card
+    for false in ("catalogue", "View Generator", "makers of this dataset gave", "All pictures are synthetic", "depth"):
+        assert false not in card, false
+    assert "from images that were given" in (tmp_path / "export/croissant.json").read_text()
     again = call(refilter, run, "--output", tmp_path / "view", "--set", "filter.min_dino=null")
     assert again.exit_code == 0 and "7 accepted (4 before)" in again.output
 

@@ -11,12 +11,15 @@ import yaml
 
 from toffee_pipeline.config.generate import RunConfig
 from toffee_pipeline.config.refilter import RefilterConfig
+from toffee_pipeline.config.refine_pairs import PairDatasetConfig, RefinementConfig
 from toffee_pipeline.export.formats.base import Format
 from toffee_pipeline.export.licenses import license_of
 from toffee_pipeline.export.parts import ExportHeader, records
 from toffee_pipeline.export.rows import given_columns, made_by
+from toffee_pipeline.export.words import words_of
 from toffee_pipeline.filters import GATES, MASK_BOUNDS, REASONS, SCORES, Rejection
 from toffee_pipeline.models.roles import ROLES, refiner_vae
+from toffee_pipeline.plan.names import one_line
 from toffee_pipeline.rundir.description import PairRun, ViewRun
 from toffee_pipeline.rundir.layout import CARD
 from toffee_pipeline.rundir.recut import CAPS
@@ -45,13 +48,17 @@ def card(source: Storage, target: Storage, run: PairRun, header: ExportHeader, f
         classes.update(part.classes)
     num_rows = sum(categories.values())
     totals = total(source)
-    text = load_template(TEMPLATE).render(
+    given = run.config.source if isinstance(run.config, RefinementConfig) else None
+    photographs = given is None and bool(given_columns(run))
+    text = load_template(TEMPLATE, one_line=one_line).render(
         name=_name(target),
         run=run,
         header=header,
         rows=dict(sorted(rows.items())),
         kinds=form.kinds,
-        photographs=bool(given_columns(run)),
+        given=given,
+        photographs=photographs,
+        words=list(words_of(run, source, captions=photographs)),
         num_rows=num_rows,
         categories=dict(sorted(categories.items())),
         classes=dict(classes.most_common()),
@@ -64,20 +71,20 @@ def card(source: Storage, target: Storage, run: PairRun, header: ExportHeader, f
         compute_hours=sum(figures.seconds for figures in totals.stages.values()) / 3600,
         made_by=made_by(),
     )
-    metadata = _metadata(header, form, run.config.output.image_format, rows, num_rows)
+    metadata = _metadata(header, form, run.config, rows, num_rows)
     return f"---\n{yaml.safe_dump(metadata, sort_keys=False)}---\n{text}"
 
 
 def _metadata(
-    header: ExportHeader, form: Format, image_format: str, rows: dict[str, Counter[str]], num_rows: int
+    header: ExportHeader, form: Format, config: PairDatasetConfig, rows: dict[str, Counter[str]], num_rows: int
 ) -> dict[str, Any]:
     configs = form.configs({split: sorted(kinds) for split, kinds in sorted(rows.items())})
-    features = {name: form.features(name, image_format) for name in configs}
+    features = {name: form.features(name, config.output.image_format) for name in configs}
     declared = [{"config_name": name, "features": columns} for name, columns in features.items() if columns is not None]
     return {
         "license": header.license,
         "task_categories": ["text-to-image", "image-to-image"],
-        "language": ["en"],
+        **({"language": ["en"]} if config.other_languages == "refuse" else {}),
         "tags": ["subject-driven-generation", "image-editing", "synthetic", "toffee"],
         "size_categories": [next((name for size, name in SIZES.items() if num_rows < size), "10M<n<100M")],
         "configs": [

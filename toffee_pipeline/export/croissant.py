@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from toffee_pipeline.export.formats.base import Format, media_type
 from toffee_pipeline.export.parts import ExportedFile, ExportHeader, records
+from toffee_pipeline.export.rows import given_columns
 from toffee_pipeline.rundir.description import PairRun
 from toffee_pipeline.schema.table import IMAGE
 from toffee_pipeline.storage import Storage
@@ -64,12 +65,13 @@ CITATION = (
 def write_croissant(target: Storage, run: PairRun, header: ExportHeader, form: Format) -> None:
     """Writes or replaces it."""
     splits, files, sets = _contents(target, header, form)
+    given = " from images that were given" if given_columns(run) else ", synthetic"
     metadata = {
         "@context": CONTEXT,
         "@type": "sc:Dataset",
         "conformsTo": "http://mlcommons.org/croissant/1.0",
         "name": target.uri.rstrip("/").rpartition("/")[2],
-        "description": "Image pairs for subject-driven generation and editing, synthetic, made by toffee-pipeline.",
+        "description": f"Image pairs for subject-driven generation and editing, made by toffee-pipeline{given}.",
         "license": header.license,
         "version": "1.0.0",
         "datePublished": run.created.date().isoformat(),

@@ -28,6 +28,7 @@ class PromptBank:
 
     Attributes:
         digest: of the rows that are drawn from, in their order, whatever the form of their file.
+        origins: how many of them are of whom, and under which licence: (source, license) as in a row.
         notes: lines for the user about what is left out, or would be.
     """
 
@@ -39,6 +40,7 @@ class PromptBank:
     ) -> None:
         self._changes: dict[tuple[Category, str], dict[str, None]] = {}
         self._own: dict[tuple[Category, str], PromptRow] = {}
+        self.origins: Counter[tuple[str, str]] = Counter()
         known: set[tuple[Category, str]] = set()
         counts: Counter[str] = Counter()
         digest = hashlib.sha256()
@@ -55,6 +57,7 @@ class PromptBank:
                 counts["of DreamBench's prompts (evaluation.allow_benchmark_prompts)"] += 1
                 continue
             known.add(key)
+            self.origins[row.source, row.license] += 1
             digest.update(row.model_dump_json(exclude_defaults=True).encode() + b"\n")
             for name in (row.applies_to,) if isinstance(row.applies_to, str) else row.applies_to:
                 self._changes.setdefault((row.category, name), {})[row.change] = None
