@@ -1,23 +1,30 @@
 """What tests of all rooms share."""
 
 import gc
+import os
 import signal
 
 import pytest
 import torch
 
 from tests.helpers.s3 import BUCKET, CREDENTIALS, make_bucket, s3_server
+from tests.helpers.startup import STARTUP
 from toffee_pipeline.config.load import load_config
 
+os.environ["PYTHONPATH"] = f"{STARTUP}:{os.environ.get('PYTHONPATH', '')}".rstrip(":")  # of processes that tests start
 torch.set_num_threads(1)
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs, and their children, ignore it
-gc.set_threshold(50_000, 20, 20)  # all libraries together hold a million objects, through which Python looks too often
+gc.set_threshold(100_000, 50, 100)  # as in `sitecustomize`
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup():
     """A job that ran in this process may have left it more threads than there are cores, and they wait busily."""
     torch.set_num_threads(1)
+
+
+def pytest_collection_finish():
+    gc.freeze()  # a million objects of libraries
 
 
 QUICK = tuple(f"stages.{stage}.sampling.num_inference_steps=2" for stage in ("synthesize", "draft", "refine", "view"))

@@ -23,9 +23,9 @@ from toffee_pipeline.schema.subjects import Subject
 
 ROOT = Path(__file__).parents[2]
 CHROMIUM = shutil.which("chromium")
-SOFTWARE_WEBGL = ["--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
-TEN_FRAMES_A_SECOND = """
-window.requestAnimationFrame = draw => setTimeout(() => draw(performance.now()), 100);
+SOFTWARE_WEBGL = ["--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--disable-gpu-compositing"]
+TWO_FRAMES_A_SECOND = """
+window.requestAnimationFrame = draw => setTimeout(() => draw(performance.now()), 500);
 window.cancelAnimationFrame = clearTimeout;
 """
 """The canvas is drawn all the time, and here by the CPU: sixty a second take half a core."""
@@ -70,7 +70,7 @@ def page(job):
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=SOFTWARE_WEBGL)
         page = browser.new_page(viewport={"width": 1000, "height": 1400}, reduced_motion="reduce")
         page.set_default_timeout(WAIT_MS)
-        page.add_init_script(TEN_FRAMES_A_SECOND)
+        page.add_init_script(TWO_FRAMES_A_SECOND)
         page.goto(f"http://{LOOPBACK}:{job[1]}/", wait_until="domcontentloaded")
         yield page
         browser.close()

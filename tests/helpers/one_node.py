@@ -11,6 +11,7 @@ from pathlib import Path
 import psutil
 
 from benchmarks.chaos_run import kill_session
+from tests.helpers.startup import STARTUP
 
 ROOT = Path(__file__).parents[2]
 ADDRESS = "127.0.0.1"
@@ -33,8 +34,9 @@ def free_ports() -> dict[str, int]:
 
 
 def with_ray(ray_home: Mapping[str, str]) -> dict[str, str]:
-    """The environment of `ray_home` as a user's shell has it: `ray` on the path, no path of ours for Python."""
-    environment = {name: value for name, value in ray_home.items() if name not in ("PYTHONPATH", "RAY_ADDRESS")}
+    """The environment of `ray_home` as a user's shell has it: `ray` on the path, and not the project for Python."""
+    environment = {name: value for name, value in ray_home.items() if name != "RAY_ADDRESS"}
+    environment["PYTHONPATH"] = str(STARTUP)
     environment["RAY_agent_register_timeout_ms"] = "120000"  # at Ray's 30 s a busy machine's raylet gives up and dies
     environment["PATH"] = f"{Path(sys.executable).parent}:{environment['PATH']}"
     return environment
@@ -98,7 +100,7 @@ class Cluster:
             **self.environment,
             "RAY_ADDRESS": f"{ADDRESS}:{ports['port']}",
             "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # as a script needs it that is none of our jobs
-            "PYTHONPATH": str(ROOT),
+            "PYTHONPATH": f"{STARTUP}:{ROOT}",
         }
         """Environment of a job that connects to it by itself."""
 

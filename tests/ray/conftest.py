@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.helpers.one_node import ROOT, Cluster, free_ports, one_node, with_ray
+from tests.helpers.startup import STARTUP
 from tests.helpers.watched_job import watch_job
 
 
@@ -34,7 +35,7 @@ def ray_home():
             "LOG_NAME_UPDATE_INTERVAL_S": "5",  # ten times Ray's: its log monitor takes a twentieth of a core
             "RAY_idle_worker_killing_time_threshold_ms": "60000",  # at Ray's second each next task starts a new one
             "REPORTER_UPDATE_INTERVAL_MS": "15000",  # of each node's figures; Ray's 5000 takes a tenth of a core
-            "PYTHONPATH": str(ROOT),
+            "PYTHONPATH": f"{STARTUP}:{ROOT}",
         }
         ray = Path(sys.executable).with_name("ray")
         subprocess.run([ray, "get-auth-token", "--generate"], env=environment, check=True, stdout=subprocess.DEVNULL)

@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from tests.helpers.one_node import ADDRESS, ROOT, free_ports, one_node, with_ray
+from tests.helpers.startup import STARTUP
 from tests.helpers.stub_stages import picture
 from toffee_pipeline.rundir.manifests import data_files
 from toffee_pipeline.storage import open_storage
@@ -102,7 +103,7 @@ def autoscaling(tmp_path, ray_home):
     file.write_text(yaml.safe_dump(config))
     environment = {
         **with_ray(ray_home),
-        "PYTHONPATH": str(ROOT),
+        "PYTHONPATH": f"{STARTUP}:{ROOT}",
         "STUB_MARKS": str(tmp_path / "marks"),
         "STUB_SLEEP_S": "1.2",
         "RAY_FAKE_CLUSTER": "1",
