@@ -1,5 +1,7 @@
 """Training from published folders: tiny pipelines of the real layout, written by stock classes, and back again."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -55,6 +57,8 @@ def folders(tmp_path_factory):
     StableDiffusionPipeline(
         tiny_vae(), text_encoder, tokenizer, unet, scheduler, None, None, requires_safety_checker=False
     ).save_pretrained(root / "sd2")
+    config = root / "sd2/unet/config.json"  # as Stability AI's says, which pipelines treat as of old
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"_diffusers_version": "0.8.0"}))
     sdxl = UNet2DConditionModel(
         **BLOCKS,
         sample_size=32,

@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
+import diffusers
 import numpy as np
 import torch
 from diffusers import DDIMScheduler, UNet2DConditionModel
@@ -85,7 +86,10 @@ class Task(ABC):
     def base_unet(self) -> UNet2DConditionModel:
         """The UNet of a pretrained base, float32, told the size of the latents that it will see."""
         unet = load_model(UNet2DConditionModel, self.config.models.base, "base", CPU, "unet", torch.float32)
-        unet.register_to_config(sample_size=self.config.size_px // self.vae_scale_factor)
+        # pipelines set the latents' size of a UNet from before diffusers 0.9, as Stable Diffusion 2's is, to 64 or more
+        unet.register_to_config(
+            sample_size=self.config.size_px // self.vae_scale_factor, _diffusers_version=diffusers.__version__
+        )
         return unet
 
     @cached_property
