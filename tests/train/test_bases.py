@@ -103,7 +103,7 @@ def train(job, output, profile, root, *overrides):
 def test_the_refiner_starts_from_sdxl(folders, tmp_path):
     config = f"models.base.path={folders / 'sdxl'}"
     data = f"data.sources=[{{format: mvimgnet, path: '{folders / 'mvimgnet'}'}}]"
-    model = train(train_refiner, tmp_path / "run", "sdxl", folders, config, data)
+    model = train(train_refiner, tmp_path / "run", "sdxl", folders, config, data, "data.min_side_px=96")
     unet, info = UNet2DConditionModel.from_pretrained(model / "unet", output_loading_info=True)
     assert not info["missing_keys"]
     assert not info["unexpected_keys"]

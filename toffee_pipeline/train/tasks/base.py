@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
@@ -97,7 +97,9 @@ class Task(ABC):
         """Pixels per latent."""
         return self.encoders.autoencoder.scale_factor
 
-    def loss_from_tokens(self, network: nn.Module, rows: Block, token_slot: str, generator: torch.Generator) -> Tensor:
+    def loss_from_tokens(
+        self, network: Callable[..., Tensor], rows: Block, token_slot: str, generator: torch.Generator
+    ) -> Tensor:
         """Loss of a network that draws the target from DINO tokens alone: of the target (Eq 1) or an input (Eq 4)."""
         train = self.config.train
         tokens = drop(self.tokens(rows, token_slot), train.dino_dropout, generator)
