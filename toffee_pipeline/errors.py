@@ -22,6 +22,7 @@ ToffeeError                 what the user can mend: one line, exit code 2
 
 SampleError                 one subject or pair that fails alone; its neighbours go on
 ImageError                  one image that cannot be read or written
+└── TooSmall                one of training data, smaller than the settings ask for
 BrokenFile                  the rest of a file of training data cannot be read
 MetadataError               metadata beside images that cannot be read
 NotFinite                   a training's loss or gradient
@@ -128,6 +129,10 @@ class SampleError(ValueError):
 
 class ImageError(ValueError):
     """One image cannot be read or written; one line that names it. A failure of its row, not of the run."""
+
+
+class TooSmall(ImageError):
+    """An image of training data has fewer pixels than the settings ask for. Nothing is wrong with it."""
 
 
 class BrokenFile(ValueError):

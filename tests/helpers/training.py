@@ -32,7 +32,8 @@ def make_reader(config):
     files = tuple((index, file) for index, source in enumerate(sources) for file in source.files())
     examples, columns = examples_of(config), columns_of(config, None)
     per_read, needed = config.data.files_per_read, NEEDED[type(config)]
-    return Reader(sources, files, per_read, examples, columns, config.size_px, config.seed, needed)
+    least = config.data.min_side_px
+    return Reader(sources, files, per_read, examples, columns, config.size_px, config.seed, needed, least)
 
 
 def encoded_rows(count, seed=0):
@@ -41,4 +42,5 @@ def encoded_rows(count, seed=0):
     return {
         "target_latents": rng.standard_normal((count, 8, 16, 16)).astype(np.float16),
         "target_tokens": rng.standard_normal((count, 257, 128)).astype(np.float16),
+        "target_side_px": np.full(count, 64, np.int32),
     }

@@ -217,8 +217,10 @@ def test_a_folder_of_photos_trains_and_what_was_broken_is_named_at_the_end(tmp_p
     photos.mkdir()
     for number in range(3):
         Image.new("RGBA", (80, 64), (90, 40 * number, 9, 120)).save(photos / f"{number}.png")
+    Image.new("RGB", (80, 32)).save(photos / "small.png")
     (photos / "cut.png").write_bytes((photos / "0.png").read_bytes()[:50])
-    settings = (*QUICKLY, f"data.sources=[{{format: folder, path: '{photos}'}}]", "data.max_broken_fraction=0.9")
+    source = f"data.sources=[{{format: folder, path: '{photos}'}}]"
+    settings = (*QUICKLY, source, "data.min_side_px=64", "data.max_broken_fraction=0.9")
     times = []
     for steps in (1, 2):  # the second one goes on and knows what the first one left out
         result = train(train_refiner, tmp_path / "run", *settings, f"train.max_steps={steps}")
@@ -228,3 +230,5 @@ def test_a_folder_of_photos_trains_and_what_was_broken_is_named_at_the_end(tmp_p
     (line,) = broken["first"]
     assert line.startswith("cut.png: ") and 1 <= times[0] < times[1] <= 3
     assert f"broken samples were left out {broken['times']} times, each epoch anew:\n  {line}\n" in result.output
+    assert broken["too_small"] >= 1
+    assert f"below data.min_side_px were left out {broken['too_small']} times, each epoch anew\n" in result.output

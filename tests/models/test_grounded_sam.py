@@ -70,6 +70,15 @@ def test_grounding_dino_detects_too(device: torch.device, images: list[np.ndarra
     assert detect_boxes(detector, processor, images, names, GroundingConfig(box_threshold=1.0)) == [None] * 3
 
 
+def test_no_sign_parts_a_phrase_for_grounding_dino(device: torch.device, images: list[np.ndarray]) -> None:
+    detector, processor = build_grounding_dino()
+    thresholds = GroundingConfig(box_threshold=0.0, text_threshold=0.0)
+    found = detect_boxes(detector, processor, images, ["St. Bernard", "mug? no. 7", "..?"], thresholds)
+    plain = detect_boxes(detector, processor, images, ["St Bernard", "mug no 7", "object"], thresholds)
+    for box, expected in zip(found, plain, strict=True):
+        assert box is not None and expected is not None and torch.equal(box, expected)
+
+
 @pytest.mark.parametrize("kind", ["OWL-ViT", "Grounding DINO"])
 def test_a_phrase_too_long_for_the_detector_is_cut(
     config: RunConfig, device: torch.device, images: list[np.ndarray], kind: str

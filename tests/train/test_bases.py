@@ -1,5 +1,7 @@
 """Training from published folders: tiny pipelines of the real layout, written by stock classes, and back again."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -55,6 +57,8 @@ def folders(tmp_path_factory):
     StableDiffusionPipeline(
         tiny_vae(), text_encoder, tokenizer, unet, scheduler, None, None, requires_safety_checker=False
     ).save_pretrained(root / "sd2")
+    config = root / "sd2/unet/config.json"  # as Stability AI's says, which pipelines treat as of old
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"_diffusers_version": "0.8.0"}))
     sdxl = UNet2DConditionModel(
         **BLOCKS,
         sample_size=32,
@@ -99,7 +103,7 @@ def train(job, output, profile, root, *overrides):
 def test_the_refiner_starts_from_sdxl(folders, tmp_path):
     config = f"models.base.path={folders / 'sdxl'}"
     data = f"data.sources=[{{format: mvimgnet, path: '{folders / 'mvimgnet'}'}}]"
-    model = train(train_refiner, tmp_path / "run", "sdxl", folders, config, data)
+    model = train(train_refiner, tmp_path / "run", "sdxl", folders, config, data, "data.min_side_px=96")
     unet, info = UNet2DConditionModel.from_pretrained(model / "unet", output_loading_info=True)
     assert not info["missing_keys"]
     assert not info["unexpected_keys"]

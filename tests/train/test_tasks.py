@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.helpers.training import make_config
+from tests.helpers.training import encoded_rows, make_config
 from toffee_pipeline.config.train import RefinerTraining, ToffeeNetTraining, ViewGeneratorTraining
 from toffee_pipeline.images import black_out
 from toffee_pipeline.nano.world import BACKGROUNDS, View, make_toy, render
@@ -35,6 +35,13 @@ class Pairs:
         depth = lambda: TARGET.inverse_depth  # noqa: E731
         yield Record("e", images | masked, "a red teapot", lambda: INPUT.mask, depth, "teapot", "edit")
         yield Record("g", images, "a teapot on a beach", None, depth, "teapot", "generation")
+
+
+def test_the_refiner_is_told_how_large_an_image_was():
+    task = make_task(make_config(RefinerTraining))
+    task.use(CPU)
+    network, rows = task.build().eval(), encoded_rows(2)
+    assert loss(task, network, rows) != loss(task, network, rows | {"target_side_px": np.array([64, 32], np.int32)})
 
 
 def toffeenet(*overrides):

@@ -106,6 +106,8 @@ class DataConfig(Model):
     of the images. None: the networks encode each batch as it comes."""
     cache_endpoint_url: EndpointUrl = None
     """Of the cache: S3-compatible storage other than AWS."""
+    min_side_px: Count = 0
+    """Samples with an image whose central square is smaller are left out, and counted apart from broken ones."""
     max_broken_fraction: Fraction = 0.05
     """Broken samples are counted and skipped; above this share the job stops."""
 

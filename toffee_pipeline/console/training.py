@@ -18,6 +18,7 @@ FIGURES = {
     "images_per_s": "{:.1f} images/s",
     "grad_norm": "gradient norm {:.3f}",
     "broken": "{} broken samples",
+    "too_small": "{} too small",
 }
 """How each figure is shown, in this order."""
 

@@ -108,8 +108,8 @@ def detect_boxes(
     A phrase that is too long for the detector's text encoder is cut. OWL-ViT scores a phrase as a whole, so it has no
     `text_threshold`.
     """
-    text = [[phrase] for phrase in phrases]
     grounding = isinstance(processor, GroundingDinoProcessor)
+    text = [[_one_label(phrase) if grounding else phrase] for phrase in phrases]
     padding = True if grounding else "max_length"
     inputs = processor(images=list(images), text=text, padding=padding, truncation=True, return_tensors="pt")
     inputs = inputs.to(detector.device)
@@ -126,6 +126,11 @@ def detect_boxes(
         **options,
     )
     return [_best_box(result) for result in results]
+
+
+def _one_label(phrase: str) -> str:
+    """Without the signs that part labels for Grounding DINO, whose processor takes no label with a full stop."""
+    return " ".join(phrase.replace(".", " ").replace("?", " ").split()) or "object"
 
 
 def _best_box(result: dict) -> Tensor | None:

@@ -100,6 +100,8 @@ def conclude(storage: Storage) -> None:
             say(f"  {line}")
         if len(summary.broken.first) == MAX_NAMED:
             say(f"  (the first {MAX_NAMED} of them)")
+    if summary.broken.too_small:
+        say(f"samples below data.min_side_px were left out {summary.broken.too_small} times, each epoch anew")
     say(f"network: {storage.path_for(MODEL)}")
     say(f"curves: tensorboard --logdir {storage.path_for(TENSORBOARD)}")
 
@@ -151,4 +153,5 @@ def build_reader(config: TrainingConfig, sources: list[Source], files: Files) ->
         size_px=config.size_px,
         seed=config.seed,
         needed=NEEDED[type(config)],
+        min_side_px=config.data.min_side_px,
     )

@@ -102,13 +102,17 @@ def gather_data(batches: Batches, before: BrokenSamples, world: int) -> tuple[li
 
     before: what was left out before this start.
     """
-    mine = (batches.position, batches.broken, batches.errors)
+    mine = (batches.position, batches.broken, batches.errors, batches.too_small)
     gathered: list[Any] = [mine] * world
     if world > 1:
         dist.all_gather_object(gathered, mine)
-    positions, times, errors = zip(*gathered, strict=True)
+    positions, times, errors, too_small = zip(*gathered, strict=True)
     named = dict.fromkeys([*before.first, *chain.from_iterable(errors)])
-    return list(positions), BrokenSamples(times=before.times + sum(times), first=tuple(named)[:MAX_NAMED])
+    return list(positions), BrokenSamples(
+        times=before.times + sum(times),
+        first=tuple(named)[:MAX_NAMED],
+        too_small=before.too_small + sum(too_small),
+    )
 
 
 class _Session:
@@ -161,7 +165,10 @@ class _Session:
             trainer.figures = figures
             step = trainer.step
             if self.first:
-                host.report({"step": step, "broken": self.batches.broken, **figures})
+                left_out = {"broken": self.batches.broken}
+                if self.config.data.min_side_px:
+                    left_out["too_small"] = self.batches.too_small
+                host.report({"step": step, **left_out, **figures})
             if self.tracker and (step % tracking.log_every_steps == 0 or step == train.max_steps):
                 self.tracker.log(step, figures)
                 if time.monotonic() - self.flushed > FLUSH_EVERY_S:

@@ -8,10 +8,12 @@ from toffee_pipeline.storage import Storage
 
 
 class BrokenSamples(Part):
-    """What was left out. times: how often, over all epochs; first: which samples and why, the first of them."""
+    """What was left out. times: how often, over all epochs; first: which samples and why, the first of them; too_small:
+    how often one with a small image, which is not broken."""
 
     times: Number = 0
     first: tuple[str, ...] = ()
+    too_small: Number = 0
 
 
 class TrainingSummary(RunFile):

@@ -88,6 +88,18 @@ def test_a_refiner_starts_from_sdxl_without_token_map(tmp_path: Path, latents: T
         assert torch.equal(network(latents, TIMESTEPS, tokens), again)
 
 
+def test_a_refiner_conditions_on_the_size_before_resizing(latents: Tensor, tokens: Tensor) -> None:
+    network = RefinerNetwork.from_base(sdxl_unet(), DINO_DIM, untrained.epsilon_scheduler(), vae_scale_factor=4).eval()
+    side = 4 * latents.shape[-1]
+    with torch.no_grad():
+        native = network(latents, TIMESTEPS, tokens)
+        told = network(latents, TIMESTEPS, tokens, torch.full((len(latents),), side))
+        sides = torch.tensor([side // 2] + [side] * (len(latents) - 1))
+        enlarged = network(latents, TIMESTEPS, tokens, sides)
+    assert torch.equal(native, told)
+    assert torch.equal(enlarged[1:], native[1:]) and not torch.equal(enlarged[0], native[0])
+
+
 def test_the_view_generator_predicts_velocity_whatever_its_base_did(network: ViewGeneratorNetwork) -> None:
     config = network.scheduler.config
     assert (config.prediction_type, config.steps_offset, config.beta_schedule) == ("v_prediction", 1, "scaled_linear")

@@ -98,8 +98,26 @@ def test_a_cache_without_one_image_names_the_first_error(tmp_path):
     config = make_config(
         RefinerTraining, f"data.sources=[{{format: webdataset, path: '{tmp_path}'}}]", f"data.cache={tmp_path / 'c'}"
     )
-    with pytest.raises(DataError, match="can be decoded; the first error: 0.tar: a: not an image"):
+    with pytest.raises(DataError, match="is usable; the first error: 0.tar: a: not an image"):
         build_reader(config, [make_source(config.data.sources[0])], [(0, "0.tar")])
+
+
+def test_small_images_are_told_from_broken_ones_with_and_without_a_cache(tmp_path):
+    images = {"a": encode_png(PHOTO.rgb), "b": encode_png(PHOTO.rgb[:48]), "c": b"no picture"}
+    write_tar(tmp_path / "0.tar", *((f"{name}.png", data) for name, data in images.items()))
+    sides = {}
+    for name, overrides in (("as it is", ()), ("cached", (f"data.cache={tmp_path / 'c'}",))):
+        for least in (48, 49):
+            settings = f"data.sources=[{{format: webdataset, path: '{tmp_path}'}}]", f"data.min_side_px={least}"
+            config = make_config(RefinerTraining, *settings, *overrides)
+            reader = build_reader(config, [make_source(config.data.sources[0])], [(0, "0.tar")])
+            (block,) = reader.blocks(0)
+            usable = block["error"] == ""
+            sides[name, least] = sorted(block["target_side_px"][usable]), list(block["error"][block["too_small"]])
+            assert sum(usable) + sum(block["too_small"]) == 2
+    assert sides["as it is", 48] == sides["cached", 48] == ([48, 64], [])
+    line = "b: its central square has 48 px, less than data.min_side_px=49"
+    assert sides["as it is", 49] == sides["cached", 49] == ([64], [line])
 
 
 class OnePair:
@@ -130,9 +148,15 @@ def test_masks_and_depth_travel_with_the_encoded_images(tmp_path):
 def test_the_key_changes_with_what_decides_the_numbers():
     keys = {
         cache_key(make_config(RefinerTraining, *overrides))
-        for overrides in ((), ("models.dino.weights=untrained",), ("models.vae.weights=untrained",), ("size_px=128",))
+        for overrides in (
+            (),
+            ("models.dino.weights=untrained",),
+            ("models.vae.weights=untrained",),
+            ("size_px=128",),
+            ("data.min_side_px=32",),
+        )
     }
-    assert len(keys) == 4
+    assert len(keys) == 5
     assert cache_key(make_config(RefinerTraining)) == cache_key(make_config(ViewGeneratorTraining))
 
 

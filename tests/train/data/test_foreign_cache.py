@@ -17,7 +17,7 @@ from toffee_pipeline.train.data.task_examples import columns_of, refiner_example
 SHAPES = ((2, 2, 2), (3, 2))
 TEXT = "a" * 0x1234
 ROW = dict.fromkeys(("class_name", "kind"), "") | {"key": "a", "text": TEXT, "name": "image"}
-ROW |= {"latents": bytes(16), "latents_shape": [2, 2, 2], "tokens": bytes(12), "tokens_shape": [3, 2]}
+ROW |= {"latents": bytes(16), "latents_shape": [2, 2, 2], "tokens": bytes(12), "tokens_shape": [3, 2], "side_px": 64}
 
 
 def arrow(*rows, schema=SCHEMA, **options) -> bytes:
@@ -50,6 +50,8 @@ IMAGES = {
     "fewer dimensions": {"tokens_shape": [6]},
     "none": {"tokens_shape": None},
     "no bytes": {"tokens": None},
+    "no side": {"side_px": None},
+    "a side that is none": {"side_px": -64},
     "another than the first": {"latents": bytes(32), "latents_shape": [4, 2, 2]},
 }
 
@@ -90,7 +92,7 @@ def test_a_file_that_no_cache_wrote_is_one_broken_sample(put, what):
     (error,) = block["error"]
     assert reader.sources[0].cache.key_of("source", "file") in error and "\n" not in error
     if "without a text" not in what:
-        with pytest.raises(DataError, match="no image of data.sources can be decoded; the first error: .*delete it"):
+        with pytest.raises(DataError, match="no image of data.sources is usable; the first error: .*delete it"):
             shapes(reader, "file")
     put(SOUND, "next")
     assert shapes(reader, "file", "next") == SHAPES

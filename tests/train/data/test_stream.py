@@ -13,6 +13,7 @@ from tests.helpers.training import make_config, make_reader
 from toffee_pipeline.config.train import RefinerTraining, ViewGeneratorTraining
 from toffee_pipeline.errors import DataError
 from toffee_pipeline.images import encode_png
+from toffee_pipeline.train.data import examples
 from toffee_pipeline.train.data.examples import first_rows
 from toffee_pipeline.train.data.stream import MAX_NAMED, Batches, Position, read_here, resume
 
@@ -148,6 +149,44 @@ def test_no_usable_sample_is_one_line_with_the_first_error(tmp_path):
     )
     with pytest.raises(DataError, match=words):
         first_rows(photo_tar(tmp_path, broken=10), 4)
+
+
+def mixed_tar(folder, *overrides):
+    """Of ten images each two have a central square of 32 px, one cannot be read, and the rest have 48."""
+    images = {f"{n:03d}": encode_png(np.full((48 - 16 * (n % 10 < 2), 70, 3), n, np.uint8)) for n in range(60)}
+    images |= {name: b"no picture" for name in images if name.endswith("9")}
+    write_tar(folder / "0.tar", images)
+    return of_tars(folder, *overrides)
+
+
+def test_small_images_are_left_out_and_are_not_broken(tmp_path):
+    stream = batches(mixed_tar(tmp_path, "data.min_side_px=48"), size=42, max_broken_fraction=0.13)
+    for _ in range(4):  # a fifth of 240 rows is small, an eighth of the others broken
+        rows = stream.next()
+        assert sorted(row[0, 0, 0] for row in rows["target"]) == [n for n in range(60) if 2 <= n % 10 < 9]
+        assert set(rows["target_side_px"]) == {48}
+    assert stream.too_small in (47, 48)
+    assert all("not an image" in line for line in stream.errors)
+
+
+def test_a_row_says_how_large_its_image_was(tmp_path):
+    rows = first_rows(mixed_tar(tmp_path), 54)
+    small = [int(row[0, 0, 0]) % 10 < 2 for row in rows["target"]]
+    assert sum(small) == 12
+    assert list(rows["target_side_px"]) == [32 if each else 48 for each in small]
+
+
+def test_where_all_images_are_small_not_all_are_tried(reader, monkeypatch):
+    large = dataclasses.replace(reader, min_side_px=65)
+    words = (
+        r"; needed is an image that can be read; the first error: \d+: its .* has 64 px, less than data.min_side_px=65$"
+    )
+    with pytest.raises(DataError, match=f"^no usable sample in data.sources{words}"):
+        first_rows(large, 4)
+    monkeypatch.setattr(examples, "MAX_TRIED", 30)
+    with pytest.raises(DataError, match=f"^no usable sample among the first 32 of data.sources{words}"):
+        first_rows(large, 4)
+    assert len(first_rows(reader, 64)["target"]) == 32
 
 
 def of_objects(format, path):

@@ -59,13 +59,17 @@ class RefinerNetwork(nn.Module):
         add_dino_projection(unet, dino_dim)
         return cls(unet, None, DDIMScheduler.from_config(scheduler.config, clip_sample=False), vae_scale_factor)
 
-    def forward(self, latents: Tensor, timestep: Tensor | int, tokens: Tensor) -> Tensor:
+    def forward(
+        self, latents: Tensor, timestep: Tensor | int, tokens: Tensor, original_side_px: Tensor | None = None
+    ) -> Tensor:
         """Predict noise or velocity, as the scheduler's `prediction_type` says.
 
         Args:
             latents: (b, c, h, w) noisy latents, scaled.
             timestep: int, () or (b,).
             tokens: (b, 1 + n, dino_dim), CLS first; n a square number. All zeros is the null condition.
+            original_side_px: int (b,), sides of the squares that were resized to these sizes, for SDXL's size
+                conditioning; None where nothing was, as in sampling.
 
         Returns:
             (b, c, h, w).
@@ -76,9 +80,12 @@ class RefinerNetwork(nn.Module):
             latents = torch.cat([latents, F.interpolate(self._grid(self.token_map(tokens[:, 1:])), size=size)], 1)
         height, width = (side * self.vae_scale_factor for side in size)
         time_ids = torch.tensor([height, width, 0, 0, height, width], device=latents.device, dtype=dtype)
+        time_ids = time_ids.repeat(len(latents), 1)
+        if original_side_px is not None:
+            time_ids[:, :2] = original_side_px[:, None]
         conditions = {
             "text_embeds": latents.new_zeros(len(latents), self.pooled_dim),
-            "time_ids": time_ids.expand(len(latents), -1),
+            "time_ids": time_ids,
         }
         return self.unet(
             latents, timestep, encoder_hidden_states=tokens, added_cond_kwargs=conditions, return_dict=False

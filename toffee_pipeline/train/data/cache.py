@@ -16,12 +16,12 @@ import numpy as np
 import pyarrow as pa
 
 from toffee_pipeline.config.train import SourceConfig, ToffeeNetTraining, TrainingConfig
-from toffee_pipeline.errors import BrokenFile, DataError, ImageError
+from toffee_pipeline.errors import BrokenFile, DataError, ImageError, TooSmall
 from toffee_pipeline.images import decode_depth, decode_mask, encode_depth, encode_mask, fit_square
 from toffee_pipeline.models.weights import describe_weights
 from toffee_pipeline.storage import Storage, open_storage
 from toffee_pipeline.train.data.cached_file import MAX_FILE_BYTES, SCHEMA, TEXTS, array_of, read_batches
-from toffee_pipeline.train.data.examples import fit_array
+from toffee_pipeline.train.data.examples import fit_array, side_of
 from toffee_pipeline.train.data.records import Encoded, LazyArray, Record, Source
 
 if TYPE_CHECKING:  # who reads a cache needs no networks
@@ -36,9 +36,10 @@ Shapes = tuple[tuple[int, ...], tuple[int, ...]]
 
 
 def cache_key(config: TrainingConfig) -> str:
-    """Names what decides the cached numbers: networks, image size and what DINO is shown."""
+    """Names what decides the cached numbers: networks, image sizes, what DINO is shown, and the files' columns."""
     models = config.models
-    parts: list[Any] = [config.size_px, describe_weights(models.dino, "dino")]
+    parts: list[Any] = [(field.name, str(field.type)) for field in SCHEMA]
+    parts += [config.size_px, config.data.min_side_px, describe_weights(models.dino, "dino")]
     parts.append(describe_weights(models.vae or models.base, "vae"))
     if isinstance(config, ToffeeNetTraining):
         parts += [
@@ -56,15 +57,20 @@ def source_name(config: SourceConfig) -> str:
 
 @dataclass(frozen=True)
 class Cache:
-    """The cache of one job. Picklable."""
+    """The cache of one job. Picklable.
+
+    min_side_px: smaller images are not encoded.
+    """
 
     storage: Storage
     key: str
+    min_side_px: int = 0
 
     @classmethod
     def open(cls, config: TrainingConfig) -> Cache:
         assert config.data.cache is not None
-        return cls(open_storage(config.data.cache, config.data.cache_endpoint_url), cache_key(config))
+        storage = open_storage(config.data.cache, config.data.cache_endpoint_url)
+        return cls(storage, cache_key(config), config.data.min_side_px)
 
     def key_of(self, source: str, file: str) -> str:
         """Where a file of a source lies; `source` is its `source_name`."""
@@ -96,7 +102,7 @@ class Cache:
                         why = why or row["error"] or row["broken_file"]
             except (BrokenFile, ImageError) as error:
                 why = why or str(error)
-        raise DataError(f"no image of data.sources can be decoded; the first error: {why or 'none'}")
+        raise DataError(f"no image of data.sources is usable; the first error: {why or 'none'}")
 
 
 @dataclass(frozen=True)
@@ -114,7 +120,7 @@ class CachedSource:
     def read(self, file: str) -> Iterator[Record]:
         key = self.cache.key_of(self.name, file)
         for batch in self.cache.batches(key):
-            rows = batch.select(list(TEXTS)).to_pylist()
+            rows = batch.select([*TEXTS, "side_px", "too_small"]).to_pylist()
             for _, group in groupby(range(len(rows)), key=lambda index: rows[index]["key"]):
                 indices = list(group)
                 first = rows[indices[0]]
@@ -136,17 +142,20 @@ class CachedSource:
 def fill(cache: Cache, source_name: str, source: Source, file: str, encoders: FrozenEncoders, size_px: int) -> None:
     """Encodes one file of a source. Put at once at the end: a killed try leaves nothing.
 
-    Raises StorageError where the storage fails; broken images and files are recorded as such.
+    Raises StorageError where the storage fails; broken images and files, and images that are too small, are recorded as
+    such.
     """
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "cached.arrow"
         with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, SCHEMA) as writer:
-            for rows in _encoded(source, file, encoders, size_px):
+            for rows in _encoded(source, file, encoders, size_px, cache.min_side_px):
                 writer.write_batch(pa.RecordBatch.from_pylist(rows, schema=SCHEMA))
         cache.storage.put_file(cache.key_of(source_name, file), path)
 
 
-def _encoded(source: Source, file: str, encoders: FrozenEncoders, size_px: int) -> Iterator[list[dict[str, Any]]]:
+def _encoded(
+    source: Source, file: str, encoders: FrozenEncoders, size_px: int, min_side_px: int
+) -> Iterator[list[dict[str, Any]]]:
     """Rows of whole records, about `IMAGES_AT_ONCE` at a time."""
     count = min(IMAGES_AT_ONCE, max(1, PIXELS_AT_ONCE // size_px**2))
     rows: list[dict[str, Any]] = []
@@ -158,7 +167,7 @@ def _encoded(source: Source, file: str, encoders: FrozenEncoders, size_px: int) 
         except BrokenFile as error:
             record, broken = None, str(error)
         if record is not None:
-            rows += _rows(record, encoders, size_px)
+            rows += _rows(record, encoders, size_px, min_side_px)
         if rows and (record is None or len(rows) >= IMAGES_AT_ONCE):
             for start in range(0, len(rows), count):
                 _encode(rows[start : start + count], encoders)
@@ -170,7 +179,7 @@ def _encoded(source: Source, file: str, encoders: FrozenEncoders, size_px: int) 
         yield [{"key": "", "broken_file": broken}]
 
 
-def _rows(record: Record, encoders: FrozenEncoders, size_px: int) -> list[dict[str, Any]]:
+def _rows(record: Record, encoders: FrozenEncoders, size_px: int, min_side_px: int) -> list[dict[str, Any]]:
     """One row per image of a record, with its pixels in place of what they will be encoded to."""
     shared = {"key": record.key, "text": record.text, "class_name": record.class_name, "kind": record.kind}
     rows: list[dict[str, Any]] = []
@@ -179,9 +188,10 @@ def _rows(record: Record, encoders: FrozenEncoders, size_px: int) -> list[dict[s
         try:
             decoded = image()
             assert isinstance(decoded, np.ndarray)
+            row["side_px"] = side_of(decoded, min_side_px, record.key)
             row["pixels"] = fit_square(decoded, size_px)
         except ImageError as error:
-            row["error"] = str(error)
+            row |= {"error": str(error), "too_small": isinstance(error, TooSmall)}
         rows.append(row)
     depth = record.depth
     target = next((row["pixels"] for row in rows if row["name"] == "target" and "pixels" in row), None)
@@ -227,8 +237,10 @@ def _decoded(decode: Callable[[bytes, str], np.ndarray], value: pa.Scalar, name:
 
 def _load(batch: pa.RecordBatch, index: int, row: Mapping[str, Any], shapes: Shapes) -> Encoded:
     if row["error"]:
-        raise ImageError(row["error"])
-    encoded = Encoded(array_of(batch, index, "latents"), array_of(batch, index, "tokens"))
+        raise (TooSmall if row["too_small"] else ImageError)(row["error"])
+    if row["side_px"] is None or row["side_px"] < 1:
+        raise ImageError(f"{row['key']} {row['name']}: cached without its side")
+    encoded = Encoded(array_of(batch, index, "latents"), array_of(batch, index, "tokens"), row["side_px"])
     if (encoded.latents.shape, encoded.tokens.shape) != shapes:
         raise ImageError(f"{row['key']} {row['name']}: cached in other shapes than the first image")
     return encoded

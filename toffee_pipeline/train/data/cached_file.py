@@ -21,9 +21,11 @@ SCHEMA = pa.schema(
     [pa.field(name, pa.string()) for name in TEXTS]
     + [pa.field(name, pa.binary()) for name in _BYTES]
     + [pa.field(name, pa.list_(pa.int32())) for name in SHAPES]
+    + [pa.field("side_px", pa.int32()), pa.field("too_small", pa.bool_())]
 )
-"""One row per image; the rows of a record follow each other. latents and tokens: float16 in C order. broken_file: why
-the source's file could not be read to its end, in a last row of its own."""
+"""One row per image; the rows of a record follow each other. latents and tokens: float16 in C order. side_px: of the
+central square, before it was resized. too_small: whether that is why there is an `error`. broken_file: why the source's
+file could not be read to its end, in a last row of its own."""
 DIMENSIONS = {"latents": 3, "tokens": 2}
 MAX_FILE_BYTES = 64 * 2**30
 """Of the file of a source, with so many images as a tar of a few gigabytes has."""

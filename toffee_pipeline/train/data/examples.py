@@ -5,20 +5,24 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any, Protocol
 
 import numpy as np
 from PIL import Image
 
-from toffee_pipeline.errors import BrokenFile, DataError, ImageError
+from toffee_pipeline.errors import BrokenFile, DataError, ImageError, TooSmall
 from toffee_pipeline.images import central_square, fit_square
 from toffee_pipeline.train.data.records import Encoded, LazyArray, Record, Source
 
 ROWS_PER_BLOCK = 16
+MAX_TRIED = 10_000
+"""Rows in which `first_rows` looks for usable ones: all of a large set can be too small."""
 Columns = Mapping[str, tuple[tuple[int, ...], str]]
 """Name to shape and dtype of one row; strings have shape () and dtype "str"."""
 Block = dict[str, np.ndarray]
-"""Columns of some rows, with `read` and `row` (where they stand in the order) and `error` ("" where usable)."""
+"""Columns of some rows, with `read` and `row` (where they stand in the order), `error` ("" where usable) and
+`too_small` (whether that is why there is an error)."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,7 @@ class Reader:
         size_px: side of images and arrays in a row.
         seed: of every order and choice.
         needed: what a sample takes, in words, for the error where there is none.
+        min_side_px: of the central square of an image.
     """
 
     sources: tuple[Source, ...]
@@ -62,6 +67,7 @@ class Reader:
     size_px: int
     seed: int
     needed: str
+    min_side_px: int = 0
 
     @property
     def reads_per_epoch(self) -> int:
@@ -100,22 +106,23 @@ class Reader:
                 name: np.stack([np.asarray(row[name], dtype) for row in made])
                 if dtype != "str"
                 else np.array([row[name] for row in made], object)
-                for name, (_, dtype) in {**self.columns, "error": ((), "str")}.items()
+                for name, (_, dtype) in {**self.columns, "error": ((), "str"), "too_small": ((), "bool")}.items()
             }
             yield block | {"read": np.full(len(made), read), "row": np.array(rows)}
 
     def _row(self, item: tuple[Record, Example] | str) -> dict[str, Any]:
-        """All columns of one row; zeros and an `error` where it is broken."""
+        """All columns of one row; zeros and an `error` where it is not usable."""
         row: dict[str, Any] = {
             name: "" if dtype == "str" else np.zeros(shape, dtype) for name, (shape, dtype) in self.columns.items()
         }
+        row["too_small"] = False
         if isinstance(item, str):
             return row | {"error": item}
         record, example = item
         try:
             return row | self._values(record, example) | {"error": ""}
         except ImageError as error:
-            return row | {"error": str(error)}
+            return row | {"error": str(error), "too_small": isinstance(error, TooSmall)}
 
     def _values(self, record: Record, example: Example) -> dict[str, Any]:
         values: dict[str, Any] = dict(example.strings)
@@ -124,12 +131,21 @@ class Reader:
                 raise ImageError(f"{record.key}: no image {name!a}")
             image = record.images[name]()
             if isinstance(image, Encoded):
-                values |= {f"{slot}_latents": image.latents, f"{slot}_tokens": image.tokens}
+                values |= {f"{slot}_{part}": value for part, value in image._asdict().items()}
             else:
+                values[f"{slot}_side_px"] = side_of(image, self.min_side_px, record.key)
                 values[slot] = fit_square(image, self.size_px)
         for slot, decode in example.arrays.items():
             values[slot] = fit_array(decode(), self.size_px)
         return {name: value for name, value in values.items() if name in self.columns}
+
+
+def side_of(image: np.ndarray, min_side_px: int, name: str) -> int:
+    """Of the central square of an image (H, W, 3). Raises TooSmall, which names it, below `min_side_px`."""
+    side_px = min(image.shape[:2])
+    if side_px < min_side_px:
+        raise TooSmall(f"{name}: its central square has {side_px} px, less than data.min_side_px={min_side_px}")
+    return side_px
 
 
 def fit_array(array: np.ndarray, size_px: int) -> np.ndarray:
@@ -143,24 +159,25 @@ def fit_array(array: np.ndarray, size_px: int) -> np.ndarray:
 
 
 def first_rows(reader: Reader, count: int) -> Block:
-    """The first `count` usable rows of the order, fewer where there are fewer.
+    """The first `count` usable rows of the order, fewer where there are fewer, or among the first `MAX_TRIED`.
 
     Raises DataError where there is none: what a sample takes, and the first error that was met.
     """
     found: list[Block] = []
-    missing, first_error = count, ""
-    for read in range(reader.reads_per_epoch):
-        for block in reader.blocks(read):
-            first_error = first_error or next(filter(None, block["error"]), "")
-            usable = np.flatnonzero(block["error"] == "")[:missing]
-            if len(usable):
-                found.append(select(block, usable))
-                missing -= len(usable)
-            if not missing:
-                return concatenate(found)
+    missing, tried, first_error = count, 0, ""
+    for block in chain.from_iterable(map(reader.blocks, range(reader.reads_per_epoch))):
+        tried += len(block["error"])
+        first_error = first_error or next(filter(None, block["error"]), "")
+        usable = np.flatnonzero(block["error"] == "")[:missing]
+        if len(usable):
+            found.append(select(block, usable))
+            missing -= len(usable)
+        if not missing or tried >= MAX_TRIED:
+            break
     if not found:
+        where = f"among the first {tried:,} of data.sources" if tried >= MAX_TRIED else "in data.sources"
         why = f"the first error: {first_error}" if first_error else "nothing was broken"
-        raise DataError(f"no usable sample in data.sources; needed is {reader.needed}; {why}")
+        raise DataError(f"no usable sample {where}; needed is {reader.needed}; {why}")
     return concatenate(found)
 
 

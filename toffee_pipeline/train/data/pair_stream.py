@@ -18,6 +18,8 @@ from toffee_pipeline.train.data.stream import Batches, Position, read_here, resu
 
 Sample = dict[str, Any]
 TEXTS = ("pair_id", "prompt", "kind", "class_name")
+STATES = ("error", "too_small")
+"""Columns of a block that say nothing of a usable row."""
 
 
 class PairStream(IterableDataset[Sample]):
@@ -91,7 +93,7 @@ class PairStream(IterableDataset[Sample]):
         position = resume(self._positions, number, self._num_streams)
         batches = Batches(self._blocks, position, self._num_streams, 1, self._max_broken_fraction)
         while (block := _next(batches)) is not None:
-            yield {name: column[0] for name, column in block.items() if name != "error"}
+            yield {name: column[0] for name, column in block.items() if name not in STATES}
 
     def _blocks(self, reads: Iterator[int], skip: int) -> Iterator[Block]:
         end = self._end

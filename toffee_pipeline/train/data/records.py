@@ -13,10 +13,14 @@ LazyArray = Callable[[], np.ndarray]
 
 
 class Encoded(NamedTuple):
-    """An image as the frozen networks see it: latents (c, h, w) and DINO tokens (1 + n, c), float16."""
+    """An image as the frozen networks see it: latents (c, h, w) and DINO tokens (1 + n, c), float16.
+
+    side_px: of its central square, before that was resized.
+    """
 
     latents: np.ndarray
     tokens: np.ndarray
+    side_px: int
 
 
 LazyImage = Callable[[], "np.ndarray | Encoded"]

@@ -47,7 +47,7 @@ class Batches:
 
     Attributes:
         position: of the row after the last one that was taken.
-        seen, broken: rows so far.
+        seen, broken, too_small: rows so far; those that are too small do not count as seen.
         errors: of the first `MAX_NAMED` broken samples, each once.
     """
 
@@ -55,7 +55,7 @@ class Batches:
         self, blocks: Blocks, position: Position, num_workers: int, batch_size: int, max_broken_fraction: float
     ) -> None:
         self.position, self.batch_size, self.max_broken_fraction = position, batch_size, max_broken_fraction
-        self.seen = self.broken = 0
+        self.seen = self.broken = self.too_small = 0
         self.errors: list[str] = []
         self._blocks = blocks(count(position.read, num_workers), position.row)
         self._rest: Block | None = None
@@ -67,7 +67,7 @@ class Batches:
         while missing:
             block = self._rest if self._rest is not None else next(self._blocks)
             usable = np.flatnonzero(block["error"] == "")[:missing]
-            # with enough usable rows in the block the rest stays for the next batch, broken ones included
+            # with enough usable rows in the block the rest stays for the next batch, those of no use included
             taken = int(usable[-1]) + 1 if len(usable) == missing else len(block["error"])
             self._count(select(block, slice(taken)))
             parts.append(select(block, usable))
@@ -77,8 +77,10 @@ class Batches:
 
     def _count(self, block: Block) -> None:
         self.position = Position(int(block["read"][-1]), int(block["row"][-1]) + 1)
-        errors = block["error"][block["error"] != ""]
-        self.seen += len(block["error"])
+        self.too_small += int(block["too_small"].sum())
+        judged = block["error"][~block["too_small"]]
+        errors = judged[judged != ""]
+        self.seen += len(judged)
         self.broken += len(errors)
         self.errors = list(dict.fromkeys([*self.errors, *map(str, errors)]))[:MAX_NAMED]
         if self.seen >= CERTAIN_AFTER and self.broken > self.max_broken_fraction * self.seen:

@@ -54,6 +54,8 @@ def columns_of(config: TrainingConfig, encoded: tuple[tuple[int, ...], tuple[int
             columns[f"{slot}_latents"] = (latents, "float16")
         if wanted in ("tokens", "both"):
             columns[f"{slot}_tokens"] = (tokens, "float16")
+    if isinstance(config, RefinerTraining):
+        columns["target_side_px"] = ((), "int32")  # SDXL's UNet is told how large an image was
     if isinstance(config, ToffeeNetTraining):
         columns |= {"mask": ((size, size), "bool"), "depth": ((size, size), "float16")}
         columns |= dict.fromkeys(("text", "class_name", "kind"), ((), "str"))

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
+import diffusers
 import numpy as np
 import torch
 from diffusers import DDIMScheduler, UNet2DConditionModel
@@ -85,7 +86,10 @@ class Task(ABC):
     def base_unet(self) -> UNet2DConditionModel:
         """The UNet of a pretrained base, float32, told the size of the latents that it will see."""
         unet = load_model(UNet2DConditionModel, self.config.models.base, "base", CPU, "unet", torch.float32)
-        unet.register_to_config(sample_size=self.config.size_px // self.vae_scale_factor)
+        # pipelines set the latents' size of a UNet from before diffusers 0.9, as Stable Diffusion 2's is, to 64 or more
+        unet.register_to_config(
+            sample_size=self.config.size_px // self.vae_scale_factor, _diffusers_version=diffusers.__version__
+        )
         return unet
 
     @cached_property
@@ -93,7 +97,9 @@ class Task(ABC):
         """Pixels per latent."""
         return self.encoders.autoencoder.scale_factor
 
-    def loss_from_tokens(self, network: nn.Module, rows: Block, token_slot: str, generator: torch.Generator) -> Tensor:
+    def loss_from_tokens(
+        self, network: Callable[..., Tensor], rows: Block, token_slot: str, generator: torch.Generator
+    ) -> Tensor:
         """Loss of a network that draws the target from DINO tokens alone: of the target (Eq 1) or an input (Eq 4)."""
         train = self.config.train
         tokens = drop(self.tokens(rows, token_slot), train.dino_dropout, generator)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -32,7 +33,8 @@ class RefinerTask(Task):
         return RefinerNetwork.from_base(self.base_unet(), dino_dim, self.scheduler, self.vae_scale_factor).train()
 
     def loss(self, network: nn.Module, rows: Block, generator: torch.Generator) -> Tensor:
-        return self.loss_from_tokens(network, rows, "target", generator)
+        sides = torch.from_numpy(rows["target_side_px"]).to(self.device)
+        return self.loss_from_tokens(partial(network, original_side_px=sides), rows, "target", generator)
 
     def sample(self, network: nn.Module, rows: Block) -> tuple[list[str], list[list[np.ndarray]]]:
         latents, tokens = self.latents(rows, "target"), self.tokens(rows, "target")
