@@ -194,6 +194,9 @@ def _possible_nodes() -> list[Node] | None:
     """
     import ray
 
+    node = ray._private.worker._global_node
+    if node is not None and node.is_head():  # a Ray that this process has started, which has no autoscaler
+        return None
     if config := ray._private.state.state.get_cluster_config():
         return [
             Node(group.resources.get("CPU", 0), group.resources.get("GPU", 0))
