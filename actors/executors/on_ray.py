@@ -46,8 +46,6 @@ def run(
         PlacementError: the cluster can never hold the stages.
         RayError: processes were lost again and again, and no shard was made between.
     """
-    import ray
-
     config, output, totals = context.config, context.output, context.totals
     names = [name for name in stages if name in config.model_stages]
     costs = PoolCosts({name: config.stage(name).seconds_per_pair for name in names})
@@ -76,7 +74,7 @@ def run(
                         good = plan
                         yield ShardCounts.model_validate_json(row["counts"])
                 except Exception as error:
-                    if is_failed_start(error) and (own := ray.get(record.error.remote())):
+                    if is_failed_start(error) and (own := _own_error(record)):
                         raise own from error
                     if not (isinstance(error, Stalled) or is_lost_process(error)):
                         raise
@@ -93,6 +91,14 @@ def _words(plan: Plan, costs: PoolCosts) -> str:
     if plan.config.placement != "pools":
         return str(plan)
     return f"{plan}, by {'measured' if costs.measured else 'configured'} seconds per pair"
+
+
+def _own_error(record: Any) -> Exception | None:
+    """Of the last actor that could not start, where the user can mend it."""
+    import ray
+
+    error: Exception | None = ray.get(record.error.remote())
+    return error
 
 
 def _look(record: Any) -> Seen:
