@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
 
@@ -16,9 +16,14 @@ from toffee_pipeline.storage.base import MAX_BYTES, Storage
 
 
 @contextmanager
-def compiled_shared(config: DatasetConfig, stages: Sequence[str], output: str) -> Iterator[None]:
+def compiled_shared(
+    config: DatasetConfig, stages: Sequence[str], output: str, tell: Callable[[str], object]
+) -> Iterator[None]:
     """Meanwhile the stages load their models. Before, what another actor compiled of them is loaded; afterwards what
-    they compiled is kept, unless another one's is. Nothing of it where the run does not ask for it."""
+    they compiled is kept, unless another one's is. Nothing of it where the run does not ask for it.
+
+    tell: gets a line where the store fails, which costs the time to compile and nothing else.
+    """
     models = [name for name in stages if name in config.model_stages]
     compiled = [name for name in models if _speed_of(config, name).compile == "inductor"]
     if not config.output.share_compiled or not compiled:
@@ -28,10 +33,21 @@ def compiled_shared(config: DatasetConfig, stages: Sequence[str], output: str) -
 
     storage = storage_of(output, config.output.endpoint_url)
     key = compiled_key(compiled, _digest(config, compiled))
-    found = _load(storage, key)
+    found = False
+    with _without_the_store(tell, "compiling anew"):
+        found = _load(storage, key)
     yield
     if not found and (made := torch.compiler.save_cache_artifacts()) is not None and len(made[0]) <= MAX_BYTES:
-        storage.put_if_absent(key, made[0])  # of actors that start together the first one's stays
+        with _without_the_store(tell, "what was compiled is not shared"):
+            storage.put_if_absent(key, made[0])  # of actors that start together the first one's stays
+
+
+@contextmanager
+def _without_the_store(tell: Callable[[str], object], what: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        tell(f"{what}: {error}")
 
 
 def _load(storage: Storage, key: str) -> bool:

@@ -1,4 +1,5 @@
-"""What keeps one bad sample from ending a run: out of memory, a hang, a sample that takes its process down.
+"""What keeps one bad sample or GPU from ending a run: out of memory, a hang, an error of CUDA, a sample that takes its
+process down.
 
 A process that dies leaves behind what it had in flight. The `CrashRecord`, which outlives it, then lets the next try
 run those samples one by one; crashes of a sample that was alone are counted, and with too many it is not run again.
@@ -7,6 +8,7 @@ run those samples one by one; crashes of a sample that was alone are counted, an
 from __future__ import annotations
 
 import faulthandler
+import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -97,20 +99,48 @@ class CrashGuard:
 
     @contextmanager
     def watch(self, stage: str, ids: Sequence[str], timeout_s: float) -> Iterator[None]:
-        """Ends the process, with a traceback of every thread, where the micro-batch takes longer than `timeout_s`.
-
-        faulthandler's thread needs no GIL, so that it also ends a call that hangs inside a library.
-        """
+        """Ends the process where the micro-batch takes longer than `timeout_s`."""
         self.call("begin", self.shard, stage, list(ids))
-        faulthandler.dump_traceback_later(timeout_s, exit=True)
-        try:
+        with ended_after(timeout_s):
             yield
-        finally:
-            faulthandler.cancel_dump_traceback_later()
         self.call("end", self.shard)
 
     def finish(self) -> None:
         self.call("finish", self.shard)
+
+
+@contextmanager
+def ended_after(timeout_s: float) -> Iterator[None]:
+    """Ends the process, with a traceback of every thread, where this takes longer.
+
+    faulthandler's thread needs no GIL, so that it also ends a call that hangs inside a library.
+    """
+    faulthandler.dump_traceback_later(timeout_s, exit=True)
+    try:
+        yield
+    finally:
+        faulthandler.cancel_dump_traceback_later()
+
+
+def is_cuda_error(error: BaseException) -> bool:
+    """Of the GPU, its driver or a kernel; after one nothing works any more on the GPU in this process. That its memory
+    does not suffice is none."""
+    return isinstance(error, RuntimeError) and str(error).startswith(("CUDA error", "CUDA driver error", "cuDNN error"))
+
+
+@contextmanager
+def ended_by_cuda_errors(tell: Callable[[str], object]) -> Iterator[None]:
+    """Ends the process at an error of CUDA, as a crash would, so that Ray replaces it and the shard is tried again.
+
+    tell: brings a line to the user, before it returns.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if not is_cuda_error(error):
+            raise
+        tell(f"{str(error).splitlines()[0]}; its process is replaced")
+        os._exit(1)
 
 
 def halving(compute: Callable[[list[T]], Sequence[R | SampleError]], batch: list[T]) -> list[R | SampleError]:

@@ -28,7 +28,7 @@ def run(stages: StageTable, context: RunContext, shards: Iterable[int]) -> Gener
         context.show(stage_counts.snapshot())
 
     read, write = reader_of(config, context.output), writer_of(config, context.output)
-    with compiled_shared(config, list(stages), context.output):
+    with compiled_shared(config, list(stages), context.output, context.say):
         chain = StageChain(config, list(stages.values()), progress, NoGuard(), num_threads=config.fused.num_threads)
     yield from written_behind((chain(read(index)) for index in shards), write)
 

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import math
-import threading
 import warnings
-from collections.abc import Generator, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Generator, Sequence
 from typing import Any
 
 from actors.context import RunContext
 from actors.executors.ray_rows import RayChain, RunRecord, write_row
+from actors.executors.watching import Seen, watching
 from actors.stage import StageTable
+from actors.starts import LOAD_S, in_a_line
 from toffee_pipeline.config.dataset import DatasetConfig
-from toffee_pipeline.on_ray.placement import SPARE_CPUS, Pool, check, choose, describe, least_pools, plan_pools
+from toffee_pipeline.on_ray.losses import Losses, is_failed_start, is_lost_process
+from toffee_pipeline.on_ray.placement import SPARE_CPUS, Pool, least_pools
+from toffee_pipeline.on_ray.planning import Plan, plan_dataset
 from toffee_pipeline.on_ray.pool_costs import SHARDS_PER_DATASET, PoolCosts, next_shards
 from toffee_pipeline.on_ray.session import (
     beside_the_driver,
@@ -26,7 +28,6 @@ from toffee_pipeline.on_ray.stall import Stalled, StallWatch
 from toffee_pipeline.rundir.counts import ShardCounts
 from toffee_pipeline.rundir.manifests import committed_shards, read_manifest
 from toffee_pipeline.storage import open_storage
-from toffee_pipeline.storage.patience import Seldom
 
 
 def logical_cpus(config: DatasetConfig, stages: StageTable) -> int:
@@ -35,87 +36,76 @@ def logical_cpus(config: DatasetConfig, stages: StageTable) -> int:
     return max(num_cores(), math.ceil(sum(pool.num_actors * pool.num_cpus for pool in least))) + SPARE_CPUS
 
 
-def plan_now(stages: StageTable, config: DatasetConfig, costs: PoolCosts) -> tuple[DatasetConfig, list[Pool], str]:
-    """The config with its placement chosen, the pools for the nodes that are there, and both in words.
-
-    Raises PlacementError where the cluster can never hold them.
-    """
-    cluster = read_cluster(with_gpu_memory=config.device != "cpu")
-    placement, why = choose(config, cluster)
-    config = config.model_copy(update={"placement": placement})
-    # each fused actor is of use alone, so that all may be asked for at once, which makes the autoscaler's nodes come;
-    # pools that wait for nodes could fill those that are there with one stage's actors
-    nodes = cluster.most if placement == "fused" else cluster.nodes
-    pools = plan_pools(config, placement, list(stages), nodes, costs.seconds)
-    check(config, pools, cluster)
-    said = f"placement {placement} ({why}): actors {describe(pools)}"
-    if placement == "pools":
-        said += f", by {'measured' if costs.measured else 'configured'} seconds per pair"
-    return config, pools, said
-
-
 def run(
     stages: StageTable, context: RunContext, shards: Sequence[int], shards_per_dataset: int = SHARDS_PER_DATASET
 ) -> Generator[ShardCounts]:
     """As `actors.executors.run`. Pools are planned anew for each Dataset, by what the run has measured, and where nodes
-    are lost that do not come back."""
+    or processes are lost that do not come back.
+
+    Raises:
+        PlacementError: the cluster can never hold the stages.
+        RayError: processes were lost again and again, and no shard was made between.
+    """
     config, output, totals = context.config, context.output, context.totals
-    costs = PoolCosts({name: config.stage(name).seconds_per_pair for name in stages if name in config.model_stages})
+    names = [name for name in stages if name in config.model_stages]
+    costs = PoolCosts({name: config.stage(name).seconds_per_pair for name in names})
+    batch_s = max((config.stage(name).timeout_s for name in names), default=0.0)
+    watch = StallWatch(config.stall_s, max(config.stall_s, 2 * batch_s + LOAD_S), context.say)
     with ray_session(logical_cpus(config, stages)):
         record = beside_the_driver(RunRecord)
-        watch, left, said = StallWatch(config.stall_s), set(shards), ""
-        with _watching(record, context, watch):
+        left, losses, said = set(shards), Losses(), ""
+        good: Plan | None = None
+        with watching(lambda: _look(record), context, watch.note):
             while left:
                 costs.update(totals.planned, {name: figures.seconds for name, figures in totals.stages.items()})
                 watch.restart()
-                chosen, pools, plan = plan_now(stages, config, costs)
-                if plan != said:
-                    context.say(said := plan)
-                some = sorted(left)[: next_shards(pools, totals.shards, len(left), shards_per_dataset)]
-                shared = (chosen, output, record)
-                actors = [(pool, ([stages[name] for name in pool.stages], *shared, pool.num_threads)) for pool in pools]
+                cluster = read_cluster(with_gpu_memory=config.device != "cpu")
+                plan = plan_dataset(config, list(stages), cluster, costs.seconds, good)
+                if _words(plan, costs) != said:
+                    context.say(said := _words(plan, costs))
+                some = sorted(left)[: next_shards(plan.pools, totals.shards, len(left), shards_per_dataset)]
+                pools = [pool._replace(num_actors=min(pool.num_actors, len(some))) for pool in plan.pools]
+                watch.follow(pools)
+                shared = (plan.config, output, record)
+                actors = [(pool, ([stages[name] for name in pool.stages], *shared, pool)) for pool in pools]
                 try:
-                    for row in _dataset(chosen, output, some, actors, watch, record).iter_rows():
+                    for row in _dataset(plan.config, output, some, actors, watch, record).iter_rows():
                         left.discard(row["shard"])
+                        good = plan
                         yield ShardCounts.model_validate_json(row["counts"])
-                except Stalled as stalled:
-                    context.say(f"{stalled}: planning again")
+                except Exception as error:
+                    if is_failed_start(error) and (own := _own_error(record)):
+                        raise own from error
+                    if not (isinstance(error, Stalled) or is_lost_process(error)):
+                        raise
                     storage = open_storage(output, config.output.endpoint_url)
                     for shard in sorted(left & committed_shards(storage)):  # on their way to us when the Dataset ended
                         left.discard(shard)
                         yield read_manifest(storage, shard).counts
+                    if not isinstance(error, Stalled) and losses.too_many(len(left)):
+                        raise
+                    context.say(f"{error if isinstance(error, Stalled) else in_a_line(error)}: planning again")
 
 
-@contextmanager
-def _watching(record: Any, context: RunContext, watch: StallWatch) -> Iterator[None]:
-    """Once a second brings the stages' figures to whom they concern, from a thread."""
+def _words(plan: Plan, costs: PoolCosts) -> str:
+    if plan.config.placement != "pools":
+        return str(plan)
+    return f"{plan}, by {'measured' if costs.measured else 'configured'} seconds per pair"
+
+
+def _own_error(record: Any) -> Exception | None:
+    """Of the last actor that could not start, where the user can mend it."""
     import ray
 
-    stop, known_retries, say_wait = threading.Event(), 0, Seldom(context.say)
+    error: Exception | None = ray.get(record.error.remote())
+    return error
 
-    def look() -> None:
-        nonlocal known_retries
-        stages, retries, note = ray.get([record.snapshot.remote(), record.retries.remote(), record.take_note.remote()])
-        if note:
-            say_wait(note)
-        context.show(stages)
-        watch.note(stages)
-        context.metrics("toffee_retries", retries - known_retries)  # a record that was replaced counts anew
-        known_retries = retries
-        context.metrics.refresh()
 
-    def keep_looking() -> None:
-        while not stop.wait(1.0):
-            look()
+def _look(record: Any) -> Seen:
+    import ray
 
-    watcher = threading.Thread(target=keep_looking, daemon=True)
-    watcher.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        watcher.join()
-        look()
+    methods = (record.snapshot, record.retries, record.take_note, record.take_said)
+    return Seen(*ray.get([method.remote() for method in methods]))
 
 
 def _dataset(
@@ -160,7 +150,7 @@ def _strategy(pool: Pool, num_shards: int) -> Any:
     to few actors, and more to redo where a node is lost."""
     from ray.data import ActorPoolStrategy
 
-    size = min(pool.num_actors, num_shards)
+    size = pool.num_actors
     # a pool that takes CPUs alone must not grow into those that are kept for reading and writing
     most = size if pool.fixed or pool.num_gpus == 0 else num_shards
     return ActorPoolStrategy(min_size=size, max_size=most, initial_size=size, max_tasks_in_flight_per_actor=1)

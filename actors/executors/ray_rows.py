@@ -6,6 +6,7 @@ A row is {"shard": index}, then with "data", the shard as bytes; after writing, 
 from __future__ import annotations
 
 import functools
+import socket
 import sys
 import time
 from collections.abc import Sequence
@@ -13,27 +14,32 @@ from typing import Any
 
 from actors.chain import StageChain
 from actors.compiled import compiled_shared
-from actors.guard import CrashGuard, CrashRecord
+from actors.guard import CrashGuard, CrashRecord, ended_by_cuda_errors
 from actors.read import reader_of
 from actors.shard_bytes import shard_from_bytes, shard_to_bytes
 from actors.shard_writer import storage_of
 from actors.stage import Stage
 from actors.stage_counts import StageCounts
+from actors.starts import StartRecord, starting
 from actors.writers import writer_of
 from toffee_pipeline.config.dataset import DatasetConfig
 from toffee_pipeline.on_ray.metrics import RayMetricSink
+from toffee_pipeline.on_ray.placement import Pool, check_memory
+from toffee_pipeline.on_ray.session import smallest_gpu_gib
 from toffee_pipeline.storage.patience import tell_waits
 
 _sink = functools.cache(RayMetricSink)
 
 
-class RunRecord(StageCounts, CrashRecord):
-    """What outlives the processes of the stages; one actor for both, since a process costs seconds of a core."""
+class RunRecord(StageCounts, CrashRecord, StartRecord):
+    """What outlives the processes of the stages; one actor for all, since a process costs seconds of a core."""
 
     def __init__(self) -> None:
         StageCounts.__init__(self)
         CrashRecord.__init__(self)
+        StartRecord.__init__(self)
         self._note = ""
+        self._said: list[str] = []
 
     def note(self, line: str) -> None:
         """That a reader or a writer waits for a store; the last one counts, since most wait for the same."""
@@ -43,6 +49,14 @@ class RunRecord(StageCounts, CrashRecord):
         """ "" where nobody waits."""
         note, self._note = self._note, ""
         return note
+
+    def say(self, line: str) -> None:
+        """For the user, as it stands."""
+        self._said.append(line)
+
+    def take_said(self) -> list[str]:
+        said, self._said = self._said, []
+        return said
 
 
 def _tell_waits(record: Any, output: str) -> None:
@@ -68,26 +82,34 @@ class RayChain:
         config: DatasetConfig,
         output: str,
         record: Any,
-        num_threads: int,
+        pool: Pool,
     ) -> None:
-        """record: an actor of a `RunRecord`."""
+        """record: an actor of a `RunRecord`. pool: whose actor this is."""
         import ray
 
+        def call(method: str, *args: Any) -> Any:
+            return ray.get(getattr(record, method).remote(*args))
+
         self._read = functools.cache(lambda: reader_of(config, output))
-        self._guard = CrashGuard(lambda method, *args: ray.get(getattr(record, method).remote(*args)))
+        self._guard = CrashGuard(call)
         self._metrics = _sink(output)
         _tell_waits(record, output)
         names = [stage.name for stage in stages if stage.name in config.model_stages]
         self._makes_images = {name for name in names if config.stage(name).makes_images}
         self._gpus = {name: config.num_gpus_of(name) for name in names}
         self._gpu = ",".join(map(str, ray.get_gpu_ids()))
+        place = socket.gethostname() + (f", GPU {self._gpu}" if self._gpu else "")
+        self._tell = lambda line: call("say", f"{pool.label} on {place}: {line}")
 
         def progress(stage: str, rows: int, seconds: float) -> None:
             record.add.remote(stage, rows, seconds)
             self._measure(stage, rows, seconds)
 
-        with compiled_shared(config, names, output):
-            self._chain = StageChain(config, stages, progress, self._guard, self._metrics, num_threads)
+        with starting(pool.label, pool.num_actors, call, self._tell):
+            if self._gpu and config.device != "cpu":
+                check_memory(config, pool, smallest_gpu_gib())
+            with compiled_shared(config, names, output, self._tell):
+                self._chain = StageChain(config, stages, progress, self._guard, self._metrics, pool.num_threads)
         self._idle_since = time.monotonic()
 
     def _measure(self, stage: str, rows: int, seconds: float) -> None:
@@ -108,9 +130,9 @@ class RayChain:
         waited = time.monotonic() - self._idle_since
         self._metrics("toffee_actor_wait_seconds", waited, actor=type(self).__name__)
         self._guard.start(row["shard"])
-        shard = self._chain(
-            shard_from_bytes(row["shard"], row["data"]) if "data" in row else self._read()(row["shard"])
-        )
+        shard = shard_from_bytes(row["shard"], row["data"]) if "data" in row else self._read()(row["shard"])
+        with ended_by_cuda_errors(self._tell):
+            shard = self._chain(shard)
         self._guard.finish()
         self._idle_since = time.monotonic()
         return {"shard": shard.index, "data": shard_to_bytes(shard)}

@@ -26,7 +26,7 @@ def compile_something(config, output):
     with fresh_cache(), CacheArtifactManager.with_fresh_cache():
         torch._dynamo.reset()
         counters.clear()
-        with compiled_shared(config, STAGES, str(output)):
+        with compiled_shared(config, STAGES, str(output), print):
             torch.compile(lambda values: values.sin() * 2 + values)(torch.ones(8))
         return counters["inductor"]["fxgraph_cache_hit"]
 
@@ -42,19 +42,28 @@ def test_what_the_first_actor_compiled_is_kept_and_the_next_one_finds_it(tmp_pat
     assert compile_something(config, tmp_path) == 1
     assert storage.get(key) == kept
     with fresh_cache(), CacheArtifactManager.with_fresh_cache():
-        with compiled_shared(load_config("nano", (*SHARED, "stages.draft.batch_size=3")), STAGES, str(tmp_path)):
+        with compiled_shared(load_config("nano", (*SHARED, "stages.draft.batch_size=3")), STAGES, str(tmp_path), print):
             assert torch.compiler.save_cache_artifacts() is None  # nothing is there of another micro-batch
         storage.put(key, b"no artifacts")
-        with compiled_shared(config, STAGES, str(tmp_path)):
+        with compiled_shared(config, STAGES, str(tmp_path), print):
             pass
     assert storage.get(key) == b"no artifacts"
 
 
 @pytest.mark.parametrize("override", ["output.share_compiled=false", "stages.draft.speed.compile=null"])
 def test_nothing_is_kept_or_loaded_where_nobody_asks(tmp_path, override):
-    with compiled_shared(load_config("nano", (*SHARED, override)), STAGES, str(tmp_path)):
+    with compiled_shared(load_config("nano", (*SHARED, override)), STAGES, str(tmp_path), print):
         pass
     assert not list(tmp_path.iterdir())
+
+
+def test_a_store_that_fails_costs_a_line_and_not_the_actor(tmp_path):
+    (tmp_path / COMPILED.rstrip("/")).symlink_to("/proc")  # which the store refuses
+    said = []
+    with compiled_shared(load_config("nano", SHARED), STAGES, str(tmp_path), said.append):
+        pass
+    (line,) = said
+    assert line.startswith("compiling anew: ") and str(tmp_path) in line and "\n" not in line
 
 
 def test_only_a_command_says_that_code_of_a_run_directory_is_run(tmp_path):

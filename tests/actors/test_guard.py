@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from actors.guard import CrashGuard, CrashRecord, halving
+from actors.guard import CrashGuard, CrashRecord, halving, is_cuda_error
 from toffee_pipeline.errors import SampleError
 
 
@@ -38,6 +38,23 @@ def test_another_error_is_no_samples_fault() -> None:
 
     with pytest.raises(RuntimeError, match="shape mismatch"):
         halving(broken, [1, 2])
+
+
+@pytest.mark.parametrize(
+    ("error", "ends"),
+    [
+        (RuntimeError("CUDA error: an illegal memory access was encountered\nCompile with"), True),
+        (torch.AcceleratorError("CUDA error: uncorrectable ECC error encountered"), True),
+        (RuntimeError("CUDA error: CUBLAS_STATUS_EXECUTION_FAILED when calling `cublasSgemm`"), True),
+        (RuntimeError("cuDNN error: CUDNN_STATUS_INTERNAL_ERROR"), True),
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"), False),
+        (RuntimeError("shape mismatch"), False),
+        (ValueError("CUDA error: said by somebody else"), False),
+    ],
+    ids=lambda value: str(value)[:40],
+)
+def test_an_error_of_the_gpu_is_known_from_one_of_the_code(error: Exception, ends: bool) -> None:
+    assert is_cuda_error(error) == ends
 
 
 def guard_of(book: CrashRecord) -> CrashGuard:

@@ -50,6 +50,10 @@ class Paint(Stage):
 
     name = "score"
 
+    def load(self) -> None:
+        if "start" in faults().values() and first_time("start"):
+            raise RuntimeError("CUDA error: uncorrectable ECC error encountered")
+
     def process(self, shard: Shard) -> None:
         for subject in shard.open_subjects():
             subject.image, subject.mask, subject.depth = picture(subject.subject.seed), MASK, DEPTH
@@ -66,6 +70,8 @@ class Paint(Stage):
         here = [planned.get(state.id) for state in batch]
         if "poison" in here or ("kill" in here and first_time("kill")):
             os.kill(os.getpid(), signal.SIGKILL)
+        if "cuda" in here and first_time("cuda"):
+            raise RuntimeError("CUDA error: an illegal memory access was encountered\nCompile with TORCH_USE_CUDA_DSA")
         if "hang" in here and first_time("hang"):
             time.sleep(3600)
         if "memory" in here or ("memory" in planned.values() and len(batch) > 2):

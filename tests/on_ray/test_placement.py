@@ -13,6 +13,7 @@ from toffee_pipeline.on_ray.placement import (
     Node,
     Pool,
     check,
+    check_memory,
     choose,
     describe,
     first_that_does_not_fit,
@@ -135,11 +136,12 @@ def test_what_can_never_fit_is_refused_with_figures():
 def test_gpu_memory_is_checked_before_anything_is_loaded():
     config, pools = pools_of(P4D, placement="fused")
     with pytest.raises(PlacementError, match=r"AllStages needs 44 GiB of GPU memory, and 1 of the smallest GPU has 39"):
-        check(config, pools, Cluster((P4D, P4DE)))
-    check(config, pools, Cluster((P4DE,)))
+        check_memory(config, pools[0], 39.4)
+    check_memory(config, pools[0], 79.1)
+    check_memory(config, pools[0], None)
     config, pools = pools_of(P4D, overrides=("stages.segment.num_gpus=0.2",))
     with pytest.raises(PlacementError, match=r"Segment needs 10 GiB of GPU memory, and 0\.2 of .* has 8: raise its"):
-        check(config, pools, Cluster((P4D,)))
+        check_memory(config, next(pool for pool in pools if pool.label == "Segment"), 39.4)
 
 
 @pytest.mark.parametrize(

@@ -115,9 +115,12 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 def test_actors_that_die_or_hang_are_replaced_and_a_sample_that_always_kills_fails_alone(
     tmp_path, cluster, undisturbed
 ):
-    job = Job(tmp_path, "kill=5,hang=13,poison=21")
-    job.finish(cluster.driver)
-    assert job.struck() == {"kill", "hang"}
+    job = Job(tmp_path, "start=0,kill=5,cuda=9,hang=13,poison=21")
+    said = job.finish(cluster.driver)
+    assert job.struck() == {"start", "kill", "cuda", "hang"}
+    assert re.search(r"AllStages on \S+: cannot start: RuntimeError: CUDA error: uncorrectable ECC error", said), said
+    assert re.search(r"AllStages on \S+: CUDA error: an illegal memory access .*; its process is replaced", said), said
+    assert "planning again" not in said
     job.failed_alone({"p000000021": "score: its process died 3 times while it was computed alone"}, undisturbed)
 
 

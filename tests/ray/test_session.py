@@ -41,20 +41,29 @@ def test_without_the_token_of_another_ray_it_says_what_to_set(ray_home):
 OWN = """
 from pathlib import Path
 from tests.helpers.one_node import listening
-from toffee_pipeline.on_ray.session import ray_session
+from toffee_pipeline.on_ray.session import ray_session, read_cluster
 with ray_session(1):
     import ray
     ray.get(ray.remote(num_cpus=0)(lambda: "a worker, at whose start Ray opens its folders to all").remote())
     folder = Path(ray._private.worker.global_worker.node.get_session_dir_path()).parents[1]
     print(oct(folder.stat().st_mode & 0o777), oct(Path("~/.ray/auth_token").expanduser().stat().st_mode & 0o777))
     print(*listening())
+    print([(node.num_cpus, node.num_gpus) for node in read_cluster().most])
 """
+BOOTSTRAP = """
+max_workers: 64
+head_node_type: head
+available_node_types: {head: {resources: {CPU: 0}}, gpu: {resources: {CPU: 96, GPU: 8}, max_workers: 64}}
+"""
+"""What `ray up` leaves on its head node."""
 
 
-def test_a_ray_of_our_own_is_its_users_alone_by_its_token_its_files_and_its_ports(ray_home):
-    environment = {name: value for name, value in ray_home.items() if name != "RAY_ADDRESS"}
+def test_a_ray_of_our_own_is_its_users_alone_and_has_no_nodes_but_its_own(ray_home, tmp_path):
+    """By its token, its files and its ports; also on the head of a cluster, whose nodes are not its."""
+    (tmp_path / "ray_bootstrap_config.yaml").write_text(BOOTSTRAP)
+    environment = {name: value for name, value in ray_home.items() if name != "RAY_ADDRESS"} | {"HOME": str(tmp_path)}
     ran = subprocess.run([sys.executable, "-c", OWN], env=environment, capture_output=True, text=True, timeout=200)
-    assert ran.stdout.splitlines() == ["0o700 0o600", "127.0.0.1"], ran.stderr
+    assert ran.stdout.splitlines() == ["0o700 0o600", "127.0.0.1", "[(1.0, 0.0)]"], ran.stderr
 
 
 def test_a_folder_of_another_user_is_refused(ray_home, tmp_path):

@@ -186,8 +186,7 @@ def plan_pools(
 
 def check(config: DatasetConfig, pools: Sequence[Pool], cluster: Cluster) -> None:
     """Raises PlacementError, which names what is missing, where the cluster can never hold the pools with a CPU left to
-    read and write, or where a GPU has too little memory for its stages."""
-    _check_memory(config, pools, cluster)
+    read and write."""
     if cluster.open_ended:
         return
     most, remedy = cluster.most, "lower stages.*.num_actors or fused.num_actors, or add nodes"
@@ -217,19 +216,24 @@ def check_room(who: str, needs: Mapping[str, float], cluster: Cluster, remedy: s
             raise PlacementError(f"{who} need {needed:g} {resource}s and the cluster has {have[resource]:g}: {remedy}")
 
 
-def _check_memory(config: DatasetConfig, pools: Sequence[Pool], cluster: Cluster) -> None:
-    there = gpu_memory_gib(cluster.nodes)
-    for pool in pools:
-        fused = config.placement == "fused"
-        of_stages = [config.stage(name).gpu_memory_gib for name in pool.stages if name in config.model_stages]
-        needed = config.fused.gpu_memory_gib if fused else of_stages[0]
-        if there is not None and pool.num_gpus > 0 and needed > there * pool.num_gpus:
-            others = "use placement=pools" if fused else "raise its num_gpus"
-            have = there * pool.num_gpus
-            raise PlacementError(
-                f"an actor of {pool.label} needs {needed:g} GiB of GPU memory, and {pool.num_gpus:g} of the smallest "
-                f"GPU has {have:.0f}: {others}, lower batch_size (and gpu_memory_gib with it), or use other GPUs"
-            )
+def memory_needed_gib(config: DatasetConfig, pool: Pool) -> float:
+    """What a GPU must have for an actor's share of it to suffice; 0: not known, or none is needed."""
+    of_stages = [config.stage(name).gpu_memory_gib for name in pool.stages if name in config.model_stages]
+    needed = config.fused.gpu_memory_gib if config.placement == "fused" else of_stages[0]
+    return needed / pool.num_gpus if pool.num_gpus > 0 else 0.0
+
+
+def check_memory(config: DatasetConfig, pool: Pool, smallest_gib: float | None) -> None:
+    """Raises PlacementError where the smallest GPU, of a cluster or a node, has too little memory for the pool's
+    stages. None: nobody knows what it has."""
+    needed = memory_needed_gib(config, pool)
+    if smallest_gib is not None and needed > smallest_gib:
+        others = "use placement=pools" if config.placement == "fused" else "raise its num_gpus"
+        raise PlacementError(
+            f"an actor of {pool.label} needs {needed * pool.num_gpus:g} GiB of GPU memory, and {pool.num_gpus:g} of "
+            f"the smallest GPU has {smallest_gib * pool.num_gpus:.0f}: {others}, lower batch_size (and gpu_memory_gib "
+            "with it), or use other GPUs"
+        )
 
 
 def _amount(num_cpus: float, num_gpus: float) -> str:

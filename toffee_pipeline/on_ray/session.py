@@ -178,12 +178,12 @@ def read_cluster(with_gpu_memory: bool = False) -> Cluster:
     return Cluster(nodes, (*possible, *others), open_ended=not possible)
 
 
-def cluster_size() -> tuple[float, float]:
-    """CPUs and GPUs of the nodes that are up."""
+def nodes_up() -> list[Node]:
+    """The nodes that are up now, without their GPUs' memory."""
     import ray
 
-    resources = ray.cluster_resources()
-    return resources.get("CPU", 0.0), resources.get("GPU", 0.0)
+    offers = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    return [Node(offer.get("CPU", 0.0), offer.get("GPU", 0.0)) for offer in offers]
 
 
 def _possible_nodes() -> list[Node] | None:
@@ -194,6 +194,9 @@ def _possible_nodes() -> list[Node] | None:
     """
     import ray
 
+    node = ray._private.worker._global_node
+    if node is not None and node.is_head():  # a Ray that this process has started, which has no autoscaler
+        return None
     if config := ray._private.state.state.get_cluster_config():
         return [
             Node(group.resources.get("CPU", 0), group.resources.get("GPU", 0))
@@ -260,11 +263,14 @@ def or_unknown(probe: Callable[[], float | None]) -> float | None:
 
 
 def smallest_gpu_gib() -> float | None:
-    """Memory of this machine's smallest GPU; None where NVIDIA's driver is not there to say it."""
+    """Memory of this machine's smallest GPU; None where NVIDIA's driver is not there to say it, or hangs."""
     if shutil.which("nvidia-smi") is None:
         return None
     command = ["nvidia-smi", "--query-gpu=memory.total", "--format=csv,noheader,nounits"]
-    listed = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    try:
+        listed = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    except subprocess.TimeoutExpired:
+        return None
     sizes = [float(line) for line in listed.stdout.split() if line.replace(".", "").isdigit()]
     return min(sizes) / 1024 if sizes else None
 

@@ -1,0 +1,46 @@
+"""The watch over a run on Ray outlives a terminal that has gone."""
+
+import time
+
+import pytest
+
+from actors.context import RunContext
+from actors.executors.watching import Seen, watching
+from toffee_pipeline.config.load import load_config
+from toffee_pipeline.on_ray.metrics import RayMetricSink
+
+
+def watched(seen, **shown):
+    """Figures that were taken while a run was watched."""
+    context = RunContext(load_config("nano"), "run", RayMetricSink("run"), **shown)
+    computed = []
+    with watching(lambda: seen, context, computed.append, every_s=0.005):
+        deadline = time.monotonic() + 10
+        while len(computed) < 5 and time.monotonic() < deadline:
+            time.sleep(0.005)
+    return computed
+
+
+def gone(_):
+    raise BrokenPipeError("the terminal has gone")
+
+
+@pytest.mark.parametrize(
+    ("seen", "shown"),
+    [
+        (Seen({"draft": (1, 1.0)}, 0, "", ()), {"show": gone}),
+        (Seen({"draft": (1, 1.0)}, 0, "a store is away", ()), {"say": gone}),
+        (Seen({"draft": (1, 1.0)}, 0, "", ("GPU 3 cannot start",)), {"say": gone}),
+    ],
+    ids=["show", "note", "said"],
+)
+def test_figures_count_also_where_nothing_can_be_shown_and_that_is_logged_once(seen, shown, caplog):
+    assert len(watched(seen, **shown)) >= 5
+    (logged,) = caplog.records
+    assert logged.levelname == "WARNING" and "the terminal has gone" in logged.exc_text
+
+
+def test_what_actors_say_is_said():
+    said = []
+    watched(Seen({}, 0, "", ("GPU 3 cannot start",)), say=said.append)
+    assert set(said) == {"GPU 3 cannot start"}
