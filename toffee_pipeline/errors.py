@@ -13,7 +13,7 @@ ToffeeError                 what the user can mend: one line, exit code 2
 │   ├── NoRun               there is none that this code could read
 │   ├── OtherVersion        it has another layout than this code's
 │   ├── RunMismatch         it belongs to another config
-│   ├── TooManyFailures     more of its pairs failed than allowed
+│   ├── TooManyFailures     more of its pairs fail than allowed
 │   └── TrainingFailed      its workers gave up
 └── StorageError            the storage refused or failed; an OSError too
     ├── MissingKey          nothing lies under a key; a KeyError too
@@ -92,7 +92,7 @@ class RunMismatch(RunError):
 
 
 class TooManyFailures(RunError):
-    """More pairs failed than the config allows; with the most frequent errors."""
+    """More pairs fail than the config allows; with the most frequent errors."""
 
 
 class TrainingFailed(RunError):
