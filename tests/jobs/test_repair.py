@@ -49,7 +49,7 @@ def test_a_damaged_shard_is_computed_again_to_the_same_images(tmp_path):
     again = ["--config", f"{storage.uri}/run.json"]
     with Lease(storage, renew_s=0.2):  # a second driver is refused before it computes anything
         result = run_generate(storage.uri, *again)
-        assert result.exit_code == 2
+        assert result.exit_code == 75
         assert "that driver is alive; stop it first" in result.output
     result = run_generate(storage.uri, *again)
     assert result.exit_code == 0, result.output
