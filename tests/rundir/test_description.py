@@ -34,7 +34,9 @@ def test_other_weights_in_the_same_folder_are_refused_in_one_line_that_names_the
     start(refiner)
     weights = refiner / "diffusion_pytorch_model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-4] + bytes(4))
-    line = r"differs in: the weights of refiner \(pretrained refiner \w{16} then, pretrained refiner \w{16} now\): go on"
+    line = (
+        r"differs in: the weights of refiner \(pretrained refiner \w{16} then, pretrained refiner \w{16} now\): go on"
+    )
     with pytest.raises(RunMismatch, match=line):
         start(refiner)
 

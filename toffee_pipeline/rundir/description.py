@@ -28,7 +28,6 @@ from toffee_pipeline.schema.subjects import SUBJECTS
 from toffee_pipeline.schema.table import SCHEMA_VERSION, Table
 from toffee_pipeline.storage import Storage
 
-
 PLACE = re.compile(r"models\.\w+\.path")
 """The setting that says where weights lie; whose they are, roles say by their hash."""
 NAMED_WEIGHTS = re.compile(r"pretrained .* ([0-9a-f]{16})", re.DOTALL)
