@@ -37,6 +37,7 @@ from toffee_pipeline.config.refine_pairs import RefinementConfig
 from toffee_pipeline.config.stages import settings_of
 from toffee_pipeline.metrics import MetricSink, no_metrics
 from toffee_pipeline.models.roles import has_weights
+from toffee_pipeline.models.same_files import require_same_files
 
 STAGE_CLASSES: StageTable = {
     stage.name: stage
@@ -116,7 +117,8 @@ class StageChain:
         metrics: MetricSink = no_metrics,
         num_threads: int = 1,
     ) -> None:
-        self._metrics = metrics
+        self._config, self._metrics = config, metrics
+        self._looked = False
         with collector_paused():
             models = None
             meter: Meter = no_meter
@@ -134,7 +136,13 @@ class StageChain:
                 stage.load()
 
     def __call__(self, shard: Any) -> Any:
-        """shard: a `RowShard` of the kind that the stages take, which is returned."""
+        """shard: a `RowShard` of the kind that the stages take, which is returned.
+
+        Raises RunMismatch as `require_same_files`: with a shard, since Ray hides what an actor raises at its start.
+        """
+        if not self._looked:
+            require_same_files(self._config, (role for stage in self.stages for role in stage.roles))
+            self._looked = True
         for stage in self.stages:
             rows = shard.open_rows()
             shard = stage(shard)

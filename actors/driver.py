@@ -92,7 +92,7 @@ def compute(
         lease: held by the caller, and looked at after each shard.
 
     Raises:
-        TooManyFailures: more pairs failed than the config allows.
+        TooManyFailures: more pairs fail than the config allows.
         LeaseHeld: another driver took over.
         PlacementError: the cluster can never hold the stages.
         PlanError: not one of the user's own images could be read.
@@ -108,7 +108,7 @@ def compute(
     metrics = RunMetrics(sink, known, config.price_per_gpu_hour)
     metrics.show(totals)
     report = _live_report(storage, known, config.output.report_every_s)
-    limit = FailureLimit(config.max_failed_fraction, known.table.row)
+    limit = FailureLimit(config.max_failed_fraction, known.table.row, plan.num_rows / plan.num_subjects)
     names = [name for name in stages if name in config.model_stages]
     began, num_rows = time.monotonic(), sum(plan.num_rows_of(index) for index in missing)
     with (

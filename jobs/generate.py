@@ -18,6 +18,7 @@ from toffee_pipeline.config.generate import RunConfig
 from toffee_pipeline.console.options import Job, job_options
 from toffee_pipeline.console.say import say
 from toffee_pipeline.models.roles import describe_roles, require_weights, same_weights, with_absence
+from toffee_pipeline.models.same_files import with_samples
 from toffee_pipeline.on_ray.session import refuse_relative_output
 from toffee_pipeline.plan.readable import require_readable
 from toffee_pipeline.rundir.at_work import at_work
@@ -58,7 +59,7 @@ def generate(
         say(f"nothing to do: all {len(plan)} shards of {storage.uri} are committed")
         return read(storage, SUMMARY, Summary)
     with at_work(storage, say, lambda: "what is committed stays", config.output.lease_s) as lease:
-        return compute(stages or stages_of(config), storage, config, plan, known, lease)
+        return compute(stages or stages_of(config), storage, with_samples(config), plan, known, lease)
 
 
 if __name__ == "__main__":

@@ -27,9 +27,14 @@ from toffee_pipeline.storage import open_storage
     is_flag=True,
     help="Delete orphans and take damaged shards back, so that jobs/generate.py computes just those again.",
 )
-def main(run: str, endpoint_url: str | None, do_repair: bool) -> None:
+@click.option(
+    "--repair-failed",
+    is_flag=True,
+    help="As --repair, and take back the shards in which pairs failed, where a machine was at fault and no pair.",
+)
+def main(run: str, endpoint_url: str | None, do_repair: bool, repair_failed: bool) -> None:
     storage = open_storage(run, endpoint_url)
-    report = repair(storage, say) if do_repair else verify(storage)
+    report = repair(storage, say, repair_failed) if do_repair or repair_failed else verify(storage)
     print_report(report, storage)
     sys.exit(1 if report.problems else 0)
 

@@ -13,12 +13,13 @@ ToffeeError                 what the user can mend: one line, exit code 2
 │   ├── NoRun               there is none that this code could read
 │   ├── OtherVersion        it has another layout than this code's
 │   ├── RunMismatch         it belongs to another config
-│   ├── TooManyFailures     more of its pairs failed than allowed
+│   ├── TooManyFailures     more of its pairs fail than allowed
 │   └── TrainingFailed      its workers gave up
 └── StorageError            the storage refused or failed; an OSError too
     ├── MissingKey          nothing lies under a key; a KeyError too
     ├── DamagedFile         what lies there cannot be understood
-    └── LeaseHeld           another driver works on the run directory
+    ├── StorageAway         it gave no answer for minutes: exit code 75
+    └── LeaseHeld           another driver works on the run directory: exit code 75
 
 SampleError                 one subject or pair that fails alone; its neighbours go on
 ImageError                  one image that cannot be read or written
@@ -32,9 +33,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+TRY_AGAIN = 75
+"""sysexits' EX_TEMPFAIL: it passes by itself, and the same command goes on."""
+
 
 class ToffeeError(Exception):
     """What the user can mend. Its text is one line that names the thing and what is allowed."""
+
+    exit_code = 2
+    """Of a job that ends with it."""
 
 
 class ConfigError(ToffeeError, ValueError):
@@ -93,7 +100,7 @@ class RunMismatch(RunError):
 
 
 class TooManyFailures(RunError):
-    """More pairs failed than the config allows; with the most frequent errors."""
+    """More pairs fail than the config allows; with the most frequent errors."""
 
 
 class TrainingFailed(RunError):
@@ -112,8 +119,16 @@ class DamagedFile(StorageError):
     """A file of a run directory that cannot be understood. Not one of another version, which other code can read."""
 
 
+class StorageAway(StorageError):
+    """The storage gave no answer, or only that it is in trouble, for as long as a job waits."""
+
+    exit_code = TRY_AGAIN
+
+
 class LeaseHeld(StorageError):
     """Another driver works on this run directory."""
+
+    exit_code = TRY_AGAIN
 
 
 class SampleError(ValueError):

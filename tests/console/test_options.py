@@ -65,6 +65,7 @@ def test_a_file_is_laid_over_a_profile(job, tmp_path):
     [
         ("1 / 0", 1, "ZeroDivisionError: division by zero"),  # with its traceback
         ("raise OSError(28, 'No space left', 'x')", 2, "error: [Errno 28] No space left: 'x'"),
+        ("raise __import__('toffee_pipeline.errors').errors.LeaseHeld('held')", 75, "error: held"),
         ("raise BrokenPipeError(32, 'Broken pipe', 'a server')", 2, "error: [Errno 32] Broken pipe: 'a server'"),
     ],
 )

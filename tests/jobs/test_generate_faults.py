@@ -96,7 +96,7 @@ def test_an_outage_costs_its_time_and_a_longer_one_ends_the_job_which_then_goes_
         proxy.rules += [Rule("^PUT .*/_tries/_ledger/pair-000000", error(503, "SlowDown"), times=4)]
         proxy.rules += [Rule("^PUT .*/_tries/_ledger/pair-000001", reset, times=-1)]
         longer = run_generate(*command)
-        assert longer.exit_code == 2
+        assert longer.exit_code == 75
         (line,) = [line for line in longer.stderr.splitlines() if line.startswith("error: ")]
         assert line.startswith(f"error: {run}/_tries/_ledger/pair-000001") and "Traceback" not in longer.output
         assert f"{run}: the store has been away for " in longer.stderr

@@ -49,7 +49,7 @@ def test_a_damaged_shard_is_computed_again_to_the_same_images(tmp_path):
     again = ["--config", f"{storage.uri}/run.json"]
     with Lease(storage, renew_s=0.2):  # a second driver is refused before it computes anything
         result = run_generate(storage.uri, *again)
-        assert result.exit_code == 2
+        assert result.exit_code == 75
         assert "that driver is alive; stop it first" in result.output
     result = run_generate(storage.uri, *again)
     assert result.exit_code == 0, result.output
@@ -58,3 +58,19 @@ def test_a_damaged_shard_is_computed_again_to_the_same_images(tmp_path):
     assert [pq.read_table(file_of(storage, shard), columns=columns) for shard in (0, 1)] == before
     assert run_verify(storage.uri).exit_code == 0
     assert json.loads(storage.get("_lease.json"))["released"]
+
+
+def test_pairs_that_a_machine_failed_are_computed_again_and_the_others_stay(tmp_path, monkeypatch):
+    storage = open_storage(str(tmp_path / "run"))
+    monkeypatch.setenv("STUB_FAULTS", "black=2")
+    assert run_generate(storage.uri, *(word for item in SMALL for word in ("--set", item))).exit_code == 0
+    kept = file_of(storage, 0)
+    assert run_verify("--repair", storage.uri).output.endswith("no problems\n")  # a failed pair is none
+    taken = run_verify("--repair-failed", storage.uri)
+    assert taken.exit_code == 0 and "1 shards with failed rows taken back\nthen 1 shards are to compute" in taken.output
+    assert not storage.exists("summary.json")
+    monkeypatch.delenv("STUB_FAULTS")
+    result = run_generate(storage.uri, "--config", f"{storage.uri}/run.json")
+    assert "resuming: 1 of 2 shards" in result.output and "4 accepted + 0 rejected + 0 failed" in result.output
+    assert file_of(storage, 0) == kept
+    assert run_verify("--repair-failed", storage.uri).output.endswith("no problems\n")

@@ -17,7 +17,7 @@ def test_a_second_driver_of_any_job_is_refused(tmp_path, job):
     storage = open_storage(str(tmp_path))
     with Lease(storage, renew_s=0.2):
         done = CliRunner().invoke(command, ["--output", str(tmp_path), "--set", setting])
-    assert done.exit_code == 2
+    assert done.exit_code == 75
     assert "that driver is alive; stop it first" in done.output.splitlines()[-1]
     assert not storage.exists("summary.json")
 

@@ -9,6 +9,8 @@ from click.testing import CliRunner
 
 from jobs import status, verify
 from tests.helpers import stub_job
+from toffee_pipeline.config.load import load_config
+from toffee_pipeline.models.roles import describe_roles
 from toffee_pipeline.storage import open_storage
 
 DATA = Path(__file__).parent / "data" / "run_of_before"
@@ -16,7 +18,11 @@ DATA = Path(__file__).parent / "data" / "run_of_before"
 
 @pytest.fixture
 def run(tmp_path):
+    """As if nano's weights had not been trained anew since."""
     shutil.copytree(DATA, tmp_path / "run")
+    path = tmp_path / "run/run.json"
+    known = json.loads(path.read_text())
+    path.write_text(json.dumps(known | {"roles": describe_roles(load_config(str(path)))}))
     return tmp_path / "run"
 
 
@@ -50,6 +56,14 @@ def test_it_resumes_under_todays_settings_and_is_sound_then(run):
     assert open_storage(str(run)).exists("summary.json")
     sound = call(verify, run)
     assert sound.exit_code == 0, sound.output
+
+
+def test_weights_that_were_trained_anew_since_are_refused(tmp_path):
+    shutil.copytree(DATA, tmp_path / "run")
+    refused = call(stub_job, "--config", tmp_path / "run/run.json", "--output", tmp_path / "run")
+    assert refused.exit_code == 2
+    assert "differs in: the weights of draft (nano weights d91bc8d8264ada8c then, nano weights " in refused.output
+    assert not (tmp_path / "run/_manifests/shard-000000.json").exists()
 
 
 def test_another_value_of_a_key_that_it_lacks_is_refused(run):

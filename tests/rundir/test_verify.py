@@ -260,6 +260,6 @@ def test_while_a_driver_works_here_nothing_is_repaired(storage):
         storage.put("data/edit-000000-dead.parquet", b"x")
         assert "a run is under way, process" in run_verify(storage.uri).output
         result = run_verify("--repair", storage.uri)
-        assert result.exit_code == 2
+        assert result.exit_code == 75
         assert "that driver is alive; stop it first" in result.output
     assert storage.exists("data/edit-000000-dead.parquet")

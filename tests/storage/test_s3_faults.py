@@ -21,7 +21,7 @@ from tests.helpers.faulty_s3 import (
     unquoted_etags,
 )
 from tests.helpers.s3 import BUCKET, CREDENTIALS, EXTERNAL, shared_storage
-from toffee_pipeline.errors import MissingKey, StorageError
+from toffee_pipeline.errors import MissingKey, StorageAway, StorageError
 from toffee_pipeline.rundir.at_work import at_work
 from toffee_pipeline.rundir.commit import ShardFile, commit_shard
 from toffee_pipeline.rundir.counts import ShardCounts
@@ -152,7 +152,7 @@ def test_a_store_that_stays_away_is_one_line_and_the_next_request_does_not_wait_
     storage._patience.outage_s = 3.0
     proxy.rules.append(Rule(".", error(503, "SlowDown"), times=-1))
     for _ in range(2):
-        with pytest.raises(StorageError, match=f"^{storage.uri}/a: .*SlowDown") as caught:
+        with pytest.raises(StorageAway, match=f"^{storage.uri}/a: .*SlowDown") as caught:
             storage.get("a")
         assert "\n" not in str(caught.value)
     asked = len(proxy.requests)
@@ -301,7 +301,7 @@ def test_what_does_not_pass_is_one_line_without_credentials(proxy, storage, tmp_
         with pytest.raises(StorageError) as caught:
             call()
         message = str(caught.value)
-        assert not isinstance(caught.value, MissingKey)
+        assert not isinstance(caught.value, MissingKey | StorageAway)
         assert message.startswith(f"{storage.uri}/") and "\n" not in message
         assert "Credential" not in message
         assert not any(value in message for value in CREDENTIALS.values())

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, model_validator
 
 Category = Literal["style", "background", "color", "texture", "addition", "removal"]
 """The taxonomy of changes of the paper (Fig. 6)."""
@@ -104,6 +104,7 @@ class ModelSpec(Model):
     """Local folder or file: nothing is fetched."""
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
     variant: str | None = None
+    _sample: str | None = PrivateAttr(None)
 
     @model_validator(mode="after")
     def _named(self) -> Self:
@@ -117,6 +118,17 @@ class ModelSpec(Model):
     def has_files(self) -> bool:
         """Whether the weights are read; else they are made."""
         return self.weights in ("pretrained", "nano")
+
+    @property
+    def sample(self) -> str | None:
+        """Of the files at `path` (`models.weights.sample_of`), as the job's driver found them. No setting: it goes with
+        the spec to the job's processes, and into no file."""
+        return self._sample
+
+    def with_sample(self, sample: str) -> Self:
+        known = self.model_copy()
+        known._sample = sample
+        return known
 
     @property
     def is_published(self) -> bool:

@@ -22,8 +22,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 class Job(click.Command):
-    """A job's command. What the user can mend ends it with one line and exit code 2, a reader that has gone (`| head`)
-    quietly, Ctrl-C with one line."""
+    """A job's command. What the user can mend ends it with one line and exit code 2, what passes by itself with 75, a
+    reader that has gone (`| head`) quietly, Ctrl-C with one line."""
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -36,7 +36,7 @@ class Job(click.Command):
             if isinstance(error, BrokenPipeError) and _reader_has_gone():
                 _end_quietly()
             say(f"error: {error}", err=True)
-            sys.exit(2)
+            sys.exit(error.exit_code if isinstance(error, ToffeeError) else ToffeeError.exit_code)
         except KeyboardInterrupt as error:
             stop_politely(str(error) or "interrupted")
 

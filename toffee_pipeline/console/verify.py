@@ -43,7 +43,7 @@ def print_report(report: Report, storage: Storage) -> None:
 
 
 def _advice(report: Report, storage: Storage) -> list[str]:
-    if not report.problems:
+    if not report.problems and not report.retaken:
         return ["no problems"]
     lines = []
     if report.holder:
@@ -53,7 +53,9 @@ def _advice(report: Report, storage: Storage) -> list[str]:
         lines.append(f"repaired: {orphans} orphans deleted, {len(damaged)} damaged shards taken back")
     elif damaged or orphans:
         lines.append(f"--repair deletes {orphans} orphans and takes {len(damaged)} damaged shards back")
-    if unfinished := len(damaged) + len(report.missing):
+    if report.retaken:
+        lines.append(f"{len(report.retaken)} shards with failed rows taken back")
+    if unfinished := len(damaged) + len(report.retaken) + len(report.missing):
         lines.append(f"then {unfinished} shards are to compute: {_command(report.job, storage)}")
     elif report.count("summary"):
         lines.append(f"then finish the run: {_command(report.job, storage)}")

@@ -187,7 +187,7 @@ def describe_roles(config: DatasetConfig, names: Iterable[str] = ROLES) -> dict[
         player = config.player(name)
         if player != "networks":
             described[name] = PLAYERS[player]
-        for label, spec, network in _networks(name, config):
+        for label, spec, network in networks_of(name, config):
             try:
                 described[label] = describe_weights(spec, network)
             except FileNotFoundError as error:
@@ -200,7 +200,7 @@ def with_absence(described: Mapping[str, str], config: DatasetConfig) -> dict[st
     is the same on every machine."""
     told = dict(described)
     for name in ROLES:
-        for label, spec, _ in _networks(name, config):
+        for label, spec, _ in networks_of(name, config):
             if why := absence(spec):
                 told[label] = f"{described[label]}, {why}"
     return told
@@ -211,7 +211,7 @@ def require_weights(config: DatasetConfig) -> None:
     the one whose digest the config names."""
     missing: list[str] = []
     for name in ROLES:
-        for _, spec, network in _networks(name, config):
+        for _, spec, network in networks_of(name, config):
             if spec.has_files:
                 try:
                     source = resolve(spec, network)
@@ -223,7 +223,7 @@ def require_weights(config: DatasetConfig) -> None:
         raise ConfigError(f"missing weights: {'; '.join(dict.fromkeys(missing))}")
 
 
-def _networks(name: str, config: DatasetConfig) -> list[tuple[str, ModelSpec, str]]:
+def networks_of(name: str, config: DatasetConfig) -> list[tuple[str, ModelSpec, str]]:
     """Label, spec and nano folder of all weights that the role needs under this config."""
     if config.player(name) != "networks" or not has_weights(name, config):
         return []

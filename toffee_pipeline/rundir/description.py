@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -26,6 +27,10 @@ from toffee_pipeline.schema.pictures import PICTURES
 from toffee_pipeline.schema.subjects import SUBJECTS
 from toffee_pipeline.schema.table import SCHEMA_VERSION, Table
 from toffee_pipeline.storage import Storage
+
+PLACE = re.compile(r"models\.\w+\.path")
+"""The setting that says where weights lie; whose they are, roles say by their hash."""
+NAMED_WEIGHTS = re.compile(r"pretrained .* ([0-9a-f]{16})", re.DOTALL)
 
 
 class RunHeader(RunFile):
@@ -74,10 +79,29 @@ class DatasetRun(RunHeader):
         )
 
     def differences(self, known: Self) -> list[str]:
-        different = differing_content(known.config, self.config)
+        """Weights that only moved are no difference."""
+        keys = differing_content(known.config, self.config)
+        different = [key for key in keys if not PLACE.fullmatch(key)] + _other_weights(known.roles, self.roles)
         if not different and known.plan_hash != self.plan_hash:
             return ["the plan's inputs (catalogue, image folder, subject bank, benchmark, drawn pictures or pairs)"]
         return different
+
+
+def _other_weights(known: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
+    """The roles that others would play now. Of files their hash counts, and not the name of their folder."""
+    changed = [
+        f"{label} ({known.get(label, 'nobody')} then, {now.get(label, 'nobody')} now)"
+        for label in dict.fromkeys((*known, *now))
+        if _identity(known.get(label)) != _identity(now.get(label))
+    ]
+    if not changed:
+        return []
+    return [f"the weights of {', '.join(changed)}: go on with those of then, or choose another --output"]
+
+
+def _identity(words: str | None) -> str | None:
+    named = NAMED_WEIGHTS.fullmatch(words) if words is not None else None
+    return named[1] if named else words
 
 
 class ImageDatasetRun(DatasetRun):
@@ -154,10 +178,6 @@ class EvaluationRun(DatasetRun):
 
     table = PICTURES
     config: EvaluationConfig
-
-    def differences(self, known: Self) -> list[str]:
-        weights = [] if known.roles == self.roles else ["the weights in models"]
-        return super().differences(known) + weights
 
 
 DATASET_RUNS: dict[str, type[DatasetRun]] = {

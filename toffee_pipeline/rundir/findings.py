@@ -21,12 +21,13 @@ class Problem(NamedTuple):
 @dataclass
 class Tally:
     """Counts over all shards. checked: per kind; outcomes: pairs per status, and per reason of rejection;
-    named: keys of all files that sound manifests name."""
+    named: keys of all files that sound manifests name; with_failed: shards in which rows failed, as they say."""
 
     checked: Counter[str] = field(default_factory=Counter)
     outcomes: Counter[str] = field(default_factory=Counter)
     num_bytes: int = 0
     named: set[str] = field(default_factory=set)
+    with_failed: list[int] = field(default_factory=list)
 
 
 def outcomes(counts: ShardCounts) -> Counter[str]:

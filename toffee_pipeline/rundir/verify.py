@@ -35,6 +35,8 @@ class Report:
     holder: str | None = None
     """The driver that works here at this moment: then missing shards and orphans may be its work."""
     repaired: bool = False
+    retaken: list[int] = field(default_factory=list)
+    """Sound shards that a repair took back since rows in them had failed."""
 
     def shards(self, *kinds: str) -> list[int]:
         """Shards with a problem of one of these kinds, or with any that computing them again mends."""
@@ -95,25 +97,31 @@ def _verify(storage: Storage, run: DatasetRun, holder: str | None) -> Report:
     return report
 
 
-def repair(storage: Storage, say: Callable[[str], None] = print) -> Report:
+def repair(storage: Storage, say: Callable[[str], None] = print, failed: bool = False) -> Report:
     """`verify`, then delete orphans and un-commit every damaged shard: summary.json goes first, its files last.
 
     Starting the run again computes just those shards. Raises `LeaseHeld` while a driver works here, and what `verify`
     raises; then nothing is deleted. Raises RunError for a view without files of its own.
+
+    failed: also those in which rows failed; RunError for a view, whose rows are its run's.
     """
     run = read_run(storage)
+    if failed and isinstance(run, ViewRun):
+        raise RunError(f"{storage.uri}: a view computes no pairs: repair {run.source}, and make the view again")
     if isinstance(run, ViewRun) and not run.materialized:
         raise RunError(f"{storage.uri}: a view has no files to repair: repair {run.source}, and make the view again")
     with Lease(storage, say=say) as lease:
         settle_all(storage)
         report = _verify(storage, run, holder=None)
         lease.check()
-        if report.damaged or report.count("summary"):
+        if failed:
+            report.retaken = sorted(set(report.tally.with_failed) - set(report.damaged))
+        if report.damaged or report.retaken or report.count("summary"):
             # first: with it an index of shards that are gone would count, if this is killed; the next start writes it
             storage.delete(SUMMARY)
-        for shard in report.damaged:
+        for shard in (*report.damaged, *report.retaken):
             storage.delete(manifest_key(shard))
-        delete_orphans(storage, run)  # without a manifest, the files of damaged shards are orphans too
+        delete_orphans(storage, run)  # without a manifest, the files of these shards are orphans too
         report.repaired = True
     return report
 

@@ -59,6 +59,8 @@ class ShardCheck:
             yield "manifest", manifest_at, str(error).removeprefix(f"{self.storage.path_for(manifest_at)}: ")
             return
         self.tally.named.update(file.key for file in manifest.files)
+        if manifest.counts.failed:
+            self.tally.with_failed.append(shard)
         home = home_of(self.storage, manifest)
         entries = {name_of(file.key): file for file in manifest.files}
         expected = [(LEDGER, self.table.row), *((DATA, name) for name in self.table.files), (REJECTED, self.table.row)]

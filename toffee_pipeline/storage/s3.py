@@ -19,7 +19,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 
 from toffee_pipeline.config.endpoint import ALLOWED, ENDPOINT
-from toffee_pipeline.errors import MissingKey, StorageError
+from toffee_pipeline.errors import MissingKey, StorageAway, StorageError
 from toffee_pipeline.plain_file import check_size
 from toffee_pipeline.storage.base import MAX_BYTES, Storage, check_key, is_key
 from toffee_pipeline.storage.patience import OUTAGE_S, Patience
@@ -259,11 +259,16 @@ class S3Storage(Storage):
         except ClientError as error:
             if error_code(error) == "NoSuchKey":
                 raise MissingKey(f"{name}: no such key") from error
-            raise StorageError(f"{name}: {in_words(error)}") from error
+            raise _lasting(error)(f"{name}: {in_words(error)}") from error
         except NoCredentialsError as error:
             raise StorageError(f"{name}: no credentials found: {CHECK_CREDENTIALS}") from error
         except (BotoCoreError, Boto3Error) as error:
-            raise StorageError(f"{name}: {in_words(error)}") from error
+            raise _lasting(error)(f"{name}: {in_words(error)}") from error
+
+
+def _lasting(error: Exception) -> type[StorageError]:
+    """The class of what `Patience` waited for in vain, and of what does not pass."""
+    return StorageAway if passes(error) else StorageError
 
 
 def _make_client(endpoint_url: str | None) -> Any:

@@ -82,7 +82,9 @@ def train(config: TrainingConfig, storage: Storage, sources: list[Source], files
     except (TrainingFailed, OSError) as error:
         steps = steps_saved(storage)
         kept = f"step {steps[-1]}" if steps else "none"
-        raise TrainingFailed(f"{error} [last checkpoint: {kept}]") from error
+        failed = TrainingFailed(f"{error} [last checkpoint: {kept}]")
+        failed.exit_code = getattr(error, "exit_code", failed.exit_code)
+        raise failed from error
 
 
 def _kept(storage: Storage) -> str:

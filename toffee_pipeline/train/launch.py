@@ -18,15 +18,14 @@ from toffee_pipeline.collector import collector_paused
 from toffee_pipeline.config.train import TrainingConfig
 from toffee_pipeline.console.training import TrainingDisplay
 from toffee_pipeline.errors import TrainingFailed
-from toffee_pipeline.on_ray.placement import Cluster, check_room
-from toffee_pipeline.on_ray.session import beside_the_driver, ray_session, read_cluster
+from toffee_pipeline.on_ray.session import beside_the_driver, ray_session
 from toffee_pipeline.rundir.lease import Lease
 from toffee_pipeline.storage import Storage
 from toffee_pipeline.storage.patience import Seldom, tell_waits
 from toffee_pipeline.train.data.examples import Reader
 from toffee_pipeline.train.data.stream import read_here
 from toffee_pipeline.train.mailbox import Mailbox
-from toffee_pipeline.train.ray_data import READ_CPUS, logical_cpus, ray_blocks
+from toffee_pipeline.train.ray_data import check_fits, logical_cpus, ray_blocks
 
 
 class Stopped(Exception):
@@ -104,7 +103,7 @@ def launch(config: TrainingConfig, storage: Storage, reader: Reader, display: Tr
     with ray_session(logical_cpus(config)):
         import ray
 
-        _check_fits(config, read_cluster())
+        check_fits(config)
         mailbox_actor = beside_the_driver(Mailbox)
         asked = threading.Event()
         outcome: dict[str, Any] = {}
@@ -126,15 +125,6 @@ def launch(config: TrainingConfig, storage: Storage, reader: Reader, display: Tr
                     display.update(figures)
         failure = ray.get(mailbox_actor.first_failure.remote()) or outcome.get("error", "")
         _raise_what_happened(failure, asked.is_set())
-
-
-def _check_fits(config: TrainingConfig, cluster: Cluster) -> None:
-    workers = config.workers
-    needs = {
-        "CPU": workers.num_workers * (workers.num_cpus + READ_CPUS),
-        "GPU": workers.num_workers * workers.num_gpus,
-    }
-    check_room("the workers and a reader for each", needs, cluster, "lower workers.num_workers, or add nodes")
 
 
 def _fit(config: TrainingConfig, job: dict[str, Any], outcome: dict[str, Any]) -> None:

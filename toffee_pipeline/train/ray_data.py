@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from toffee_pipeline.config.train import TrainingConfig
-from toffee_pipeline.on_ray.session import StepCallback, num_cores, quiet_data_context, ray_session
+from toffee_pipeline.on_ray.placement import check_room
+from toffee_pipeline.on_ray.session import StepCallback, num_cores, quiet_data_context, ray_session, read_cluster
 from toffee_pipeline.train.data.cache import Cache, fill
 from toffee_pipeline.train.data.examples import Block, Reader
 from toffee_pipeline.train.data.records import Source
@@ -19,13 +20,16 @@ if TYPE_CHECKING:  # the processes that read need no networks
     from toffee_pipeline.train.data.encode import FrozenEncoders
 
 READS_PER_DATASET = 1000
+FILES_PER_DATASET = 5000
+"""Of the cache: each is a task, which the driver keeps as long as the dataset. A set has hundreds of thousands, and a
+dataset starts its actors anew."""
 READ_CPUS = 1.0
 """Of each worker's reader. Ray Data shares out whole CPUs: where two datasets have one between them, each gets none."""
 READ_AHEAD_BATCHES = 8
 MIN_READ_AHEAD_BYTES = 16 * 2**20
 STEP_PAUSE_S = 0.05
-Missing = list[tuple[str, Source, str]]
-"""Files that a cache lacks: source name, source, file."""
+MissingFile = tuple[str, Source, str]
+"""That a cache lacks: source name, source, file."""
 
 
 def logical_cpus(config: TrainingConfig) -> int:
@@ -87,8 +91,24 @@ def _read(batch: Block, shared: Any, reads: list[int], skip: int) -> Iterator[Bl
     yield from reader.blocks(reads[index], skip if index == 0 else 0)
 
 
-def fill_cache(config: TrainingConfig, cache: Cache, missing: Missing, report: Callable[[], None]) -> None:
-    """Encodes the files (source name, source, file) that the cache lacks; `report()` is called after each."""
+def check_fits(config: TrainingConfig) -> None:
+    """Raises PlacementError where the cluster can never hold the workers and their readers."""
+    workers = config.workers
+    needs = {
+        "CPU": workers.num_workers * (workers.num_cpus + READ_CPUS),
+        "GPU": workers.num_workers * workers.num_gpus,
+    }
+    remedy = "lower workers.num_workers, or add nodes"
+    check_room("the workers and a reader for each", needs, read_cluster(), remedy)
+
+
+def fill_cache(
+    config: TrainingConfig, cache: Cache, missing: Sequence[MissingFile], report: Callable[[], None]
+) -> None:
+    """Encodes the files (source name, source, file) that the cache lacks; `report()` is called after each.
+
+    Raises PlacementError as `check_fits`: before hours of encoding for a training that cannot start.
+    """
     if config.workers.placement == "inline":
         encoders = _encoders(config)
         for name, source, file in missing:
@@ -99,23 +119,27 @@ def fill_cache(config: TrainingConfig, cache: Cache, missing: Missing, report: C
         import ray
         from ray.data import ActorPoolStrategy
 
-        quiet_data_context()
+        check_fits(config)
+        quiet_data_context().execution_no_progress_timeout_s = -1  # nodes with GPUs may be waited for longer
         workers = config.workers
-        dataset = ray.data.range(len(missing), override_num_blocks=len(missing)).map(
-            FillCache,
-            fn_constructor_args=(config, cache, missing),
-            compute=ActorPoolStrategy(size=min(workers.num_workers, len(missing))),
-            num_cpus=workers.num_cpus,
-            num_gpus=workers.num_gpus,
-        )
-        for _ in dataset.iter_rows():
-            report()
+        for start in range(0, len(missing), FILES_PER_DATASET):
+            files = missing[start : start + FILES_PER_DATASET]
+            numbers = ray.data.from_items([{"id": id} for id in range(len(files))], override_num_blocks=len(files))
+            dataset = numbers.map(
+                FillCache,
+                fn_constructor_args=(config, cache, files),
+                compute=ActorPoolStrategy(size=min(workers.num_workers, len(files))),
+                num_cpus=workers.num_cpus,
+                num_gpus=workers.num_gpus,
+            )
+            for _ in dataset.iter_rows():
+                report()
 
 
 class FillCache:
     """Ray Data's actor that encodes files for the cache."""
 
-    def __init__(self, config: TrainingConfig, cache: Cache, missing: Missing) -> None:
+    def __init__(self, config: TrainingConfig, cache: Cache, missing: Sequence[MissingFile]) -> None:
         self.config, self.cache, self.missing, self.encoders = config, cache, missing, _encoders(config)
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
