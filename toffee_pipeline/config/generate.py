@@ -117,6 +117,12 @@ class RunConfig(SubjectDatasetConfig):
     stages: StagesConfig = StagesConfig()
     output: PairsOutputConfig = PairsOutputConfig()
 
+    @property
+    def model_stages(self) -> tuple[str, ...]:
+        """A bank has its subjects' images and depth."""
+        banked = {"synthesize", "depth"} if self.subjects.source == "bank" else set()
+        return tuple(name for name in super().model_stages if name not in banked)
+
     @model_validator(mode="after")
     def _a_score_that_judges_is_on(self) -> Self:
         check_aesthetic(self.stages.judge, self.models.aesthetic)
