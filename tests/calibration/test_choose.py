@@ -21,7 +21,7 @@ def test_the_value_that_accepts_most_of_the_front():
 
 
 def test_chance_moves_nothing():
-    """Of twelve subjects, two of them added, four more are 0.33, and two standard errors 0.38; five are 0.42 and 0.39."""
+    """Of ten subjects and two added ones four more are 0.33, two standard errors 0.38; five more are 0.42 and 0.39."""
     assert choose({0.2: outcomes(0.9, 0.2, 4), 0.4: outcomes(0.8, 0.3, 8)}, own=0.2).value == 0.2
     assert choose({0.2: outcomes(0.9, 0.2, 4), 0.4: outcomes(0.8, 0.3, 9)}, own=0.2).value == 0.4
 

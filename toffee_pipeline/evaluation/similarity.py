@@ -42,7 +42,8 @@ def single_of_real(real: np.ndarray) -> np.ndarray:
 
 
 def copy_paste(drawn: np.ndarray, real: np.ndarray) -> np.ndarray:
-    """(n,): how much nearer a drawn picture is to the input image than the subject's other real pictures are on average.
+    """(n,): how much nearer a drawn picture is to the input image than the subject's other real pictures are, on the
+    mean.
 
     Above 0, it is more like the input than another photograph of the subject would be.
     """
