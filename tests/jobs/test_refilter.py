@@ -245,6 +245,8 @@ def test_damage_in_the_run_is_seen_in_the_view_and_mended_there(run, tmp_path):
     open_storage(copy).put(data_files(open_storage(copy))[0].removeprefix(f"{copy}/"), b"damaged")
     found = call(verify, cut)
     assert found.exit_code == 1 and "7 bytes, the manifest says" in found.output
+    assert f"repair {copy}, and make the view again: python jobs/refilter.py {copy} --output" in found.output
+    assert "--repair" not in found.output
     refused = call(verify, cut, "--repair")
     assert refused.exit_code == 2 and f"repair {copy}" in refused.output
 
