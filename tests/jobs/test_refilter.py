@@ -182,6 +182,7 @@ def test_a_report_shows_the_views_verdicts_and_pictures_and_what_other_threshold
     assert drawn.exit_code == 0 and "nothing to do" in drawn.output and "report/index.html" in drawn.output
     storage = open_storage(looser)
     page = storage.get("report/index.html").decode()
+    assert "model time per accepted pair" in page and "of the last start" not in page  # those seconds are of copying
     assert "Near the threshold: DINO at least 0.2" in page and "DINO and CLIP together" in page
     taken_back = sorted(set(accepted(looser)) - set(accepted(run)))[0]
     (manifest,) = (each for each in read_manifests(storage) if taken_back in each.view.verdicts)
