@@ -41,6 +41,8 @@ class PairsConfig(Model):
     """Share of edit pairs; the paper's dataset has 1.6 M of 4.8 M."""
     generation_categories: dict[Category, Weight] = {"style": 0.3, "background": 0.7}
     edit_categories: dict[Category, Weight] = dict.fromkeys(CATEGORIES, 1.0)
+    """Where removals are turned round, additions have their weight at least, and a subject with a single edit pair has
+    none."""
     prompt_bank: PromptBankName | None = None
     """Changes beside the catalogue's: a bank of the package (`toffee`), or a .parquet or .jsonl file of rows, a local
     path or s3://bucket/key. Each change that suits a class is drawn as often as any other."""
