@@ -94,8 +94,6 @@ def stages_of(config: DatasetConfig) -> StageTable:
     else:
         assert isinstance(config, SubjectDatasetConfig)  # there is no other job with shards
         table = STAGE_CLASSES if isinstance(config, RunConfig) else BANK_STAGE_CLASSES
-        if config.subjects.source == "bank":
-            off |= {"synthesize", "depth"}
     if not config.stages.screen.enabled:
         off.add("screen")
     return {name: stage for name, stage in table.items() if name not in off}

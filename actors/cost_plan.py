@@ -39,6 +39,7 @@ def plan_costs(config: RunConfig, num_pairs: int, num_subjects: int) -> CostPlan
         ),
         bytes_per_accepted=reckoned_bytes_per_accepted(config) if reckoned else rates.bytes_per_accepted or 0.0,
         bytes_are_reckoned=reckoned,
+        is_banked=config.player("subject") == "bank",
         price_per_gpu_hour=config.price_per_gpu_hour,
         wall_s=dict(_wall_s(config, num_pairs)),
     )

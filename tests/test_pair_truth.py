@@ -39,7 +39,9 @@ def witness():
 def run(nano, tmp_path):
     """A run of 4 pairs of 2 subjects. Targets: of the first the truth, of the second another toy's; the last pair was
     rejected before it had one."""
-    config = nano("pairs.count=4", "pairs.per_subject=2", "pairs.edit_fraction=0.5")
+    config = nano(
+        "pairs.count=4", "pairs.per_subject=2", "pairs.edit_fraction=0.5", "pairs.edit_categories={texture: 1}"
+    )
     shard = Shard.from_plan(Plan(config), 0)
     for state in shard.pairs:
         owner = shard.subject_of(state)

@@ -47,6 +47,8 @@ def finished():
             "placement=inline",
             "subjects.source=renderer",
             f"pairs.count={COUNT}",
+            "pairs.edit_fraction=0.5",
+            "pairs.edit_categories={style: 1, background: 1, color: 1, addition: 2, removal: 2}",
             "subjects_per_shard=4",
             "stages.refine.sampling.num_inference_steps=8",
             "stages.judge.min_dino=-1",

@@ -14,16 +14,28 @@ def outcomes(similarity, clip, accepted, of=10):
 
 
 def test_the_value_that_accepts_most_of_the_front():
-    choice = choose({0.2: outcomes(0.9, 0.2, 4), 0.4: outcomes(0.8, 0.3, 8), 0.6: outcomes(0.7, 0.25, 10)}, own=0.2)
+    choice = choose({0.2: outcomes(0.9, 0.2, 4), 0.4: outcomes(0.8, 0.3, 9), 0.6: outcomes(0.7, 0.25, 10)}, own=0.2)
     assert choice.front == (0.2, 0.4)  # 0.6 is worse than 0.4 in both
-    assert choice.value == 0.4 and choice.gain.value == pytest.approx(0.4)
-    assert choice.figures[0.4].accepted.value == 0.8 and choice.figures[0.4].means["clip"].value == pytest.approx(0.3)
+    assert choice.value == 0.4 and choice.gain.value == pytest.approx(0.5)
+    assert choice.figures[0.4].accepted.value == 0.9 and choice.figures[0.4].means["clip"].value == pytest.approx(0.3)
 
 
 def test_chance_moves_nothing():
-    """Of ten pairs three more are 0.3, and two standard errors 0.31; four more are 0.4 and 0.33."""
-    assert choose({0.2: outcomes(0.9, 0.2, 4), 0.4: outcomes(0.8, 0.3, 7)}, own=0.2).value == 0.2
-    assert choose({0.2: outcomes(0.9, 0.2, 4), 0.4: outcomes(0.8, 0.3, 8)}, own=0.2).value == 0.4
+    """Of ten subjects and two added ones four more are 0.33, two standard errors 0.38; five more are 0.42 and 0.39."""
+    assert choose({0.2: outcomes(0.9, 0.2, 4), 0.4: outcomes(0.8, 0.3, 8)}, own=0.2).value == 0.2
+    assert choose({0.2: outcomes(0.9, 0.2, 4), 0.4: outcomes(0.8, 0.3, 9)}, own=0.2).value == 0.4
+
+
+@pytest.mark.parametrize(("subjects", "moves"), [(1, False), (2, False), (3, False), (5, True), (40, True)])
+@pytest.mark.parametrize("pairs_each", [1, 4])
+def test_few_subjects_move_nothing_even_where_all_agree(subjects, moves, pairs_each):
+    def all_of(accepted):
+        scores = {"similarity": 0.5, "dino": 0.5, "clip": 0.5}
+        ids = [(n, k) for n in range(subjects) for k in range(pairs_each)]
+        return [Outcome(f"p{n}-{k}", f"s{n}", scores, accepted) for n, k in ids]
+
+    choice = choose({0.2: all_of(False), 0.4: all_of(True)}, own=0.2)
+    assert choice.value == (0.4 if moves else 0.2)
 
 
 def test_pairs_of_one_subject_are_no_independent_witnesses():

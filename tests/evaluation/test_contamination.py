@@ -16,7 +16,7 @@ from tests.helpers.toffeenet_run import write_run
 from toffee_pipeline.config.evaluate import EvaluationConfig
 from toffee_pipeline.config.load import load_config
 from toffee_pipeline.errors import DamagedFile
-from toffee_pipeline.evaluation.contamination import check_contamination
+from toffee_pipeline.evaluation.contamination import SEEN, check_contamination
 from toffee_pipeline.evaluation.training_data import datasets_of
 from toffee_pipeline.images import decode, encode, encode_png
 from toffee_pipeline.plan.benchmark_prompts import normalized
@@ -53,7 +53,18 @@ def test_equal_and_near_pictures_are_found_and_others_are_not(benchmark, pairs, 
     assert can.exact and can.training == f"{rows[0]['pair_id']} target_image"
     assert can.cosine == pytest.approx(1)
     assert not clock.exact and clock.cosine < 1 and clock.hash_distance <= 6
-    assert found.num_pictures == 2 * len(rows)
+    different = {(row["pair_id"], row[name]["bytes"]) for row in rows for name in SEEN["pair"]}
+    assert found.num_pictures == len(different) < 3 * len(rows)  # an edit pair has its subject's picture twice
+
+
+def test_a_subject_that_no_pair_shows_is_found_for_a_refiner_is_trained_on_it(pairs, rows, tmp_path):
+    row = next(row for row in rows if row["kind"] == "generation")
+    root = write_dreambench(tmp_path / "dreambench", {"can": "can"}, num_images=1)
+    (root / "dataset/can/00.jpg").unlink()
+    (root / "dataset/can/00.png").write_bytes(row["subject_image"]["bytes"])
+    settings = ("benchmark.name=dreambench", f"benchmark.path={root}", "min_duplicate_dino=1")
+    found = check_contamination(load_config("nano", settings, EvaluationConfig), str(pairs))
+    assert [each.training for each in found.duplicates if each.exact] == [f"{row['pair_id']} subject_image"]
 
 
 def test_a_picture_larger_than_its_run_makes_them_is_not_decoded(benchmark, pairs, tmp_path):

@@ -30,9 +30,11 @@ def test_real_against_real_leaves_self_pairs_out():
     assert np.isnan(toffee_of_real(REAL[:1])).all()
 
 
-def test_a_copy_of_the_input_is_nearer_to_it_than_real_pictures_are_to_each_other():
-    among = (HALF / 2 + HALF / 2 + HALF) / 3
-    assert copy_paste(np.stack([X, Y]), REAL) == pytest.approx([1 - among, 0 - among])
+def test_a_copy_of_the_input_is_nearer_to_it_than_the_other_real_pictures_are():
+    others = (0 + HALF) / 2
+    assert copy_paste(np.stack([X, Y]), REAL) == pytest.approx([1 - others, 0 - others])
+    alike = np.stack([X, Y, Y, Y])  # of each other, and not of the input
+    assert copy_paste(Y[None], alike) == pytest.approx([0])
     assert np.isnan(copy_paste(X[None], REAL[:1])).all()
 
 

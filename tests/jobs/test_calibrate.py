@@ -27,6 +27,7 @@ from toffee_pipeline.storage import open_storage
 pytestmark = pytest.mark.slow
 COMMON = ("placement=inline", "subjects.source=renderer", "seed=0", *QUICK)
 COMMON += ("pairs.count=4", "pairs.per_subject=2", "pairs.edit_fraction=0.5")
+COMMON += ("pairs.edit_categories={background: 1, color: 1}",)
 SWEPT = {"edit_strength": [1.0], "g": [0.0, 0.9], "strength": [0.5]}
 LEFT = ["draft_guidance_scale", "controlnet_conditioning_scale", "edit_controlnet_conditioning_scale", "a"]
 LEFT += ["matching_radius", "guidance_scale"]

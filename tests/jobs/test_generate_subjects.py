@@ -154,6 +154,8 @@ def test_a_run_reads_the_images_of_its_subjects_and_needs_no_bank_to_be_planned_
         assert found == tuple(row[name]["bytes"] for name in ("image", "mask", "depth"))
     assert call(verify, output).exit_code == 0
     assert call(status, output).exit_code == 0
+    page = (tmp_path / "pairs/report/index.html").read_text()
+    assert "Without its subject bank" in page and "synthesize</th>" not in page and "segment</th>" in page
 
 
 def damage(bank, how):

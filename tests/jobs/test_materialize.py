@@ -1,6 +1,7 @@
 """`jobs/refilter.py --materialize`: many small shards of a run become few, with the same rows, exactly once."""
 
 import json
+import shlex
 import shutil
 import time
 from pathlib import Path
@@ -178,14 +179,16 @@ def test_killed_again_and_again_it_ends_the_same(run, tmp_path, monkeypatch):
 def test_a_damaged_shard_is_taken_back_and_made_again_alone(run, tmp_path, monkeypatch):
     """Also where a run would be written in other shards by now."""
     monkeypatch.setattr(materialize, "MAX_ROWS", THREE_TOGETHER)
-    uri = write_view(run, tmp_path / "view", *LOOSER)
+    uri = write_view(run, tmp_path / "view", *LOOSER, "max_per_category=fewest")
     before, files = contents(uri), data_files(open_storage(uri))
     Path(files[0]).write_bytes(b"damaged")
     assert call(verify, uri)[0] == 1
     code, said = call(verify, uri, "--repair")
     assert code == 1, said
     monkeypatch.undo()
-    write_view(run, uri, *LOOSER)
+    command = shlex.split(said.splitlines()[-1].partition("are to compute: ")[2])
+    assert command[:2] == ["python", "jobs/refilter.py"]
+    assert call(refilter, *command[2:])[0] == 0
     assert contents(uri) == before and files[2:] == data_files(open_storage(uri))[2:]
     assert call(verify, uri)[0] == 0
 

@@ -182,6 +182,7 @@ def test_a_report_shows_the_views_verdicts_and_pictures_and_what_other_threshold
     assert drawn.exit_code == 0 and "nothing to do" in drawn.output and "report/index.html" in drawn.output
     storage = open_storage(looser)
     page = storage.get("report/index.html").decode()
+    assert "model time per accepted pair" in page and "of the last start" not in page  # those seconds are of copying
     assert "Near the threshold: DINO at least 0.2" in page and "DINO and CLIP together" in page
     taken_back = sorted(set(accepted(looser)) - set(accepted(run)))[0]
     (manifest,) = (each for each in read_manifests(storage) if taken_back in each.view.verdicts)
@@ -245,6 +246,8 @@ def test_damage_in_the_run_is_seen_in_the_view_and_mended_there(run, tmp_path):
     open_storage(copy).put(data_files(open_storage(copy))[0].removeprefix(f"{copy}/"), b"damaged")
     found = call(verify, cut)
     assert found.exit_code == 1 and "7 bytes, the manifest says" in found.output
+    assert f"repair {copy}, and make the view again: python jobs/refilter.py {copy} --output" in found.output
+    assert "--repair" not in found.output
     refused = call(verify, cut, "--repair")
     assert refused.exit_code == 2 and f"repair {copy}" in refused.output
 

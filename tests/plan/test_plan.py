@@ -95,8 +95,50 @@ def test_a_removal_is_an_addition_of_the_same_subject_turned_round():
     for removal, source in zip(removals, sources, strict=True):
         assert (source.subject_id, source.category, source.change) == (removal.subject_id, "addition", removal.change)
         assert removal.prompt == source.prompt.replace(" with ", " without ")
+        assert removal.edit_region == "around"  # where its addition was painted
     assert len({source.pair_id for source in sources}) == len(sources)
-    assert len(removals) / 600 == pytest.approx(1 / 6, abs=0.04)
+
+
+EQUAL = dict.fromkeys(CATEGORIES, 1 / 6)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "asked"),
+    [
+        ((), EQUAL),  # of 1.36 edit pairs per subject: many have a single one
+        (("pairs.edit_fraction=0.5",), EQUAL),
+        (("pairs.per_subject=12",), EQUAL),
+        (
+            ("pairs.edit_categories={addition: 2, removal: 1, style: 1}",),
+            {"addition": 0.5, "removal": 0.25, "style": 0.25},
+        ),
+        # each removal has an addition
+        (
+            ("pairs.per_subject=12", "pairs.edit_categories={removal: 1, style: 3}"),
+            {"addition": 0.2, "removal": 0.2, "style": 0.6},
+        ),
+        (
+            ("pairs.per_subject=12", "pairs.edit_categories={addition: 1, removal: 3, style: 1}"),
+            {"addition": 3 / 7, "removal": 3 / 7, "style": 1 / 7},
+        ),
+        (
+            ("pairs.per_subject=8", "pairs.edit_fraction=1", "pairs.edit_categories={removal: 1}"),
+            {"addition": 0.5, "removal": 0.5},
+        ),
+    ],
+)
+def test_edit_categories_have_the_shares_that_are_asked(overrides, asked):
+    _, pairs = everything(plan("pairs.count=2000", *overrides))
+    edits = Counter(pair.category for pair in pairs if pair.kind == "edit")
+    shares = {category: number / edits.total() for category, number in edits.items()}
+    assert shares == pytest.approx(asked, abs=0.045)
+
+
+def test_every_couple_of_edit_pairs_is_used_where_there_are_too_few():
+    """Of 1.04 edit pairs per subject: one in 26 has two."""
+    _, pairs = everything(plan("pairs.count=2000", "pairs.edit_fraction=0.26"))
+    edits = Counter(pair.category for pair in pairs if pair.kind == "edit")
+    assert edits["removal"] / edits.total() == pytest.approx(0.04 / 1.04, abs=0.001)
 
 
 def test_a_subject_with_one_edit_pair_has_no_removal():

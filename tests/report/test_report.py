@@ -195,7 +195,7 @@ def test_numbers_equal_the_summary(page: str) -> None:
     assert "draft 11 22 s 2 s" in text
     assert "draft 1.26 s 2 s 1.59" in text  # the profile's seconds per pair, those of the run, and their ratio
     assert f"{len(MODEL_STAGES) * 22 / 8:.3g} s model time per accepted pair" in text
-    assert "0.5 pairs per second 90 s elapsed" in text
+    assert "0.5 pairs per second of the last start 90 s elapsed in the last start" in text
     assert "goes on" not in text
 
 

@@ -2,10 +2,13 @@
 
 import pytest
 
+from actors.chain import stages_of
+from actors.cost_plan import plan_costs
 from toffee_pipeline.config.base import differing_content
 from toffee_pipeline.config.generate import RunConfig
 from toffee_pipeline.config.load import load_config
 from toffee_pipeline.config.stages import STAGES
+from toffee_pipeline.console.costs import print_costs
 from toffee_pipeline.errors import ConfigError, DamagedFile
 from toffee_pipeline.filters import REASONS
 from toffee_pipeline.models.roles import same_weights
@@ -69,6 +72,21 @@ def test_a_cpus_memory_says_nothing_of_a_gpu(sdxl):
     found = with_measurements(config, same_weights(config))
     assert found.stages.draft.gpu_memory_gib == config.stages.draft.gpu_memory_gib
     assert found.fused == config.fused
+
+
+@pytest.mark.parametrize("measured", ["bank", "synthesis"])
+def test_a_run_of_banked_subjects_is_charged_for_what_it_computes(sdxl, tmp_path, capsys, measured):
+    made = sdxl()
+    banked = load_config("sdxl", ("subjects.source=bank", f"subjects.path={tmp_path}"))
+    path = tmp_path / "measured.json"
+    path.write_bytes(measurements(banked if measured == "bank" else made).encode())
+    config = banked.model_copy(update={"measurements": path})
+    costs = plan_costs(with_measurements(config, same_weights(config)), 100, 25)
+    computed = {name for name in stages_of(config) if name in made.model_stages}
+    assert {stage.name for stage in costs.stages} == computed
+    assert "synthesize" not in computed and "depth" not in computed and "segment" in computed
+    print_costs(costs)
+    assert "without its subject bank" in capsys.readouterr().out
 
 
 def test_what_was_measured_otherwise_is_named(sdxl):

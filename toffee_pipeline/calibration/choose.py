@@ -52,8 +52,8 @@ class Choice:
 
 
 def choose(outcomes: Mapping[float, Sequence[Outcome]], own: float) -> Choice:
-    """The value of the front that accepts most, where it accepts more than the own one by more than MIN_ERRORS standard
-    errors; else the own one. outcomes: by value, of the same pairs in the same order."""
+    """The value of the front that accepts most, where it accepts more than the own one by more than chance; else the
+    own one. outcomes: by value, of the same pairs in the same order."""
     scored = set.intersection(*({each.pair_id for each in rows if each.scores} for rows in outcomes.values()))
     figures = {value: figures_of(outcomes[value], scored) for value in sorted(outcomes)}
     front = tuple(
@@ -63,7 +63,7 @@ def choose(outcomes: Mapping[float, Sequence[Outcome]], own: float) -> Choice:
     )
     best = max(front, key=lambda value: (figures[value].accepted.value, value == own, -abs(value - own)))
     gain = gain_of(outcomes[own], outcomes[best])
-    if gain.error is None or gain.value <= MIN_ERRORS * gain.error:
+    if not _exceeds_chance(gain):
         best, gain = own, gain_of(outcomes[own], outcomes[own])
     return Choice(own, best, gain, front, figures, len(outcomes[own]))
 
@@ -81,6 +81,15 @@ def gain_of(before: Sequence[Outcome], after: Sequence[Outcome]) -> Estimate:
     """The share of pairs that are accepted after less that before; its error is that of the paired difference."""
     pairs = zip(before, after, strict=True)
     return _over_subjects([(old.subject, float(new.accepted) - float(old.accepted)) for old, new in pairs])
+
+
+def _exceeds_chance(gain: Estimate) -> bool:
+    """Whether it is more than MIN_ERRORS standard errors with one subject more that gains and one that loses (Bonett
+    and Price 2012). Where few subjects agree, their own error is 0."""
+    subjects = [each for each in gain.seeds if each is not None] + [1.0, -1.0]
+    doubted = ratio(subjects, [1.0] * len(subjects))
+    assert doubted.error is not None  # of two or more
+    return doubted.value > MIN_ERRORS * doubted.error
 
 
 def _beats(one: Figures, other: Figures) -> bool:

@@ -41,6 +41,8 @@ class PairsConfig(Model):
     """Share of edit pairs; the paper's dataset has 1.6 M of 4.8 M."""
     generation_categories: dict[Category, Weight] = {"style": 0.3, "background": 0.7}
     edit_categories: dict[Category, Weight] = dict.fromkeys(CATEGORIES, 1.0)
+    """Where removals are turned round, additions have their weight at least, and a subject with a single edit pair has
+    none."""
     prompt_bank: PromptBankName | None = None
     """Changes beside the catalogue's: a bank of the package (`toffee`), or a .parquet or .jsonl file of rows, a local
     path or s3://bucket/key. Each change that suits a class is drawn as often as any other."""
@@ -116,6 +118,12 @@ class RunConfig(SubjectDatasetConfig):
     models: ModelsConfig
     stages: StagesConfig = StagesConfig()
     output: PairsOutputConfig = PairsOutputConfig()
+
+    @property
+    def model_stages(self) -> tuple[str, ...]:
+        """A bank has its subjects' images and depth."""
+        banked = {"synthesize", "depth"} if self.subjects.source == "bank" else set()
+        return tuple(name for name in super().model_stages if name not in banked)
 
     @model_validator(mode="after")
     def _a_score_that_judges_is_on(self) -> Self:

@@ -42,6 +42,8 @@ def print_costs(plan: CostPlan) -> None:
     )
     for cluster, seconds in plan.wall_s.items():
         console.out(f"this plan on {cluster}: {clock(seconds)} of computing, without start-up and the last shards")
+    if plan.is_banked:
+        console.out("without its subject bank, which was paid for by itself")
     if plan.bytes_are_reckoned:
         console.out("storage is reckoned from photographs: no run tells it")
     _print_others(plan, console)

@@ -26,8 +26,8 @@ from toffee_pipeline.schema.pairs import PAIRS
 from toffee_pipeline.storage import Storage
 
 BATCH = 32
-SEEN = {PAIRS.row: ("input_image", "target_image"), "subject": ("image",)}
-"""What a training sees of a row."""
+SEEN = {PAIRS.row: ("input_image", "target_image", "subject_image"), "subject": ("image",)}
+"""What a training sees of a row: of a pair ToffeeNet the first two, and the Refiner its subject's picture."""
 
 
 class Duplicate(Part):
@@ -136,9 +136,13 @@ class _Finder:
     def _read_rows(self, rows: list[dict[str, Any]], key: str, columns: Sequence[str], max_pixels: int) -> None:
         for row in rows:
             self._compare_prompt(row["prompt"])
-        for column in columns:
-            names = [f"{row[key]} {column}" for row in rows]
-            pictures = zip(rows, names, strict=True)
+        for number, column in enumerate(columns):
+            # an edit pair has its subject's picture twice, and a column may be null
+            different = [row for row in rows if row[column] not in [None, *(row[name] for name in columns[:number])]]
+            if not different:
+                continue
+            names = [f"{row[key]} {column}" for row in different]
+            pictures = zip(different, names, strict=True)
             try:
                 images = [decode(row[column]["bytes"], name, max_pixels) for row, name in pictures]
             except ImageError as error:
@@ -146,7 +150,7 @@ class _Finder:
             similar = cosines(_embed(self.encoder, images), self.embeddings)
             for name, image, row in zip(names, images, similar, strict=True):
                 self._compare_picture(name, image, row)
-        self.num_pictures += len(rows) * len(columns)
+            self.num_pictures += len(different)
 
     def _compare_prompt(self, prompt: str) -> None:
         for text in self.words.get(normalized(prompt), ()):

@@ -42,11 +42,12 @@ def single_of_real(real: np.ndarray) -> np.ndarray:
 
 
 def copy_paste(drawn: np.ndarray, real: np.ndarray) -> np.ndarray:
-    """(n,): how much nearer a drawn picture is to the input image than the subject's real pictures are to each other.
+    """(n,): how much nearer a drawn picture is to the input image than the subject's other real pictures are, on the
+    mean.
 
     Above 0, it is more like the input than another photograph of the subject would be.
     """
-    known = toffee_of_real(real)
+    known = single_of_real(real)
     known = known[np.isfinite(known)]
     return single(drawn, real) - (known.mean() if len(known) else np.nan)
 

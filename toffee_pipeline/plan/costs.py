@@ -45,7 +45,8 @@ class CostPlan:
 
     device: on which the stages were measured. differs: settings under which they were not. acceptance: accepted pairs
     of planned ones. rates_of: the run that tells it; None: nothing is known, and all are taken to pass.
-    bytes_are_reckoned: no run tells them. wall_s: by the cluster's size in words, all stages computing without a pause.
+    bytes_are_reckoned: no run tells them. is_banked: its subjects come from a bank, whose cost is in no figure. wall_s:
+    by the cluster's size in words, all stages computing without a pause.
     """
 
     device: str
@@ -57,6 +58,7 @@ class CostPlan:
     stages: tuple[StageCost, ...]
     bytes_per_accepted: float
     bytes_are_reckoned: bool
+    is_banked: bool
     price_per_gpu_hour: float
     wall_s: Mapping[str, float]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -15,13 +15,15 @@ from toffee_pipeline.config.generate import RunConfig
 from toffee_pipeline.config.generate_subjects import SubjectBankConfig
 from toffee_pipeline.errors import PlanError
 from toffee_pipeline.plan.prompt_bank import PromptBank
-from toffee_pipeline.plan.removals import Change, turn_round
+from toffee_pipeline.plan.removals import Couples
 from toffee_pipeline.plan.seeds import seed_for
 from toffee_pipeline.plan.shards import subjects_per_shard
 from toffee_pipeline.plan.subjects import SubjectPlan, SubjectSource
-from toffee_pipeline.schema.pairs import Pair, planned_row
+from toffee_pipeline.schema.pairs import REGIONS, Pair, planned_row
 from toffee_pipeline.schema.subjects import Subject
 
+Change = tuple[Category, str]
+"""The category of a pair, and what changes."""
 Changes = dict[Category, tuple[str, ...]]
 """The changes of each category, of which none is empty."""
 
@@ -103,28 +105,38 @@ class Plan(SubjectPlan):
 
     def _pairs_of(self, kind: Kind, numbers: list[int], subject: Subject) -> list[Pair]:
         """A subject's pairs of one kind. No two make the same change while there is another one."""
-        possible = self._possible(kind, subject)
+        possible, weights = self._possible(kind, subject), dict(self._weights(kind))
         names = [pair_id_of(number) for number in numbers]
         rngs = [np.random.default_rng(seed_for(f"{self.config.seed}/{name}", "plan")) for name in names]
-        changes = [self._draw(kind, possible, rng) for rng in rngs]
-        taken, seen = set(changes), set()  # every first draw is kept, so that drawing again changes no other pair
-        for index, change in enumerate(changes):
+        sources: dict[int, int] = {}  # of a removal its addition
+        if self._reverses(kind) and "removal" in possible:
+            possible["addition"] = possible["removal"]
+            weights["addition"] = max(weights.get("addition", 0.0), weights["removal"])
+            total = sum(weights[category] for category in possible)
+            couples = Couples(weights["removal"] / total, self._edits_per_subject)
+            seed = seed_for(f"{self.config.seed}/{subject.subject_id}", "couples")
+            sources = couples.draw(len(names), np.random.default_rng(seed))
+            weights["addition"] = max(0.0, weights["addition"] - couples.reached * total)  # those that stand alone
+            del possible["removal"]
+        added = set(sources.values())
+        changes: dict[int, Change] = {}
+        for index, rng in enumerate(rngs):
+            if index not in sources:
+                among: Changes = {"addition": possible["addition"]} if index in added else possible
+                changes[index] = self._draw(among, weights, rng)
+        taken, seen = set(changes.values()), set()  # every first draw is kept: drawing again changes no other pair
+        for index, change in changes.items():
             if change in seen and (free := _without(possible, taken)):
-                same = {change[0]: free[change[0]]} if change[0] in free else free  # categories keep their shares
-                changes[index] = self._draw(kind, same, rngs[index])
-                taken.add(changes[index])
+                if change[0] in free:
+                    free = {change[0]: free[change[0]]}  # categories keep their shares
+                if index not in added or change[0] in free:
+                    changes[index] = self._draw(free, weights, rngs[index])
+                    taken.add(changes[index])
             seen.add(change)
-        sources: list[int | None] = [None] * len(changes)
-        if self._reverses(kind):
-
-            def draw_again(index: int, categories: Sequence[Category]) -> Change:
-                allowed = {name: words for name, words in possible.items() if name in categories}
-                return self._draw(kind, _without(allowed, set(changes)) or allowed, rngs[index])
-
-            changes, sources = turn_round(changes, tuple(possible), draw_again)
+        changes |= {index: ("removal", changes[source][1]) for index, source in sources.items()}
         return [
-            self._pair(subject, kind, name, change, None if source is None else names[source])
-            for name, change, source in zip(names, changes, sources, strict=True)
+            self._pair(subject, kind, name, changes[index], names[sources[index]] if index in sources else None)
+            for index, name in enumerate(names)
         ]
 
     def _pair(self, subject: Subject, kind: Kind, name: str, planned: Change, reversed_from: str | None) -> Pair:
@@ -162,10 +174,16 @@ class Plan(SubjectPlan):
         if kind == "generation":
             return None
         category, change = planned
-        return self.catalog.edit_region(subject.class_name, "addition" if reversed_from else category, change)
+        if reversed_from is None:
+            return self.catalog.edit_region(subject.class_name, category, change)
+        return self.catalog.edit_region(subject.class_name, "addition", change) or REGIONS["addition"]
 
     def _reverses(self, kind: Kind) -> bool:
         return kind == "edit" and self.config.pairs.removal == "reverse"
+
+    @property
+    def _edits_per_subject(self) -> float:
+        return self.config.pairs.per_subject * self.config.pairs.edit_fraction
 
     def _kind(self, number: int) -> Kind:
         """Exact share over any stretch of the plan, and every subject gets a mix."""
@@ -189,9 +207,11 @@ class Plan(SubjectPlan):
             raise PlanError(f"no category of {sorted(weights)} has a change for the class {subject.class_name!r}")
         return {category: changes for category, changes in possible.items() if changes}
 
-    def _draw(self, kind: Kind, possible: Changes, rng: np.random.Generator) -> Change:
+    def _draw(self, possible: Changes, weights: Mapping[Category, float], rng: np.random.Generator) -> Change:
         categories = list(possible)
-        shares = np.array([self._weights(kind)[category] for category in categories], dtype=float)
+        shares = np.array([weights[category] for category in categories], dtype=float)
+        if not shares.any():  # nothing else is left than additions, of which couples have brought enough
+            shares[:] = 1
         category = categories[int(rng.choice(len(categories), p=shares / shares.sum()))]
         return category, possible[category][int(rng.integers(len(possible[category])))]
 

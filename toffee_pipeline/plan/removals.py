@@ -1,48 +1,40 @@
-"""Removal pairs that are addition pairs turned round: the target is then an untouched picture of the subject."""
+"""Removal pairs that are addition pairs turned round: the target is then an untouched picture of the subject.
+
+A removal needs an addition of the same subject, so the two are planned as a couple: as many couples as there should be
+removals. A couple brings an addition along, and so the fewer are planned without a removal.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-
-from toffee_pipeline.config.base import Category
-
-Change = tuple[Category, str]
-"""The category of a pair, and what changes."""
+import numpy as np
 
 
-def turn_round(
-    changes: Sequence[Change],
-    categories: Sequence[Category],
-    draw: Callable[[int, Sequence[Category]], Change],
-) -> tuple[list[Change], list[int | None]]:
-    """The changes of a subject's edit pairs, in which every removal removes what another of them adds.
+class Couples:
+    """How many couples the subjects of a plan have.
 
-    A removal takes an addition that no other one takes; where there is none, the subject's first pair that is neither
-    becomes one. A removal that is left alone becomes a pair of another category: a subject with one edit pair has none.
+    A subject with one edit pair has none; where there are such, the others have more.
 
     Args:
-        changes: as drawn. categories: those that have a change for the subject.
-        draw: draws the change of pair `index` again, among some categories.
-
-    Returns:
-        The changes, and for each removal the index of its addition, None for the others.
+        share: of the edit pairs that are to be removals.
+        pairs_per_subject: edit pairs, on the mean; a subject has as many whole ones, or one more.
     """
-    changed = list(changes)
-    sources: list[int | None] = [None] * len(changes)
-    free = [index for index, (category, _) in enumerate(changes) if category == "addition"]
-    others = [index for index, (category, _) in enumerate(changes) if category not in ("addition", "removal")]
-    removals = [index for index, (category, _) in enumerate(changes) if category == "removal"]
-    while removals:
-        index = removals.pop(0)
-        if not free and (others or removals):
-            source = others.pop(0) if others else removals.pop(0)
-            changed[source] = draw(source, ("addition",))
-            free.append(source)
-        if free:
-            source = free.pop(0)
-            sources[index] = source
-            changed[index] = ("removal", changed[source][1])
-        else:
-            rest = tuple(name for name in categories if name != "removal")
-            changed[index] = draw(index, rest)
-    return changed, sources
+
+    def __init__(self, share: float, pairs_per_subject: float) -> None:
+        fewest = int(pairs_per_subject)
+        more = pairs_per_subject - fewest
+        subjects = {fewest: 1 - more, fewest + 1: more}
+        self._share = share
+        self._not_alone = sum(num * part for num, part in subjects.items() if num > 1) / pairs_per_subject
+        self.reached = sum(part * self._expected(num) for num, part in subjects.items()) / pairs_per_subject
+        """The share that removals come to: less than asked where too few subjects have two edit pairs."""
+
+    def _expected(self, num_pairs: int) -> float:
+        if num_pairs < 2 or not self._not_alone:
+            return 0.0
+        return min(num_pairs // 2, self._share * num_pairs / self._not_alone)
+
+    def draw(self, num_pairs: int, rng: np.random.Generator) -> dict[int, int]:
+        """The couples of a subject with so many edit pairs: index of the removal -> index of its addition."""
+        number = int(self._expected(num_pairs) + rng.random())
+        chosen = rng.permutation(num_pairs)[: 2 * number].tolist()
+        return dict(zip(chosen[::2], chosen[1::2], strict=True))

@@ -11,7 +11,7 @@ from typing import Any, Protocol, TypeVar
 from toffee_pipeline.config.dataset import DatasetConfig
 from toffee_pipeline.errors import PlanError
 
-PLAN_VERSION = 3
+PLAN_VERSION = 4
 
 
 class ListedSource(Protocol):

@@ -30,12 +30,14 @@ class StageCost:
 
 @dataclass(frozen=True)
 class Costs:
-    """price_per_gpu_hour: 0 where the config has none. savings: of gates."""
+    """price_per_gpu_hour: 0 where the config has none. savings: of gates. is_banked: the subjects come from a bank,
+    whose cost is in no figure."""
 
     stages: tuple[StageCost, ...]
     total: StageCost
     price_per_gpu_hour: float
     savings: Mapping[str, Saving]
+    is_banked: bool
 
     @property
     def longest(self) -> float:
@@ -68,4 +70,4 @@ def costs_of(run: ImageDatasetRun, counts: RunCounts) -> Costs | None:
         measured=sum(stage.measured for stage in stages),
     )
     savings = savings_of(run.config, counts) if isinstance(run, PairRun) else {}
-    return Costs(stages, total, run.config.price_per_gpu_hour, savings)
+    return Costs(stages, total, run.config.price_per_gpu_hour, savings, run.config.player("subject") == "bank")

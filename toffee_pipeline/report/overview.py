@@ -12,7 +12,7 @@ from toffee_pipeline.config.refine_pairs import RefinementConfig
 from toffee_pipeline.filters import REASONS
 from toffee_pipeline.report.words import seconds, share, thousands
 from toffee_pipeline.rundir.counts import RunCounts, Summary
-from toffee_pipeline.rundir.description import DatasetRun, ImageDatasetRun
+from toffee_pipeline.rundir.description import DatasetRun, ImageDatasetRun, ViewRun
 
 KINDS = ("generation", "edit")
 MARKS = ("stand-in", "untrained")
@@ -63,11 +63,11 @@ def figures_of(run: DatasetRun, counts: RunCounts) -> list[tuple[str, str]]:
     ]
     if counts.accepted and spent:
         figures.append((seconds(spent / counts.accepted), f"model time per accepted {run.table.row}"))
-    if isinstance(counts, Summary):
+    if isinstance(counts, Summary) and not isinstance(run, ViewRun):  # a view's are those of copying
         if counts.pairs_per_s:
-            figures.append((f"{counts.pairs_per_s:,.3g}", f"{run.table.row}s per second"))
+            figures.append((f"{counts.pairs_per_s:,.3g}", f"{run.table.row}s per second of the last start"))
         if counts.elapsed_s:
-            figures.append((seconds(counts.elapsed_s), "elapsed"))
+            figures.append((seconds(counts.elapsed_s), "elapsed in the last start"))
     return figures
 
 

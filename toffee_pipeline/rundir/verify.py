@@ -28,8 +28,7 @@ from toffee_pipeline.storage import Storage
 class Report:
     """What was checked, what is wrong, and what a repair did."""
 
-    job: str
-    """Whose run it is: jobs/JOB.py."""
+    run: DatasetRun
     tally: Tally = field(default_factory=Tally)
     problems: list[Problem] = field(default_factory=list)
     holder: str | None = None
@@ -72,7 +71,7 @@ def verify(storage: Storage) -> Report:
 def _verify(storage: Storage, run: DatasetRun, holder: str | None) -> Report:
     together = run.shards_together if isinstance(run, ViewRun) else 1
     plan = _plan_of(storage, run, together)
-    report = Report(run.job, holder=holder)
+    report = Report(run, holder=holder)
     files = shard_files(storage)  # before the manifests: what a run commits in between is then no orphan
     committed = committed_shards(storage)
     with ThreadPoolExecutor(os.cpu_count()) as pool:

@@ -37,7 +37,8 @@ class Pair:
     reversed_from: id of the addition pair of the same subject that this removal pair turns round.
     instruction: the change as an order ("add a party hat"). input_prompt: a true caption of the input image. Both are
         for users of the dataset; no model reads them here.
-    edit_region: what an edit may change where it is not what `REGIONS` says of the category.
+    edit_region: what an edit may change where it is not what `REGIONS` says of the category; of a removal that turns
+        an addition round, that one's.
     source: of a pair that was given, all that its set says of it, as JSON.
     """
 
