@@ -206,8 +206,9 @@ def test_of_a_folder_of_photographs(tmp_path):
         Image.new("RGB", (64, 64), "red").save(tmp_path / "photos" / name / "1.png")
     settings = ("subjects.source=folder", f"subjects.path={tmp_path / 'photos'}")
     write_planned_run(LocalStorage(str(tmp_path / "run")), 48, 64, False, *settings)
-    done = export(tmp_path / "run", tmp_path / "export", "--split", "a=0.5", "--split", "b=0.5")
+    done = export(tmp_path / "run", tmp_path / "export", "--split", "a=0.5", "--split", "b=0.49", "--split", "c=0.01")
     assert done.exit_code == 0, done.output
+    assert "no pair in c: splits are of subjects" in done.output
     rows = [row for path in (tmp_path / "export").rglob("*.parquet") for row in pq.read_table(path).to_pylist()]
     splits = {
         path.parent.name: set(pq.read_table(path)["class_name"].to_pylist()) for path in tmp_path.rglob("?/*.parquet")

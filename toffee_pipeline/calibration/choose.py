@@ -15,6 +15,8 @@ AXES = (SIMILARITY, "clip")
 from."""
 MIN_ERRORS = 2.0
 """Many values are tried on one sample: within one standard error chance alone would often choose."""
+ROUNDING = 1e-9
+"""Four subjects that agree are a tie, which no machine's last bit is to decide."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,7 @@ def _exceeds_chance(gain: Estimate) -> bool:
     subjects = [each for each in gain.seeds if each is not None] + [1.0, -1.0]
     doubted = ratio(subjects, [1.0] * len(subjects))
     assert doubted.error is not None  # of two or more
-    return doubted.value > MIN_ERRORS * doubted.error
+    return gain.value > 0 and doubted.value > MIN_ERRORS * doubted.error + ROUNDING  # pairs and subjects may disagree
 
 
 def _beats(one: Figures, other: Figures) -> bool:

@@ -90,7 +90,12 @@ def export(run_storage: Storage, target: Storage, settings: Settings, say: Calla
     form.finish(target, records(target, len(parts)))
     write_card(run_storage, target, run, header, form)
     write_croissant(target, run, header, form)
-    return sum(part.num_rows for part in records(target, len(parts)))
+    rows = Counter[str]()
+    for part in records(target, len(parts)):
+        rows.update({split: sum(kinds.values()) for split, kinds in part.rows.items()})
+    if empty := [name for name in settings.splits if not rows[name]]:
+        say(f"no pair in {' and '.join(empty)}: splits are of subjects, and of a folder each top folder is one")
+    return rows.total()
 
 
 class _Exporter:

@@ -115,23 +115,23 @@ class Plan(SubjectPlan):
             total = sum(weights[category] for category in possible)
             couples = Couples(weights["removal"] / total, self._edits_per_subject)
             seed = seed_for(f"{self.config.seed}/{subject.subject_id}", "couples")
-            sources = couples.draw(len(names), np.random.default_rng(seed))
+            sources = couples.draw(len(names), len(possible["addition"]), np.random.default_rng(seed))
             weights["addition"] = max(0.0, weights["addition"] - couples.reached * total)  # those that stand alone
             del possible["removal"]
-        added = set(sources.values())
         changes: dict[int, Change] = {}
-        for index, rng in enumerate(rngs):
-            if index not in sources:
-                among: Changes = {"addition": possible["addition"]} if index in added else possible
-                changes[index] = self._draw(among, weights, rng)
-        taken, seen = set(changes.values()), set()  # every first draw is kept: drawing again changes no other pair
-        for index, change in changes.items():
+        for index in sorted(sources.values()):  # first, since they can be nothing else
+            additions = _without({"addition": possible["addition"]}, set(changes.values()))
+            changes[index] = self._draw(additions, weights, rngs[index])
+        alone = [index for index in range(len(names)) if index not in changes and index not in sources]
+        seen = set(changes.values())
+        changes |= {index: self._draw(possible, weights, rngs[index]) for index in alone}
+        taken = set(changes.values())  # every first draw is kept: drawing again changes no other pair
+        for index in alone:
+            change = changes[index]
             if change in seen and (free := _without(possible, taken)):
-                if change[0] in free:
-                    free = {change[0]: free[change[0]]}  # categories keep their shares
-                if index not in added or change[0] in free:
-                    changes[index] = self._draw(free, weights, rngs[index])
-                    taken.add(changes[index])
+                same = {change[0]: free[change[0]]} if change[0] in free else free  # categories keep their shares
+                changes[index] = self._draw(same, weights, rngs[index])
+                taken.add(changes[index])
             seen.add(change)
         changes |= {index: ("removal", changes[source][1]) for index, source in sources.items()}
         return [

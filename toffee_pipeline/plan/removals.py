@@ -33,8 +33,9 @@ class Couples:
             return 0.0
         return min(num_pairs // 2, self._share * num_pairs / self._not_alone)
 
-    def draw(self, num_pairs: int, rng: np.random.Generator) -> dict[int, int]:
-        """The couples of a subject with so many edit pairs: index of the removal -> index of its addition."""
-        number = int(self._expected(num_pairs) + rng.random())
+    def draw(self, num_pairs: int, num_additions: int, rng: np.random.Generator) -> dict[int, int]:
+        """The couples of a subject with so many edit pairs, and so many things that can be added to it: index of the
+        removal -> index of its addition."""
+        number = min(int(self._expected(num_pairs) + rng.random()), num_additions)
         chosen = rng.permutation(num_pairs)[: 2 * number].tolist()
         return dict(zip(chosen[::2], chosen[1::2], strict=True))

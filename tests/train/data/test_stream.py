@@ -13,7 +13,7 @@ from tests.helpers.training import make_config, make_reader
 from toffee_pipeline.config.train import RefinerTraining, ViewGeneratorTraining
 from toffee_pipeline.errors import DataError
 from toffee_pipeline.images import encode_png
-from toffee_pipeline.train.data import examples
+from toffee_pipeline.train.data import examples, stream
 from toffee_pipeline.train.data.examples import first_rows
 from toffee_pipeline.train.data.stream import MAX_NAMED, Batches, Position, read_here, resume
 
@@ -187,6 +187,13 @@ def test_where_all_images_are_small_not_all_are_tried(reader, monkeypatch):
     with pytest.raises(DataError, match=f"^no usable sample among the first 32 of data.sources{words}"):
         first_rows(large, 4)
     assert len(first_rows(reader, 64)["target"]) == 32
+
+
+def test_a_stream_of_small_images_ends_with_a_line(reader, monkeypatch):
+    monkeypatch.setattr(stream, "MANY", 30)
+    small = batches(dataclasses.replace(reader, min_side_px=65))
+    with pytest.raises(DataError, match=r"^(\d+) of \1 training samples are smaller than data.min_side_px: lower it"):
+        small.next()
 
 
 def of_objects(format, path):

@@ -14,6 +14,8 @@ from toffee_pipeline.train.data.examples import Block, Reader, concatenate, sele
 
 CERTAIN_AFTER = 100
 """Rows after which the share of broken ones is judged."""
+MANY = 10_000
+"""Rows of which one in a hundred must be large enough: else a step waits for hours, for what is decoded in vain."""
 MAX_NAMED = 20
 """Broken samples that are kept by name."""
 
@@ -61,7 +63,8 @@ class Batches:
         self._rest: Block | None = None
 
     def next(self) -> Block:
-        """The next `batch_size` usable rows. Raises DataError above the allowed share of broken rows."""
+        """The next `batch_size` usable rows. Raises DataError above the allowed share of broken rows, or where nearly
+        all are too small."""
         parts: list[Block] = []
         missing = self.batch_size
         while missing:
@@ -82,6 +85,11 @@ class Batches:
         errors = judged[judged != ""]
         self.seen += len(judged)
         self.broken += len(errors)
+        if self.too_small + self.seen >= MANY and self.seen < 0.01 * self.too_small:
+            raise DataError(
+                f"{self.too_small:,} of {self.too_small + self.seen:,} training samples are smaller than "
+                "data.min_side_px: lower it, leave their source out, or load larger images (docs/training.md)"
+            )
         self.errors = list(dict.fromkeys([*self.errors, *map(str, errors)]))[:MAX_NAMED]
         if self.seen >= CERTAIN_AFTER and self.broken > self.max_broken_fraction * self.seen:
             raise DataError(
