@@ -125,6 +125,7 @@ def compute(
             card.add(counts)
             if report:
                 report.update(totals)
+        limit.end()
     elapsed_s = time.monotonic() - began
     summary = _finish(storage, known, elapsed_s, num_rows / elapsed_s)
     _say(summary, storage, known)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+from itertools import groupby
 from pathlib import Path
 from typing import cast
 
 from actors.pictures import PictureShard, PictureState
 from toffee_pipeline.config.evaluate import EvaluationConfig
-from toffee_pipeline.errors import ImageError, RunMismatch
+from toffee_pipeline.errors import ImageError, PlanError, RunMismatch
 from toffee_pipeline.evaluation.files import find_picture
 from toffee_pipeline.evaluation.real_pictures import real_picture
 from toffee_pipeline.images import read_encoded
@@ -28,8 +29,8 @@ class ReadPictures:
         self.subjects = {subject.subject_id: subject for subject in self.plan.benchmark.subjects}
 
     def __call__(self, index: int) -> PictureShard:
-        """A picture that is not there, or cannot be read, fails. Raises RunMismatch where drawn ones are not as
-        they were listed."""
+        """A picture that is not there, or cannot be read, fails. Raises RunMismatch where drawn ones are not those
+        that were listed, by name and size."""
         shard = PictureShard.from_plan(self.plan, index)
         for state in shard.pictures:
             if state.drawn and self.config.images is None:
@@ -46,11 +47,19 @@ class ReadPictures:
         """After they were read: one that is replaced meanwhile is another then."""
         if self.plan.drawn is None:
             return
-        folder, drawn = cast(Path, self.config.images), [state.picture for state in shard.pictures if state.drawn]
-        names = {picture.source for picture in drawn}
-        listed = [image for image in self.plan.drawn.images if os.path.splitext(image.path)[0] in names]
-        if change := first_difference(listed, list_drawn(folder, drawn)):
-            raise RunMismatch(f"images={folder}: not as when the evaluation began: {change}")
+        folder, drawn = cast(Path, self.config.images), [state for state in shard.pictures if state.drawn]
+        for _, group in groupby(drawn, key=lambda state: state.picture.subject_id):
+            states = {state.picture.source: state for state in group}
+            try:
+                there = list_drawn(folder, [state.picture for state in states.values()])
+            except (PlanError, OSError) as error:  # this node's trouble
+                for state in states.values():
+                    state.fail(f"read: {error}")
+                continue
+            listed = [image for image in self.plan.drawn.images if os.path.splitext(image.path)[0] in states]
+            # this node's may be a copy, of another time
+            if change := first_difference(listed, there, by_time=False):
+                raise RunMismatch(f"images={folder}: not as when the evaluation began: {change}")
 
     def _image(self, state: PictureState) -> bytes:
         picture = state.picture

@@ -59,7 +59,9 @@ def generate(
         say(f"nothing to do: all {len(plan)} shards of {storage.uri} are committed")
         return read(storage, SUMMARY, Summary)
     with at_work(storage, say, lambda: "what is committed stays", config.output.lease_s) as lease:
-        return compute(stages or stages_of(config), storage, with_samples(config), plan, known, lease)
+        stages = stages or stages_of(config)
+        known_weights = with_samples(config, (role for stage in stages.values() for role in stage.roles))
+        return compute(stages, storage, known_weights, plan, known, lease)
 
 
 if __name__ == "__main__":

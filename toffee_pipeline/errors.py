@@ -120,7 +120,7 @@ class DamagedFile(StorageError):
 
 
 class StorageAway(StorageError):
-    """The storage gave no answer, or only that it is in trouble, for as long as a job waits."""
+    """A storage that had answered gave no answer, or one only that it is in trouble, for as long as a job waits."""
 
     exit_code = TRY_AGAIN
 

@@ -63,7 +63,7 @@ class Loads(Stage):
 def test_a_chain_over_other_weights_than_the_drivers_takes_no_shard(tmp_path):
     dino = shutil.copytree(NANO_WEIGHTS / "dino", tmp_path / "dino")
     config = load_config("nano", (f"models.dino={{weights: pretrained, path: {dino}}}", "pairs.count=2", "device=cpu"))
-    config, shard = with_samples(config), Shard.from_plan(Plan(config), 0)
+    config, shard = with_samples(config, Loads.roles), Shard.from_plan(Plan(config), 0)
     chain = StageChain(config, [Loads], no_progress, NoGuard())
     assert chain(shard) is shard
     weights = dino / "model.safetensors"

@@ -192,7 +192,7 @@ def test_an_evaluation_goes_on_with_the_same_benchmark_alone(tmp_path, dreambenc
 
 
 def overwrite(folder):
-    (folder / "dog6/0_0.png").write_bytes(encode_png(photo(8, 96)))
+    (folder / "dog6/0_0.png").write_bytes(encode_png(photo(8, 32)))
     return "dog6/0_0.png: was "
 
 
@@ -206,24 +206,47 @@ def remove(folder):
     return "can/1_0.jpg: not there any more"
 
 
+def claimed(dreambench, folder, output):
+    """The config of an evaluation that has begun."""
+    config = load_config("nano", [*SMALL, *dreambench, f"images={folder}"], EvaluationConfig)
+    plan = new_plan(config)
+    claim_dataset(open_storage(str(output)), EvaluationRun.of(config, plan, {}), plan)
+    return config
+
+
+def test_a_nodes_copy_of_the_drawn_pictures_may_be_of_another_time(dreambench, drawn, tmp_path):
+    folder, output = tmp_path / "drawn", tmp_path / "run"
+    shutil.copytree(drawn, folder)
+    reader = ReadPictures(claimed(dreambench, folder, output), str(output))
+    os.utime(folder / "dog6/0_0.png", (1, 1))
+    assert [state.status for state in reader(1).pictures] == ["ok"] * 4 + ["failed"]
+
+
+def test_a_folder_that_cannot_be_listed_fails_its_own_pictures(dreambench, drawn, tmp_path):
+    folder, output = tmp_path / "drawn", tmp_path / "run"
+    shutil.copytree(drawn, folder)
+    config = claimed((*dreambench, "subjects_per_shard=2"), folder, output)
+    reader = ReadPictures(config, str(output))
+    shutil.rmtree(folder / "dog6")
+    (folder / "dog6").symlink_to("dog6")  # root may list all folders but for such
+    states = reader(0).pictures
+    assert {(state.picture.subject_id, state.status) for state in states if state.drawn} == {
+        ("can", "ok"),
+        ("dog6", "failed"),
+    }
+    assert all("symbolic links" in state.error for state in states if state.status == "failed")
+
+
 @pytest.mark.parametrize("change", [overwrite, supply, remove])
 def test_drawn_pictures_belong_to_the_evaluation(dreambench, drawn, tmp_path, change):
     """It neither goes on with others, nor are its figures theirs; a file that no prompt asks for is none of them."""
     folder, output = drawn.parent / f"{drawn.name}-{change.__name__}", tmp_path / "run"
     shutil.copytree(drawn, folder)
-    config = load_config("nano", [*SMALL, *dreambench, f"images={folder}"], EvaluationConfig)
-    storage = open_storage(str(output))
-
-    def begin():
-        plan = new_plan(config)
-        claim_dataset(storage, EvaluationRun.of(config, plan, {}), plan)
-
-    begin()
-    reader = ReadPictures(config, str(output))
+    reader = ReadPictures(claimed(dreambench, folder, output), str(output))
     assert [state.image is None for state in reader(1).pictures] == [False] * 4 + [True]
 
     (folder / "dog6/of_no_prompt.png").write_bytes(b"")
-    begin()
+    claimed(dreambench, folder, output)
     line = change(folder)
     result = run(output, *dreambench, options=("--images", folder))
     assert result.exit_code == 2 and f"{output} holds a run of other images: {line}" in result.output.splitlines()[-1]

@@ -21,7 +21,7 @@ from tests.helpers.stub_stages import STUB_STAGES
 from toffee_pipeline.config.load import load_config
 from toffee_pipeline.errors import PlanError
 from toffee_pipeline.images import encode_png
-from toffee_pipeline.rundir.layout import RUN
+from toffee_pipeline.rundir.layout import RUN, SUMMARY
 from toffee_pipeline.rundir.manifests import committed_shards
 from toffee_pipeline.rundir.verify import verify as verify_run
 from toffee_pipeline.storage import open_storage
@@ -149,6 +149,18 @@ def test_a_run_that_goes_wrong_is_stopped_and_keeps_what_it_has(tmp_path, monkey
     assert result.exit_code == 0
     assert "resuming: 5 of 8 shards" in result.output
     assert verify_run(storage).problems == []
+
+
+def test_a_small_run_above_the_limit_ends_with_it_and_is_finished_by_the_next_start(tmp_path, monkeypatch):
+    """Of two subjects nothing is plain before they are done."""
+    monkeypatch.setenv("STUB_FAULTS", ",".join(f"black={number}" for number in range(30)))
+    run, sets = tmp_path / "run", ("pairs.count=60", "pairs.per_subject=30")
+    result = run_generate(run, *sets)
+    assert result.exit_code == 2 and "error: stopped: 30 of 60 pairs failed" in result.output.splitlines()[-1]
+    storage = open_storage(str(run))
+    assert len(committed_shards(storage)) == 2 and not storage.exists(SUMMARY)
+    assert run_generate(run, *sets).exit_code == 0
+    assert json.loads(storage.get(SUMMARY))["failed"] == 30
 
 
 class SeesNoFile(Stage):

@@ -9,7 +9,7 @@ import pytest
 
 from toffee_pipeline.config.generate import RunConfig
 from toffee_pipeline.config.load import load_config
-from toffee_pipeline.errors import RunMismatch
+from toffee_pipeline.errors import DamagedFile, RunMismatch
 from toffee_pipeline.models.same_files import require_same_files, with_samples
 from toffee_pipeline.models.weights import NANO_WEIGHTS, SAMPLE_BLOCK_BYTES, SAMPLE_BLOCKS, sample_of
 
@@ -25,7 +25,7 @@ def config_of(refiner: Path) -> RunConfig:
 
 def test_an_actor_refuses_weights_that_are_not_those_of_the_driver(refiner: Path) -> None:
     config = config_of(refiner)
-    sent = pickle.loads(pickle.dumps(with_samples(config)))
+    sent = pickle.loads(pickle.dumps(with_samples(config, ("dino", "refiner"))))
     assert sent.model_dump() == config.model_dump()  # it stands in no file
     require_same_files(sent, ("dino", "refiner", "refiner"))
     weights = refiner / "diffusion_pytorch_model.safetensors"
@@ -37,7 +37,16 @@ def test_an_actor_refuses_weights_that_are_not_those_of_the_driver(refiner: Path
 
 
 def test_weights_that_nobody_loads_may_be_missing(tmp_path: Path) -> None:
-    require_same_files(with_samples(config_of(tmp_path / "gone")), ("dino",))
+    require_same_files(with_samples(config_of(tmp_path / "gone"), ("dino",)), ("dino",))
+
+
+def test_weights_that_nobody_loads_may_be_unreadable(tmp_path: Path) -> None:
+    """A pipe is refused where it would be read."""
+    os.mkfifo(tmp_path / "weights")
+    config = config_of(tmp_path / "weights")
+    with pytest.raises(DamagedFile):
+        with_samples(config, ("dino", "refiner"))
+    assert with_samples(config, ("dino",)).models.refiner.sample is None
 
 
 def test_of_a_large_file_a_sample_counts(tmp_path: Path) -> None:

@@ -59,8 +59,26 @@ def test_one_flat_subject_in_the_first_shard_is_no_sign_and_fifty_lone_pairs_are
         limit.add(counts(200, broken=40))
 
 
+@pytest.mark.parametrize("limit", [0.01, 0.05, 0.5, 0.99])
+def test_fifty_pairs_of_one_subject_that_all_fail_are_plain(limit):
+    with pytest.raises(TooManyFailures, match="50 of 50 pairs failed"):
+        FailureLimit(limit, "pair", 50).add(counts(50, broken=50))
+
+
+def test_at_the_end_the_share_counts_of_no_fewer_than_fifty_pairs():
+    limit = FailureLimit(0.05, "pair", PER_SUBJECT)
+    limit.add(counts(49, broken=4))
+    limit.end()
+    limit.add(counts(11))
+    with pytest.raises(TooManyFailures, match="4 of 60 pairs failed"):
+        limit.end()
+    limit.add(counts(20))
+    limit.end()
+
+
 def test_none_all_and_no_failure():
-    FailureLimit(1).add(counts(100, broken=100))
-    FailureLimit(0).add(counts(100))
+    for limit, failed in ((FailureLimit(1), 100), (FailureLimit(0), 0)):
+        limit.add(counts(100, broken=failed))
+        limit.end()
     with pytest.raises(TooManyFailures):
         FailureLimit(0).add(counts(100, broken=1))

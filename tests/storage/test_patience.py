@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 
 import pytest
 
@@ -46,6 +47,19 @@ def test_what_ran_for_long_before_its_first_failure_is_repeated(patience):
         return answer()
 
     assert patience(upload) == "there" and patience.num_repeats == 1
+
+
+@pytest.mark.parametrize("first", ["there", Refused("no such key")])
+def test_a_store_has_answered_once_it_was_there_be_it_to_refuse(patience, first):
+    patience.outage_s = 0
+    with pytest.raises(Away):
+        patience(answering(Away("gone")))
+    assert not patience.answered
+    with suppress(Refused):
+        patience(answering(first))
+    with pytest.raises(Away):
+        patience(answering(Away("gone")))
+    assert patience.answered
 
 
 def test_a_refusal_ends_an_outage(patience):

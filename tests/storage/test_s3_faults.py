@@ -166,6 +166,21 @@ def test_a_store_that_stays_away_is_one_line_and_the_next_request_does_not_wait_
     assert storage._patience._away_since is None
 
 
+def test_an_endpoint_where_nobody_ever_answered_does_not_pass_by_itself(proxy, storage):
+    """It may be misspelt: who repeats a job for as long as it ends with `StorageAway` would never end."""
+    storage._patience.outage_s = 0
+    proxy.rules.append(Rule(".", reset, times=-1))
+    with pytest.raises(StorageError) as caught:
+        storage.get("a")
+    assert not isinstance(caught.value, StorageAway)
+    proxy.rules.clear()
+    with pytest.raises(MissingKey):
+        storage.get("a")
+    proxy.rules.append(Rule(".", reset, times=-1))
+    with pytest.raises(StorageAway):
+        storage.get("a")
+
+
 @on_moto
 def test_a_store_that_compares_etags_without_quotes_has_its_lease(proxy, storage):
     proxy.rules.append(Rule("^PUT", unquoted_etags, times=-1))

@@ -179,7 +179,8 @@ class DatasetConfig(Model):
     """The run stops when it is plain that more of its pairs than this fail (failed, or rejected as flat_image or
     not_finite), and not by chance just its first ones: looked at from 50 pairs on, those of a subject as one
     observation. Under 0.05 it stops at once where all fail, after some 13 subjects where half of them do, 65 at a
-    fifth, 500 at a tenth. Of a subject bank, of its subjects; of an evaluation, of its pictures."""
+    fifth, 500 at a tenth; at the end of a start the share itself counts. Of a subject bank, of its subjects; of an
+    evaluation, of its pictures."""
     stall_s: Annotated[float, Field(gt=0, le=1e7), NOT_CONTENT] = 1200.0
     """Where nodes were lost and no micro-batch has ended for so long, the job plans again for those that are left."""
     price_per_gpu_hour: Annotated[Weight, NOT_CONTENT] = 0.0

@@ -198,8 +198,11 @@ def from_bytes(data: bytes, name: str) -> tuple[FolderImage, ...]:
     return tuple(read_list(data, name, TypeAdapter(FolderImage)))
 
 
-def first_difference(old: Iterable[FolderImage], new: Iterable[FolderImage]) -> str | None:
-    """One line about the first file, by path, that is not in `new` as it was in `old`; None where all are the same."""
+def first_difference(old: Iterable[FolderImage], new: Iterable[FolderImage], by_time: bool = True) -> str | None:
+    """One line about the first file, by path, that is not in `new` as it was in `old`; None where all are the same.
+
+    by_time: whether a file of the same size that was modified at another time is another.
+    """
     before, now = ({image.path: image for image in images} for images in (old, new))
     for path in sorted(before.keys() | now.keys()):
         if path not in now:
@@ -207,7 +210,7 @@ def first_difference(old: Iterable[FolderImage], new: Iterable[FolderImage]) -> 
         if path not in before:
             return f"{one_line(path)}: new"
         was, is_now = before[path], now[path]
-        if (was.size_bytes, was.mtime_ns) != (is_now.size_bytes, is_now.mtime_ns):
+        if was.size_bytes != is_now.size_bytes or (by_time and was.mtime_ns != is_now.mtime_ns):
             return f"{one_line(path)}: was {_state(was)}, now {_state(is_now)}"
         if was.class_name != is_now.class_name:
             return f"{one_line(path)}: was of class {was.class_name!r}, now of {is_now.class_name!r}"

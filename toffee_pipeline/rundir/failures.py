@@ -30,26 +30,35 @@ class FailureLimit:
 
     def add(self, counts: ShardCounts) -> None:
         """Takes in a shard's counts. Raises TooManyFailures, at the earliest after `MIN_PAIRS` pairs, where it is plain
-        that the run's share is above the limit, and not by chance that of its first pairs."""
+        that the run's share is above the limit, and not by chance that of its first pairs; so it is where all fail."""
         self._pairs += counts.planned
         broken = {reason: number for reason, number in counts.rejected.items() if REASONS[reason].broken}
         self._failed += counts.failed + sum(broken.values())
         self._errors.add({**counts.errors, **broken})
-        if self._pairs < MIN_PAIRS or not self._is_plain():
-            return
-        frequent = "; ".join(f"{number} x {error}" for error, number in self._errors.most(SHOWN).items())
-        raise TooManyFailures(
-            f"stopped: {self._failed} of {self._pairs} {self._row}s failed, "
-            f"max_failed_fraction={self._max:g} allows fewer; what is committed stays. Most frequent: {frequent}"
-        )
+        if self._is_above() and self._is_plain():
+            raise self._error()
+
+    def end(self) -> None:
+        """After the last shard: the share is what it is. Raises TooManyFailures where it is above the limit, of at
+        least `MIN_PAIRS` pairs."""
+        if self._is_above():
+            raise self._error()
+
+    def _is_above(self) -> bool:
+        return self._pairs >= MIN_PAIRS and self._failed > self._max * self._pairs
 
     def _is_plain(self) -> bool:
-        if self._failed <= self._max * self._pairs:
-            return False
-        if self._max == 0:
+        if self._max == 0 or self._failed == self._pairs:
             return True
         subjects, failed = self._pairs / self._rows_per_subject, self._failed / self._rows_per_subject
         return log_evidence(failed, subjects, self._max) >= log(MIN_EVIDENCE)
+
+    def _error(self) -> TooManyFailures:
+        frequent = "; ".join(f"{number} x {error}" for error, number in self._errors.most(SHOWN).items())
+        return TooManyFailures(
+            f"stopped: {self._failed} of {self._pairs} {self._row}s failed, "
+            f"max_failed_fraction={self._max:g} allows fewer; what is committed stays. Most frequent: {frequent}"
+        )
 
 
 def log_evidence(failed: float, number: float, limit: float) -> float:

@@ -68,6 +68,8 @@ class Patience:
         self._name, self._passes, self._words, self.outage_s = name, passes, words, outage_s
         self._seldom = Seldom(_on_stderr)
         self.num_repeats = 0
+        self.answered = False
+        """Whether the store has been there, be it to refuse."""
         self._away_since: float | None = None
 
     def __call__(self, request: Callable[[], T]) -> T:
@@ -87,15 +89,18 @@ class Patience:
             before_sleep=self._tell,
             reraise=True,
         )(request)
-        self._away_since = None
+        self._is_there()
         return answer
 
     def _is_away(self, error: BaseException) -> bool:
         if not self._passes(error):
-            self._away_since = None
+            self._is_there()
             return False
         self._away_since = self._away_since or time.monotonic()
         return True
+
+    def _is_there(self) -> None:
+        self.answered, self._away_since = True, None
 
     def _away_s(self) -> float:
         since = self._away_since  # another thread's request may go well meanwhile

@@ -259,16 +259,17 @@ class S3Storage(Storage):
         except ClientError as error:
             if error_code(error) == "NoSuchKey":
                 raise MissingKey(f"{name}: no such key") from error
-            raise _lasting(error)(f"{name}: {in_words(error)}") from error
+            raise self._lasting(error)(f"{name}: {in_words(error)}") from error
         except NoCredentialsError as error:
             raise StorageError(f"{name}: no credentials found: {CHECK_CREDENTIALS}") from error
         except (BotoCoreError, Boto3Error) as error:
-            raise _lasting(error)(f"{name}: {in_words(error)}") from error
+            raise self._lasting(error)(f"{name}: {in_words(error)}") from error
 
-
-def _lasting(error: Exception) -> type[StorageError]:
-    """The class of what `Patience` waited for in vain, and of what does not pass."""
-    return StorageAway if passes(error) else StorageError
+    def _lasting(self, error: Exception) -> type[StorageError]:
+        """The class of what `Patience` waited for in vain, and of what does not pass: nor does an endpoint at which
+        nobody has ever answered, such as a misspelt one."""
+        is_there = self._patience.answered or isinstance(error, ClientError)
+        return StorageAway if passes(error) and is_there else StorageError
 
 
 def _make_client(endpoint_url: str | None) -> Any:
