@@ -10,6 +10,7 @@ from __future__ import annotations
 import faulthandler
 import os
 import sys
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -129,17 +130,26 @@ def is_cuda_error(error: BaseException) -> bool:
 
 
 @contextmanager
-def ended_by_cuda_errors(tell: Callable[[str], object]) -> Iterator[None]:
-    """Ends the process at an error of CUDA, as a crash would, so that Ray replaces it and the shard is tried again.
+def ended_by_cuda_errors(tell: Callable[[str], object], has_computed: Callable[[], bool]) -> Iterator[None]:
+    """Ends the process at an error of CUDA, as a crash would, so that Ray replaces it and the shard is tried again. It
+    is raised where the stage has never computed anything: the installation or a setting may be wrong, for every GPU.
 
-    tell: brings a line to the user, before it returns.
+    Args:
+        tell: brings a line to the user, before it returns.
+        has_computed: whether the stage has, anywhere in this run.
     """
     try:
         yield
     except RuntimeError as error:
         if not is_cuda_error(error):
             raise
-        tell(f"{str(error).splitlines()[0]}; its process is replaced")
+        line = str(error).splitlines()[0]
+        if not has_computed():
+            tell(line)
+            raise
+        tell(f"{line}; its process is replaced")
+        traceback.print_exc()
+        sys.stderr.flush()
         os._exit(1)
 
 

@@ -5,6 +5,7 @@ ToffeeError                 what the user can mend: one line, exit code 2
 ├── CatalogError            a catalogue of classes and prompts
 ├── PlanError               a plan that cannot be made, such as of a folder without images
 ├── PlacementError          actors or workers that the cluster can never hold
+├── Stalled                 a run on Ray in which nothing is computed any more
 ├── DataError               training data that cannot be used as it is
 ├── TrackerError            a service that shows a training
 ├── RequestError            a picture, mask or prompt that a trained network cannot draw from
@@ -65,6 +66,15 @@ class PlanError(ToffeeError, ValueError):
 
 class PlacementError(ToffeeError, ValueError):
     """The cluster can never hold the actors or workers that the config asks for."""
+
+
+class Stalled(ToffeeError):
+    """Nothing was computed for long, and nothing will be: a task of an actor that no node has room for any more, that
+    cannot start, or that hangs on a GPU or a file system, waits for ever, and with it what needs its result."""
+
+    def __init__(self, message: str, nodes_gone: bool = False) -> None:
+        super().__init__(message)
+        self.nodes_gone = nodes_gone
 
 
 class DataError(ToffeeError, ValueError):

@@ -13,6 +13,7 @@ from actors.executors.watching import Seen, watching
 from actors.stage import StageTable
 from actors.starts import LOAD_S, in_a_line
 from toffee_pipeline.config.dataset import DatasetConfig
+from toffee_pipeline.errors import Stalled
 from toffee_pipeline.on_ray.losses import Losses, is_failed_start, is_lost_process
 from toffee_pipeline.on_ray.placement import SPARE_CPUS, Pool, least_pools
 from toffee_pipeline.on_ray.planning import Plan, plan_dataset
@@ -24,7 +25,7 @@ from toffee_pipeline.on_ray.session import (
     ray_session,
     read_cluster,
 )
-from toffee_pipeline.on_ray.stall import Stalled, StallWatch
+from toffee_pipeline.on_ray.stall import StallWatch
 from toffee_pipeline.rundir.counts import ShardCounts
 from toffee_pipeline.rundir.manifests import committed_shards, read_manifest
 from toffee_pipeline.storage import open_storage
@@ -44,8 +45,10 @@ def run(
 
     Raises:
         PlacementError: the cluster can never hold the stages.
-        RayError: processes were lost again and again, and no shard was made between.
+        RayError, Stalled: processes were lost or waited for again and again, and no shard was made between.
     """
+    import ray
+
     config, output, totals = context.config, context.output, context.totals
     names = [name for name in stages if name in config.model_stages]
     costs = PoolCosts({name: config.stage(name).seconds_per_pair for name in names})
@@ -55,16 +58,19 @@ def run(
         record = beside_the_driver(RunRecord)
         left, losses, said = set(shards), Losses(), ""
         good: Plan | None = None
-        with watching(lambda: _look(record), context, watch.note):
+        stalled, spare = False, 0
+        with watching(lambda: _look(record), context, lambda seen: watch.note(seen.stages, seen.held)):
             while left:
                 costs.update(totals.planned, {name: figures.seconds for name, figures in totals.stages.items()})
+                ray.get(record.begin_dataset.remote(forget=stalled))
                 watch.restart()
                 cluster = read_cluster(with_gpu_memory=config.device != "cpu")
                 plan = plan_dataset(config, list(stages), cluster, costs.seconds, good)
                 if _words(plan, costs) != said:
                     context.say(said := _words(plan, costs))
                 some = sorted(left)[: next_shards(plan.pools, totals.shards, len(left), shards_per_dataset)]
-                pools = [pool._replace(num_actors=min(pool.num_actors, len(some))) for pool in plan.pools]
+                most = len(some) + spare  # as few actors as shards could all be given the machines that are to blame
+                pools = [pool._replace(num_actors=min(pool.num_actors, most)) for pool in plan.pools]
                 watch.follow(pools)
                 shared = (plan.config, output, record)
                 actors = [(pool, ([stages[name] for name in pool.stages], *shared, pool)) for pool in pools]
@@ -82,9 +88,10 @@ def run(
                     for shard in sorted(left & committed_shards(storage)):  # on their way to us when the Dataset ended
                         left.discard(shard)
                         yield read_manifest(storage, shard).counts
-                    if not isinstance(error, Stalled) and losses.too_many(len(left)):
+                    stalled, spare = stalled or isinstance(error, Stalled), max(spare, watch.held)
+                    if not (isinstance(error, Stalled) and error.nodes_gone) and losses.too_many(len(left)):
                         raise
-                    context.say(f"{error if isinstance(error, Stalled) else in_a_line(error)}: planning again")
+                    context.say(f"{in_a_line(error)}: planning again")
 
 
 def _words(plan: Plan, costs: PoolCosts) -> str:
@@ -104,7 +111,7 @@ def _own_error(record: Any) -> Exception | None:
 def _look(record: Any) -> Seen:
     import ray
 
-    methods = (record.snapshot, record.retries, record.take_note, record.take_said)
+    methods = (record.snapshot, record.retries, record.take_note, record.take_said, record.held)
     return Seen(*ray.get([method.remote() for method in methods]))
 
 
@@ -152,5 +159,5 @@ def _strategy(pool: Pool, num_shards: int) -> Any:
 
     size = pool.num_actors
     # a pool that takes CPUs alone must not grow into those that are kept for reading and writing
-    most = size if pool.fixed or pool.num_gpus == 0 else num_shards
+    most = size if pool.fixed or pool.num_gpus == 0 else max(size, num_shards)
     return ActorPoolStrategy(min_size=size, max_size=most, initial_size=size, max_tasks_in_flight_per_actor=1)

@@ -54,6 +54,10 @@ class RunRecord(StageCounts, CrashRecord, StartRecord):
         """For the user, as it stands."""
         self._said.append(line)
 
+    def has_computed(self, shard: int) -> bool:
+        """Whether the stage that `shard` is in has computed a micro-batch before, on any actor."""
+        return {stage for stage, _ in self._in_flight.get(shard, ())} <= self._rows.keys()
+
     def take_said(self) -> list[str]:
         said, self._said = self._said, []
         return said
@@ -91,7 +95,7 @@ class RayChain:
             return ray.get(getattr(record, method).remote(*args))
 
         self._read = functools.cache(lambda: reader_of(config, output))
-        self._guard = CrashGuard(call)
+        self._call, self._guard = call, CrashGuard(call)
         self._metrics = _sink(output)
         _tell_waits(record, output)
         names = [stage.name for stage in stages if stage.name in config.model_stages]
@@ -105,7 +109,8 @@ class RayChain:
             record.add.remote(stage, rows, seconds)
             self._measure(stage, rows, seconds)
 
-        with starting(pool.label, pool.num_actors, call, self._tell):
+        actor = ray.get_runtime_context().get_actor_id()
+        with starting(pool.label, pool.num_actors, actor, call, self._tell):
             if self._gpu and config.device != "cpu":
                 check_memory(config, pool, smallest_gpu_gib())
             with compiled_shared(config, names, output, self._tell):
@@ -131,7 +136,7 @@ class RayChain:
         self._metrics("toffee_actor_wait_seconds", waited, actor=type(self).__name__)
         self._guard.start(row["shard"])
         shard = shard_from_bytes(row["shard"], row["data"]) if "data" in row else self._read()(row["shard"])
-        with ended_by_cuda_errors(self._tell):
+        with ended_by_cuda_errors(self._tell, lambda: self._call("has_computed", row["shard"])):
             shard = self._chain(shard)
         self._guard.finish()
         self._idle_since = time.monotonic()

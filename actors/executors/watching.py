@@ -16,32 +16,33 @@ logger = logging.getLogger(__name__)
 
 class Seen(NamedTuple):
     """stages: rows and seconds of each. retries: of shards. note: "" where nobody waits for a store. said: by actors,
-    since the last look."""
+    since the last look. held: actors that cannot start on their machine."""
 
     stages: Mapping[str, tuple[int, float]]
     retries: int
     note: str
     said: Sequence[str]
+    held: int
 
 
 @contextmanager
 def watching(
     look: Callable[[], Seen],
     context: RunContext,
-    computed: Callable[[Mapping[str, tuple[int, float]]], None],
+    seen_first: Callable[[Seen], None],
     every_s: float = 1.0,
 ) -> Iterator[None]:
     """Looks once in `every_s`, from a thread, and once at the end. What a look raises (a terminal or a disk for logs
     that has gone) ends neither the watch nor the run; it is logged once.
 
-    computed: gets the stages' figures before anything is shown.
+    seen_first: gets what was seen before anything is shown.
     """
     stop, known_retries, say_wait, failed = threading.Event(), 0, Seldom(context.say), False
 
     def look_and_show() -> None:
         nonlocal known_retries
         seen = look()
-        computed(seen.stages)
+        seen_first(seen)
         for line in seen.said:
             context.say(line)
         if seen.note:

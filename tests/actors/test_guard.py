@@ -1,9 +1,13 @@
 """One bad sample ends alone: out of memory, a process that dies, and the crashes that count against a suspect."""
 
+import subprocess
+import sys
+
 import pytest
 import torch
 
-from actors.guard import CrashGuard, CrashRecord, halving, is_cuda_error
+from actors.executors.ray_rows import RunRecord
+from actors.guard import CrashGuard, CrashRecord, ended_by_cuda_errors, halving, is_cuda_error
 from toffee_pipeline.errors import SampleError
 
 
@@ -55,6 +59,32 @@ def test_another_error_is_no_samples_fault() -> None:
 )
 def test_an_error_of_the_gpu_is_known_from_one_of_the_code(error: Exception, ends: bool) -> None:
     assert is_cuda_error(error) == ends
+
+
+def test_an_error_of_cuda_in_a_stage_that_has_never_computed_ends_the_run_with_its_traceback() -> None:
+    record, told = RunRecord(), []
+    record.add("synthesize", 4, 1.0)
+    record.begin(7, "draft", ["a"])
+    message = "CUDA error: no kernel image is available for execution on the device"
+    with (
+        pytest.raises(RuntimeError, match="no kernel image"),
+        ended_by_cuda_errors(told.append, lambda: record.has_computed(7)),
+    ):
+        raise RuntimeError(f"{message}\nCompile with TORCH_USE_CUDA_DSA")
+    assert told == [message]
+    record.add("draft", 4, 1.0)
+    assert record.has_computed(7)
+
+
+def test_once_a_stage_has_computed_an_error_of_cuda_ends_the_process_and_shows_its_traceback() -> None:
+    code = (
+        "from actors.guard import ended_by_cuda_errors\n"
+        "with ended_by_cuda_errors(print, lambda: True):\n"
+        "    raise RuntimeError('CUDA error: unspecified launch failure')"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert ended.returncode == 1
+    assert "Traceback" in ended.stderr and "line 3" in ended.stderr
 
 
 def guard_of(book: CrashRecord) -> CrashGuard:

@@ -11,7 +11,7 @@ from toffee_pipeline.on_ray.metrics import RayMetricSink
 
 
 def watched(seen, **shown):
-    """Figures that were taken while a run was watched."""
+    """What was taken while a run was watched."""
     context = RunContext(load_config("nano"), "run", RayMetricSink("run"), **shown)
     computed = []
     with watching(lambda: seen, context, computed.append, every_s=0.005):
@@ -28,9 +28,9 @@ def gone(_):
 @pytest.mark.parametrize(
     ("seen", "shown"),
     [
-        (Seen({"draft": (1, 1.0)}, 0, "", ()), {"show": gone}),
-        (Seen({"draft": (1, 1.0)}, 0, "a store is away", ()), {"say": gone}),
-        (Seen({"draft": (1, 1.0)}, 0, "", ("GPU 3 cannot start",)), {"say": gone}),
+        (Seen({"draft": (1, 1.0)}, 0, "", (), 0), {"show": gone}),
+        (Seen({"draft": (1, 1.0)}, 0, "a store is away", (), 0), {"say": gone}),
+        (Seen({"draft": (1, 1.0)}, 0, "", ("GPU 3 cannot start",), 0), {"say": gone}),
     ],
     ids=["show", "note", "said"],
 )
@@ -42,5 +42,5 @@ def test_figures_count_also_where_nothing_can_be_shown_and_that_is_logged_once(s
 
 def test_what_actors_say_is_said():
     said = []
-    watched(Seen({}, 0, "", ("GPU 3 cannot start",)), say=said.append)
+    watched(Seen({}, 0, "", ("GPU 3 cannot start",), 0), say=said.append)
     assert set(said) == {"GPU 3 cannot start"}

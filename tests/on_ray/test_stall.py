@@ -2,8 +2,9 @@
 
 import pytest
 
+from toffee_pipeline.errors import Stalled
 from toffee_pipeline.on_ray.placement import Node, Pool
-from toffee_pipeline.on_ray.stall import Stalled, StallWatch
+from toffee_pipeline.on_ray.stall import StallWatch
 
 HEAD, GPU = Node(2), Node(4, 1)
 FUSED = [Pool("AllStages", ("draft",), 64, 1, 1)]
@@ -29,10 +30,11 @@ def test_nodes_that_are_gone_end_a_dataset_once_nothing_is_computed():
     cluster = Cluster(FUSED, HEAD, GPU, GPU)
     cluster.go_on_for(90)
     cluster.nodes.pop()
-    cluster.watch.note({"draft": (1, 1.0)})
+    cluster.watch.note({"draft": (1, 1.0)}, 0)
     cluster.go_on_for(100)
-    with pytest.raises(Stalled, match="110 s and nodes are gone: 6 CPUs and 1 GPUs are left of 10 and 2"):
+    with pytest.raises(Stalled, match="110 s and nodes are gone: 6 CPUs and 1 GPUs are left of 10 and 2") as stalled:
         cluster.go_on_for(10)
+    assert stalled.value.nodes_gone
 
 
 def test_a_hang_ends_it_without_a_loss_and_not_before_it_must_be_one():
@@ -43,8 +45,26 @@ def test_a_hang_ends_it_without_a_loss_and_not_before_it_must_be_one():
     cluster.watch.restart()
     for rows in range(5):
         cluster.go_on_for(900)
-        cluster.watch.note({"draft": (rows, 1.0)})
+        cluster.watch.note({"draft": (rows, 1.0)}, 0)
     assert not cluster.said
+
+
+def test_what_waits_for_an_actor_that_cannot_start_is_planned_again_as_after_a_loss():
+    cluster = Cluster(FUSED, HEAD, GPU, GPU)
+    cluster.watch.note({}, 1)
+    cluster.go_on_for(100)
+    with pytest.raises(Stalled, match="110 s: 1 of the actors cannot start") as stalled:
+        cluster.go_on_for(10)
+    assert not stalled.value.nodes_gone
+    cluster.watch.restart()
+    cluster.go_on_for(1000)  # that was the last Dataset's
+
+
+def test_nodes_that_have_not_come_yet_are_waited_for_also_where_an_actor_cannot_start():
+    cluster = Cluster(TWO, HEAD, GPU)
+    cluster.watch.note({}, 1)
+    cluster.go_on_for(3600)
+    assert "no node that is up has room for Score; waiting" in cluster.said[0]
 
 
 @pytest.mark.parametrize(("pools", "nodes"), [(FUSED, [HEAD]), (TWO, [HEAD, GPU])])

@@ -182,7 +182,8 @@ class DatasetConfig(Model):
     fifth, 500 at a tenth; at the end of a start the share itself counts. Of a subject bank, of its subjects; of an
     evaluation, of its pictures."""
     stall_s: Annotated[float, Field(gt=0, le=1e7), NOT_CONTENT] = 1200.0
-    """Where nodes were lost and no micro-batch has ended for so long, the job plans again for those that are left."""
+    """Where nodes were lost, or an actor cannot start on its machine, and no micro-batch has ended for so long, the job
+    plans again for what is left."""
     price_per_gpu_hour: Annotated[Weight, NOT_CONTENT] = 0.0
     """In your currency; for the cost in status and metrics. 0: GPU time is shown, and no money."""
     models: Model

@@ -22,7 +22,7 @@ def is_lost_process(error: BaseException) -> bool:
 
 
 class Losses:
-    """Counts Datasets that a lost process has ended."""
+    """Counts Datasets that ended by a lost process, or waited in vain although no node was gone."""
 
     def __init__(self) -> None:
         self._in_a_row, self._left = 0, -1

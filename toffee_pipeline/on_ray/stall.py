@@ -6,21 +6,18 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from toffee_pipeline.errors import Stalled
 from toffee_pipeline.on_ray.placement import Node, Pool, first_that_does_not_fit
 from toffee_pipeline.on_ray.session import StepCallback, nodes_up
 
 LOOK_EVERY_S = 5.0
 
 
-class Stalled(Exception):
-    """Nothing was computed for long, and nothing will be: a task of an actor that no node has room for any more, or
-    that hangs on a GPU or a file system, waits for ever, and with it what needs its result."""
-
-
 class StallWatch:
     """Raises `Stalled` out of a Dataset's iteration where no micro-batch has ended for `stall_s` and the cluster has
-    fewer CPUs or GPUs than it had since the Dataset began; also without a loss where none has for `overdue_s`, unless
-    a stage waits for nodes that have not come yet: that is said.
+    fewer CPUs or GPUs than it had since the Dataset began; also without a loss where none has for `overdue_s`, or for
+    `stall_s` while an actor cannot start on its machine, unless a stage waits for nodes that have not come yet: that is
+    said.
 
     Args:
         overdue_s: longer than an actor can take to load and to compute a micro-batch.
@@ -39,19 +36,21 @@ class StallWatch:
         self._figures: Any = None
         self._pools: Sequence[Pool] = ()
         self._latest = self._looked = self._said = clock()
-        self._most = (0.0, 0.0)
+        self._most, self.held = (0.0, 0.0), 0
 
     def restart(self) -> None:
         """A Dataset is about to be planned: what was lost before is no loss any more, what goes from now on is."""
         self._latest = self._looked = self._said = self._clock()
-        self._most = _size(self._nodes())
+        self._most, self.held = _size(self._nodes()), 0
 
     def follow(self, pools: Sequence[Pool]) -> None:
         """It is planned, with these pools."""
         self._pools = [pool._replace(num_actors=1) for pool in pools]
 
-    def note(self, figures: Any) -> None:
-        """Takes the stages' figures; where they changed, something was computed."""
+    def note(self, figures: Any, held: int) -> None:
+        """Takes the stages' figures; where they changed, something was computed. held: actors that cannot start on
+        their machine, while no other is loading."""
+        self.held = held
         if figures != self._figures:
             self._figures, self._latest = figures, self._clock()
 
@@ -69,9 +68,12 @@ class StallWatch:
         if lost:
             raise Stalled(
                 f"nothing was computed for {quiet_s:.0f} s and nodes are gone: {size[0]:g} CPUs and "
-                f"{size[1]:g} GPUs are left of {self._most[0]:g} and {self._most[1]:g}"
+                f"{size[1]:g} GPUs are left of {self._most[0]:g} and {self._most[1]:g}",
+                nodes_gone=True,
             )
         if (label := first_that_does_not_fit(self._pools, nodes)) is None:
+            if self.held:
+                raise Stalled(f"nothing was computed for {quiet_s:.0f} s: {self.held} of the actors cannot start")
             if quiet_s > self._overdue_s:
                 raise Stalled(f"nothing was computed for {quiet_s:.0f} s, and no node is gone")
         elif now - self._said > self._stall_s:
