@@ -68,7 +68,9 @@ def compare(predicted: CostPlan, measured: Totals, wall_s: float) -> dict[str, t
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a key of the nano profile.")
 def main(pairs: int, trial_pairs: int, sample_pairs: int, overrides: tuple[str, ...]) -> None:
     config = load_config("nano", ("placement=inline", f"pairs.count={pairs}", *overrides))
-    trial = load_config("nano", ("placement=inline", f"pairs.count={trial_pairs}", "seed=1", *overrides))
+    plan = Plan(config)
+    shards = f"subjects_per_shard={plan.subjects_per_shard}"  # smaller files have more bytes for each of their pairs
+    trial = load_config("nano", ("placement=inline", f"pairs.count={trial_pairs}", "seed=1", shards, *overrides))
     with tempfile.TemporaryDirectory() as folder:
         in_fresh_process(run_job, trial, f"{folder}/trial")
         before = measure(config, sample_pairs, 0)
@@ -76,7 +78,6 @@ def main(pairs: int, trial_pairs: int, sample_pairs: int, overrides: tuple[str, 
         path = Path(folder, "measurements.json")
         path.write_bytes(mean(before, measure(config, sample_pairs, 0)).encode())
         known = {"measurements": path, "pass_rates": f"{folder}/trial"}
-        plan = Plan(config)
         costs = plan_costs(
             with_measurements(config.model_copy(update=known), same_weights(config)), plan.num_rows, plan.num_subjects
         )
