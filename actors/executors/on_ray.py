@@ -47,14 +47,14 @@ def run(
         PlacementError: the cluster can never hold the stages.
         RayError, Stalled: processes were lost or waited for again and again, and no shard was made between.
     """
-    import ray
-
     config, output, totals = context.config, context.output, context.totals
     names = [name for name in stages if name in config.model_stages]
     costs = PoolCosts({name: config.stage(name).seconds_per_pair for name in names})
     batch_s = max((config.stage(name).timeout_s for name in names), default=0.0)
     watch = StallWatch(config.stall_s, max(config.stall_s, 2 * batch_s + LOAD_S), context.say)
     with ray_session(logical_cpus(config, stages)):
+        import ray  # reads as it is imported how it authenticates, which the session has set
+
         record = beside_the_driver(RunRecord)
         left, losses, said = set(shards), Losses(), ""
         good: Plan | None = None

@@ -20,13 +20,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def ray_home():
-    """Environment of a private Ray: its token goes to a home of its own, its files to a short temporary path."""
+    """Environment of a private Ray: its token goes to a home of its own, its files to a short temporary path. How
+    Ray authenticates it does not say, as a user's."""
     with tempfile.TemporaryDirectory(prefix="toffee-", ignore_cleanup_errors=True) as folder:
         environment = {
             **os.environ,
             "HOME": folder,
             "RAY_TMPDIR": folder,
-            "RAY_AUTH_MODE": "token",
             "RAY_worker_niceness": "0",  # at Ray's 15, a test on the other core starves the workers
             "RAY_prestart_worker_first_driver": "0",  # a worker costs seconds of a core, and most are never used
             "RAY_enable_worker_prestart": "0",

@@ -31,7 +31,7 @@ def drive(folder, env, what, *settings):
         code = subprocess.run(
             [sys.executable, "tests/helpers/nodes_driver.py", what, str(folder / "run"), *SETTINGS, *settings],
             cwd=ROOT,
-            env={**env, "STUB_MARKS": str(marks), "STUB_SLEEP_S": "1.2"},
+            env={**env, "RAY_AUTH_MODE": "token", "STUB_MARKS": str(marks), "STUB_SLEEP_S": "1.2"},
             stdout=stream,
             stderr=subprocess.STDOUT,
             timeout=400,
