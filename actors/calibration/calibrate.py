@@ -24,7 +24,7 @@ from toffee_pipeline.report.tiles import thumbnail
 from toffee_pipeline.rundir.inputs import new_plan
 from toffee_pipeline.rundir.layout import FIGURES, REPORT
 from toffee_pipeline.rundir.run_file import read, write
-from toffee_pipeline.schema.subject_key import subject_key
+from toffee_pipeline.schema.subject_key import num_distinct
 from toffee_pipeline.storage import Storage
 from toffee_pipeline.storage.base import MAX_MAPPED_BYTES as MAX_SHARED_BYTES
 
@@ -83,8 +83,7 @@ def calibrate(
             f"no pair of the sample came to a draft: {', '.join(f'{n} {why}' for why, n in left_out.items())}"
         )
     subjects = {state.id: state.subject for state in shared.open_subjects()}
-    num_subjects = len({subject_key(subject) for subject in subjects.values()})
-    say(f"sample: {len(pairs)} pairs of {num_subjects} subjects, {left_out.total()} left out")
+    say(f"sample: {len(pairs)} pairs of {num_distinct(subjects.values())} subjects, {left_out.total()} left out")
     proposals = propose(encoders, config.calibration)
     judge = config.stages.judge
     if config.calibration.judge == "proposed":

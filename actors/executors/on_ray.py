@@ -66,8 +66,8 @@ def run(
                 watch.restart()
                 cluster = read_cluster(with_gpu_memory=config.device != "cpu")
                 plan = plan_dataset(config, list(stages), cluster, costs.seconds, good)
-                if _words(plan, costs) != said:
-                    context.say(said := _words(plan, costs))
+                if (words := _words(plan, costs)) != said:
+                    context.say(said := words)
                 some = sorted(left)[: next_shards(plan.pools, totals.shards, len(left), shards_per_dataset)]
                 most = len(some) + spare  # as few actors as shards could all be given the machines that are to blame
                 pools = [pool._replace(num_actors=min(pool.num_actors, most)) for pool in plan.pools]
@@ -82,14 +82,15 @@ def run(
                 except Exception as error:
                     if is_failed_start(error) and (own := _own_error(record)):
                         raise own from error
-                    if not (isinstance(error, Stalled) or is_lost_process(error)):
+                    stall = error if isinstance(error, Stalled) else None
+                    if stall is None and not is_lost_process(error):
                         raise
                     storage = open_storage(output, config.output.endpoint_url)
                     for shard in sorted(left & committed_shards(storage)):  # on their way to us when the Dataset ended
                         left.discard(shard)
                         yield read_manifest(storage, shard).counts
-                    stalled, spare = stalled or isinstance(error, Stalled), max(spare, watch.held)
-                    if not (isinstance(error, Stalled) and error.nodes_gone) and losses.too_many(len(left)):
+                    stalled, spare = stalled or stall is not None, max(spare, watch.held)
+                    if not (stall and stall.nodes_gone) and losses.too_many(len(left)):
                         raise
                     context.say(f"{in_a_line(error)}: planning again")
 

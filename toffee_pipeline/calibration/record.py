@@ -19,7 +19,7 @@ from toffee_pipeline.evaluation.estimate import Estimate
 from toffee_pipeline.plan.shards import ShardPlan
 from toffee_pipeline.rundir.description import RunHeader
 from toffee_pipeline.schema.pairs import Pair
-from toffee_pipeline.schema.subject_key import subject_key
+from toffee_pipeline.schema.subject_key import num_distinct
 from toffee_pipeline.schema.subjects import Subject
 
 JOB = "calibrate"
@@ -69,7 +69,7 @@ class Calibration:
 
     @property
     def num_subjects(self) -> int:
-        return len({subject_key(subject) for subject in self.subjects.values()})
+        return num_distinct(self.subjects.values())
 
     def compared(self) -> tuple[Figures, Figures, Estimate]:
         """Figures before and after, and what is accepted more, as a share of the pairs."""

@@ -7,7 +7,7 @@ their input image is the same.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import pyarrow as pa
@@ -19,6 +19,10 @@ from toffee_pipeline.schema.subjects import Subject
 def subject_key(subject: Subject) -> str:
     """Of a subject of a plan, but for given pairs."""
     return _key(subject.subject_id, subject.path)
+
+
+def num_distinct(subjects: Iterable[Subject]) -> int:
+    return len({subject_key(subject) for subject in subjects})
 
 
 def subject_key_of(row: Mapping[str, Any], given: bool) -> str:
