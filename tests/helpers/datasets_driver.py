@@ -7,9 +7,12 @@ import json
 import sys
 from contextlib import closing
 
+import ray
+
 from actors.context import RunContext
 from actors.executors import on_ray
 from actors.shard import Shard
+from tests.helpers.fork_server import ADDRESS
 from tests.helpers.stub_stages import STUB_STAGES, Paint
 from toffee_pipeline.config.load import load_config
 from toffee_pipeline.on_ray.metrics import RayMetricSink
@@ -35,6 +38,7 @@ def main(output: str, num_shards: int, shards_per_dataset: int) -> None:
     plan = new_plan(config)
     claim(open_storage(output), GenerationRun.of(config, plan, {}))  # readers look whether theirs is the run's plan
     stages = {**STUB_STAGES, Alone.name: Alone}
+    ray.init(runtime_env={"env_vars": {ADDRESS: ""}})  # its forks have seen every library
     with closing(on_ray.run(stages, context, range(num_shards), shards_per_dataset)) as shards:
         print(json.dumps([counts.accepted for counts in shards]))
 

@@ -88,7 +88,7 @@ def pools(output: str, settings: list[str]) -> Job:
 
 @ray.remote(num_cpus=0, max_retries=0)
 def end_this_node() -> None:
-    os.kill(os.getppid(), signal.SIGKILL)  # the raylet is every worker's parent
+    os.kill(int(os.environ["RAY_RAYLET_PID"]), signal.SIGKILL)
 
 
 def scale(output: str, settings: list[str]) -> Job:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.helpers.fork_server import fork_server
 from tests.helpers.one_node import ROOT, Cluster, free_ports, one_node, with_ray
 from tests.helpers.startup import STARTUP
 from tests.helpers.watched_job import watch_job
@@ -39,7 +40,8 @@ def ray_home():
         }
         ray = Path(sys.executable).with_name("ray")
         subprocess.run([ray, "get-auth-token", "--generate"], env=environment, check=True, stdout=subprocess.DEVNULL)
-        yield environment
+        with fork_server(environment, Path(folder)) as found:
+            yield found
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,122 @@
+"""Ray's workers, forked from a process that has imported what they would: seconds of a core for each of two hundred.
+
+`python -m tests.helpers.fork_server SOCKET` imports the packages below, but neither Ray, whose settings are read then,
+nor the project, of which a job may bring its own copy. A worker that Ray starts finds the socket in its environment
+(see `startup/sitecustomize.py`), hands its command, its environment and its streams over, and ends as its fork does.
+"""
+
+import gc
+import json
+import os
+import runpy
+import select
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from importlib import import_module
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+ADDRESS = "TOFFEE_TESTS_FORK_SERVER"
+"""The variable that names the socket."""
+OF_RAY = (
+    "aiohttp asyncio google.protobuf.json_format grpc.aio jsonschema logging.handlers multiprocessing pandas psutil "
+    "pyarrow.compute pyarrow.dataset pyarrow.fs pyarrow.parquet requests yaml"
+).split()
+"""What Ray imports."""
+OF_PROJECT = (
+    "actors.chain actors.executors.inline toffee_pipeline.models.model_set toffee_pipeline.models.scores "
+    "toffee_pipeline.models.depth toffee_pipeline.models.draft toffee_pipeline.models.grounded_sam "
+    "toffee_pipeline.models.refiner toffee_pipeline.models.view_generator toffee_pipeline.models.language_model "
+    "toffee_pipeline.train.loop toffee_pipeline.train.tasks.refiner"
+).split()
+"""Modules that import what the rest of the project does."""
+REQUEST_BYTES = 200_000
+
+
+@contextmanager
+def fork_server(environment: Mapping[str, str], folder: Path) -> Iterator[dict[str, str]]:
+    """Runs until the context ends; this environment, and where processes in it find the server. Until it is ready,
+    they are not forked."""
+    address = folder / "fork_server"
+    command = [sys.executable, "-m", "tests.helpers.fork_server", str(address)]
+    alone = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")  # as in Ray's workers; threads do not fork
+    server = subprocess.Popen(command, cwd=ROOT, env={**environment, **alone}, start_new_session=True)
+    try:
+        yield {**environment, ADDRESS: str(address)}
+        if server.poll() is not None:
+            raise RuntimeError(f"{command} ended with {server.returncode}")
+    finally:
+        server.kill()
+        server.wait()
+
+
+def preload() -> None:
+    """Imports what workers do, and forgets the project's own modules."""
+    for name in (*OF_RAY, *OF_PROJECT):
+        import_module(name)
+    for name in [name for name in sys.modules if name.split(".")[0] in ("actors", "toffee_pipeline")]:
+        del sys.modules[name]
+    if ray := [name for name in sys.modules if name.split(".")[0] == "ray"]:
+        raise RuntimeError(f"imported before a worker's environment is known: {ray[0]}")
+    gc.collect()
+    gc.freeze()
+
+
+def serve(address: str) -> str:
+    """Forks until it is killed; returns in each fork, with the path of the script that is to be run there."""
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    listener.bind(address)
+    listener.listen(64)
+    waiting: dict[int, tuple[socket.socket, int]] = {}  # connection -> it, and the process
+    ends: dict[int, int] = {}  # of a process -> connection
+    while True:
+        ready, _, _ = select.select([listener, *waiting, *ends], [], [])
+        for item in ready:
+            if item is listener:
+                connection, _ = listener.accept()
+                message, streams, _, _ = socket.recv_fds(connection, REQUEST_BYTES, 3)
+                if not (pid := os.fork()):
+                    for each in (listener, connection, *(client for client, _ in waiting.values())):
+                        each.close()
+                    for end in ends:
+                        os.close(end)
+                    return become(json.loads(message), streams)
+                for stream in streams:
+                    os.close(stream)
+                connection.send(str(pid).encode())
+                waiting[connection.fileno()] = connection, pid
+                ends[os.pidfd_open(pid)] = connection.fileno()
+            elif item in ends:
+                connection, pid = waiting.pop(ends.pop(item))
+                os.close(item)
+                _, status = os.waitpid(pid, 0)
+                with suppress(OSError):  # who waited has been killed
+                    connection.send(str(os.waitstatus_to_exitcode(status)).encode())
+                connection.close()
+            elif item in waiting:  # who waits says nothing: it has been killed, and so is its fork
+                os.kill(waiting[item][1], signal.SIGKILL)
+
+
+def become(request: dict, streams: list[int]) -> str:
+    """Makes this process what the one that asked would have been; returns the path of its script."""
+    os.setsid()  # Ray and tests kill whole groups
+    for number, stream in enumerate(streams):
+        os.dup2(stream, number)
+        os.close(stream)
+    os.environ.clear()
+    os.environ.update(request["environment"])
+    os.chdir(request["folder"])
+    script = request["words"][0]
+    sys.argv, sys.orig_argv = request["words"], [sys.executable, *request["words"]]
+    sys.path[:] = [str(Path(script).parent), *request["path"]]
+    return script
+
+
+if __name__ == "__main__":
+    preload()
+    runpy.run_path(serve(sys.argv[1]), run_name="__main__")
