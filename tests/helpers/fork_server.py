@@ -1,8 +1,9 @@
 """Ray's workers, forked from a process that has imported what they would: seconds of a core for each of two hundred.
 
-`python -m tests.helpers.fork_server SOCKET` imports the packages below, but neither Ray, whose settings are read then,
-nor the project, of which a job may bring its own copy. A worker that Ray starts finds the socket in its environment
-(see `startup/sitecustomize.py`), hands its command, its environment and its streams over, and ends as its fork does.
+`python -m tests.helpers.fork_server SOCKET` imports the packages below and the project. A worker that Ray starts finds
+the socket in its environment (see `startup/sitecustomize.py`), hands its command, its environment and its streams over,
+and ends as its fork does. Ray itself is not imported before, as it reads its settings then; nor does a fork keep the
+project's modules where it is to see another copy of the project.
 """
 
 import gc
@@ -14,7 +15,6 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from importlib import import_module
@@ -24,17 +24,30 @@ ROOT = Path(__file__).parents[2]
 ADDRESS = "TOFFEE_TESTS_FORK_SERVER"
 """The variable that names the socket."""
 OF_RAY = (
-    "aiohttp asyncio google.protobuf.json_format grpc.aio jsonschema logging.handlers multiprocessing pandas psutil "
-    "pyarrow.compute pyarrow.dataset pyarrow.fs pyarrow.parquet requests yaml"
-).split()
+    "aiohttp",
+    "google.protobuf.json_format",
+    "grpc.aio",
+    "jsonschema",
+    "pandas",
+    "psutil",
+    "pyarrow.dataset",
+    "requests",
+)
 """What Ray imports."""
 OF_PROJECT = (
-    "actors.chain actors.executors.inline toffee_pipeline.models.model_set toffee_pipeline.models.scores "
-    "toffee_pipeline.models.depth toffee_pipeline.models.draft toffee_pipeline.models.grounded_sam "
-    "toffee_pipeline.models.refiner toffee_pipeline.models.view_generator toffee_pipeline.models.language_model "
-    "toffee_pipeline.train.loop toffee_pipeline.train.tasks.refiner"
-).split()
-"""Modules that import what the rest of the project does."""
+    "actors.executors.inline",
+    "toffee_pipeline.models.depth",
+    "toffee_pipeline.models.draft",
+    "toffee_pipeline.models.grounded_sam",
+    "toffee_pipeline.models.language_model",
+    "toffee_pipeline.models.model_set",
+    "toffee_pipeline.models.refiner",
+    "toffee_pipeline.models.scores",
+    "toffee_pipeline.models.view_generator",
+    "toffee_pipeline.train.loop",
+    "toffee_pipeline.train.tasks.refiner",
+)
+OF_SETUPS = "_of_setups"
 REQUEST_BYTES = 200_000
 
 
@@ -51,18 +64,19 @@ def fork_server(environment: Mapping[str, str], folder: Path) -> Iterator[dict[s
         if server.poll() is not None:
             raise RuntimeError(f"{command} ended with {server.returncode}")
     finally:
-        server.kill()
+        os.killpg(server.pid, signal.SIGKILL)
         server.wait()
 
 
+def modules_of(*packages: str) -> list[str]:
+    return [name for name in sys.modules if name.split(".")[0] in packages]
+
+
 def preload() -> None:
-    """Imports what workers do, and forgets the project's own modules."""
     for name in (*OF_RAY, *OF_PROJECT):
         import_module(name)
-    for name in [name for name in sys.modules if name.split(".")[0] in ("actors", "toffee_pipeline")]:
-        del sys.modules[name]
-    if ray := [name for name in sys.modules if name.split(".")[0] == "ray"]:
-        raise RuntimeError(f"imported before a worker's environment is known: {ray[0]}")
+    if early := modules_of("ray"):
+        raise RuntimeError(f"imported before a worker's environment is known: {early[0]}")
     gc.collect()
     gc.freeze()
 
@@ -114,9 +128,18 @@ def become(request: dict, streams: list[int]) -> str:
     script = request["words"][0]
     sys.argv, sys.orig_argv = request["words"], [sys.executable, *request["words"]]
     sys.path[:] = [str(Path(script).parent), *request["path"]]
+    copies = [folder for folder in sys.path if Path(folder, "toffee_pipeline").is_dir()]
+    for name in (
+        modules_of("tests") if copies in ([], [str(ROOT)]) else modules_of("actors", "toffee_pipeline", "tests")
+    ):
+        del sys.modules[name]
     return script
 
 
 if __name__ == "__main__":
     preload()
-    runpy.run_path(serve(sys.argv[1]), run_name="__main__")
+    address = sys.argv[1]
+    if not os.fork():  # for what only starts a worker in turn
+        import_module("ray._private.runtime_env.context")
+        address += OF_SETUPS
+    runpy.run_path(serve(address), run_name="__main__")

@@ -10,8 +10,11 @@ import sys
 gc.set_threshold(100_000, 50, 100)  # libraries hold half a million objects: to look through them is a fifth of imports
 sys.modules.update(dict.fromkeys(("timm", "wandb")))  # open_clip and accelerate import them if they are there: a second
 
-address = os.environ.get("TOFFEE_TESTS_FORK_SERVER", "")
-if os.path.exists(address) and "/ray/_private/workers/" in "".join(sys.orig_argv[1:2]):
-    import handed_to_fork
+server = os.environ.get("TOFFEE_TESTS_FORK_SERVER", "")  # see tests/helpers/fork_server.py
+folder, _, script = "".join(sys.orig_argv[1:2]).rpartition("/")
+if folder.endswith("/ray/_private/workers"):
+    server += "_of_setups" if script == "setup_worker.py" else ""
+    if os.path.exists(server):
+        import handed_to_fork
 
-    handed_to_fork.run(address)
+        handed_to_fork.run(server)
