@@ -5,7 +5,6 @@ OUTPUT ?= runs/demo
 JOB ?= generate
 ARGS ?=
 PYTEST := $(BIN)/python -m pytest
-HALF := tests/ray tests/models
 CHECKS := $(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
 NETWORKS := $(addprefix nano-, vae dino filter-dino clip filter-clip detector segmenter depth text-to-image controlnet)
 
@@ -37,11 +36,11 @@ customize: setup ## Draw a held-out toy in three places and edit it, with the na
 
 test test-fast: export PYTHONDONTWRITEBYTECODE := # a hundred processes would compile the same sources
 
-test: setup ## Lint, type check and run all tests, those that start a Ray and those of the models beside the rest
-	@log=$$(mktemp); $(PYTEST) $(HALF) $(ARGS) > $$log 2>&1 & half=$$!; \
-	$(CHECKS) && $(PYTEST) tests $(HALF:%=--ignore=%) $(ARGS); others=$$?; \
-	wait $$half; half=$$?; cat $$log; rm $$log; \
-	[ $$others = 0 -o $$others = 5 ] && [ $$half = 0 -o $$half = 5 ] # 5: ARGS chose none of them
+test: setup ## Lint, type check and run all tests: those that start a Ray, and beside them, in what these leave of two cores, the rest
+	@log=$$(mktemp); $(PYTEST) tests/ray $(ARGS) > $$log 2>&1 & ray=$$!; \
+	nice sh -c '$(CHECKS) && $(PYTEST) tests --ignore=tests/ray -n 2 --dist loadfile $(ARGS)'; others=$$?; \
+	wait $$ray; ray=$$?; cat $$log; rm $$log; \
+	[ $$others = 0 -o $$others = 5 ] && [ $$ray = 0 -o $$ray = 5 ] # 5: ARGS chose none of them
 
 test-fast: setup ## The quick tests, without Ray, whole jobs and files of more than five seconds: about two minutes on two slow cores
 	$(PYTEST) tests --ignore=tests/ray -m "not slow" -n 2 $(ARGS)

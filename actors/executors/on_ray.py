@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 import math
-import warnings
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from typing import Any
 
 from actors.context import RunContext
-from actors.executors.ray_rows import RayChain, RunRecord, write_row
+from actors.executors.ray_rows import RunRecord
+from actors.executors.shards_dataset import shards_dataset
 from actors.executors.watching import Seen, watching
 from actors.stage import StageTable
 from actors.starts import LOAD_S, in_a_line
 from toffee_pipeline.config.dataset import DatasetConfig
 from toffee_pipeline.errors import Stalled
 from toffee_pipeline.on_ray.losses import Losses, is_failed_start, is_lost_process
-from toffee_pipeline.on_ray.placement import SPARE_CPUS, Pool, least_pools
+from toffee_pipeline.on_ray.placement import SPARE_CPUS, least_pools
 from toffee_pipeline.on_ray.planning import Plan, plan_dataset
 from toffee_pipeline.on_ray.pool_costs import SHARDS_PER_DATASET, PoolCosts, next_shards
 from toffee_pipeline.on_ray.session import (
     beside_the_driver,
     num_cores,
-    quiet_data_context,
     ray_session,
     read_cluster,
 )
@@ -47,58 +46,106 @@ def run(
         PlacementError: the cluster can never hold the stages.
         RayError, Stalled: processes were lost or waited for again and again, and no shard was made between.
     """
-    config, output, totals = context.config, context.output, context.totals
-    names = [name for name in stages if name in config.model_stages]
-    costs = PoolCosts({name: config.stage(name).seconds_per_pair for name in names})
-    batch_s = max((config.stage(name).timeout_s for name in names), default=0.0)
+    config = context.config
+    batch_s = max((config.stage(name).timeout_s for name in stages if name in config.model_stages), default=0.0)
     watch = StallWatch(config.stall_s, max(config.stall_s, 2 * batch_s + LOAD_S), context.say)
     with ray_session(logical_cpus(config, stages)):
-        import ray  # reads as it is imported how it authenticates, which the session has set
+        import ray  # noqa: F401  # reads as it is imported how it authenticates, which the session has set
 
         record = beside_the_driver(RunRecord)
-        left, losses, said = set(shards), Losses(), ""
-        good: Plan | None = None
-        stalled, spare = False, 0
+        datasets = _Datasets(stages, context, set(shards), shards_per_dataset, record, watch)
         with watching(lambda: _look(record), context, lambda seen: watch.note(seen.stages, seen.held)):
-            while left:
-                costs.update(totals.planned, {name: figures.seconds for name, figures in totals.stages.items()})
-                ray.get(record.begin_dataset.remote(forget=stalled))
-                watch.restart()
-                cluster = read_cluster(with_gpu_memory=config.device != "cpu")
-                plan = plan_dataset(config, list(stages), cluster, costs.seconds, good)
-                if (words := _words(plan, costs)) != said:
-                    context.say(said := words)
-                some = sorted(left)[: next_shards(plan.pools, totals.shards, len(left), shards_per_dataset)]
-                most = len(some) + spare  # as few actors as shards could all be given the machines that are to blame
-                pools = [pool._replace(num_actors=min(pool.num_actors, most)) for pool in plan.pools]
-                watch.follow(pools)
-                shared = (plan.config, output, record)
-                actors = [(pool, ([stages[name] for name in pool.stages], *shared, pool)) for pool in pools]
-                try:
-                    for row in _dataset(plan.config, output, some, actors, watch, record).iter_rows():
-                        left.discard(row["shard"])
-                        good = plan
-                        yield ShardCounts.model_validate_json(row["counts"])
-                except Exception as error:
-                    if is_failed_start(error) and (own := _own_error(record)):
-                        raise own from error
-                    stall = error if isinstance(error, Stalled) else None
-                    if stall is None and not is_lost_process(error):
-                        raise
-                    storage = open_storage(output, config.output.endpoint_url)
-                    for shard in sorted(left & committed_shards(storage)):  # on their way to us when the Dataset ended
-                        left.discard(shard)
-                        yield read_manifest(storage, shard).counts
-                    stalled, spare = stalled or stall is not None, max(spare, watch.held)
-                    if not (stall and stall.nodes_gone) and losses.too_many(len(left)):
-                        raise
-                    context.say(f"{in_a_line(error)}: planning again")
+            while datasets.left:
+                yield from datasets.compute()
 
 
-def _words(plan: Plan, costs: PoolCosts) -> str:
-    if plan.config.placement != "pools":
-        return str(plan)
-    return f"{plan}, by {'measured' if costs.measured else 'configured'} seconds per pair"
+class _Datasets:
+    """One Dataset after another, until no shard is `left`.
+
+    record: an actor of a `RunRecord`.
+    """
+
+    def __init__(
+        self,
+        stages: StageTable,
+        context: RunContext,
+        left: set[int],
+        shards_per_dataset: int,
+        record: Any,
+        watch: StallWatch,
+    ) -> None:
+        self.left = left
+        self._stages, self._context, self._record, self._watch = stages, context, record, watch
+        self._shards_per_dataset = shards_per_dataset
+        config = context.config
+        self._costs = PoolCosts(
+            {name: config.stage(name).seconds_per_pair for name in stages if name in config.model_stages}
+        )
+        self._losses, self._said = Losses(), ""
+        self._stalled, self._spare = False, 0
+        self._good: Plan | None = None  # by which shards were made
+
+    def compute(self) -> Generator[ShardCounts]:
+        """Some of the shards that are left. Where processes were lost, what is not committed stays there."""
+        import ray
+
+        plan = self._plan()
+        ray.get(self._record.begin_dataset.remote(forget=self._stalled))
+        self._watch.restart()
+        output, totals = self._context.output, self._context.totals
+        size = next_shards(plan.pools, totals.shards, len(self.left), self._shards_per_dataset)
+        some = sorted(self.left)[:size]
+        most = size + self._spare  # as few actors as shards could all be given the machines that are to blame
+        pools = [pool._replace(num_actors=min(pool.num_actors, most)) for pool in plan.pools]
+        self._watch.follow(pools)
+        shared = (plan.config, output, self._record)
+        actors = [(pool, ([self._stages[name] for name in pool.stages], *shared, pool)) for pool in pools]
+        try:
+            for row in shards_dataset(plan.config, output, some, actors, self._watch, self._record).iter_rows():
+                self.left.discard(row["shard"])
+                self._good = plan
+                yield ShardCounts.model_validate_json(row["counts"])
+        except Exception as error:
+            self._raise_unless_lost(error)
+            yield from self._committed_unseen()
+            self._plan_again(error)
+
+    def _plan(self) -> Plan:
+        """Says it where it is another than the last."""
+        config, totals = self._context.config, self._context.totals
+        self._costs.update(totals.planned, {name: figures.seconds for name, figures in totals.stages.items()})
+        cluster = read_cluster(with_gpu_memory=config.device != "cpu")
+        plan = plan_dataset(config, list(self._stages), cluster, self._costs.seconds, self._good)
+        words = str(plan)
+        if plan.config.placement == "pools":
+            words += f", by {'measured' if self._costs.measured else 'configured'} seconds per pair"
+        if words != self._said:
+            self._context.say(words)
+        self._said = words
+        return plan
+
+    def _raise_unless_lost(self, error: Exception) -> None:
+        """Raises the error of an actor that could not start anywhere as its own, where the user can mend it."""
+        if is_failed_start(error) and (own := _own_error(self._record)):
+            raise own from error
+        if not isinstance(error, Stalled) and not is_lost_process(error):
+            raise error
+
+    def _committed_unseen(self) -> Iterator[ShardCounts]:
+        """Of shards whose rows were on their way to us when the Dataset ended."""
+        storage = open_storage(self._context.output, self._context.config.output.endpoint_url)
+        for shard in sorted(self.left & committed_shards(storage)):
+            self.left.discard(shard)
+            yield read_manifest(storage, shard).counts
+
+    def _plan_again(self, error: Exception) -> None:
+        """Raises the error where Datasets end so again and again, with no shard between."""
+        stall = error if isinstance(error, Stalled) else None
+        self._stalled = self._stalled or stall is not None
+        self._spare = max(self._spare, self._watch.held)
+        if not (stall and stall.nodes_gone) and self._losses.too_many(len(self.left)):
+            raise error
+        self._context.say(f"{in_a_line(error)}: planning again")
 
 
 def _own_error(record: Any) -> Exception | None:
@@ -114,51 +161,3 @@ def _look(record: Any) -> Seen:
 
     methods = (record.snapshot, record.retries, record.take_note, record.take_said, record.held)
     return Seen(*ray.get([method.remote() for method in methods]))
-
-
-def _dataset(
-    config: DatasetConfig,
-    output: str,
-    shards: Sequence[int],
-    actors: Sequence[tuple[Pool, tuple[Any, ...]]],
-    watch: StallWatch,
-    record: Any,
-) -> Any:
-    """The Ray Dataset whose rows are the shards' counts: iterating over it computes and commits them.
-
-    actors: each pool, and the arguments of its actors' `RayChain`. record: an actor of a `RunRecord`.
-    """
-    import ray
-
-    context = quiet_data_context()
-    context.execution_options.preserve_order = False
-    context.execution_no_progress_timeout_s = -1  # Ray Data sees whole shards only, which may take an hour
-    context.autoscaling_config.actor_pool_util_upscaling_threshold = 1.0
-    context.custom_execution_callback_classes = [watch.callback()]
-    dataset: Any = ray.data.from_items([{"shard": shard} for shard in shards], override_num_blocks=len(shards))
-    for pool, arguments in actors:
-        with warnings.catch_warnings():
-            # Ray Data's own strategy spreads shares of GPUs and leaves no GPU whole; to ask for another is deprecated
-            warnings.simplefilter("ignore", DeprecationWarning)
-            dataset = dataset.map(
-                type(pool.label, (RayChain,), {}),  # the class name is the dashboard's label
-                fn_constructor_args=arguments,
-                compute=_strategy(pool, len(shards)),
-                num_cpus=pool.num_cpus,
-                num_gpus=pool.num_gpus,
-                scheduling_strategy="DEFAULT",
-            )
-    dataset = dataset.map(write_row, fn_args=(config, output, record), num_cpus=0.5)
-    dataset.set_name("toffee")
-    return dataset
-
-
-def _strategy(pool: Pool, num_shards: int) -> Any:
-    """A pool grows where nodes with GPUs join. One shard at a time per actor: a queue at each would leave the last ones
-    to few actors, and more to redo where a node is lost."""
-    from ray.data import ActorPoolStrategy
-
-    size = pool.num_actors
-    # a pool that takes CPUs alone must not grow into those that are kept for reading and writing
-    most = size if pool.fixed or pool.num_gpus == 0 else max(size, num_shards)
-    return ActorPoolStrategy(min_size=size, max_size=most, initial_size=size, max_tasks_in_flight_per_actor=1)
