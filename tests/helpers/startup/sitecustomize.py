@@ -8,7 +8,8 @@ import os
 import sys
 
 gc.set_threshold(100_000, 50, 100)  # libraries hold half a million objects: to look through them is a fifth of imports
-sys.modules.update(dict.fromkeys(("timm", "wandb")))  # open_clip and accelerate import them if they are there: a second
+if "-c" not in sys.orig_argv[1:3]:  # no process of pytest-xdist
+    sys.modules.update(dict.fromkeys(("timm", "wandb")))  # open_clip, accelerate import them if they are there: a second
 
 server = os.environ.get("TOFFEE_TESTS_FORK_SERVER", "")  # see tests/helpers/fork_server.py
 folder, _, script = "".join(sys.orig_argv[1:2]).rpartition("/")
