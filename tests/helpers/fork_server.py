@@ -1,8 +1,9 @@
-"""Ray's workers, forked from a process that has imported what they would: seconds of a core for each of two hundred.
+"""Ray's workers and jobs on Ray, forked from a process that has imported what they would: seconds of a core for each
+of two hundred.
 
-`python -m tests.helpers.fork_server SOCKET` imports the packages below and the project. A worker that Ray starts finds
-the socket in its environment (see `startup/sitecustomize.py`), hands its command, its environment and its streams over,
-and ends as its fork does. Ray itself is not imported before, as it reads its settings then; nor does a fork keep the
+`python -m tests.helpers.fork_server SOCKET` imports the packages below and the project. A process that starts finds the
+socket in its environment (see `startup/sitecustomize.py`), hands its command, its environment and its streams over, and
+ends as its fork does. Ray itself is not imported before, as it reads its settings then; nor does a fork keep the
 project's modules where it is to see another copy of the project.
 """
 
