@@ -38,7 +38,7 @@ test test-fast: export PYTHONDONTWRITEBYTECODE := # a hundred processes would co
 
 test: setup ## Lint, type check and run all tests: those that start a Ray, and beside them, in what these leave of two cores, the rest
 	@log=$$(mktemp); $(PYTEST) tests/ray $(ARGS) > $$log 2>&1 & ray=$$!; \
-	nice sh -c '$(CHECKS) && $(PYTEST) tests --ignore=tests/ray -n 2 --dist loadfile $(ARGS)'; others=$$?; \
+	nice sh -c '$(CHECKS) && $(PYTEST) tests --ignore=tests/ray -n 3 --dist loadfile $(ARGS)'; others=$$?; \
 	wait $$ray; ray=$$?; cat $$log; rm $$log; \
 	[ $$others = 0 -o $$others = 5 ] && [ $$ray = 0 -o $$ray = 5 ] # 5: ARGS chose none of them
 

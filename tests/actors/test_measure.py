@@ -4,9 +4,9 @@ import pytest
 
 from actors.chain import StageChain
 from actors.guard import NoGuard
-from actors.measure.run import measure, with_random_weights
+from actors.measure.run import apart, measure, with_random_weights
 from actors.measure.sample import first_shards, one_of_each, take_all_on
-from actors.measure.stage import largest_batch_size, measure_stage, next_size
+from actors.measure.stage import largest_batch_size, next_size
 from actors.shard_bytes import shard_from_bytes, shard_to_bytes
 from actors.stages.judge import Judge
 from toffee_pipeline.config.load import load_config
@@ -36,7 +36,7 @@ def as_bytes(shards):
 @pytest.mark.slow
 def test_a_stage_tells_its_rows_seconds_and_memory(config):
     data = as_bytes(filled(config, "synthesize", "segment", "depth"))
-    found, after = measure_stage(config, "draft", data)
+    found, after = apart("draft", "measure_stage", config, "draft", data)
     painted = [state for data in after for state in shard_from_bytes(0, data).pairs_to_paint()]
     assert len(after) > 1
     assert found.rows == len(painted) > 0

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 
+from tests.helpers.fork_server import ADDRESS
 from tests.helpers.one_node import ROOT, with_ray
 
 SESSION = """
@@ -61,7 +62,8 @@ available_node_types: {head: {resources: {CPU: 0}}, gpu: {resources: {CPU: 96, G
 def test_a_ray_of_our_own_is_its_users_alone_and_has_no_nodes_but_its_own(ray_home, tmp_path):
     """By its token, its files and its ports; also on the head of a cluster, whose nodes are not its."""
     (tmp_path / "ray_bootstrap_config.yaml").write_text(BOOTSTRAP)
-    environment = {name: value for name, value in ray_home.items() if name != "RAY_ADDRESS"} | {"HOME": str(tmp_path)}
+    environment = {name: value for name, value in ray_home.items() if name not in ("RAY_ADDRESS", ADDRESS)}
+    environment["HOME"] = str(tmp_path)
     ran = subprocess.run([sys.executable, "-c", OWN], env=environment, capture_output=True, text=True, timeout=200)
     assert ran.stdout.splitlines() == ["0o700 0o600", "127.0.0.1", "[(1.0, 0.0)]"], ran.stderr
 

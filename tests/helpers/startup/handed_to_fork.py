@@ -11,7 +11,8 @@ def run(address: str) -> None:
     """Never returns."""
     server = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     server.connect(address)
-    request = {"words": sys.orig_argv[1:], "environment": dict(os.environ), "folder": os.getcwd(), "path": sys.path}
+    words = [word for word in sys.orig_argv[1:] if word != "-u"]
+    request = {"words": words, "environment": dict(os.environ), "folder": os.getcwd(), "path": sys.path}
     socket.send_fds(server, [json.dumps(request).encode()], [0, 1, 2])
     fork = int(server.recv(32))
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -12,8 +12,8 @@ if "stdin.readline" not in sys.orig_argv[-1]:  # that is a worker of pytest-xdis
     sys.modules.update(dict.fromkeys(("timm", "wandb")))  # a second of libraries that import them if they are there
 
 server = os.environ.get("TOFFEE_TESTS_FORK_SERVER", "")  # see tests/helpers/fork_server.py
-script, command = (*sys.orig_argv[1:], "", "")[:2]
-if "/ray/_private/workers/" in script or script.startswith("jobs/") or (script.endswith("/ray") and command == "job"):
+script, command = (*(word for word in sys.orig_argv[1:] if word != "-u"), "", "")[:2]
+if "/site-packages/ray/" in script or script.startswith("jobs/") or (script.endswith("/ray") and command == "job"):
     server += "_of_setups" if script.endswith("/setup_worker.py") else ""
     if os.path.exists(server):
         import handed_to_fork
