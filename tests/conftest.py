@@ -27,6 +27,12 @@ def pytest_collection_finish():
     gc.freeze()  # a million objects of libraries
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish():
+    gc.collect()
+    gc.freeze()  # pytest collects five times more, for the sake of exceptions in finalizers
+
+
 QUICK = tuple(f"stages.{stage}.sampling.num_inference_steps=2" for stage in ("synthesize", "draft", "refine", "view"))
 """Settings of tests to which the pictures do not matter."""
 

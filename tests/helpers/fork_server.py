@@ -138,9 +138,10 @@ def become(request: dict, streams: list[int]) -> str:
 
 
 if __name__ == "__main__":
-    preload()
     address = sys.argv[1]
-    if not os.fork():  # for what only starts a worker in turn
+    if os.fork():
+        preload()
+    else:  # small, for what only starts a worker in turn: that a process is large shows as it forks
         import_module("ray._private.runtime_env.context")
         address += OF_SETUPS
     runpy.run_path(serve(address), run_name="__main__")
