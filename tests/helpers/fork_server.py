@@ -1,12 +1,13 @@
-"""Ray's workers and jobs on Ray, forked from a process that has imported what they would: seconds of a core for each
-of two hundred.
+"""Ray's workers and agents, and jobs on it, forked from a process that has imported what they would: seconds of a core
+for each of two hundred.
 
-`python -m tests.helpers.fork_server SOCKET` imports the packages below and the project. A process that starts finds the
-socket in its environment (see `startup/sitecustomize.py`), hands its command, its environment and its streams over, and
-ends as its fork does. Ray itself is not imported before, as it reads its settings then; nor does a fork keep the
-project's modules where it is to see another copy of the project.
+`python -m tests.helpers.fork_server SOCKET` imports the packages below and the project. A worker, an agent or a job
+finds the socket in its environment as it starts (see `startup/sitecustomize.py`), hands its command, its environment
+and its streams over, and ends as its fork does, which is killed with it. Ray itself is not imported before, as it reads
+its settings then; nor does a fork keep the project's modules where it is to see another copy of the project.
 """
 
+import ctypes
 import gc
 import json
 import os
@@ -49,6 +50,8 @@ OF_PROJECT = (
     "toffee_pipeline.train.tasks.refiner",
 )
 OF_SETUPS = "_of_setups"
+PR_SET_PDEATHSIG = 1
+"""Of <linux/prctl.h>: what a process gets as its parent ends."""
 REQUEST_BYTES = 200_000
 
 
@@ -103,7 +106,8 @@ def serve(address: str) -> str:
                     return become(json.loads(message), streams)
                 for stream in streams:
                     os.close(stream)
-                connection.send(str(pid).encode())
+                with suppress(OSError):  # who asked has been killed, which is seen next
+                    connection.send(str(pid).encode())
                 waiting[connection.fileno()] = connection, pid
                 ends[os.pidfd_open(pid)] = connection.fileno()
             elif item in ends:
@@ -120,6 +124,7 @@ def serve(address: str) -> str:
 def become(request: dict, streams: list[int]) -> str:
     """Makes this process what the one that asked would have been; returns the path of its script."""
     os.setsid()  # Ray and tests kill whole groups
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     for number, stream in enumerate(streams):
         os.dup2(stream, number)
         os.close(stream)

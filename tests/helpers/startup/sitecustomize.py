@@ -13,8 +13,9 @@ if "stdin.readline" not in sys.orig_argv[-1]:  # that is a worker of pytest-xdis
 
 server = os.environ.get("TOFFEE_TESTS_FORK_SERVER", "")  # see tests/helpers/fork_server.py
 script, command = (*(word for word in sys.orig_argv[1:] if word != "-u"), "", "")[:2]
-job = script.startswith("jobs/") or script.endswith("tests/helpers/stub_job.py")
-if job or "/site-packages/ray/" in script or (script.endswith("/ray") and command == "job"):
+of_ray = "/site-packages/ray/" in script and script.endswith(("_worker.py", "/agent.py", "/main.py", "/dashboard.py"))
+of_ours = script.startswith("jobs/") or script.endswith("tests/helpers/stub_job.py")
+if of_ray or of_ours or (script.endswith("/ray") and command == "job"):
     server += "_of_setups" if script.endswith("/setup_worker.py") else ""
     if os.path.exists(server):
         import handed_to_fork
