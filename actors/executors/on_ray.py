@@ -89,9 +89,9 @@ class _Datasets:
         """Some of the shards that are left. Where processes were lost, what is not committed stays there."""
         import ray
 
-        plan = self._plan()
         ray.get(self._record.begin_dataset.remote(forget=self._stalled))
         self._watch.restart()
+        plan = self._plan()
         output, totals = self._context.output, self._context.totals
         size = next_shards(plan.pools, totals.shards, len(self.left), self._shards_per_dataset)
         some = sorted(self.left)[:size]

@@ -134,10 +134,8 @@ def become(request: dict, streams: list[int]) -> str:
     script = request["words"][0]
     sys.argv, sys.orig_argv = request["words"], [sys.executable, *request["words"]]
     sys.path[:] = [str(Path(script).parent), *request["path"]]
-    copies = [folder for folder in sys.path if Path(folder, "toffee_pipeline").is_dir()]
-    for name in (
-        modules_of("tests") if copies in ([], [str(ROOT)]) else modules_of("actors", "toffee_pipeline", "tests")
-    ):
+    own = not any(Path(folder, "toffee_pipeline").is_dir() for folder in sys.path if folder != str(ROOT))
+    for name in modules_of("tests", *(() if own else ("actors", "toffee_pipeline"))):
         del sys.modules[name]
     return script
 
