@@ -26,7 +26,7 @@ from benchmarks.stub_pipeline import PAIRS_PER_SHARD, Settings, seconds_asked, s
 @click.command(help=__doc__)
 @click.option("--gpus", default=(1, 8, 32, 64), type=int, multiple=True, show_default=True)
 @click.option("--shards-per-gpu", default=30, show_default=True, help="Of 16 pairs.")
-@click.option("--scale", default=0.1, show_default=True, help="Seconds of sleep per second of the profile.")
+@click.option("--scale", default=0.15, show_default=True, help="Seconds of sleep per second of the profile.")
 @click.option("--quick", is_flag=True, help="1 and 2 GPUs, five shards for each, a twentieth of the profile's seconds.")
 @json_option
 def main(gpus: tuple[int, ...], shards_per_gpu: int, scale: float, quick: bool, path: Path | None) -> None:

@@ -99,7 +99,9 @@ class _Datasets:
         pools = [pool._replace(num_actors=min(pool.num_actors, most)) for pool in plan.pools]
         self._watch.follow(pools)
         shared = (plan.config, output, self._record)
-        actors = [(pool, ([self._stages[name] for name in pool.stages], *shared, pool)) for pool in pools]
+        actors = [
+            (pool, ([self._stages[name] for name in pool.stages], *shared, pool, pool is pools[0])) for pool in pools
+        ]
         try:
             for row in shards_dataset(plan.config, output, some, actors, self._watch, self._record).iter_rows():
                 self.left.discard(row["shard"])

@@ -74,11 +74,7 @@ def _tell_waits(record: Any, output: str) -> None:
 
 
 class RayChain:
-    """A `StageChain` behind Ray Data's row interface, in an actor of its own.
-
-    The first pool's actors read a row's shard themselves: a task for it would cost a process, and nothing but an index
-    travels to them.
-    """
+    """A `StageChain` behind Ray Data's row interface, in an actor of its own."""
 
     def __init__(
         self,
@@ -87,14 +83,18 @@ class RayChain:
         output: str,
         record: Any,
         pool: Pool,
+        reads: bool,
     ) -> None:
-        """record: an actor of a `RunRecord`. pool: whose actor this is."""
+        """record: an actor of a `RunRecord`. pool: whose actor this is.
+
+        reads: the shards itself, as the first pool's actors do: a task for it would cost a process, and nothing but an
+        index travels to them.
+        """
         import ray
 
         def call(method: str, *args: Any) -> Any:
             return ray.get(getattr(record, method).remote(*args))
 
-        self._read = functools.cache(lambda: reader_of(config, output))
         self._call, self._guard = call, CrashGuard(call)
         self._metrics = _sink(output)
         _tell_waits(record, output)
@@ -113,6 +113,7 @@ class RayChain:
         with starting(pool.label, pool.num_actors, actor, call, self._tell):
             if self._gpu and config.device != "cpu":
                 check_memory(config, pool, smallest_gpu_gib())
+            self._read = reader_of(config, output) if reads else None
             with compiled_shared(config, names, output, self._tell):
                 self._chain = StageChain(config, stages, progress, self._guard, self._metrics, pool.num_threads)
         self._idle_since = time.monotonic()
@@ -135,7 +136,7 @@ class RayChain:
         waited = time.monotonic() - self._idle_since
         self._metrics("toffee_actor_wait_seconds", waited, actor=type(self).__name__)
         self._guard.start(row["shard"])
-        shard = shard_from_bytes(row["shard"], row["data"]) if "data" in row else self._read()(row["shard"])
+        shard = self._read(row["shard"]) if self._read else shard_from_bytes(row["shard"], row["data"])
         with ended_by_cuda_errors(self._tell, lambda: self._call("has_computed", row["shard"])):
             shard = self._chain(shard)
         self._guard.finish()

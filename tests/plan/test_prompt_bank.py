@@ -13,7 +13,7 @@ from toffee_pipeline.models.prompts import longest_prompt
 from toffee_pipeline.models.tokenizers import clip_tokenizer
 from toffee_pipeline.plan.catalog import load_catalog
 from toffee_pipeline.plan.plan import Plan
-from toffee_pipeline.plan.prompt_bank import is_benchmark_row
+from toffee_pipeline.plan.prompt_bank import PromptBank, is_benchmark_row, is_english_row
 from toffee_pipeline.plan.prompt_row import PromptRow
 from toffee_pipeline.rundir.description import GenerationRun
 from toffee_pipeline.rundir.inputs import claim_dataset, new_plan
@@ -58,8 +58,9 @@ def test_the_packaged_bank_has_hundreds_of_rows_of_each_category() -> None:
     assert len({(each.category, each.change) for each in TOFFEE}) == len(TOFFEE)
 
 
-def test_no_prompt_of_the_benchmark_is_in_the_packaged_bank() -> None:
-    assert not [each.change for each in TOFFEE if is_benchmark_row(each)]
+def test_what_plans_do_not_look_for_in_the_packaged_bank_is_not_there() -> None:
+    assert not [each.change for each in TOFFEE if is_benchmark_row(each) or not is_english_row(each)]
+    assert PromptBank(TOFFEE).digest == PromptBank(TOFFEE, checked=True).digest
 
 
 def test_the_packaged_bank_goes_with_the_catalogue_of_its_name() -> None:

@@ -301,5 +301,6 @@ def quiet_data_context() -> Any:
     context = DataContext.get_current()
     context.print_on_execution_start = False
     context.enable_progress_bars = False
+    context.issue_detectors_config.detectors = []  # every 30 s, that a worker takes the memory that its models take
     context.raise_original_map_exception = True  # an error in a wrapper of Ray Data's loses its cause on the way here
     return context

@@ -25,6 +25,7 @@ class PromptBank:
         rows: of a bank's file, in its order.
         allow_benchmark_prompts: False leaves out what `is_benchmark_prompt` knows.
         refuse_other_languages: leaves out what is not English.
+        checked: no row is a benchmark's or not English, which takes a second to see; so are those of the package.
 
     Attributes:
         digest: of the rows that are drawn from, in their order, whatever the form of their file.
@@ -37,6 +38,7 @@ class PromptBank:
         rows: Iterable[PromptRow] = (),
         allow_benchmark_prompts: bool = False,
         refuse_other_languages: bool = True,
+        checked: bool = False,
     ) -> None:
         self._changes: dict[tuple[Category, str], dict[str, None]] = {}
         self._own: dict[tuple[Category, str], PromptRow] = {}
@@ -46,14 +48,14 @@ class PromptBank:
         digest = hashlib.sha256()
         for row in rows:
             key = row.category, row.change
-            foreign = not is_english_row(row)
+            foreign = not checked and not is_english_row(row)
             counts["not in English"] += foreign
             if foreign and refuse_other_languages:
                 continue
             if key in known:
                 counts["with a change that an earlier row has"] += 1
                 continue
-            if not allow_benchmark_prompts and is_benchmark_row(row):
+            if not checked and not allow_benchmark_prompts and is_benchmark_row(row):
                 counts["of DreamBench's prompts (evaluation.allow_benchmark_prompts)"] += 1
                 continue
             known.add(key)

@@ -28,6 +28,7 @@ def load_prompts(config: DatasetConfig) -> PromptBank | None:
         read_prompt_bank(config.pairs.prompt_bank, config.pairs.endpoint_url),
         config.evaluation.allow_benchmark_prompts,
         config.other_languages == "refuse",
+        checked=config.pairs.prompt_bank in PACKAGED,
     )
 
 
