@@ -37,9 +37,11 @@ customize: setup ## Draw a held-out toy in three places and edit it, with the na
 test test-fast: export PYTHONDONTWRITEBYTECODE := # a hundred processes would compile the same sources
 
 test: setup ## Lint, type check and run all tests: those that start a Ray, and beside them, in what these leave of two cores, the rest
-	@log=$$(mktemp); $(PYTEST) tests/ray $(ARGS) > $$log 2>&1 & ray=$$!; \
-	nice sh -c '$(CHECKS) && $(PYTEST) tests --ignore=tests/ray -n 3 --dist loadfile $(ARGS)'; others=$$?; \
-	wait $$ray; ray=$$?; cat $$log; rm $$log; \
+	@folder=$$(mktemp -d); export TOFFEE_TESTS_FORK_SERVER_OF_ALL=$$folder/server; \
+	PYTHONPATH=tests/helpers/startup $(BIN)/python -m tests.helpers.fork_server $$folder/server < /dev/null & server=$$!; \
+	$(PYTEST) tests/ray $(ARGS) > $$folder/log 2>&1 & ray=$$!; \
+	nice sh -c '$(CHECKS) && $(PYTEST) tests --ignore=tests/ray -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)'; others=$$?; \
+	wait $$ray; ray=$$?; cat $$folder/log; kill $$server; rm -r $$folder; \
 	[ $$others = 0 -o $$others = 5 ] && [ $$ray = 0 -o $$ray = 5 ] # 5: ARGS chose none of them
 
 test-fast: setup ## The quick tests, without Ray, whole jobs and files of more than five seconds: about two minutes on two slow cores

@@ -5,14 +5,12 @@ import os
 import signal
 
 import pytest
-import torch
 
 from tests.helpers.s3 import BUCKET, CREDENTIALS, make_bucket, s3_server
 from tests.helpers.startup import STARTUP
 from toffee_pipeline.config.load import load_config
 
 os.environ["PYTHONPATH"] = f"{STARTUP}:{os.environ.get('PYTHONPATH', '')}".rstrip(":")  # of processes that tests start
-torch.set_num_threads(1)
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs, and their children, ignore it
 gc.set_threshold(100_000, 50, 100)  # as in `sitecustomize`
 
@@ -20,7 +18,16 @@ gc.set_threshold(100_000, 50, 100)  # as in `sitecustomize`
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup():
     """A job that ran in this process may have left it more threads than there are cores, and they wait busily."""
+    import torch  # not where workers alone run tests
+
     torch.set_num_threads(1)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files of slow tests come first, so that one of several workers is not left with one at the end."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        slow = {item.path for item in items if item.get_closest_marker("slow")}
+        items.sort(key=lambda item: item.path not in slow)
 
 
 def pytest_collection_finish():

@@ -1,10 +1,12 @@
 """Compiled code in a run directory: made once, loaded by who comes later, and only where a command asks for it."""
 
 import shutil
+from unittest.mock import patch
 
 import pytest
 import torch
 from torch._dynamo.utils import counters
+from torch._inductor import cpu_vec_isa
 from torch._inductor.utils import fresh_cache
 from torch.compiler._cache import CacheArtifactManager
 
@@ -23,8 +25,9 @@ STAGES = ("draft", "judge")
 
 def compile_something(config, output):
     """As an actor of a process of its own would; how many graphs were found ready."""
-    plain = {"cpp_cache_precompile_headers": False, "cpp.simdlen": 1}  # which takes g++ a third of the time
-    with fresh_cache(), CacheArtifactManager.with_fresh_cache(), torch._inductor.config.patch(plain):
+    plain = torch._inductor.config.patch({"cpp_cache_precompile_headers": False, "cpp.simdlen": 1})
+    scalar = patch.object(cpu_vec_isa, "valid_vec_isa_list", list)  # else g++ compiles ten seconds of questions first
+    with fresh_cache(), CacheArtifactManager.with_fresh_cache(), plain, scalar:
         torch._dynamo.reset()
         counters.clear()
         with compiled_shared(config, STAGES, str(output), print):

@@ -1,19 +1,18 @@
 """The page of `jobs/customize.py --serve` in a real browser: upload, generate, draw, edit, find, download."""
 
-import os
 import re
 import shutil
 import signal
 import socket
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import psutil
 import pytest
 from playwright.sync_api import expect, sync_playwright
 
+from tests.helpers.fork_server import ROOT, forked
 from toffee_pipeline.customize.desk import REGIONS
 from toffee_pipeline.customize.page import LOOPBACK
 from toffee_pipeline.customize.png import read_settings
@@ -21,7 +20,6 @@ from toffee_pipeline.images import decode, encode_mask, encode_png
 from toffee_pipeline.nano.renderer import RendererSubject
 from toffee_pipeline.schema.subjects import Subject
 
-ROOT = Path(__file__).parents[2]
 CHROMIUM = shutil.which("chromium")
 SOFTWARE_WEBGL = ["--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--disable-gpu-compositing"]
 TWO_FRAMES_A_SECOND = """
@@ -42,14 +40,13 @@ def job(toffeenet_run, tmp_path_factory):
         free.bind((LOOPBACK, 0))
         port = free.getsockname()[1]
     words = ["--model", toffeenet_run, "--serve", "--port", port, "--output", output]
-    process = (
-        subprocess.Popen(  # not a fork: threads of torch that a test has used are not there in one, and waited for
-            [sys.executable, ROOT / "jobs/customize.py", *map(str, words)],
-            env={**os.environ, "GRADIO_SERVER_NAME": "0.0.0.0"},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
+    process = subprocess.Popen(
+        [sys.executable, "jobs/customize.py", *map(str, words)],
+        cwd=ROOT,
+        env={**forked(), "GRADIO_SERVER_NAME": "0.0.0.0"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
     )
     said = process.stdout.readline()
     assert f"http://{LOOPBACK}:{port}/" in said, said + process.stdout.read()
@@ -139,8 +136,6 @@ def test_upload_generate_draw_and_find(page, picture, tmp_path):
 
 def test_nobody_else_reaches_it(job):
     """Whatever gradio's own variables say: the job was started with GRADIO_SERVER_NAME=0.0.0.0."""
-    process, port = job
-    open_ports = {
-        tuple(each.laddr) for each in psutil.Process(process.pid).net_connections() if each.status == "LISTEN"
-    }
-    assert open_ports == {(LOOPBACK, port)}
+    listening = [each for each in psutil.net_connections("tcp") if each.status == "LISTEN"]
+    (pid,) = {each.pid for each in listening if each.laddr.port == job[1]}
+    assert {tuple(each.laddr) for each in listening if each.pid == pid} == {(LOOPBACK, job[1])}

@@ -1,10 +1,11 @@
-"""Ray's workers and agents, and jobs on it, forked from a process that has imported what they would: seconds of a core
-for each of two hundred.
+"""Ray's workers and agents, jobs on it, and pytest-xdist's workers, forked from a process that has imported what they
+would: seconds of a core for each of two hundred.
 
 `python -m tests.helpers.fork_server SOCKET` imports the packages below and the project. A worker, an agent or a job
 finds the socket in its environment as it starts (see `startup/sitecustomize.py`), hands its command, its environment
 and its streams over, and ends as its fork does, which is killed with it. Ray itself is not imported before, as it reads
 its settings then; nor does a fork keep the project's modules where it is to see another copy of the project.
+`make test` starts one for all of its processes, and tells them its socket as `OF_ALL`.
 """
 
 import ctypes
@@ -21,10 +22,13 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 
 ROOT = Path(__file__).parents[2]
 ADDRESS = "TOFFEE_TESTS_FORK_SERVER"
-"""The variable that names the socket."""
+"""The variable that names the socket to processes of Ray's tests."""
+OF_ALL = "TOFFEE_TESTS_FORK_SERVER_OF_ALL"
+"""That of a server which is there before pytest starts."""
 OF_RAY = (
     "aiohttp",
     "google.protobuf.json_format",
@@ -36,6 +40,7 @@ OF_RAY = (
     "requests",
 )
 """What Ray imports."""
+OF_PYTEST = ("boto3", "click.testing", "pytest", "torch._dynamo.utils", "xdist.remote")
 OF_PROJECT = (
     "actors.executors.inline",
     "toffee_pipeline.models.depth",
@@ -57,12 +62,14 @@ REQUEST_BYTES = 200_000
 
 @contextmanager
 def fork_server(environment: Mapping[str, str], folder: Path) -> Iterator[dict[str, str]]:
-    """Runs until the context ends; this environment, and where processes in it find the server. Until it is ready,
-    they are not forked."""
+    """Runs until the context ends, unless there is one for all; this environment, and where processes in it find the
+    server. Until it is ready, they are not forked."""
+    if OF_ALL in os.environ:
+        yield {**environment, ADDRESS: os.environ[OF_ALL]}
+        return
     address = folder / "fork_server"
     command = [sys.executable, "-m", "tests.helpers.fork_server", str(address)]
-    alone = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")  # as in Ray's workers; threads do not fork
-    server = subprocess.Popen(command, cwd=ROOT, env={**environment, **alone}, start_new_session=True)
+    server = subprocess.Popen(command, cwd=ROOT, env=dict(environment), start_new_session=True)
     try:
         yield {**environment, ADDRESS: str(address)}
         if server.poll() is not None:
@@ -72,21 +79,32 @@ def fork_server(environment: Mapping[str, str], folder: Path) -> Iterator[dict[s
         server.wait()
 
 
+def forked() -> dict[str, str]:
+    """The environment of a process that is to be forked where there is one for all: `sitecustomize` says which can."""
+    return {**os.environ, ADDRESS: os.environ.get(OF_ALL, "")}
+
+
+def end_with_parent() -> None:
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
 def modules_of(*packages: str) -> list[str]:
     return [name for name in sys.modules if name.split(".")[0] in packages]
 
 
 def preload() -> None:
-    for name in (*OF_RAY, *OF_PROJECT):
+    os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")  # threads do not fork
+    for name in (*OF_RAY, *OF_PYTEST, *OF_PROJECT):
         import_module(name)
     if early := modules_of("ray"):
         raise RuntimeError(f"imported before a worker's environment is known: {early[0]}")
+    import_module("toffee_pipeline.storage.s3")._make_client("http://127.0.0.1:9")  # reads what all others will need
     gc.collect()
     gc.freeze()
 
 
-def serve(address: str) -> str:
-    """Forks until it is killed; returns in each fork, with the path of the script that is to be run there."""
+def serve(address: str) -> list[str]:
+    """Forks until it is killed; returns in each fork, with Python's words of what is to be run there."""
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     listener.bind(address)
     listener.listen(64)
@@ -121,30 +139,43 @@ def serve(address: str) -> str:
                 os.kill(waiting[item][1], signal.SIGKILL)
 
 
-def become(request: dict, streams: list[int]) -> str:
-    """Makes this process what the one that asked would have been; returns the path of its script."""
+def become(request: dict, streams: list[int]) -> list[str]:
+    """Makes this process what the one that asked would have been; returns its words."""
     os.setsid()  # Ray and tests kill whole groups
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    end_with_parent()
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
     for number, stream in enumerate(streams):
         os.dup2(stream, number)
         os.close(stream)
     os.environ.clear()
     os.environ.update(request["environment"])
     os.chdir(request["folder"])
-    script = request["words"][0]
-    sys.argv, sys.orig_argv = request["words"], [sys.executable, *request["words"]]
-    sys.path[:] = [str(Path(script).parent), *request["path"]]
+    os.nice(request["nice"] - os.nice(0))
+    words = request["words"]
+    is_script = words[0] != "-c"
+    sys.argv, sys.orig_argv = words if is_script else ["-c", *words[2:]], [sys.executable, *words]
+    sys.path[:] = [str(Path(words[0]).parent) if is_script else "", *request["path"]]
     own = not any(Path(folder, "toffee_pipeline").is_dir() for folder in sys.path if folder != str(ROOT))
     for name in modules_of("tests", *(() if own else ("actors", "toffee_pipeline"))):
         del sys.modules[name]
-    return script
+    return words
+
+
+def run(words: list[str]) -> None:
+    if words[0] == "-c":
+        sys.modules["__main__"] = main = ModuleType("__main__")
+        exec(words[1], main.__dict__)
+    else:
+        runpy.run_path(words[0], run_name="__main__")
 
 
 if __name__ == "__main__":
     address = sys.argv[1]
-    if os.fork():
+    is_large = os.fork()
+    end_with_parent()
+    if is_large:
         preload()
     else:  # small, for what only starts a worker in turn: that a process is large shows as it forks
         import_module("ray._private.runtime_env.context")
         address += OF_SETUPS
-    runpy.run_path(serve(address), run_name="__main__")
+    run(serve(address))

@@ -3,14 +3,16 @@
 import copy
 import functools
 import math
+import subprocess
+import sys
 from datetime import timedelta
 
 import pytest
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as mp
 from diffusers import UNet2DConditionModel
 
+from tests.helpers.fork_server import ROOT, forked
 from tests.helpers.training import SMALL, encoded_rows
 from toffee_pipeline.config.load import load_config
 from toffee_pipeline.config.train import OptimizationConfig, RefinerTraining
@@ -101,18 +103,14 @@ def _worker(rank, folder, base):
     return results
 
 
-def _second(_, folder, base):
-    _worker(1, folder, base)
-
-
 @pytest.fixture(scope="module")
 def two_workers(tmp_path_factory, base):
     """What two processes trained, this one and another, by strategy; and a worker that trained the same alone."""
-    folder = str(tmp_path_factory.mktemp("two workers"))
-    second = mp.spawn(_second, (folder, base), join=False)  # not forked: a test may have started autograd's threads
-    results = _worker(0, folder, base)
-    while not second.join():
-        pass
+    folder = str(tmp_path_factory.mktemp("two_workers"))
+    code = f"from tests.train.test_trainer import _worker; _worker(1, {folder!r}, {str(base)!r})"
+    with subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, env=forked()) as second:
+        results = _worker(0, folder, base)
+    assert second.returncode == 0
     alone = make_trainer(base, *SHARED, "train.gradient_checkpointing=true")
     figures = steps(alone)
     return results, alone, figures

@@ -13,6 +13,7 @@ def run(address: str) -> None:
     server.connect(address)
     words = [word for word in sys.orig_argv[1:] if word != "-u"]
     request = {"words": words, "environment": dict(os.environ), "folder": os.getcwd(), "path": sys.path}
+    request["nice"] = os.nice(0)
     socket.send_fds(server, [json.dumps(request).encode()], [0, 1, 2])
     fork = int(server.recv(32))
     for number in (signal.SIGTERM, signal.SIGINT):

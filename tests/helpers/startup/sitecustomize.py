@@ -8,14 +8,16 @@ import os
 import sys
 
 gc.set_threshold(100_000, 50, 100)  # libraries hold half a million objects: to look through them is a fifth of imports
-if "stdin.readline" not in sys.orig_argv[-1]:  # that is a worker of pytest-xdist, whose tests use them
+of_xdist = "stdin.readline" in sys.orig_argv[-1]
+if not of_xdist and "tests.helpers.fork_server" not in sys.orig_argv:  # tests use them
     sys.modules.update(dict.fromkeys(("timm", "wandb")))  # a second of libraries that import them if they are there
 
-server = os.environ.get("TOFFEE_TESTS_FORK_SERVER", "")  # see tests/helpers/fork_server.py
+# see tests/helpers/fork_server.py
+server = os.environ.get("TOFFEE_TESTS_FORK_SERVER_OF_ALL" if of_xdist else "TOFFEE_TESTS_FORK_SERVER", "")
 script, command = (*(word for word in sys.orig_argv[1:] if word != "-u"), "", "")[:2]
 of_ray = "/site-packages/ray/" in script and script.endswith(("_worker.py", "/agent.py", "/main.py", "/dashboard.py"))
-of_ours = script.startswith("jobs/") or script.endswith("tests/helpers/stub_job.py")
-if of_ray or of_ours or (script.endswith("/ray") and command == "job"):
+of_ours = script.startswith("jobs/") or script.endswith("helpers/stub_job.py") or command.startswith("from tests.")
+if of_ray or of_ours or of_xdist or (script.endswith("/ray") and command == "job"):
     server += "_of_setups" if script.endswith("/setup_worker.py") else ""
     if os.path.exists(server):
         import handed_to_fork
