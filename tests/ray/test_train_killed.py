@@ -24,11 +24,12 @@ def wait_for(condition):
     return found
 
 
-def worker_of(home):
-    """The Ray Train worker whose home this is; None while there is none."""
+def worker_of(folder):
+    """The Ray Train worker of the Ray whose temporary folder this is; None while there is none."""
     for process in psutil.process_iter():
         with suppress(psutil.NoSuchProcess, psutil.AccessDenied):
-            if "RayTrainWorker" in " ".join(process.cmdline()) and process.environ().get("HOME") == home:
+            is_worker = "RayTrainWorker" in " ".join(process.cmdline())
+            if is_worker and any(file.path.startswith(folder) for file in process.open_files()):  # its log
                 return process
     return None
 
@@ -41,7 +42,7 @@ def test_killed_and_stopped_it_ends_where_the_uninterrupted_one_does(tmp_path, r
     with (tmp_path / "log").open("w") as log:
         job = subprocess.Popen(command, env=cluster.driver, stdout=log, stderr=log)
     wait_for(lambda: steps_saved(storage) or job.poll() is not None)
-    wait_for(lambda: worker_of(ray_home["HOME"])).kill()
+    wait_for(lambda: worker_of(ray_home["RAY_TMPDIR"])).kill()
     killed_at = steps_saved(storage)[-1]
     wait_for(lambda: steps_saved(storage)[-1] > killed_at or job.poll() is not None)
     job.send_signal(signal.SIGINT)
