@@ -9,8 +9,9 @@ import sys
 
 gc.set_threshold(100_000, 50, 100)  # libraries hold half a million objects: to look through them is a fifth of imports
 of_xdist = "stdin.readline" in sys.orig_argv[-1]
-if not of_xdist and "tests.helpers.fork_server" not in sys.orig_argv:  # tests use them
-    sys.modules.update(dict.fromkeys(("timm", "wandb")))  # a second of libraries that import them if they are there
+if not of_xdist:  # a second of libraries that import these if they are there; tests use them
+    tests_fork = "tests.helpers.fork_server" in sys.orig_argv
+    sys.modules.update(dict.fromkeys(("wandb",) if tests_fork else ("timm", "wandb")))
 
 # see tests/helpers/fork_server.py
 server = os.environ.get("TOFFEE_TESTS_FORK_SERVER_OF_ALL" if of_xdist else "TOFFEE_TESTS_FORK_SERVER", "")
