@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
 import stat
@@ -115,6 +116,13 @@ def _sampled_sha256(path: Path) -> str:
 
 
 def _sha256(path: Path) -> str:
+    status = path.stat()
+    return _sha256_of(path, status.st_ino, status.st_size, status.st_mtime_ns)
+
+
+@functools.lru_cache
+def _sha256_of(path: Path, *_: int) -> str:
+    """Of a file that has been read before as it stands, nothing is read: roles share weights."""
     with open_plain(path) as file:
         return hashlib.file_digest(cast(BufferedReader, file), "sha256").hexdigest()
 
