@@ -6,6 +6,7 @@ import signal
 
 import pytest
 
+from tests.helpers.once import once
 from tests.helpers.s3 import BUCKET, CREDENTIALS, make_bucket, s3_server
 from tests.helpers.startup import STARTUP
 from toffee_pipeline.config.load import load_config
@@ -36,7 +37,6 @@ def pytest_collection_finish():
 
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish():
-    gc.collect()
     gc.freeze()  # pytest collects five times more, for the sake of exceptions in finalizers
 
 
@@ -76,6 +76,4 @@ def pairs(tmp_path_factory):
     """The directory of a run with eight accepted pairs, to be read only."""
     from tests.helpers.training_job import write_pairs
 
-    output = tmp_path_factory.mktemp("runs") / "run"
-    write_pairs(output)
-    return output
+    return once(tmp_path_factory, "pairs", write_pairs)
