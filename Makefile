@@ -37,11 +37,12 @@ customize: setup ## Draw a held-out toy in three places and edit it, with the na
 test test-fast: export PYTHONDONTWRITEBYTECODE := # a hundred processes would compile the same sources
 
 test: setup ## Lint, type check and run all tests: those that start a Ray, and beside them, in what these leave of two cores, the rest
-	@folder=$$(mktemp -d); export TOFFEE_TESTS_FORK_SERVER_OF_ALL=$$folder/server; \
-	PYTHONPATH=tests/helpers/startup $(BIN)/python -m tests.helpers.fork_server $$folder/server < /dev/null & export server=$$!; \
-	$(PYTEST) tests/ray $(ARGS) > $$folder/log 2>&1 & ray=$$!; \
-	nice sh -c '$(CHECKS) && { until [ -e $$TOFFEE_TESTS_FORK_SERVER_OF_ALL ] || ! kill -0 $$server; do sleep 0.1; done } && \
-		$(PYTEST) tests --ignore=tests/ray -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)'; others=$$?; \
+	@folder=$$(mktemp -d); export TOFFEE_TESTS_FORK_SERVER_OF_ALL=$$folder/server; startup=tests/helpers/startup; \
+	PYTHONPATH=$$startup $(BIN)/python -m tests.helpers.fork_server $$folder/server < /dev/null & server=$$!; \
+	ready() { until [ -e $$folder/server ] || ! kill -0 $$server; do sleep 0.1; done; }; \
+	{ ready; PYTHONPATH=$$startup exec $(PYTEST) tests/ray $(ARGS) > $$folder/log 2>&1; } & ray=$$!; \
+	nice sh -c '$(CHECKS)' && ready && nice $(PYTEST) tests --ignore=tests/ray -n 2 --dist loadfile --no-loadscope-reorder $(ARGS); \
+	others=$$?; \
 	wait $$ray; ray=$$?; cat $$folder/log; kill $$server; rm -r $$folder; \
 	[ $$others = 0 -o $$others = 5 ] && [ $$ray = 0 -o $$ray = 5 ] # 5: ARGS chose none of them
 

@@ -1,4 +1,4 @@
-"""Ray's workers and agents, jobs on it, and pytest-xdist's workers, forked from a process that has imported what they
+"""Ray's workers and agents, jobs on it, and pytest's own processes, forked from a process that has imported what they
 would: seconds of a core for each of two hundred.
 
 `python -m tests.helpers.fork_server SOCKET` imports the packages below and the project. A worker, an agent or a job
@@ -152,10 +152,10 @@ def become(request: dict, streams: list[int]) -> list[str]:
     os.chdir(request["folder"])
     os.nice(request["nice"] - os.nice(0))
     words = request["words"]
-    is_script = words[0] != "-c"
+    is_script = words[0] not in ("-c", "-m")
     if not is_script:  # tests, which may use it: see `sitecustomize`
         sys.modules.pop("wandb", None)
-    sys.argv, sys.orig_argv = words if is_script else ["-c", *words[2:]], [sys.executable, *words]
+    sys.argv, sys.orig_argv = words if is_script else [words[0], *words[2:]], [sys.executable, *words]
     sys.path[:] = [str(Path(words[0]).parent) if is_script else "", *request["path"]]
     own = not any(Path(folder, "toffee_pipeline").is_dir() for folder in sys.path if folder != str(ROOT))
     for name in modules_of("tests", *(() if own else ("actors", "toffee_pipeline"))):
@@ -167,6 +167,8 @@ def run(words: list[str]) -> None:
     if words[0] == "-c":
         sys.modules["__main__"] = main = ModuleType("__main__")
         exec(words[1], main.__dict__)
+    elif words[0] == "-m":
+        runpy.run_module(words[1], run_name="__main__", alter_sys=True)
     else:
         runpy.run_path(words[0], run_name="__main__")
 
