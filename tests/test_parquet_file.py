@@ -23,6 +23,8 @@ from toffee_pipeline.parquet_file import (
     with_schema,
 )
 
+pytestmark = pytest.mark.slow
+
 
 def opened(table: pa.Table, **options) -> ParquetFile:
     return ParquetFile(packed(table, **options))
