@@ -12,8 +12,6 @@ from tests.helpers.startup import STARTUP
 from toffee_pipeline.config.load import load_config
 
 os.environ["PYTHONPATH"] = f"{STARTUP}:{os.environ.get('PYTHONPATH', '')}".rstrip(":")  # of processes that tests start
-if "PYTEST_XDIST_WORKER" in os.environ:
-    os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))  # takes no core from whom it finds at work
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs, and their children, ignore it
 gc.set_threshold(100_000, 50, 100)  # as in `sitecustomize`
 
