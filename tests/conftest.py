@@ -37,7 +37,7 @@ def pytest_collection_finish():
 
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish():
-    gc.freeze()  # pytest collects five times more, for the sake of exceptions in finalizers
+    gc.freeze()  # pytest collects five times, for the sake of exceptions in finalizers
 
 
 QUICK = tuple(f"stages.{stage}.sampling.num_inference_steps=2" for stage in ("synthesize", "draft", "refine", "view"))

@@ -43,7 +43,7 @@ def test_encodings(data):
         (codecs.BOM_UTF16_LE + b"\x00", "x.yaml: not UTF-8"),
         (b"a: 1\nb: 2\na: 3\n", "x.yaml: no valid YAML: line 3: the key 'a' stands twice"),
         (b"a:\n  b: {c: 1,\n    'c': 2}\n", "x.yaml: no valid YAML: line 3: the key 'c' stands twice"),
-        (b"a: [1\n", "x.yaml: no valid YAML: line 1: "),
+        (b"a: [1\n", "x.yaml: no valid YAML: line 2: "),
         (b"a: b: c\n", "x.yaml: no valid YAML: line 1: mapping values are not allowed in this context"),
         (b"a: !!python/object/apply:os.getpid []\n", "line 1: could not determine a constructor for the tag"),
         (b"a: *b\n", "line 1: .*found undefined alias 'b'"),

@@ -75,7 +75,7 @@ def read_yaml(data: bytes, name: str) -> Any:
     except UnicodeDecodeError as error:
         raise ConfigError(f"{name}: not UTF-8 (byte {error.start} on): save it as UTF-8") from error
     except yaml.MarkedYAMLError as error:
-        last = len(text.splitlines())  # what is missing at the end is said of the line after it
+        last = len(f"{text}.".splitlines())  # libyaml counts one more line where the last one does not end
         place = f"line {min(error.problem_mark.line + 1, last)}: " if error.problem_mark else ""
         problem = " ".join(filter(None, (error.context, error.problem)))
         raise ConfigError(f"{name}: no valid YAML: {place}{problem}") from error
