@@ -28,7 +28,7 @@ demo: setup ## Write a small dataset and its report (nano profile; no GPU, no ne
 	$(BIN)/python jobs/generate.py --config nano --output $(OUTPUT) $(ARGS)
 
 customize: setup ## Draw a held-out toy in three places and edit it, with the nano ToffeeNet
-	$(BIN)/python jobs/customize.py --model nano --subject docs/images/subject.png --num-images 1 \
+	$(BIN)/python jobs/customize.py --model nano --subject docs/images/subject.png --num-images 1 --class-name "toy train" \
 		--prompt "a photo of a toy train on a beach" --prompt "a photo of a toy train in front of a brick wall" \
 		--prompt "a photo of a toy train in outer space" $(ARGS)
 	$(BIN)/python jobs/customize.py --model nano --subject docs/images/subject.png --num-images 1 --mask auto --depth auto \

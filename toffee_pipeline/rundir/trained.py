@@ -15,6 +15,8 @@ from toffee_pipeline.rundir.layout import MODEL, RUN
 from toffee_pipeline.storage import LocalStorage
 
 NANO = "nano"
+NANO_TRAINING = ("dino_input=segmented", "reconstruction_probability=0.5")
+"""With what the network in the package was trained over the nano profile, which is the paper's headline."""
 
 
 class Trained(NamedTuple):
@@ -37,7 +39,7 @@ def find_toffeenet(model: str, overrides: Sequence[str] = ()) -> Trained:
         ConfigError: an override that is not allowed.
     """
     if model == NANO:
-        return Trained(ModelSpec(weights="nano"), load_config(NANO, overrides, ToffeeNetTraining))
+        return Trained(ModelSpec(weights="nano"), load_config(NANO, (*NANO_TRAINING, *overrides), ToffeeNetTraining))
     folder = Path(model).absolute()
     run = folder.parent if folder.name == MODEL and not (folder / RUN).exists() else folder
     storage = LocalStorage(str(run))
