@@ -8,6 +8,7 @@ its settings then; nor does a fork keep the project's modules where it is to see
 `make test` starts one for all of its processes, and tells them its socket as `OF_ALL`.
 """
 
+import atexit
 import ctypes
 import gc
 import json
@@ -18,6 +19,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from importlib import import_module
@@ -173,6 +175,29 @@ def run(words: list[str]) -> None:
         runpy.run_path(words[0], run_name="__main__")
 
 
+def end(words: list[str]) -> None:
+    """Runs what these words say and ends as Python does, but that the interpreter is not taken apart: that would copy
+    every page which a fork shares, half a second of a core for each."""
+    try:
+        run(words)
+        code: object = 0
+    except SystemExit as error:
+        code = error.code
+    except KeyboardInterrupt:
+        raise  # Python ends by the signal
+    except BaseException:
+        sys.excepthook(*sys.exc_info())
+        code = 1
+    if code is not None and not isinstance(code, int):
+        print(code, file=sys.stderr)
+        code = 1
+    threading._shutdown()  # type: ignore[attr-defined]  # waits for threads, as Python does
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code or 0)
+
+
 if __name__ == "__main__":
     address = sys.argv[1]
     is_large = os.fork()
@@ -182,4 +207,4 @@ if __name__ == "__main__":
     else:  # small, for what only starts a worker in turn: that a process is large shows as it forks
         import_module("ray._private.runtime_env.context")
         address += OF_SETUPS
-    run(serve(address))
+    end(serve(address))

@@ -114,7 +114,7 @@ class Trainer:
             weight_decay=train.weight_decay,
             fused=device.type == "cuda",  # no copies of all gradients on the way
         )
-        self.ema = EMAModel(self.network.parameters(), decay=train.ema_decay, foreach=True)
+        self.ema = EMAModel(self.network.parameters(), decay=train.ema_decay)
         self.step = 0
         self.figures: dict[str, float] = {}
 
@@ -206,7 +206,7 @@ class Trainer:
         """Goes on from what `state` gave rank 0; the other ranks take part with empty dicts."""
         whole = StateDictOptions(full_state_dict=True, broadcast_from_rank0=self.world > 1)
         set_model_state_dict(self.network, state["average"], options=whole)
-        self.ema = EMAModel(self.network.parameters(), decay=self.train.ema_decay, foreach=True)
+        self.ema = EMAModel(self.network.parameters(), decay=self.train.ema_decay)
         self.ema.optimization_step = step
         set_model_state_dict(self.network, state["network"], options=whole)
         set_optimizer_state_dict(self.network, self.optimizer, state["optimizer"], options=whole)
