@@ -25,7 +25,7 @@ from toffee_pipeline.storage.base import MAX_MAPPED_BYTES
 
 READERS = 4
 """More of them wait for each other: most of the work on a small file is Python's."""
-BLOCK_SHARDS = 16
+BLOCK_SHARDS = 32
 """Of a row group of the index: of more of them, the manifests alone take tens of MiB."""
 COLUMNS = (
     *("pair_id", "subject_id", "kind", "category", "class_name", "reversed_from", "status", "reason"),
