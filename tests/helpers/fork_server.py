@@ -59,6 +59,9 @@ OF_PROJECT = (
 OF_SETUPS = "_of_setups"
 PR_SET_PDEATHSIG = 1
 """Of <linux/prctl.h>: what a process gets as its parent ends."""
+PR_SET_THP_DISABLE = 41
+"""And that it and its descendants ask for no huge pages, which pyarrow does: where a machine's free memory lies with
+its host, the first touch of one takes 10 ms."""
 REQUEST_BYTES = 200_000
 
 
@@ -90,6 +93,10 @@ def end_with_parent() -> None:
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
+def ask_for_no_huge_pages() -> None:
+    ctypes.CDLL(None).prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0)
+
+
 def modules_of(*packages: str) -> list[str]:
     return [name for name in sys.modules if name.split(".")[0] in packages]
 
@@ -110,6 +117,8 @@ def serve(address: str) -> list[str]:
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     listener.bind(address)
     listener.listen(64)
+    # looked for once: a fork that goes through all modules copies the pages of their names
+    of_tests, of_project = modules_of("tests"), modules_of("actors", "toffee_pipeline")
     waiting: dict[int, tuple[socket.socket, int]] = {}  # connection -> it, and the process
     ends: dict[int, int] = {}  # of a process -> connection
     while True:
@@ -123,7 +132,7 @@ def serve(address: str) -> list[str]:
                         each.close()
                     for end in ends:
                         os.close(end)
-                    return become(json.loads(message), streams)
+                    return become(json.loads(message), streams, of_tests, of_project)
                 for stream in streams:
                     os.close(stream)
                 with suppress(OSError):  # who asked has been killed, which is seen next
@@ -141,8 +150,11 @@ def serve(address: str) -> list[str]:
                 os.kill(waiting[item][1], signal.SIGKILL)
 
 
-def become(request: dict, streams: list[int]) -> list[str]:
-    """Makes this process what the one that asked would have been; returns its words."""
+def become(request: dict, streams: list[int], of_tests: list[str], of_project: list[str]) -> list[str]:
+    """Makes this process what the one that asked would have been; returns its words.
+
+    of_tests, of_project: modules that it may have to forget.
+    """
     os.setsid()  # Ray and tests kill whole groups
     end_with_parent()
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
@@ -160,7 +172,7 @@ def become(request: dict, streams: list[int]) -> list[str]:
     sys.argv, sys.orig_argv = words if is_script else [words[0], *words[2:]], [sys.executable, *words]
     sys.path[:] = [str(Path(words[0]).parent) if is_script else "", *request["path"]]
     own = not any(Path(folder, "toffee_pipeline").is_dir() for folder in sys.path if folder != str(ROOT))
-    for name in modules_of("tests", *(() if own else ("actors", "toffee_pipeline"))):
+    for name in of_tests + ([] if own else of_project):
         del sys.modules[name]
     return words
 
@@ -200,6 +212,7 @@ def end(words: list[str]) -> None:
 
 if __name__ == "__main__":
     address = sys.argv[1]
+    ask_for_no_huge_pages()
     is_large = os.fork()
     end_with_parent()
     if is_large:
