@@ -16,10 +16,6 @@ signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background
 gc.set_threshold(100_000, 50, 100)  # as in `sitecustomize`
 
 
-WAITING = ("customize", "expansion", "jobs", "storage")
-"""Folders of tests that wait for a process, a browser or a store that is away."""
-
-
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup():
     """A job that ran in this process may have left it more threads than there are cores, and they wait busily."""
@@ -29,11 +25,11 @@ def pytest_runtest_setup():
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files of slow tests come first, so that one of several workers is not left with one at the end; and of these such
-    as wait, for what Ray's tests leave of the cores."""
+    """Files of slow tests come first, so that one of several workers is not left with one at the end; and before them
+    those that wait for a store that is away, while Ray's tests have the cores."""
     if "PYTEST_XDIST_WORKER" in os.environ:
         slow = {item.path for item in items if item.get_closest_marker("slow")}
-        items.sort(key=lambda item: (item.path not in slow, item.path.parent.name not in WAITING))
+        items.sort(key=lambda item: (item.path not in slow, item.path.parent.name != "storage"))
 
 
 def pytest_collection_finish():

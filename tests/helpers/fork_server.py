@@ -23,6 +23,8 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from importlib import import_module
+from importlib.machinery import SourceFileLoader
+from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 
@@ -56,6 +58,8 @@ OF_PROJECT = (
     "toffee_pipeline.train.loop",
     "toffee_pipeline.train.tasks.refiner",
 )
+RARE = ("ray.llm", "ray.rllib", "ray.serve", "ray.tune")
+"""What of Ray no test imports."""
 OF_SETUPS = "_of_setups"
 PR_SET_PDEATHSIG = 1
 """Of <linux/prctl.h>: what a process gets as its parent ends."""
@@ -107,9 +111,21 @@ def preload() -> None:
         import_module(name)
     if early := modules_of("ray"):
         raise RuntimeError(f"imported before a worker's environment is known: {early[0]}")
+    keep_code_of_ray()
     import_module("toffee_pipeline.storage.s3")._make_client("http://127.0.0.1:9")  # reads what all others will need
     gc.collect()
     gc.freeze()
+
+
+def keep_code_of_ray() -> None:
+    """Of Ray's modules, which each fork imports anew: to read it is a third of that."""
+    (folder,) = find_spec("ray").submodule_search_locations  # type: ignore[union-attr]
+    read, codes = SourceFileLoader.get_code, {}
+    for path in Path(folder).rglob("*.py"):
+        name = ".".join(("ray", *path.relative_to(folder).with_suffix("").parts)).removesuffix(".__init__")
+        if not name.startswith(RARE):
+            codes[name] = read(SourceFileLoader(name, str(path)), name)
+    SourceFileLoader.get_code = lambda loader, name: codes.get(name) or read(loader, name)  # type: ignore[method-assign]
 
 
 def serve(address: str) -> list[str]:
