@@ -21,7 +21,7 @@ GPUS = 8
 
 
 @click.command(help=__doc__)
-@click.option("--shards-per-gpu", default=60, show_default=True, help="Of 16 pairs.")
+@click.option("--shards-per-gpu", default=120, show_default=True, help="Of 16 pairs.")
 @click.option("--factor", default=3.0, show_default=True, help="How much slower the slow worker is.")
 @click.option("--scale", default=0.05, show_default=True, help="Seconds of sleep per second of the profile.")
 @click.option("--quick", is_flag=True, help="Ten shards per GPU, a hundredth of the profile's seconds.")

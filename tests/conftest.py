@@ -25,8 +25,8 @@ def pytest_runtest_setup():
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files of slow tests come first, so that one of several workers is not left with one at the end; and before them
-    those that wait for a store that is away, while Ray's tests have the cores."""
+    """Files of slow tests come first, so that one of several workers is not left with one at the end; and first of
+    all those that wait for a store that is away, while Ray's tests have the cores."""
     if "PYTEST_XDIST_WORKER" in os.environ:
         slow = {item.path for item in items if item.get_closest_marker("slow")}
         items.sort(key=lambda item: (item.path not in slow, item.path.parent.name != "storage"))
