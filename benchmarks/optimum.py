@@ -90,7 +90,7 @@ def main(device: str, tiny: bool, path: Path | None, pairs: int, shards: int, st
         s_per_accepted=run_s / accepted,
         closed_form_s=expected,
         ratio=run_s / accepted / expected,
-        conditions=f"{config.size_px} px, {shards} shards of {pairs} pairs, {steps} steps, random weights",
+        conditions=f"{config.size_px} px, {shards} x {pairs} pairs, a shard each, {steps} steps, random weights",
     )
 
 
