@@ -43,7 +43,8 @@ test: setup ## Lint, type check and run all tests: those that start a Ray, and b
 	{ ready; PYTHONPATH=$$startup exec $(PYTEST) tests/ray $(ARGS) > $$folder/log 2>&1; } & ray=$$!; \
 	nice sh -c '$(CHECKS)' && ready && nice $(PYTEST) tests --ignore=tests/ray -n 2 --dist loadfile --no-loadscope-reorder $(ARGS); \
 	others=$$?; \
-	wait $$ray; ray=$$?; cat $$folder/log; kill $$server; rm -r $$folder; \
+	wait $$ray; ray=$$?; cat $$folder/log; rm -r $$folder; \
+	kill $$server; { wait $$server; } 2> /dev/null; [ $$? = 143 ] || { echo "tests: the process that all others were forked from ended by itself" >&2; others=1; }; \
 	[ $$others = 0 -o $$others = 5 ] && [ $$ray = 0 -o $$ray = 5 ] # 5: ARGS chose none of them
 
 test-fast: setup ## The quick tests, without Ray, whole jobs and files of more than five seconds: about two minutes on two slow cores
