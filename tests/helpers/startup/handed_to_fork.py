@@ -20,6 +20,7 @@ def run(address: str) -> None:
         signal.signal(number, lambda number, _: os.kill(fork, number))
     code = int(server.recv(32) or -signal.SIGKILL)
     if code < 0:
-        signal.signal(-code, signal.SIG_DFL)
+        if -code != signal.SIGKILL:  # which has no handler to take away
+            signal.signal(-code, signal.SIG_DFL)
         os.kill(os.getpid(), -code)
     os._exit(code)
