@@ -41,11 +41,11 @@ test: setup ## Lint, type check and run all tests: those that start a Ray, and b
 	PYTHONPATH=$$startup $(BIN)/python -m tests.helpers.fork_server $$folder/server < /dev/null & server=$$!; \
 	ready() { until [ -e $$folder/server ] || ! kill -0 $$server; do sleep 0.1; done; }; \
 	{ ready; PYTHONPATH=$$startup exec $(PYTEST) tests/ray $(ARGS) > $$folder/log 2>&1; } & ray=$$!; \
-	nice sh -c '$(CHECKS)' && ready && nice $(PYTEST) tests --ignore=tests/ray -n 2 --dist loadfile --no-loadscope-reorder $(ARGS); \
-	others=$$?; \
-	wait $$ray; ray=$$?; cat $$folder/log; rm -r $$folder; \
+	nice sh -c '$(CHECKS)' > $$folder/checks 2>&1 & checks=$$!; \
+	ready && nice $(PYTEST) tests --ignore=tests/ray -n 2 --dist loadfile --no-loadscope-reorder $(ARGS); others=$$?; \
+	wait $$checks; checks=$$?; wait $$ray; ray=$$?; cat $$folder/log $$folder/checks; rm -r $$folder; \
 	kill $$server; { wait $$server; } 2> /dev/null; [ $$? = 143 ] || { echo "tests: the process that all others were forked from ended by itself" >&2; others=1; }; \
-	[ $$others = 0 -o $$others = 5 ] && [ $$ray = 0 -o $$ray = 5 ] # 5: ARGS chose none of them
+	[ $$checks = 0 ] && [ $$others = 0 -o $$others = 5 ] && [ $$ray = 0 -o $$ray = 5 ] # 5: ARGS chose none of them
 
 test-fast: setup ## The quick tests, without Ray, whole jobs and files of more than five seconds: about two minutes on two slow cores
 	$(PYTEST) tests --ignore=tests/ray -m "not slow" -n 2 $(ARGS)
