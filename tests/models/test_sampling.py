@@ -112,6 +112,18 @@ def test_distilled_networks_find_the_steps_that_they_were_trained_for() -> None:
     assert timesteps(scheduler="ddim", num_inference_steps=4) != [999, 749, 499, 249]
 
 
+def test_steps_are_spent_where_something_is_seen_though_a_schedule_ends_in_pure_noise() -> None:
+    base = {**epsilon_scheduler().config, "timestep_spacing": "trailing"}
+    karras, evenly = (
+        make_scheduler(SamplingConfig(scheduler="dpm++"), {**base, "rescale_betas_zero_snr": ends_in_noise})
+        for ends_in_noise in (False, True)
+    )
+    for sampler in (karras, evenly):
+        sampler.set_timesteps(25)
+    assert karras.timesteps[12] < 500 < evenly.timesteps[12]
+    assert evenly.timesteps.tolist() == pytest.approx(range(999, 0, -40), abs=1)
+
+
 def test_what_lcm_adds_after_a_step_is_the_samples_own() -> None:
     def drawn(*seeds: int) -> Tensor:
         sampler, sources = scheduler("lcm"), generators(seeds)
