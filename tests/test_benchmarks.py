@@ -3,8 +3,12 @@
 import importlib
 import json
 import re
+import subprocess
+import sys
+import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from actors.chain import StageChain
@@ -21,6 +25,8 @@ from benchmarks.stub_pipeline import seconds_asked, stub_config
 from benchmarks.stub_stage import STUB_STAGES
 from toffee_pipeline.on_ray.placement import Pool
 from toffee_pipeline.plan.plan import Plan
+
+ROOT = Path(__file__).parents[1]
 
 
 def test_the_plans_figures_are_there_for_a_plan_of_less_than_a_shard(tmp_path):
@@ -197,3 +203,14 @@ def test_a_lever_pays_where_a_pair_that_is_accepted_costs_less_and_no_score_fall
     assert found["b"].accepted.value == pytest.approx(15 / 40) and changes["c"].clip.value < 0
     rows = levers.markdown(found, "Two seeds.").splitlines()[4:]
     assert [row.split(" | ")[-1] for row in rows] == [" |", "yes |", "no |", "no |"]
+
+
+def test_a_measurement_ends_with_who_asked_for_it():
+    command = "import time; from benchmarks.fresh import in_fresh_process; in_fresh_process(time.sleep, 600)"
+    with subprocess.Popen([sys.executable, "-c", command], cwd=ROOT) as asker:
+        own = psutil.Process(asker.pid)
+        while not (found := [child for child in own.children() if "spawn_main" in " ".join(child.cmdline())]):
+            time.sleep(0.1)
+        asker.kill()
+    _, left = psutil.wait_procs(found, timeout=60)
+    assert not left

@@ -175,8 +175,8 @@ class SamplingConfig(Model):
     """How a diffusion model is sampled."""
 
     scheduler: Literal["ddim", "dpm++", "euler", "lcm"] = "dpm++"
-    """dpm++: the second-order multistep solver on Karras sigmas, but for a network whose noise schedule ends in pure noise
-    (`rescale_betas_zero_snr`). euler and lcm are what distilled networks ask for."""
+    """dpm++: the second-order multistep solver on Karras sigmas, but for a network whose noise schedule ends in pure
+    noise (`rescale_betas_zero_snr`). euler and lcm are what distilled networks ask for."""
     timestep_spacing: Literal["leading", "linspace", "trailing"] | None = None
     """null: as the network was trained. trailing: what Lightning and Hyper ask for, and under lcm the steps of DMD2."""
     num_inference_steps: Annotated[int, Field(gt=0, le=1000)] = 25
