@@ -97,5 +97,5 @@ BARS = (
 
 
 def bars_of(benchmark: str) -> list[Bar]:
-    """Of the benchmark with this file."""
-    return [bar for bar in BARS if bar.benchmark == benchmark]
+    """Of the benchmark with this file, and of those that are the same script under other arguments."""
+    return [bar for bar in BARS if benchmark in (bar.benchmark, BENCHMARKS[bar.benchmark].module)]

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
 import re
 import sys
-import threading
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any, TypeVar
+
+from actors.measure.with_parent import end_with_parent
 
 Result = TypeVar("Result")
 MIB = 2**20
@@ -22,22 +22,14 @@ def in_fresh_process(function: Callable[..., Result], *args: Any) -> Result:
 
     function: importable by name. What it prints goes to stderr: stdout is for the table.
     """
-    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, mp_context=context, initializer=end_with_parent) as pool:
         return pool.submit(_quietly, function, *args).result()
 
 
 def _quietly(function: Callable[..., Result], *args: Any) -> Result:
-    threading.Thread(target=_end_with_parent, daemon=True).start()
     with redirect_stdout(sys.stderr):
         return function(*args)
-
-
-def _end_with_parent() -> None:
-    """Else a measurement that was killed goes on for nobody, and holds the lease of its run."""
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    parent.join()
-    os._exit(1)
 
 
 def peak_rss_bytes(process: int | str = "self") -> int:

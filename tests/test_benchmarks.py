@@ -210,6 +210,7 @@ def test_a_measurement_ends_with_who_asked_for_it():
     with subprocess.Popen([sys.executable, "-c", command], cwd=ROOT) as asker:
         own = psutil.Process(asker.pid)
         while not (found := [child for child in own.children() if "spawn_main" in " ".join(child.cmdline())]):
+            assert asker.poll() is None
             time.sleep(0.1)
         asker.kill()
     _, left = psutil.wait_procs(found, timeout=60)

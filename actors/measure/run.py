@@ -4,8 +4,6 @@ is left."""
 from __future__ import annotations
 
 import multiprocessing
-import os
-import threading
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -13,6 +11,7 @@ from typing import Any
 
 from actors.chain import stages_of
 from actors.measure.sample import first_shards
+from actors.measure.with_parent import end_with_parent
 from actors.shard_bytes import shard_to_bytes
 from toffee_pipeline.config.base import Model, ModelSpec
 from toffee_pipeline.config.generate import RunConfig
@@ -79,7 +78,7 @@ def apart(what: str, function: str, *args: Any) -> Any:
     """A function of `actors.measure.stage` in a process of its own. what: is done there."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(PRELOADED)
-    with ProcessPoolExecutor(1, mp_context=context, initializer=_watch_the_job) as pool:
+    with ProcessPoolExecutor(1, mp_context=context, initializer=end_with_parent) as pool:
         try:
             return pool.submit(_call, function, *args).result()
         except BrokenProcessPool as error:
@@ -90,15 +89,3 @@ def _call(function: str, *args: Any) -> Any:
     from actors.measure import stage  # torch, which the job itself does without
 
     return getattr(stage, function)(*args)
-
-
-def _watch_the_job() -> None:
-    """A job that is killed takes nobody along: this process is another one's child, and would wait or compute on."""
-    job = multiprocessing.parent_process()
-    assert job is not None
-
-    def end_with_it() -> None:
-        job.join()
-        os._exit(1)
-
-    threading.Thread(target=end_with_it, daemon=True).start()

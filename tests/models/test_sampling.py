@@ -97,8 +97,9 @@ def test_blend_keeps_latents_outside_its_mask_and_noises_them_as_the_schedule_sa
     assert not torch.allclose(found[~outside], kept[~outside], atol=0.1)
 
 
-def timesteps(**sampling) -> list[int]:
-    steps = make_scheduler(SamplingConfig(**sampling), epsilon_scheduler().config)
+def timesteps(ends_in_noise: bool = False, **sampling) -> list[int]:
+    base = {**epsilon_scheduler().config, "rescale_betas_zero_snr": ends_in_noise}
+    steps = make_scheduler(SamplingConfig(**sampling), base)
     steps.set_timesteps(sampling["num_inference_steps"])
     return steps.timesteps.round().int().tolist()
 
@@ -113,15 +114,10 @@ def test_distilled_networks_find_the_steps_that_they_were_trained_for() -> None:
 
 
 def test_steps_are_spent_where_something_is_seen_though_a_schedule_ends_in_pure_noise() -> None:
-    base = {**epsilon_scheduler().config, "timestep_spacing": "trailing"}
-    karras, evenly = (
-        make_scheduler(SamplingConfig(scheduler="dpm++"), {**base, "rescale_betas_zero_snr": ends_in_noise})
-        for ends_in_noise in (False, True)
-    )
-    for sampler in (karras, evenly):
-        sampler.set_timesteps(25)
-    assert karras.timesteps[12] < 500 < evenly.timesteps[12]
-    assert evenly.timesteps.tolist() == pytest.approx(range(999, 0, -40), abs=1)
+    sampling = {"scheduler": "dpm++", "num_inference_steps": 25, "timestep_spacing": "trailing"}
+    karras, evenly = (timesteps(ends_in_noise, **sampling) for ends_in_noise in (False, True))
+    assert karras[12] < 500 < evenly[12]
+    assert evenly == pytest.approx(range(999, 0, -40), abs=1)
 
 
 def test_what_lcm_adds_after_a_step_is_the_samples_own() -> None:
