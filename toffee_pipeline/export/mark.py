@@ -6,6 +6,7 @@ platforms that label such images go by.
 
 from __future__ import annotations
 
+import functools
 import io
 import struct
 import zlib
@@ -33,7 +34,7 @@ VP8X_XMP, VP8X_ALPHA = 0x04, 0x10
 
 def mark(data: bytes, source_type: SourceType) -> bytes:
     """The same PNG, JPEG or WebP with an XMP packet of a few hundred bytes. It has none yet. Raises ImageError."""
-    xmp = XMP.format(version=version("toffee-pipeline"), source_type=VOCABULARY + source_type).encode()
+    xmp = _xmp(source_type)
     try:
         if data.startswith(PNG):
             return _png(data, xmp)
@@ -44,6 +45,11 @@ def mark(data: bytes, source_type: SourceType) -> bytes:
     except (struct.error, IndexError, OSError, ValueError) as error:
         raise ImageError(f"an image that is cut short: {error}") from error
     raise ImageError(f"an image that begins with {data[:4]!r}: allowed are PNG, JPEG and WebP")
+
+
+@functools.cache  # to look up a version takes a millisecond, as long as the rest of an image's export
+def _xmp(source_type: SourceType) -> bytes:
+    return XMP.format(version=version("toffee-pipeline"), source_type=VOCABULARY + source_type).encode()
 
 
 def _png(data: bytes, xmp: bytes) -> bytes:
