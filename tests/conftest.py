@@ -1,8 +1,10 @@
 """What tests of all rooms share."""
 
 import gc
+import logging
 import os
 import signal
+from collections.abc import Iterator
 
 import pytest
 
@@ -13,7 +15,8 @@ from toffee_pipeline.config.load import load_config
 
 os.environ["PYTHONPATH"] = f"{STARTUP}:{os.environ.get('PYTHONPATH', '')}".rstrip(":")  # of processes that tests start
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs, and their children, ignore it
-gc.set_threshold(100_000, 50, 100)  # as in `sitecustomize`
+os.fsync = lambda _: None  # this and the next as in `sitecustomize`
+gc.set_threshold(100_000, 50, 100)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -43,6 +46,18 @@ def pytest_sessionfinish():
 
 QUICK = tuple(f"stages.{stage}.sampling.num_inference_steps=2" for stage in ("synthesize", "draft", "refine", "view"))
 """Settings of tests to which the pictures do not matter."""
+
+
+@pytest.fixture
+def logged() -> Iterator[list[logging.LogRecord]]:
+    """Warnings and worse that reach the root logger. As pytest's `caplog`, whose plugin is off: before each test and
+    after it, that looks through the thousands of loggers of all libraries."""
+    records: list[logging.LogRecord] = []
+    handler = logging.Handler(logging.WARNING)
+    handler.emit = records.append  # type: ignore[method-assign]
+    logging.getLogger().addHandler(handler)
+    yield records
+    logging.getLogger().removeHandler(handler)
 
 
 @pytest.fixture

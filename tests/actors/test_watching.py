@@ -34,10 +34,10 @@ def gone(_):
     ],
     ids=["show", "note", "said"],
 )
-def test_figures_count_also_where_nothing_can_be_shown_and_that_is_logged_once(seen, shown, caplog):
+def test_figures_count_also_where_nothing_can_be_shown_and_that_is_logged_once(seen, shown, logged):
     assert len(watched(seen, **shown)) >= 5
-    (logged,) = caplog.records
-    assert logged.levelname == "WARNING" and "the terminal has gone" in logged.exc_text
+    (record,) = logged
+    assert record.levelname == "WARNING" and "the terminal has gone" in str(record.exc_info)
 
 
 def test_what_actors_say_is_said():
