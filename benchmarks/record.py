@@ -23,9 +23,11 @@ CPU_INFO = Path("/proc/cpuinfo")
 
 
 def cpu_model() -> str:
-    """As Linux names it."""
+    """As Linux names it, with its numbers where it has them: a cloud calls processors of many years by one name."""
     lines = CPU_INFO.read_text().splitlines() if CPU_INFO.is_file() else []
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "unknown CPU")
+    found = {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+    numbers = [f"{name} {found[key]}" for name, key in (("family", "cpu family"), ("model", "model")) if key in found]
+    return " ".join([found.get("model name", "unknown CPU"), *([f"({', '.join(numbers)})"] if numbers else [])])
 
 
 def installed_version(library: str) -> str:
