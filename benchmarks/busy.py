@@ -67,9 +67,7 @@ def merged(intervals: Iterable[tuple[int, int]]) -> int:
 @click.option("--steps", default=8, show_default=True, help="Denoising steps of every stage.")
 def main(device: str, tiny: bool, path: Path | None, pairs: int, shards: int, steps: int) -> None:
     on = set_up(device)
-    config = run_config(tiny, device, pairs, STAGES, steps)
-    sizes = {"subjects_per_shard": pairs // config.pairs.per_subject}
-    config = config.model_copy(update=sizes).with_count(pairs * (shards + 1))
+    config = run_config(tiny, device, pairs, STAGES, steps, shards + 1)
     record = Record("busy", path, on)
     record.add(size_px=config.size_px, steps=steps, pairs=pairs, shards=shards)
     models = ModelSet(config)

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 
 import click
@@ -26,12 +27,16 @@ from toffee_pipeline.plan.plan import Plan
 from toffee_pipeline.rundir.prompt_bank import load_prompts
 
 
-def run_config(tiny: bool, device: str, pairs: int, stages: Iterable[type[Stage]], steps: int) -> RunConfig:
-    """The sdxl profile for one shard of generation pairs, with random weights; tiny: the miniatures at 64 px.
+def run_config(
+    tiny: bool, device: str, pairs: int, stages: Iterable[type[Stage]], steps: int, shards: int = 1
+) -> RunConfig:
+    """The sdxl profile for shards of generation pairs, with random weights; tiny: the miniatures at 64 px.
 
+    pairs: of a shard; four to a subject.
     steps: of denoising, in each of these stages.
     """
-    counts = (f"pairs.count={pairs}", f"subjects_per_shard={pairs}", "pairs.edit_fraction=0", f"device={device}")
+    sizes = (f"pairs.count={pairs * shards}", "pairs.per_subject=4", f"subjects_per_shard={math.ceil(pairs / 4)}")
+    counts = (*sizes, "pairs.edit_fraction=0", f"device={device}")
     overrides = tuple(f"stages.{stage.name}.sampling.num_inference_steps={steps}" for stage in stages)
     if not tiny:
         return with_random_weights(load_config("sdxl", (*counts, *overrides)))
