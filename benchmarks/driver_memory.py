@@ -28,7 +28,6 @@ from benchmarks.record import Record, json_option
 from benchmarks.stub_stage import STUB_STAGES
 from jobs.generate import generate
 from toffee_pipeline.config.load import load_config
-from toffee_pipeline.on_ray.placement import SPARE_CPUS
 
 ROOT = str(Path(__file__).parents[1])
 
@@ -58,23 +57,13 @@ def peaks_of_workers() -> Iterator[dict[int, int]]:
 
 def drive(num_pairs: int, subjects_per_shard: int) -> dict[str, Any]:
     """Runs the job as its driver; peaks in bytes, before it and after."""
-    os.environ.setdefault("RAY_AUTH_MODE", "token")  # as ray_session does
-    import ray
-
+    os.environ["PYTHONPATH"] = ROOT  # the workers'
     sizes = (f"pairs.count={num_pairs}", f"subjects_per_shard={subjects_per_shard}")
     config = load_config("nano", ("placement=fused", "fused.num_actors=1", *sizes))
     before = peak_rss_bytes()
-    ray.init(
-        address="local",
-        num_cpus=1 + SPARE_CPUS,
-        include_dashboard=False,
-        logging_level="WARNING",
-        runtime_env={"env_vars": {"PYTHONPATH": ROOT}},
-    )
     with tempfile.TemporaryDirectory() as folder, peaks_of_workers() as worker_peaks:
         summary = generate(config, folder, stages=STUB_STAGES)
     assert summary is not None
-    ray.shutdown()
     return {
         "before": before,
         "peak": peak_rss_bytes(),

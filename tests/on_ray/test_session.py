@@ -1,8 +1,11 @@
-"""What a submitted job may not write to, what of a worker's error reaches the user, and a node that does not answer."""
+"""Where a submitted job may not write, what a driver's threads share, and which errors of workers and nodes show."""
 
 import errno
 import json
 import pickle
+import platform
+import subprocess
+import sys
 
 import pytest
 from click.testing import CliRunner
@@ -80,3 +83,33 @@ def test_a_node_that_cannot_be_asked_does_not_know_its_memory(error):
     assert isinstance(error, RayError)
     assert or_unknown(probe) is None
     assert or_unknown(lambda: 80.0) == 80.0
+
+
+THREADS = """
+import ctypes, threading
+from toffee_pipeline.on_ray.session import share_free_memory
+
+share_free_memory()
+together = threading.Barrier(20)
+
+def take():
+    taken = bytes(2000)
+    together.wait()
+
+threads = [threading.Thread(target=take) for _ in range(20)]
+for each in threads:
+    each.start()
+for each in threads:
+    each.join()
+libc = ctypes.CDLL(None)
+libc.fopen.restype = ctypes.c_void_p
+file = ctypes.c_void_p(libc.fopen(b"/dev/stdout", b"w"))
+libc.malloc_info(0, file)
+libc.fclose(file)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="asks glibc")
+def test_a_drivers_threads_share_the_memory_that_others_have_freed():
+    done = subprocess.run([sys.executable, "-c", THREADS], capture_output=True, text=True, check=True)
+    assert 1 <= done.stdout.count("<heap nr=") <= 2

@@ -18,7 +18,7 @@ FIRST_SHARDS = 3
 """Of the first Dataset, for each actor of its largest pool."""
 GROWTH = 10
 SHARDS_PER_DATASET = 10_000
-"""At most: a Dataset's driver keeps about 15 KiB for each until the Dataset ends."""
+"""At most: what stages cost may move, and nodes come and go."""
 
 
 class PoolCosts:
