@@ -26,7 +26,7 @@ BENCHMARKS = {
     "placement": Benchmark("placement"),
     "sdxl_stage": Benchmark("sdxl_stage", gpu=True),
     "busy": Benchmark("busy", gpu=True),
-    "optimum_tiny": Benchmark("optimum", "--device cpu --tiny --shards 2 --runs 6"),
+    "optimum_tiny": Benchmark("optimum", "--device cpu --tiny --shards 8"),
     "optimum": Benchmark("optimum", gpu=True),
     "driver_memory": Benchmark("driver_memory", "--subjects-per-shard 16"),
     "pairset_memory": Benchmark("pairset_memory"),
