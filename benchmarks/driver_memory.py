@@ -58,6 +58,7 @@ def peaks_of_workers() -> Iterator[dict[int, int]]:
 def drive(num_pairs: int, subjects_per_shard: int) -> dict[str, Any]:
     """Runs the job as its driver; peaks in bytes, before it and after."""
     os.environ["PYTHONPATH"] = ROOT  # the workers'
+    os.environ.pop("RAY_ADDRESS", None)  # a Ray of the job's own: its processes are looked at
     sizes = (f"pairs.count={num_pairs}", f"subjects_per_shard={subjects_per_shard}")
     config = load_config("nano", ("placement=fused", "fused.num_actors=1", *sizes))
     before = peak_rss_bytes()

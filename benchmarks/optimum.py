@@ -66,7 +66,13 @@ class MicroBatches(NoGuard):
 
 @click.command(help=__doc__)
 @common_options
-@click.option("--pairs", default=64, show_default=True, help="Pairs of a shard.")
+@click.option(
+    "--pairs",
+    type=click.IntRange(min=32),
+    default=64,
+    show_default=True,
+    help="Pairs of a shard: two full micro-batches of the last stage at least.",
+)
 @click.option("--shards", default=1, show_default=True, help="Timed shards; one more goes before them.")
 @click.option("--steps", default=4, show_default=True, help="Denoising steps of every stage.")
 def main(device: str, tiny: bool, path: Path | None, pairs: int, shards: int, steps: int) -> None:
@@ -87,12 +93,12 @@ def main(device: str, tiny: bool, path: Path | None, pairs: int, shards: int, st
             state.reject("low_clip")
         if not ended:
             return
-        pairs = {state.id for state in rows}
-        of_pairs = [(len(ids), seconds) for ids, seconds in batches.found if ids[0] in pairs]
+        ids_of_pairs = {state.id for state in rows}
+        of_pairs = [(len(ids), seconds) for ids, seconds in batches.found if ids[0] in ids_of_pairs]
         full[stage.name] += [
             seconds / number for number, seconds in of_pairs[1:] if number == config.stage(stage.name).batch_size
         ]
-        subjects_s[stage.name] += sum(seconds for ids, seconds in batches.found if ids[0] not in pairs)
+        subjects_s[stage.name] += sum(seconds for ids, seconds in batches.found if ids[0] not in ids_of_pairs)
         started[stage.name] += len(rows)
         left[stage.name] += len(shard.open_pairs())
 

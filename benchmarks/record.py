@@ -26,8 +26,8 @@ def cpu_model() -> str:
     """As Linux names it, with its numbers where it has them: a cloud calls processors of many years by one name."""
     lines = CPU_INFO.read_text().splitlines() if CPU_INFO.is_file() else []
     found = {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
-    numbers = [f"{name} {found[key]}" for name, key in (("family", "cpu family"), ("model", "model")) if key in found]
-    return " ".join([found.get("model name", "unknown CPU"), *([f"({', '.join(numbers)})"] if numbers else [])])
+    name = found.get("model name", "unknown CPU")
+    return f"{name} (family {found['cpu family']}, model {found['model']})" if "cpu family" in found else name
 
 
 def installed_version(library: str) -> str:

@@ -15,8 +15,7 @@ from toffee_pipeline.config.load import load_config
 
 os.environ["PYTHONPATH"] = f"{STARTUP}:{os.environ.get('PYTHONPATH', '')}".rstrip(":")  # of processes that tests start
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs, and their children, ignore it
-os.fsync = lambda _: None  # this and the next as in `sitecustomize`
-gc.set_threshold(100_000, 50, 100)
+gc.set_threshold(100_000, 50, 100)  # as in `sitecustomize`
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -47,7 +47,7 @@ def mark(data: bytes, source_type: SourceType) -> bytes:
     raise ImageError(f"an image that begins with {data[:4]!r}: allowed are PNG, JPEG and WebP")
 
 
-@functools.cache  # to look up a version takes a millisecond, as long as the rest of an image's export
+@functools.cache  # to look up a version takes a millisecond
 def _xmp(source_type: SourceType) -> bytes:
     return XMP.format(version=version("toffee-pipeline"), source_type=VOCABULARY + source_type).encode()
 

@@ -7,7 +7,6 @@ import gc
 import os
 import sys
 
-os.fsync = lambda _: None  # no test cuts the power, and each of thousands of files would wait for the disk
 gc.set_threshold(100_000, 50, 100)  # libraries hold half a million objects: to look through them is a fifth of imports
 of_pytest = "stdin.readline" in sys.orig_argv[-1] or sys.orig_argv[1:3] == ["-m", "pytest"]  # pytest-xdist's, or whole
 if not of_pytest:  # a second of libraries that import these if they are there; tests use them
